@@ -1,0 +1,71 @@
+# `make figures` and `make test` start from a bare machine with Python 3.11+ and make.
+# The stamps in each environment record what is installed there: a second call installs nothing.
+
+PYTHON ?= python3
+VENV   := .venv
+ORACLE := .venv-oracle
+PY     := $(VENV)/bin/python
+PIN    := -q --disable-pip-version-check -c constraints.txt
+FROZEN := pyproject.toml constraints.txt
+
+# numpy 1.26 has no wheels for Python 3.13 and later, so the oracle world looks for an older one.
+OLD := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+ORACLE_PYTHON := $(shell for p in "$(PYTHON)" python3.12 python3.11; do \
+	"$$p" -c '$(OLD)' 2>/dev/null && echo "$$p" && break; done)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help figures test lint pytest nojit oracle notebooks bench clean
+
+help:       ## list the targets
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+
+figures: $(VENV)/core  ## draw the heatmaps of the bundled photographs into figures/
+	$(VENV)/bin/shiftscope heatmaps --out figures
+
+test: lint pytest nojit oracle  ## lint, then the test suite: with jit, without, and beside dtcwt
+
+lint: $(VENV)/test  ## ruff and mypy
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+pytest: $(VENV)/test  ## the test suite, numba's jit on
+	$(PY) -m pytest -m "not oracle"
+
+nojit: $(VENV)/test  ## the small subset with numba's jit off, and its coverage
+	NUMBA_DISABLE_JIT=1 $(PY) -m pytest -m "nojit and not oracle" --cov --cov-report=term
+
+oracle: $(if $(ORACLE_PYTHON),$(ORACLE)/oracle)  ## the comparisons with dtcwt, on numpy 1.26
+	$(if $(ORACLE_PYTHON),$(ORACLE)/bin/python -m pytest -m oracle,@echo \
+		"oracle tests skipped: numpy 1.26 needs Python 3.11 or 3.12, and none was found")
+
+notebooks: $(VENV)/test  ## open the notebooks in JupyterLab
+	$(VENV)/bin/jupyter lab notebooks
+
+bench: $(VENV)/test  ## time the packet transform beside its peers
+	$(PY) benchmarks/bench_packets.py
+
+clean:      ## remove the environments and everything generated
+	rm -rf $(VENV) $(ORACLE) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
+		.ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/made:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/core: $(FROZEN) | $(VENV)/made
+	$(PY) -m pip install $(PIN) -e .
+	@touch $@
+
+$(VENV)/test: $(FROZEN) | $(VENV)/made
+	$(PY) -m pip install $(PIN) -e '.[test,notebooks]'
+	@touch $@ $(VENV)/core
+
+$(ORACLE)/oracle: $(FROZEN)
+	"$(ORACLE_PYTHON)" -m venv $(ORACLE)
+	$(ORACLE)/bin/python -m pip install $(PIN) -e '.[test,dtcwt]' numpy==1.26.4
+	@touch $@
