@@ -1,0 +1,41 @@
+"""Checks of what users pass in, shared by the public functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
+    """Return `x` as a finite, non-empty, real floating array with at least `axes` axes.
+
+    float32 is kept, float16 becomes float32, integers and booleans become float64.
+
+    Raises
+    ------
+    TypeError
+        If `x` is complex or not numeric.
+    ValueError
+        If it is ragged, has too few axes, no elements, or holds NaN or infinity.
+    """
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array: {error}") from None
+    if array.dtype.kind == "c":
+        raise TypeError(f"{name} is complex ({array.dtype}); expected real numbers")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers")
+    if array.ndim < axes:
+        raise ValueError(f"{name} has shape {array.shape}; expected at least {axes} axes")
+    if array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}, no elements; expected at least one")
+    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
+        array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if not np.isfinite(array).all():
+        bad = np.count_nonzero(~np.isfinite(array))
+        raise ValueError(f"{name} holds {bad} NaN or infinite values of {array.size}; expected finite numbers")
+    return array
