@@ -109,7 +109,7 @@ def vanishing_moments(bank: FilterBank) -> int:
     n = np.arange(bank.h1.size) - (bank.h1.size - 1) / 2
     for moment in range(bank.h1.size):
         scale = np.abs(n**moment * bank.h1).sum()
-        if any(abs(((-1.0) ** np.arange(h.size) * n**moment) @ h) > 1e-6 * scale for h in (bank.h1, bank.h2)):
+        if any(abs(((-1.0) ** np.arange(h.size) * n**moment) @ h) > 1e-5 * scale for h in (bank.h1, bank.h2)):
             return moment
     return bank.h1.size
 

@@ -1,0 +1,145 @@
+"""The command line: ``shiftscope heatmaps``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+import xarray as xr
+from tqdm import tqdm
+
+from wavelets.filters import DEFAULT
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="How stable is the first layer of a CNN to small shifts, and why?",
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Make typer expect the name of a command, also while there is only one."""
+
+
+@app.command()
+def heatmaps(
+    out: Annotated[Path, typer.Option(help="Folder for the results; it is created.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images, searched recursively. Default: photographs that come with scikit-image."),
+    ] = None,
+    levels: Annotated[list[int] | None, typer.Option(help="Depth J; may be given again. Default: 2 and 3.")] = None,
+    filters: Annotated[
+        str, typer.Option(help="Filter bank: cf_K_L, or qshift_06, qshift_a to qshift_d (these need dtcwt).")
+    ] = DEFAULT,
+    shift: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DY,DX", help="Shift in pixels, down and right; may be given again. Default: 0,1 and 1,0."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
+    size: Annotated[int, typer.Option(help="Side to which every image is brought, pixels.")] = 224,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
+) -> None:
+    """Measure RMax-CMod discrepancy and shift stability of every dual-tree packet filter.
+
+    Writes heatmaps_J{levels}.nc, .png and .pdf for each depth, and skipped.txt if images had to be left out.
+    """
+    # Here and not above: plotting and numba take a second to import, which `--help` can do without.
+    from analysis import gamma_map, plots, store
+    from analysis.heatmaps import SHIFTS, HeatmapExperiment, run
+    from analysis.images import bundled_crops, find_images
+
+    depths = list(dict.fromkeys(levels or [2, 3]))
+    shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
+    experiments = [HeatmapExperiment(depth, filters, shifts, size) for depth in depths]
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; expected at least 1")
+    sources = find_images(images, limit) if images is not None else bundled_crops(size)[:limit]
+    folder = store.writable_folder(out)
+
+    skipped: list[str] = []
+
+    def on_skip(name: str, reason: str) -> None:
+        skipped.append(f"{name}: {reason}")
+        if not quiet:
+            tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
+
+    start = time.perf_counter()
+    datasets = run(sources, experiments, progress=not quiet, on_skip=on_skip, root=images)
+    elapsed = time.perf_counter() - start
+    for dataset in datasets:
+        stem = folder / f"heatmaps_J{dataset.levels}"
+        store.save(dataset, stem.with_suffix(".nc"))
+    if skipped:
+        store.write_atomically(folder / "skipped.txt", lambda path: path.write_text("\n".join(skipped) + "\n"))
+    for dataset in tqdm(datasets, desc="figures", unit="figure", disable=quiet):
+        figure = plots.overview_figure(dataset, gamma_map(dataset.stride))
+        for suffix in (".png", ".pdf"):
+            path = (folder / f"heatmaps_J{dataset.levels}").with_suffix(suffix)
+            store.write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=150))  # noqa: B023
+    if not quiet:
+        _summarise(datasets, folder, elapsed)
+
+
+def _parse_shift(text: str) -> tuple[float, float]:
+    """Turn ``DY,DX`` into two numbers of pixels."""
+    try:
+        dy, dx = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"shift is {text!r}; expected DY,DX in pixels, such as 0,1 or 0.5,0.5") from None
+    return dy, dx
+
+
+def _summarise(datasets: list[xr.Dataset], folder: Path, seconds: float) -> None:
+    """Print one line a depth and a quantity: smallest, median and largest over the band-pass filters."""
+    from analysis.heatmaps import band_pass_correlation
+
+    first = datasets[0]
+    print(
+        f"\n{first.images_used} images used, {first.images_skipped_count} skipped, filters {first.filters}, "
+        f"{seconds:.1f} s. Band-pass filters, means over images:\n"
+    )
+    print(f"{'J':>2} {'m':>2}  {'quantity':<34} {'min':>7} {'median':>7} {'max':>7}")
+    for ds in datasets:
+        keep = ~ds.low_pass.values
+        rows = [("rho, RMax against CMod", ds.rho.values), ("gamma_1, theory", ds.gamma.values)]
+        for s in range(ds.sizes["shift"]):
+            u = f"shift ({ds.shift_y.values[s]:g}, {ds.shift_x.values[s]:g}) px"
+            rows += [(f"eta of RMax, {u}", ds.eta_rmax.values[:, s]), (f"eta of CMod, {u}", ds.eta_cmod.values[:, s])]
+        for label, values in rows:
+            low, middle, high = np.nanmin(values[keep]), np.nanmedian(values[keep]), np.nanmax(values[keep])
+            print(f"{ds.levels:>2} {ds.stride:>2}  {label:<34} {low:7.3f} {middle:7.3f} {high:7.3f}")
+        print(
+            f"{ds.levels:>2} {ds.stride:>2}  {'correlation of rho with gamma_1':<34} {band_pass_correlation(ds):7.3f}"
+        )
+    print(f"\nResults and figures: {folder}/heatmaps_J*.nc, .png, .pdf")
+
+
+def main() -> None:
+    """Run the command line; an error is one line and exit code 2, an interruption exit code 130."""
+    try:
+        app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except KeyboardInterrupt:
+        print("shiftscope: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # what typer raises for a wrong option
+            message = error.format_message()
+        elif isinstance(error, (ValueError, TypeError, OSError, ModuleNotFoundError, MemoryError)):
+            message = str(error) or type(error).__name__
+        else:
+            raise
+        print(f"shiftscope: {message.splitlines()[0]}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

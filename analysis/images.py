@@ -1,0 +1,492 @@
+"""Image files and arrays as float32 luminance pictures.
+
+Everything that reads pixels goes one way: bytes, decoded pixels, luminance, and a square cut from
+the middle at a common size. Pictures are streamed one at a time, so memory does not grow with
+their number.
+"""
+
+import contextlib
+import hashlib
+import importlib.resources
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+__all__ = [
+    "ImageError",
+    "Picture",
+    "bundled_crops",
+    "bundled_images",
+    "find_images",
+    "fit",
+    "load_pictures",
+    "luminance",
+    "read_image",
+]
+
+FilePath = str | bytes | os.PathLike[str]
+Float32 = NDArray[np.float32]
+
+# The other decoders of Pillow stay closed: some of them start programs (Ghostscript).
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+
+# What the scikit-image wheel holds beside these is drawn, binary, text, medical or a stereo twin.
+_BUNDLED = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "moon.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
+
+
+class ImageError(ValueError):
+    """A file that cannot be read as a picture.
+
+    Parameters
+    ----------
+    name : str
+        The file, in printable form.
+    reason : str
+        What is wrong with it, in one line.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot read {self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One luminance picture and where it came from.
+
+    Attributes
+    ----------
+    name : str
+        The file's path as it was given, in printable form, or ``"array 3"`` for the source at
+        position 3 (from 0) that is an array.
+    pixels : ndarray, (H, W) float32
+        Luminance, 0 is black and 1 is white.
+    sha256 : str
+        Hexadecimal digest of the file's bytes; for an array, of its dtype, shape and bytes.
+    """
+
+    name: str
+    pixels: Float32
+    sha256: str
+
+
+def bundled_images() -> list[Path]:
+    """Photographs that are inside the installed scikit-image package.
+
+    Nothing is downloaded. All are real photographs whose shorter side has at least 300 pixels; of
+    the stereo pair only the left view is taken.
+
+    Returns
+    -------
+    list of Path
+        The files, sorted by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If scikit-image is not installed, or was installed without these files.
+    """
+    try:
+        folder = Path(str(importlib.resources.files("skimage"))) / "data"
+    except ModuleNotFoundError as error:
+        raise FileNotFoundError(
+            "the bundled photographs are those of scikit-image, which is not installed (pip install scikit-image)"
+        ) from error
+    paths = [folder / name for name in _BUNDLED]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"the installed scikit-image lacks {', '.join(missing)} in {_printable(folder)}")
+    return paths
+
+
+def bundled_crops(size: int = 224) -> list[Picture]:
+    """Three squares of every bundled photograph, at full resolution.
+
+    They lie along the diagonal, at both corners and in the middle, so that few photographs give
+    many pictures with the fine detail that resizing would take away.
+
+    Parameters
+    ----------
+    size : int
+        Side of the squares, in pixels; larger than a photograph, its shorter side is the limit
+        and the picture is resized when it is loaded.
+
+    Returns
+    -------
+    list of Picture
+        36 pictures of 12 photographs.
+
+    Raises
+    ------
+    FileNotFoundError
+        As `bundled_images`.
+    ValueError
+        If `size` is not a positive integer.
+    """
+    _check_positive("size", size)
+    crops = []
+    for path in bundled_images():
+        pixels, sha256 = _read_and_hash(path)
+        side = min(size, *pixels.shape)
+        for third in range(3):
+            top, left = ((length - side) * third // 2 for length in pixels.shape)
+            crop = pixels[top : top + side, left : left + side].copy()
+            digest = hashlib.sha256(f"{sha256} {top} {left} {side}".encode()).hexdigest()
+            crops.append(Picture(f"{path.name}, crop {third + 1} of 3", crop, digest))
+    return crops
+
+
+def find_images(folder: FilePath, limit: int | None = None) -> list[Path]:
+    """Image files in a folder and its subfolders.
+
+    Files are taken by suffix: .jpg, .jpeg, .png, .webp, .tif, .tiff and .bmp, in any case. Hidden
+    files, hidden folders and linked folders are passed over. A subfolder that cannot be listed is
+    reported as a `UserWarning`.
+
+    Parameters
+    ----------
+    folder : path
+        Where to look.
+    limit : int, optional
+        Return the first `limit` files only; by default all.
+
+    Returns
+    -------
+    list of Path
+        Sorted by their parts, as strings: the same order on every machine.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    NotADirectoryError
+        If it is not a folder.
+    ValueError
+        If it has no images, or `limit` is not a positive integer.
+    """
+    if limit is not None:
+        _check_positive("limit", limit)
+    root = Path(os.fsdecode(folder))
+    if not root.exists():
+        raise FileNotFoundError(f"no such folder: {_printable(root)}")
+    if not root.is_dir():
+        raise NotADirectoryError(f"not a folder: {_printable(root)}")
+
+    found = []
+    for parent, subfolders, names in os.walk(root, onerror=_warn_unlisted):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    # A dangling link stays in, to be reported by whoever reads it; a pipe would block its reader.
+    images = [path for path in found if path.suffix.lower() in _SUFFIXES and (path.is_file() or path.is_symlink())]
+    if not images:
+        raise ValueError(f"no images (JPEG, PNG, WebP, TIFF, BMP) found in {_printable(root)}")
+    return sorted(images, key=lambda path: path.parts)[:limit]
+
+
+def luminance(pixels: ArrayLike) -> Float32:
+    """Luminance of grey or colour pixels, with the weights of ITU-R BT.601.
+
+    ``Y = 0.299 R + 0.587 G + 0.114 B``, on the stored (gamma-encoded) values. A fourth channel
+    is alpha: the picture is laid on white.
+
+    Parameters
+    ----------
+    pixels : array_like, (H, W), (H, W, 3) or (H, W, 4)
+        uint8, uint16 or bool, whose largest value is white; or floating point, taken as it is
+        (white is 1).
+
+    Returns
+    -------
+    ndarray, (H, W) float32
+        A new array, within [0, 1] for integer and bool input. Grey pixels keep their value
+        exactly, also when they are stored as three equal channels.
+
+    Raises
+    ------
+    TypeError
+        If the pixels are of another type (complex, signed or wide integers, text, objects).
+    ValueError
+        If the shape is another one, if there are no pixels, or if some are NaN or infinite.
+    """
+    pixels = np.asarray(pixels)
+    kind, itemsize = pixels.dtype.kind, pixels.dtype.itemsize
+    if kind not in "bf" and (kind != "u" or itemsize > 2):
+        raise TypeError(f"pixels must be uint8, uint16, bool or real floats, not {pixels.dtype}")
+    if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] not in (3, 4)):
+        raise ValueError(f"pixels must be (H, W), (H, W, 3) or (H, W, 4), not {pixels.shape}")
+    if pixels.size == 0:
+        raise ValueError(f"there are no pixels in an array of shape {pixels.shape}")
+
+    white = np.float32(np.iinfo(pixels.dtype).max if kind == "u" else 1)
+    # What overflows here ends as infinite or NaN, and is refused below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        channels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+        red, *others = (channels[..., i].astype(np.float32) / white for i in range(channels.shape[2]))
+        picture = red
+        if others:
+            green, blue, *alpha = others
+            # As differences, so that equal channels give exactly their value.
+            picture = green + np.float32(0.299) * (red - green) + np.float32(0.114) * (blue - green)
+            if alpha:
+                picture = picture * alpha[0] + (1 - alpha[0])
+    if kind == "f" and not np.isfinite(picture).all():
+        raise ValueError("pixels must be finite in float32: some are NaN or infinite")
+    return picture
+
+
+def read_image(path: FilePath) -> Float32:
+    """Read the luminance of an image file.
+
+    JPEG, PNG, WebP, TIFF and BMP, recognised by their content. The EXIF orientation is applied,
+    palettes are resolved, transparency is laid on white, and of several frames the first is taken.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    ndarray, (H, W) float32
+        Luminance in [0, 1]; the values of a floating-point TIFF are taken as they are.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be opened or decoded for any reason: it is missing, empty, truncated,
+        not an image, larger than ``PIL.Image.MAX_IMAGE_PIXELS`` (89 million pixels), has NaN or
+        infinite pixels, or integers without an agreed white level (signed, or 32 bits).
+
+    Notes
+    -----
+    16-bit grey (and 12-bit TIFF) keeps its full depth. Pillow has no 16-bit colour: of 16-bit RGB,
+    RGBA and grey-with-alpha files it keeps the high byte of every sample, so that white is still 1
+    and the error is below 1/255. CMYK becomes RGB by Pillow's plain formula, without ICC profiles.
+    """
+    picture, _ = _read_and_hash(path)
+    return picture
+
+
+def fit(picture: ArrayLike, size: int = 224) -> Float32:
+    """Resize the shorter side to `size` pixels and cut out the middle square.
+
+    The resize is bilinear and antialiased (Pillow's triangle filter, widened when it reduces), the
+    same along both axes, and centred exactly. Only what the square needs is computed, so that
+    extreme aspect ratios are cheap.
+
+    Parameters
+    ----------
+    picture : array_like, (H, W)
+        A luminance picture; what `luminance` accepts is accepted.
+    size : int
+        Side of the result, in pixels.
+
+    Returns
+    -------
+    ndarray, (size, size) float32
+        A new array. If the shorter side is `size` already, the pixels are copied unchanged; the
+        crop then starts at ``(H - size) // 2``, ``(W - size) // 2``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `luminance` refuses the picture, or `size` is not a positive integer.
+    """
+    _check_positive("size", size)
+    picture = luminance(picture)
+    short = min(picture.shape)
+    # Cutting both ends alike keeps the centre; a margin of `short` is beyond the filter's reach.
+    top, left = (max(0, (length - 3 * short) // 2) for length in picture.shape)
+    height, width = (length - 2 * cut for length, cut in zip(picture.shape, (top, left), strict=True))
+    picture = picture[top : top + height, left : left + width]
+
+    if short == size:
+        top, left = (height - size) // 2, (width - size) // 2
+        return picture[top : top + size, left : left + size].copy()
+    top, left = (height - short) / 2, (width - short) / 2
+    box = (left, top, left + short, top + short)
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+def load_pictures(
+    sources: Iterable[FilePath | ArrayLike | Picture],
+    size: int | None = 224,
+    on_skip: Callable[[str, str], object] | None = None,
+) -> Iterator[Picture]:
+    """Stream pictures, one in memory at a time, in the order of their sources.
+
+    A source that cannot be used is skipped and reported; it never stops the stream.
+
+    Parameters
+    ----------
+    sources : iterable of paths, arrays or Pictures
+        Files for `read_image`, pixels for `luminance`, or pictures that are already read.
+    size : int or None
+        Side in pixels of the square that `fit` makes; None keeps every picture's own size.
+    on_skip : callable, optional
+        Called as ``on_skip(name, reason)`` for every skipped source; by default a `UserWarning`
+        is issued.
+
+    Returns
+    -------
+    iterator of Picture
+        With pixels (size, size) float32, or (H, W) float32 if `size` is None.
+
+    Raises
+    ------
+    TypeError
+        If `sources` is a single path.
+    ValueError
+        If `size` is not a positive integer.
+    """
+    # Here and not in the generator, where errors would wait for the first picture.
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise TypeError("sources must be an iterable of paths or arrays; see find_images(folder)")
+    if size is not None:
+        _check_positive("size", size)
+    return _stream(sources, size, on_skip or _warn_skipped)
+
+
+def _stream(
+    sources: Iterable[Any],
+    size: int | None,
+    on_skip: Callable[[str, str], object],
+) -> Iterator[Picture]:
+    read: Callable[[Any], tuple[Float32, str]]
+    for position, source in enumerate(sources):
+        if isinstance(source, Picture):
+            pixels = source.pixels if size is None else fit(source.pixels, size)
+            yield Picture(source.name, pixels, source.sha256)
+            continue
+        if isinstance(source, str | bytes | os.PathLike):
+            name, read = _printable(source), _read_and_hash
+        else:
+            name, read = f"array {position}", _take_and_hash
+        try:
+            pixels, sha256 = read(source)
+        except ImageError as error:
+            on_skip(name, error.reason)
+        except (TypeError, ValueError) as error:
+            on_skip(name, _reason(error))
+        else:
+            yield Picture(name, pixels if size is None else fit(pixels, size), sha256)
+
+
+def _read_and_hash(path: FilePath) -> tuple[Float32, str]:
+    """Luminance and digest of one file, from one reading of its bytes."""
+    name = _printable(path)
+    try:
+        data = Path(os.fsdecode(path)).read_bytes()
+        picture = luminance(_decode(data))
+    # On damaged files Pillow's decoders raise nearly everything, from SyntaxError to MemoryError.
+    except Exception as error:
+        raise ImageError(name, _reason(error)) from error
+    return picture, hashlib.sha256(data).hexdigest()
+
+
+def _take_and_hash(source: ArrayLike) -> tuple[Float32, str]:
+    """Luminance and digest of one array."""
+    pixels = np.asarray(source)
+    picture = luminance(pixels)
+    header = f"{pixels.dtype.str} {pixels.shape}".encode()
+    return picture, hashlib.sha256(header + pixels.tobytes()).hexdigest()
+
+
+def _decode(data: bytes) -> NDArray[Any]:
+    """Pixels of the first frame, upright, in a form that `luminance` takes."""
+    if not data:
+        raise ValueError("the file is empty")
+    with warnings.catch_warnings():
+        # Odd metadata is not worth a word; a picture that floods the memory is.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            image.load()
+            _set_upright(image)
+            return _pixels(image)
+
+
+def _set_upright(image: Image.Image) -> None:
+    """Apply the EXIF orientation in place, where it can be read."""
+    with contextlib.suppress(Exception):  # broken metadata must not cost good pixels
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _pixels(image: Image.Image) -> NDArray[Any]:
+    if image.mode.startswith("I;16"):
+        return _deep_grey(image)
+    if image.mode == "I":
+        raise ValueError("signed or 32-bit integer pixels have no agreed white level")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("1", "L", "F"):
+        image = image.convert("RGB")
+    return np.array(image)
+
+
+def _deep_grey(image: Image.Image) -> Float32:
+    """16-bit grey in [0, 1], with what Pillow leaves undone: depth, polarity, transparent value."""
+    values = np.array(image)
+    tags = getattr(image, "tag_v2", {})
+    (bits,) = tags.get(ExifTags.Base.BitsPerSample, (16,))
+    grey = values.astype(np.float32) / np.float32(2**bits - 1)
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # WhiteIsZero
+        grey = 1 - grey
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 1
+    return grey
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line and without memory addresses."""
+    if isinstance(error, UnidentifiedImageError):
+        return "Pillow finds no JPEG, PNG, WebP, TIFF or BMP image in it"
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _printable(path: FilePath) -> str:
+    """A path for messages: one line, and what is not a character written as an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
+
+
+def _check_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, not {value!r}")
+
+
+def _warn_skipped(name: str, reason: str) -> None:
+    # Three frames up: the loop that draws pictures from the stream.
+    warnings.warn(f"skipped {name}: {reason}", UserWarning, stacklevel=3)
+
+
+def _warn_unlisted(error: OSError) -> None:
+    warnings.warn(f"skipped folder {_printable(error.filename)}: {error.strerror}", UserWarning, stacklevel=2)

@@ -1,0 +1,28 @@
+"""Pictures: datasets and arrays in, matplotlib figures out.
+
+Nothing is computed here beyond layout, and nothing is registered with pyplot: the figures need no display, and go away
+with their last reference. A notebook shows them after ``%matplotlib inline``.
+"""
+
+from analysis.plots.filters import bank_figure, quality_figure
+from analysis.plots.fourier_plane import cell_grid, draw_cells, draw_plane
+from analysis.plots.heatmaps import compare_figure, discrepancy_figure, overview_figure, stability_figure
+from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
+from analysis.plots.tiling import tiling_figure
+
+__all__ = [
+    "bank_figure",
+    "cell_grid",
+    "compare_figure",
+    "discrepancy_figure",
+    "draw_cells",
+    "draw_plane",
+    "kernels_in_frequency",
+    "kernels_in_space",
+    "overview_figure",
+    "phase_image",
+    "quadrant_figure",
+    "quality_figure",
+    "stability_figure",
+    "tiling_figure",
+]

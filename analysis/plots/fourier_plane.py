@@ -1,0 +1,191 @@
+"""Values drawn in the Fourier plane: one cell a filter, or a continuous map (theory.md 5.2)."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.plots.style import SEQUENTIAL, frequency_plane
+
+NO_VALUE = "0.85"  # light grey: no measurement here
+
+
+def cell_grid(values: ArrayLike, theta: ArrayLike, levels: int) -> NDArray[np.float64]:
+    r"""Place one value a filter in the cells of the Fourier plane.
+
+    Parameters
+    ----------
+    values : array_like, shape (L,), real
+    theta : array_like, shape (L, 2)
+        Characteristic frequencies, vertical then horizontal, rad/sample, in [-pi, pi).
+    levels : int
+        Depth J: the cells have the side :math:`\pi/2^J`.
+
+    Returns
+    -------
+    ndarray, shape (2**(J+1), 2**(J+1)), float64
+        Rows are vertical frequencies, columns horizontal ones, both rising from -pi. Every value stands at
+        :math:`\theta` and, for the conjugate filter, at :math:`-\theta`; cells of no filter hold NaN.
+
+    Raises
+    ------
+    TypeError
+        If the values or frequencies are complex.
+    ValueError
+        If the shapes do not match, `levels` is below 1, a frequency is outside [-pi, pi) or not finite, or two
+        filters (or one and the mirror image of another) fall in the same cell.
+
+    Examples
+    --------
+    >>> cell_grid([5.0], [[0.1, 3.1]], levels=1)
+    array([[nan, nan, nan, nan],
+           [ 5., nan, nan, nan],
+           [nan, nan, nan,  5.],
+           [nan, nan, nan, nan]])
+    """
+    values, theta = np.asarray(values), np.asarray(theta)
+    if np.iscomplexobj(values) or np.iscomplexobj(theta):
+        raise TypeError("values and theta must be real; take the modulus of complex values")
+    if levels < 1:
+        raise ValueError(f"levels is {levels}; expected at least 1")
+    if values.ndim != 1 or theta.shape != (values.size, 2):
+        raise ValueError(f"values has shape {values.shape} and theta {theta.shape}; expected (L,) and (L, 2)")
+    if not ((theta >= -np.pi) & (theta < np.pi)).all():
+        raise ValueError("theta holds a frequency outside [-pi, pi) rad/sample")
+    size = 2 ** (levels + 1)
+    y, x = np.floor(theta / (np.pi / 2**levels)).astype(int).T + 2**levels
+    # The mirror image of a cell, rather than the cell of -theta: they differ on the borders between cells.
+    rows, columns = np.concatenate([y, size - 1 - y]), np.concatenate([x, size - 1 - x])
+    cells, counts = np.unique(rows * size + columns, return_counts=True)
+    if (counts > 1).any():
+        row, column = divmod(int(cells[counts > 1][0]), size)
+        raise ValueError(
+            f"two filters fall in cell ({row}, {column}) of depth {levels}: use nominal frequencies, one a cell"
+        )
+    grid = np.full((size, size), np.nan)
+    grid[rows, columns] = np.concatenate([values, values])
+    return grid
+
+
+def draw_cells(
+    ax: Axes,
+    values: ArrayLike,
+    theta: ArrayLike,
+    levels: int,
+    *,
+    vmax: float | None = None,
+    low_pass: bool = True,
+    cmap: str | Colormap = SEQUENTIAL,
+) -> AxesImage:
+    """Draw one value a filter at its characteristic frequency and its mirror image; darker is larger.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    values : array_like, shape (L,), real
+        Zero or positive; NaN leaves a cell light grey.
+    theta : array_like, shape (L, 2)
+        Vertical then horizontal, rad/sample, in [-pi, pi).
+    levels : int
+        Depth J.
+    vmax : float, optional
+        Upper end of the colour scale, which starts at 0. By default the largest value drawn.
+    low_pass : bool
+        Hatch the four central cells, which are no band-pass measurements, and leave them out of the colour scale.
+    cmap : str or Colormap
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+        For the colour bar.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cell_grid`.
+    """
+    grid = cell_grid(values, theta, levels)
+    if low_pass:
+        centre = slice(2**levels - 1, 2**levels + 1)
+        grid[centre, centre] = np.nan
+    # An image and not a mesh: PDF viewers show hairlines between the cells of a mesh.
+    image = ax.imshow(
+        np.ma.masked_invalid(grid),
+        origin="lower",
+        extent=(-np.pi, np.pi, -np.pi, np.pi),
+        interpolation="nearest",
+        cmap=_with_gaps(cmap),
+        vmin=0,
+        vmax=_largest(grid) if vmax is None else vmax,
+    )
+    if low_pass:
+        side = np.pi / 2**levels
+        # Grey, not white: it must differ from a measured zero.
+        style = {"facecolor": NO_VALUE, "edgecolor": "0.35", "hatch": "////", "linewidth": 0.8}
+        ax.add_patch(Rectangle((-side, -side), 2 * side, 2 * side, label="low-pass", **style))
+    frequency_plane(ax)
+    return image
+
+
+def draw_plane(
+    ax: Axes,
+    values: ArrayLike,
+    *,
+    vmax: float | None = None,
+    cmap: str | Colormap = SEQUENTIAL,
+) -> AxesImage:
+    """Draw a continuous map over the Fourier plane in the style of `draw_cells`.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    values : array_like, shape (P, P), real
+        Samples at ``linspace(-pi, pi, P)`` along both axes, rows vertical; zero or positive.
+    vmax : float, optional
+        Upper end of the colour scale, which starts at 0. By default the largest value.
+    cmap : str or Colormap
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+        For the colour bar.
+
+    Raises
+    ------
+    TypeError
+        If the values are complex.
+    ValueError
+        If the values are not a square of at least 2x2.
+    """
+    values = np.asarray(values)
+    if np.iscomplexobj(values):
+        raise TypeError("values must be real; take the modulus of complex values")
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or values.shape[0] < 2:
+        raise ValueError(f"values has shape {values.shape}; expected a square (P, P), P at least 2")
+    border = np.pi * values.shape[0] / (values.shape[0] - 1)  # samples stand in the middle of their pixels
+    image = ax.imshow(
+        np.ma.masked_invalid(values),
+        origin="lower",
+        extent=(-border, border, -border, border),
+        cmap=_with_gaps(cmap),
+        vmin=0,
+        vmax=_largest(values) if vmax is None else vmax,
+    )
+    frequency_plane(ax)
+    return image
+
+
+def _with_gaps(cmap: str | Colormap) -> Colormap:
+    cmap = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
+    return cmap.with_extremes(bad=NO_VALUE)
+
+
+def _largest(values: NDArray[np.float64]) -> float:
+    """Largest finite value, or 1 where that would make no colour scale."""
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size and finite.max() > 0 else 1.0

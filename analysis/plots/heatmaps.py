@@ -1,0 +1,284 @@
+"""The heatmap dataset in the Fourier plane: discrepancy, shift stability, and both on one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.plots.fourier_plane import draw_cells, draw_plane
+from analysis.plots.style import BLUE, VERMILION, colour_bar
+
+LABELS = {
+    "rho": "ρ = ‖RMax − CMod‖ / ‖CMod‖",
+    "rho_rms": "rms discrepancy ρ",
+    "gamma": "γ₁(mθ)",
+    "eta_rmax": "change η of RMax",
+    "eta_cmod": "change η of CMod",
+    "eta_rmax_rms": "rms change η of RMax",
+    "eta_cmod_rms": "rms change η of CMod",
+}
+
+
+def discrepancy_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figure:
+    r"""Measured discrepancy, its prediction, and one against the other.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Dimension `filter`; coordinates `theta_y`, `theta_x` (rad/sample), `edge`, `low_pass`; variables `rho`,
+        `rho_stderr`, `gamma`; attribute `levels`.
+    theory : array_like, shape (P, P), optional
+        :math:`\gamma_1(m\theta)` at ``linspace(-pi, pi, P)`` along both axes. By default `ds.gamma` is drawn in
+        cells.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The two maps have colour scales of their own, both from 0: the theory is the limit of vanishing bandwidth, so
+        the shapes are to be compared, not the levels.
+
+    Raises
+    ------
+    ValueError
+        If the dataset lacks something, or `theory` is not square.
+    """
+    figure = Figure(figsize=(12, 3.8), layout="compressed")
+    _discrepancy_row(figure.subplots(1, 3), ds, theory)
+    figure.suptitle(_caption(ds))
+    return figure
+
+
+def stability_figure(ds: xr.Dataset) -> Figure:
+    """Change of RMax and of CMod under each shift, one row a shift, all on one colour scale.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Dimensions `filter` and `shift`; coordinates `theta_y`, `theta_x` (rad/sample), `low_pass`, `shift_y`, `shift_x`
+        (pixels); variables `eta_rmax`, `eta_cmod`; attribute `levels`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the dataset lacks something or has no shift.
+    """
+    shifts = _shifts(ds)
+    figure = Figure(figsize=(9.5, 0.4 + 3.9 * len(shifts)), layout="compressed")
+    axes = figure.subplots(len(shifts), 2, squeeze=False)
+    for index, row in enumerate(axes):
+        _stability_maps(row, ds, index)
+    figure.suptitle(_caption(ds))
+    return figure
+
+
+def overview_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figure:
+    """All of a run on one sheet: the discrepancy on top, one row for each shift below.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        What `discrepancy_figure` and `stability_figure` need, together.
+    theory : array_like, shape (P, P), optional
+        As in `discrepancy_figure`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        As `discrepancy_figure` and `stability_figure`.
+    """
+    shifts = _shifts(ds)
+    figure = Figure(figsize=(12, 0.4 + 3.5 * (1 + len(shifts))), layout="compressed")
+    axes = figure.subplots(1 + len(shifts), 3)
+    _discrepancy_row(axes[0], ds, theory)
+    for index, row in enumerate(axes[1:]):
+        _stability_maps(row[:2], ds, index)
+        _stability_scatter(row[2], ds, index)
+    figure.suptitle(_caption(ds))
+    return figure
+
+
+def compare_figure(
+    datasets: Mapping[str, xr.Dataset],
+    variable: str = "rho",
+    shift: tuple[float, float] | None = None,
+) -> Figure:
+    """One variable of several datasets side by side, on one colour scale.
+
+    Parameters
+    ----------
+    datasets : mapping of str to xarray.Dataset
+        The names become titles. Depths may differ.
+    variable : str
+        A variable with the dimension `filter`, and perhaps `shift`.
+    shift : (float, float), optional
+        (dy, dx) in pixels, for a variable with the dimension `shift`; by default the first shift of each dataset.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no dataset, or one lacks the variable or the shift.
+    """
+    if not datasets:
+        raise ValueError("no dataset to compare; expected at least one")
+    columns = []
+    for name, ds in datasets.items():
+        _require(ds, variable, *FILTER_COORDS)
+        index = _shift_index(ds, shift, name) if "shift" in ds[variable].dims else None
+        columns.append((name, ds, _values(ds, variable, index), index))
+    vmax = _scale(*((ds, values) for _, ds, values, _ in columns))
+    figure = Figure(figsize=(max(4.8, 4.0 * len(columns)), 4.4), layout="compressed")
+    axes = figure.subplots(1, len(columns), squeeze=False)[0]
+    for ax, (name, ds, values, index) in zip(axes, columns, strict=True):
+        mesh = draw_cells(ax, values, _theta(ds), int(ds.attrs["levels"]), vmax=vmax)
+        ax.set_title(name if index is None else f"{name}\n{_shift_name(_shifts(ds)[index])}", fontsize=11)
+        ax.label_outer()
+    figure.get_layout_engine().set(w_pad=0.12)  # inches: the last tick of one map and the first of the next
+    colour_bar(axes[-1], mesh, LABELS.get(variable, variable))
+    return figure
+
+
+FILTER_COORDS = ("theta_y", "theta_x", "low_pass")
+
+
+def _discrepancy_row(axes: Sequence[Axes], ds: xr.Dataset, theory: ArrayLike | None) -> None:
+    _require(ds, "rho", "rho_stderr", "gamma", "edge", *FILTER_COORDS)
+    theta, levels = _theta(ds), int(ds.attrs["levels"])
+    rho, gamma = _values(ds, "rho"), _values(ds, "gamma")
+
+    mesh = draw_cells(axes[0], rho, theta, levels, vmax=_scale((ds, rho)))
+    colour_bar(axes[0], mesh, LABELS["rho"])
+    axes[0].set_title("measured, mean over images", fontsize=11)
+
+    if theory is None:
+        predicted = draw_cells(axes[1], gamma, theta, levels, vmax=_scale((ds, gamma)))
+    else:
+        predicted = draw_plane(axes[1], np.asarray(theory))
+    colour_bar(axes[1], predicted, LABELS["gamma"])
+    axes[1].set_title("theory, vanishing bandwidth", fontsize=11)
+
+    correlation = _pearson(gamma[_band_pass(ds)], rho[_band_pass(ds)])
+    _scatter(axes[2], ds, gamma, rho, _values(ds, "rho_stderr"))
+    axes[2].set(xlabel=LABELS["gamma"], ylabel="ρ", xlim=(0, None), ylim=(0, None), box_aspect=1)
+    axes[2].set_title(f"band-pass filters, correlation {correlation}", fontsize=11)
+    axes[2].legend(loc="lower right", fontsize=9)
+
+
+def _stability_maps(axes: Sequence[Axes], ds: xr.Dataset, index: int) -> None:
+    theta, levels = _theta(ds), int(ds.attrs["levels"])
+    vmax = _scale(*((ds, _values(ds, name)) for name in ("eta_rmax", "eta_cmod")))
+    for ax, operator in zip(axes, ("RMax", "CMod"), strict=True):
+        mesh = draw_cells(ax, _values(ds, f"eta_{operator.lower()}", index), theta, levels, vmax=vmax)
+        ax.set_title(f"{operator}, {_shift_name(_shifts(ds)[index])}", fontsize=11)
+        colour_bar(ax, mesh, LABELS[f"eta_{operator.lower()}"])
+
+
+def _stability_scatter(ax: Axes, ds: xr.Dataset, index: int) -> None:
+    """Draw both operators against the phase by which the shift advances each filter's wave."""
+    band_pass = _band_pass(ds)
+    phase = np.abs(_theta(ds) @ _shifts(ds)[index])[band_pass]
+    for operator, marker, colour in (("RMax", "^", VERMILION), ("CMod", "o", BLUE)):
+        eta = _values(ds, f"eta_{operator.lower()}", index)[band_pass]
+        ax.plot(phase, eta, marker, color=colour, markersize=4, alpha=0.7, label=operator)
+    ax.set(xlabel="phase advance |⟨θ, u⟩| (rad)", ylabel="change η", xlim=(0, None), ylim=(0, None), box_aspect=1)
+    ax.set_title("band-pass filters", fontsize=11)
+    ax.legend(loc="upper left", fontsize=9)
+
+
+def _scatter(ax: Axes, ds: xr.Dataset, x: NDArray, y: NDArray, error: NDArray) -> None:
+    """Band-pass filters, one point each; those that are not analytic told apart by colour and marker."""
+    edge, band_pass = ds["edge"].values.astype(bool), _band_pass(ds)
+    for chosen, marker, colour, label in ((~edge, "o", BLUE, "interior"), (edge, "^", VERMILION, "edge")):
+        chosen = chosen & band_pass
+        if chosen.any():
+            style = {"fmt": marker, "color": colour, "markersize": 4, "alpha": 0.7, "elinewidth": 0.8}
+            ax.errorbar(x[chosen], y[chosen], error[chosen], label=label, **style)
+
+
+def _pearson(x: NDArray, y: NDArray) -> str:
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if x.size < 3 or np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
+        return "undefined"  # every point at the same place
+    return f"{np.corrcoef(x, y)[0, 1]:.2f}"
+
+
+def _require(ds: xr.Dataset, *names: str) -> None:
+    missing = [name for name in names if name not in ds.variables]
+    if missing or "levels" not in ds.attrs:
+        missing += [] if "levels" in ds.attrs else ["the attribute levels"]
+        raise ValueError(f"the dataset lacks {', '.join(missing)}; expected what the heatmap experiment returns")
+
+
+def _theta(ds: xr.Dataset) -> NDArray[np.float64]:
+    return np.stack([ds["theta_y"].values, ds["theta_x"].values], axis=-1)
+
+
+def _band_pass(ds: xr.Dataset) -> NDArray[np.bool_]:
+    return ~ds["low_pass"].values.astype(bool)
+
+
+def _values(ds: xr.Dataset, name: str, shift: int | None = None) -> NDArray[np.float64]:
+    array = ds[name] if shift is None else ds[name].isel(shift=shift)
+    return array.transpose("filter", ...).values.astype(np.float64)
+
+
+def _scale(*parts: tuple[xr.Dataset, NDArray[np.float64]]) -> float:
+    """Upper end of a colour scale for the band-pass filters of all parts."""
+    values = np.concatenate([array[_band_pass(ds)].ravel() for ds, array in parts])
+    values = values[np.isfinite(values)]
+    return float(values.max()) if values.size and values.max() > 0 else 1.0
+
+
+def _shifts(ds: xr.Dataset) -> list[tuple[float, float]]:
+    _require(ds, "eta_rmax", "eta_cmod", "shift_y", "shift_x", *FILTER_COORDS)
+    if ds.sizes["shift"] == 0:
+        raise ValueError("the dataset has no shift; measure the stability for at least one")
+    return list(zip(ds["shift_y"].values.tolist(), ds["shift_x"].values.tolist(), strict=True))
+
+
+def _shift_index(ds: xr.Dataset, shift: tuple[float, float] | None, name: str) -> int:
+    shifts = _shifts(ds)
+    if shift is None:
+        return 0
+    for index, present in enumerate(shifts):
+        if np.allclose(present, shift):
+            return index
+    raise ValueError(
+        f"dataset {name!r} has no shift {_pair(shift)}; expected one of {', '.join(map(_pair, shifts))} pixels"
+    )
+
+
+def _shift_name(shift: tuple[float, float]) -> str:
+    return f"shift (dy, dx) = {_pair(shift)} px"
+
+
+def _pair(shift: tuple[float, float]) -> str:
+    return f"({shift[0]:g}, {shift[1]:g})"
+
+
+def _caption(ds: xr.Dataset) -> str:
+    levels = int(ds.attrs["levels"])
+    parts = [f"J = {levels}", f"m = {ds.attrs.get('stride', 2 ** (levels - 1))}"]
+    if "filters" in ds.attrs:
+        parts.append(f"filters {ds.attrs['filters']}")
+    if "images_used" in ds.attrs:
+        count = int(ds.attrs["images_used"])
+        parts.append(f"{count} image{'' if count == 1 else 's'}")
+    return "   ".join([*parts, "(hatched: low-pass cells)"])

@@ -1,0 +1,118 @@
+"""Results on disk: written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import xarray as xr
+
+
+def writable_folder(path: str | os.PathLike[str]) -> Path:
+    """Create a folder for results and prove that files can be written there, before any work is done.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    NotADirectoryError
+        If something else stands there.
+    OSError
+        If it cannot be created or written to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(f"cannot write results to {folder}: it is not a folder") from None
+    except OSError as error:
+        raise type(error)(f"cannot create the folder {folder}: {error.strerror or error}") from None
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(f"cannot write to the folder {folder}: {error.strerror or error}") from None
+    return folder
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+    """Let `write` make a file under a temporary name, then give it its final name in one step.
+
+    Parameters
+    ----------
+    path : path
+        Final name; what stood there before is replaced only by a complete file.
+    write : callable
+        Called with the temporary path, which has the same suffix.
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a dataset to one netCDF file.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+    path : path
+        Conventionally ``heatmaps_J{levels}.nc``.
+
+    Returns
+    -------
+    Path
+    """
+    return write_atomically(path, lambda temporary: dataset.to_netcdf(temporary, engine="h5netcdf"))
+
+
+def load(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Read a dataset that `save` wrote, wholly into memory.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    xarray.Dataset
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a netCDF file of this project.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no result file {path}")
+    try:
+        with warnings.catch_warnings(), xr.open_dataset(path, engine="h5netcdf", phony_dims="sort") as dataset:
+            warnings.simplefilter("ignore")
+            dataset.load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a netCDF file that can be read: {error}") from error
+    if "levels" not in dataset.attrs or "filter" not in dataset.dims:
+        raise ValueError(f"{path} is not a result of this project: it has no attribute levels or no dimension filter")
+    return dataset

@@ -1,0 +1,65 @@
+"""Run the notebooks top to bottom and keep their figures, without counts and traces of the machine.
+
+Usage: python notebooks/refresh.py [NOTEBOOK ...]
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from PIL import Image
+
+
+def execute(path: Path) -> nbformat.NotebookNode:
+    """Run a notebook in its own folder and return it with outputs; an error in a cell is raised."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}})
+    client.execute()
+    return clean(notebook)
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop execution counts, progress bars and metadata of the machine; make the pictures small."""
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"
+        cell.metadata = {}
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                if "metadata" in output:
+                    output.metadata = {}
+                if output.output_type == "execute_result":
+                    output.execution_count = None
+                if "image/png" in output.get("data", {}):
+                    output.data["image/png"] = shrink(output.data["image/png"])
+    return notebook
+
+
+def shrink(png: str, large: int = 165_000) -> str:
+    """Encode a picture again, as small as it gets; a large one with 256 colours, which line art does not miss."""
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    for colours in (picture, picture.quantize(256, dither=Image.Dither.NONE)):
+        small = io.BytesIO()
+        colours.save(small, "PNG", optimize=True)
+        if small.tell() < large:
+            break
+    return base64.b64encode(small.getvalue()).decode()
+
+
+def main() -> None:
+    """Refresh the notebooks named, by default all beside this file."""
+    paths = [Path(name) for name in sys.argv[1:]] or sorted(Path(__file__).parent.glob("*.ipynb"))
+    for path in paths:
+        print(path)
+        nbformat.write(execute(path), path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The README's Python block runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def test_python_block_runs(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "path" / "to" / "photographs"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        pixels = rng.integers(0, 256, (120, 140, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    names = {"images": rng.random((2, 64, 64)), "image": rng.random((64, 64)), "V": rng.standard_normal((11, 11))}
+    exec(block, names)
+    assert (tmp_path / "discrepancy.png").is_file()
+    assert names["images"].shape == (2, 64, 64)
