@@ -318,6 +318,7 @@ def test_coefficients_remember_the_size():
     x = np.random.default_rng(16).random((61, 63))
     c = t.forward(x)
     assert type(np.asarray(c)) is np.ndarray and c.original_size == (61, 63)
+    assert (c * 2).original_size == (61, 63) and isinstance(np.abs(c).max(), np.float64)
     np.testing.assert_allclose(t.inverse(c * 2), 2 * x, atol=1e-12)
     np.testing.assert_allclose(t.inverse(pickle.loads(pickle.dumps(c))), x, atol=1e-12)
     np.testing.assert_allclose(t.inverse(np.asarray(c), size=(61, 63)), x, atol=1e-12)

@@ -39,6 +39,10 @@ class Coefficients(np.ndarray):
     def __array_finalize__(self, source: Any) -> None:
         self.original_size = getattr(source, "original_size", None)
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        wrapped = np.asarray(array)
+        return Coefficients(wrapped, self.original_size) if wrapped.ndim else wrapped[()]
+
     def __reduce__(self) -> Any:
         return Coefficients, (np.asarray(self), self.original_size)
 
