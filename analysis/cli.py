@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -75,18 +77,31 @@ def heatmaps(
     start = time.perf_counter()
     datasets = run(sources, experiments, progress=not quiet, on_skip=on_skip, root=images)
     elapsed = time.perf_counter() - start
+    # One file that cannot be written must not cost the others, nor the summary.
+    failures: list[OSError] = []
+
+    def attempt(write: Callable[..., object], *arguments: object) -> None:
+        try:
+            write(*arguments)
+        except OSError as error:
+            failures.append(error)
+
     for dataset in datasets:
-        stem = folder / f"heatmaps_J{dataset.levels}"
-        store.save(dataset, stem.with_suffix(".nc"))
+        attempt(store.save, dataset, folder / f"heatmaps_J{dataset.levels}.nc")
     if skipped:
-        store.write_atomically(folder / "skipped.txt", lambda path: path.write_text("\n".join(skipped) + "\n"))
+        text = "\n".join(skipped) + "\n"
+        attempt(store.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text))
+    else:  # that of an earlier run would not be true of this one
+        (folder / "skipped.txt").unlink(missing_ok=True)
     for dataset in tqdm(datasets, desc="figures", unit="figure", disable=quiet):
         figure = plots.overview_figure(dataset, gamma_map(dataset.stride))
-        for suffix in (".png", ".pdf"):
-            path = (folder / f"heatmaps_J{dataset.levels}").with_suffix(suffix)
-            store.write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=150))  # noqa: B023
+        for suffix in ("png", "pdf"):
+            draw = partial(figure.savefig, dpi=150)
+            attempt(store.write_atomically, folder / f"heatmaps_J{dataset.levels}.{suffix}", draw)
     if not quiet:
         _summarise(datasets, folder, elapsed)
+    if failures:
+        raise failures[0]
 
 
 def _parse_shift(text: str) -> tuple[float, float]:
@@ -126,10 +141,10 @@ def _summarise(datasets: list[xr.Dataset], folder: Path, seconds: float) -> None
 def main() -> None:
     """Run the command line; an error is one line and exit code 2, an interruption exit code 130."""
     try:
-        app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        # typer turns Ctrl-C into the code 130; so do we, should it come before or after.
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except KeyboardInterrupt:
-        print("shiftscope: interrupted", file=sys.stderr)
-        sys.exit(130)
+        code = 130
     except Exception as error:
         if hasattr(error, "format_message"):  # what typer raises for a wrong option
             message = error.format_message()
@@ -139,6 +154,9 @@ def main() -> None:
             raise
         print(f"shiftscope: {message.splitlines()[0]}", file=sys.stderr)
         sys.exit(2)
+    if code == 130:
+        print("shiftscope: interrupted", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

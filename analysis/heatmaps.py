@@ -23,12 +23,14 @@ from tqdm import tqdm
 
 from analysis import _kernels
 from analysis.images import Picture, find_images, load_pictures
-from analysis.operators import check_integer, packet_pool
+from analysis.operators import packet_pool
 from analysis.statistics import RatioSums
 from analysis.theory import gamma
 from analysis.translation import check_shift, margin_for, windows
 from wavelets import DualTreePackets2D, FilterBank
+from wavelets._check import integer
 from wavelets.filters import DEFAULT
+from wavelets.packets import check_levels
 
 SHIFTS = ((0.0, 1.0), (1.0, 0.0))
 BLOCK = 8  # pictures at a time: enough for all threads, few enough to stay in some tens of megabytes
@@ -66,10 +68,9 @@ class HeatmapExperiment:
         size: int = 224,
         q: int = 1,
     ) -> None:
-        DualTreePackets2D(levels)  # so that a bad depth is reported as such, not as a bad stride
-        self.transform = DualTreePackets2D(levels, filters, stride=2 ** (levels - 1))
-        check_integer("q", q, 0)
-        check_integer("size", size, 1)
+        self.transform = DualTreePackets2D(levels, filters, stride=2 ** (check_levels(levels) - 1))
+        integer("q", q, 0)
+        integer("size", size, 1)
         self.shifts = [check_shift(shift) for shift in shifts]
         self.size, self.q = size, q
         self.margin = margin_for(self.shifts)
@@ -109,7 +110,7 @@ class HeatmapExperiment:
         base = windows(pictures, (0.0, 0.0), self.margin)
         r, c = packet_pool(self.transform, base, self.q)
         energy_r, energy_c = _energy(r), _energy(c)
-        brightest = np.abs(base).max(axis=(1, 2))
+        brightest = np.abs(base).max(axis=(1, 2)).astype(np.float64)
         # A constant picture excites the low-pass filters only, with its mean: that says nothing about shifts.
         varied = np.ptp(base, axis=(1, 2)) > SILENCE * brightest
         floor = (SILENCE * brightest[:, None]) ** 2 * r[0, 0].size
@@ -119,13 +120,9 @@ class HeatmapExperiment:
         for s, shift in enumerate(self.shifts):
             moved_r, moved_c = packet_pool(self.transform, windows(pictures, shift, self.margin), self.q)
             shifted_r[..., s], shifted_c[..., s] = _distance(moved_r, r), _distance(moved_c, c)
-        for sums, change, energy in (
-            ("rmax_change", shifted_r, energy_r),
-            ("cmod_change", shifted_c, energy_c),
-        ):
-            both = (change, np.broadcast_to(energy[..., None], change.shape))
-            defined = np.broadcast_to(heard[..., None], change.shape)
-            setattr(self, sums, getattr(self, sums) + RatioSums.of(*both, defined))
+        defined = np.broadcast_to(heard[..., None], shifted_r.shape)
+        self.rmax_change += RatioSums.of(shifted_r, np.broadcast_to(energy_r[..., None], shifted_r.shape), defined)
+        self.cmod_change += RatioSums.of(shifted_c, np.broadcast_to(energy_c[..., None], shifted_c.shape), defined)
         return heard.any(axis=1)
 
     def dataset(self) -> xr.Dataset:
@@ -141,7 +138,7 @@ class HeatmapExperiment:
             "freq_x": (p.freq_x, "frequency index, horizontal", "1"),
             "node_y": (p.node_y, "packet node in natural order, vertical", "1"),
             "node_x": (p.node_x, "packet node in natural order, horizontal", "1"),
-            "branch": (p.branch.astype(object), "Psi_a or Psi_b", "1"),
+            "branch": (p.branch, "Psi_a or Psi_b", "1"),
             "edge": (p.edge, "whether the band touches 0 or pi along an axis", "1"),
             "low_pass": ((p.freq_y == 0) & (p.freq_x == 0), "whether the filter is a low-pass", "1"),
         }
@@ -171,6 +168,7 @@ class HeatmapExperiment:
             "levels": t.levels,
             "stride": t.stride,
             "filters": t.bank.name,
+            "filters_sha256": _digest(t.bank),
             "q": self.q,
             "boundary": "valid region only",
             "size": self.size,
@@ -288,9 +286,25 @@ def run(
 
 
 def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:
-    """Pearson correlation of two variables of a heatmap dataset over all filters but the low-pass ones."""
-    keep = ~dataset.low_pass.values
-    x, y = dataset[first].values[keep], dataset[second].values[keep]
+    """Pearson correlation of two variables over the band-pass filters: all but the low-pass ones.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        What `heatmaps` returns.
+    first, second : str
+        Variables with the one dimension `filter`.
+
+    Returns
+    -------
+    float
+        NaN where fewer than three filters have finite values, or all have the same one.
+    """
+    x, y = (dataset[name].values[~dataset.low_pass.values] for name in (first, second))
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-12:
+        return float("nan")
     return float(np.corrcoef(x, y)[0, 1])
 
 
@@ -338,6 +352,11 @@ def _provenance(used: int, skipped: list[str], digest: str) -> dict[str, Any]:
         **versions,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _digest(bank: FilterBank) -> str:
+    """Hash of a bank's taps: a name of the user's own says nothing."""
+    return hashlib.sha256(b"".join(taps.tobytes() for taps in (bank.h1, bank.h2, bank.h_first))).hexdigest()
 
 
 def _version(distribution: str) -> str:

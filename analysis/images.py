@@ -383,10 +383,8 @@ def _stream(
     read: Callable[[Any], tuple[Float32, str]]
     for position, source in enumerate(sources):
         if isinstance(source, Picture):
-            pixels = source.pixels if size is None else fit(source.pixels, size)
-            yield Picture(source.name, pixels, source.sha256)
-            continue
-        if isinstance(source, str | bytes | os.PathLike):
+            name, read = source.name, _take_again
+        elif isinstance(source, str | bytes | os.PathLike):
             name, read = _printable(source), _read_and_hash
         else:
             name, read = f"array {position}", _take_and_hash
@@ -410,6 +408,11 @@ def _read_and_hash(path: FilePath) -> tuple[Float32, str]:
     except Exception as error:
         raise ImageError(name, _reason(error)) from error
     return picture, hashlib.sha256(data).hexdigest()
+
+
+def _take_again(source: Picture) -> tuple[Float32, str]:
+    """Luminance and digest of a picture that was read before."""
+    return luminance(source.pixels), source.sha256
 
 
 def _take_and_hash(source: ArrayLike) -> tuple[Float32, str]:

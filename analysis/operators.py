@@ -16,7 +16,7 @@ from scipy.signal import fftconvolve
 
 from analysis import _kernels
 from wavelets import DualTreePackets2D
-from wavelets._check import real_array
+from wavelets._check import integer, real_array
 from wavelets._threads import over_batch
 
 
@@ -103,7 +103,7 @@ def strided_correlation(image: ArrayLike, kernel: ArrayLike, stride: int) -> NDA
     """
     image = real_array(image, "image", 2)
     kernel = _checked_kernel(kernel)
-    check_integer("stride", stride, 1)
+    integer("stride", stride, 1)
     if any(n < k for n, k in zip(image.shape[-2:], kernel.shape, strict=True)):
         raise ValueError(
             f"image is {_size(image)} pixels, smaller than the kernel, {_size(kernel)}: the valid region is empty"
@@ -205,7 +205,7 @@ def _pool_window(
     z: NDArray[Any], corner: tuple[int, int], counts: tuple[int, ...], q: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Pool the part of z (n, h, w) that starts at `corner` and has `counts` positions."""
-    check_integer("q", q, 0)
+    integer("q", q, 0)
     windows = tuple((n - 2 * q - 1) // 2 + 1 for n in counts)
     if min(windows) < 1:
         raise ValueError(
@@ -227,14 +227,6 @@ def _checked_kernel(kernel: ArrayLike) -> NDArray[Any]:
         real_array([kernel.real, kernel.imag], "kernel", 2)
         return kernel
     return real_array(kernel, "kernel", 2)
-
-
-def check_integer(name: str, value: int, least: int) -> None:
-    """Refuse what is not an integer of at least `least`: TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    if value < least:
-        raise ValueError(f"{name} is {value}; expected at least {least}")
 
 
 def _size(array: NDArray[Any]) -> str:

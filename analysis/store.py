@@ -57,6 +57,11 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     Returns
     -------
     Path
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, with its final name in the message.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -65,6 +70,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -82,8 +89,15 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Returns
     -------
     Path
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what stood there before is left alone.
     """
-    return write_atomically(path, lambda temporary: dataset.to_netcdf(temporary, engine="h5netcdf"))
+    # Through memory: HDF5 that runs out of disk while it closes a file takes the process down with it.
+    data = dataset.to_netcdf(engine="h5netcdf")
+    return write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wavelets._check import integer
+
 COINCIDENT = 1e-9  # rad: phases closer than this to a full turn count as zero
 
 
@@ -30,10 +32,7 @@ def phase_gaps(omega: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     ValueError
         If q is negative or omega is not finite or not of shape (..., 2).
     """
-    if isinstance(q, bool) or not isinstance(q, (int, np.integer)):
-        raise TypeError(f"q must be an integer, not {type(q).__name__}")
-    if q < 0:
-        raise ValueError(f"q is {q}; expected at least 0")
+    integer("q", q, 0)
     if np.iscomplexobj(omega):
         raise TypeError("omega is complex; expected real frequencies")
     omega = np.asarray(omega, dtype=np.float64)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import signal
 import subprocess
 import sys
 
@@ -113,14 +116,75 @@ def test_programming_errors_are_not_hidden(monkeypatch):
         cli.main()
 
 
-def test_an_interruption_ends_with_130(monkeypatch, capsys):
+def test_an_interruption_ends_with_130(shiftscope, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "app", interrupted)
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert stop.value.code == 130 and capsys.readouterr().err == "shiftscope: interrupted\n"
+    monkeypatch.setattr(importlib.import_module("analysis.heatmaps"), "run", interrupted)
+    code, _, errors = shiftscope("heatmaps", "--levels", 1, "--quiet", "--out", tmp_path)
+    assert code == 130 and errors == "shiftscope: interrupted\n"
+
+
+def test_a_real_interrupt_signal_is_heard(folder, tmp_path):
+    command = [sys.executable, "-m", "analysis.cli", "heatmaps", "--images", folder, "--size", "64", "--levels", "1"]
+    for copy in range(400):
+        (folder / f"copy{copy}.png").write_bytes((folder / "b.png").read_bytes())
+    process = subprocess.Popen([*command, "--out", tmp_path / "out"], stderr=subprocess.PIPE, text=True)
+    seen = ""
+    while "image/s" not in seen:  # the run has begun
+        seen += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors.endswith("shiftscope: interrupted\n")
+
+
+def test_one_file_that_cannot_be_written_costs_no_other(shiftscope, folder, tmp_path):
+    out = tmp_path / "out"
+    (out / "heatmaps_J1.nc").mkdir(parents=True)
+    code, printed, errors = shiftscope(
+        "heatmaps", "--images", folder, "--levels", 1, "--levels", 2, "--size", 64, "--out", out
+    )
+    assert code == 2 and errors.splitlines()[-1].startswith(f"shiftscope: cannot write {out / 'heatmaps_J1.nc'}: ")
+    assert load(out / "heatmaps_J2.nc").images_used == 3
+    assert (out / "heatmaps_J1.png").is_file() and "3 images used" in printed
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_a_disk_that_is_full_is_one_line_and_keeps_what_fits(folder, tmp_path):
+    resource = pytest.importorskip("resource")
+    command = [sys.executable, "-m", "analysis.cli", "heatmaps", "--images", folder, "--size", "64", "--quiet"]
+    result = subprocess.run(
+        [*map(str, command), "--levels", "1", "--levels", "2", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (43_000, 43_000)),
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},  # the compiler's own files would not fit
+    )
+    assert result.returncode == 2
+    assert "cannot write" in result.stderr and "Traceback" not in result.stderr and result.stderr.count("\n") == 1
+    assert load(tmp_path / "out" / "heatmaps_J1.nc").images_used == 3
+
+
+def test_a_list_of_skipped_files_does_not_outlive_its_run(shiftscope, folder, tmp_path):
+    arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--quiet", "--out", tmp_path / "out"]
+    shiftscope(*arguments)
+    assert (tmp_path / "out" / "skipped.txt").is_file()
+    (folder / "broken.jpg").unlink()
+    assert shiftscope(*arguments)[0] == 0
+    assert not (tmp_path / "out" / "skipped.txt").exists()
+
+
+def test_memory_of_a_whole_run_is_bounded(imagenet_sample, tmp_path):
+    script = (
+        "import resource, sys; from analysis import cli\n"
+        f"sys.argv = ['x', 'heatmaps', '--images', {str(imagenet_sample)!r}, '--limit', '80', '--quiet',"
+        f" '--out', {str(tmp_path)!r}]\n"
+        "try: cli.main()\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(result.stdout) * 1024 < 600e6
 
 
 def test_help_is_quick_and_names_every_option():

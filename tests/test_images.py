@@ -633,3 +633,20 @@ def test_load_pictures_checks_its_arguments_at_once(tmp_path):
             load_pictures(single)
     with pytest.raises(ValueError, match="size must be a positive integer"):
         load_pictures([], size=0)
+
+
+def test_a_picture_that_cannot_be_used_is_skipped_like_any_other_source():
+    good = images.Picture("good", np.ones((8, 8), np.float32), "00")
+    bad = images.Picture("bad", np.full((8, 8), np.nan, np.float32), "00")
+    skipped = []
+    kept = list(images.load_pictures([bad, good], size=8, on_skip=lambda *what: skipped.append(what)))
+    assert [picture.name for picture in kept] == ["good"] and [name for name, _ in skipped] == ["bad"]
+
+
+def test_bundled_crops_are_squares_of_the_photographs_themselves():
+    crops = images.bundled_crops(100)
+    assert len(crops) == 3 * len(images.bundled_images()) == len({crop.sha256 for crop in crops})
+    whole = images.read_image(images.bundled_images()[0])
+    np.testing.assert_array_equal(crops[0].pixels, whole[:100, :100])
+    np.testing.assert_array_equal(crops[2].pixels, whole[-100:, -100:])
+    assert all(crop.pixels.shape == (100, 100) for crop in crops)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import nbformat
@@ -45,6 +46,7 @@ def test_committed_form(path):
     assert len(pictures(notebook)) >= 4
     for cell in notebook.cells:
         assert cell.metadata == {}
+        assert cell.cell_type != "markdown" or not re.search(r"\\\\[a-z]", cell.source)  # doubled TeX commands
         if cell.cell_type == "code":
             assert cell.execution_count is None
             assert len(cell.source.splitlines()) <= 25  # thin: what is longer belongs in the library

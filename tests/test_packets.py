@@ -329,6 +329,9 @@ def test_coefficients_remember_the_size():
 def test_threads_change_nothing_and_may_call_at_once():
     x = np.random.default_rng(17).random((7, 64, 64)).astype(np.float32)
     t = DualTreePackets2D(3)
+    for wrong, error in ((0, ValueError), ("a", TypeError), (1.5, TypeError)):
+        with pytest.raises(error, match="threads"):
+            wavelets.set_num_threads(wrong)
     wavelets.set_num_threads(1)
     try:
         serial = t.forward(x)
@@ -366,7 +369,8 @@ def test_threads_change_nothing_and_may_call_at_once():
         ({"levels": 2, "filters": None}, TypeError, "NoneType"),
         ({"levels": 2, "boundary": "wrap"}, ValueError, "unknown boundary 'wrap'; expected one of periodization"),
         ({"levels": 2, "stride": 3}, ValueError, "stride is 3; expected 4"),
-        ({"levels": 2, "stride": "4"}, ValueError, "stride is '4'"),
+        ({"levels": 2, "stride": "4"}, TypeError, "stride must be an integer, not str"),
+        ({"levels": 1, "stride": True}, TypeError, "stride must be an integer, not bool"),
     ],
 )
 @pytest.mark.parametrize("cls", [DualTreePackets1D, DualTreePackets2D])
@@ -389,6 +393,7 @@ def test_bad_arguments(cls, arguments, error, message):
         (np.ones((3, 4, 0)), ValueError, "no elements"),
         (np.ones(4), ValueError, "at least 2 axes"),
         (3.0, ValueError, "at least 2 axes"),
+        (np.ma.masked_greater(np.eye(3), 0.5), ValueError, "masked"),
     ],
 )
 def test_bad_images(x, error, message):
@@ -406,8 +411,29 @@ def test_bad_coefficients():
         t.inverse(c, size=20)
     with pytest.raises(TypeError, match="complex numbers"):
         t.inverse(c.astype(str))
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="size is 0; expected at least 1"):
         t.inverse(c, size=(0, 16))
-    zero = DualTreePackets2D(2, boundary="zero")
-    with pytest.raises(ValueError, match="size is unknown"):
-        zero.inverse(np.asarray(zero.forward(np.ones((16, 16)))))
+    with pytest.raises(TypeError, match="size must be an integer, not str"):
+        t.inverse(c, size="16")
+    with pytest.raises(ValueError, match="expected 2 numbers"):
+        t.inverse(c, size=(16,))
+
+
+@pytest.mark.nojit
+def test_inverse_never_guesses_a_size():
+    t = DualTreePackets2D(2)
+    c = [t.forward(np.ones((13, 15)))] * 2
+    for plain in (np.asarray(c[0]), np.stack(c), np.concatenate(c)):
+        with pytest.raises(ValueError, match="carry no size"):
+            t.inverse(plain[..., :32, :, :])
+    assert t.inverse(np.stack(c), size=(13, 15)).shape == (2, 13, 15)
+
+
+@pytest.mark.nojit
+def test_packet_tables_agree_between_one_and_two_dimensions():
+    one, two = DualTreePackets1D(3), DualTreePackets2D(3)
+    table = one.packets
+    np.testing.assert_array_equal(table.freq, rule.frequency_index(3))
+    np.testing.assert_array_equal(table.edge, np.isin(table.freq, [0, 7]))
+    np.testing.assert_array_equal(two.packets.freq_x, table.freq[two.packets.node_x])
+    np.testing.assert_array_equal(table.conjugated, table.edge)

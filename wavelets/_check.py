@@ -18,12 +18,16 @@ def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
     TypeError
         If `x` is complex or not numeric.
     ValueError
-        If it is ragged, has too few axes, no elements, or holds NaN or infinity.
+        If it is ragged or masked, has too few axes, no elements, or holds NaN or infinity.
     """
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} is a masked array with hidden values; fill them or take them out first")
     try:
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"{name} is not a rectangular array: {error}") from None
+    except Exception as error:  # what an object's own conversion raises, such as a tensor that tracks gradients
+        raise TypeError(f"{name} cannot be turned into an array: {error}") from error
     if array.dtype.kind == "c":
         raise TypeError(f"{name} is complex ({array.dtype}); expected real numbers")
     if array.dtype.kind not in "fiub":
@@ -39,3 +43,21 @@ def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
         bad = np.count_nonzero(~np.isfinite(array))
         raise ValueError(f"{name} holds {bad} NaN or infinite values of {array.size}; expected finite numbers")
     return array
+
+
+def integer(name: str, value: object, least: int, most: int | None = None) -> int:
+    """Return `value` if it is an integer from `least` to `most`.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer; booleans are none.
+    ValueError
+        If it is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if value < least or (most is not None and value > most):
+        expected = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} is {value}; expected {expected}")
+    return int(value)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+from wavelets._check import integer
+
 _threads: int | None = None
 
 
@@ -24,13 +26,11 @@ def set_num_threads(count: int | None) -> None:
 
     Raises
     ------
-    ValueError
-        If `count` is below 1.
+    TypeError, ValueError
+        If `count` is not an integer or below 1.
     """
     global _threads
-    if count is not None and count < 1:
-        raise ValueError(f"threads is {count}; expected at least 1")
-    _threads = count
+    _threads = None if count is None else integer("threads", count, 1)
 
 
 def get_num_threads() -> int:
@@ -38,7 +38,9 @@ def get_num_threads() -> int:
     if _threads is not None:
         return _threads
     if named := os.environ.get("NUMBA_NUM_THREADS", "").strip():
-        return max(1, int(named))
+        if not named.isdecimal() or int(named) < 1:
+            raise ValueError(f"the environment variable NUMBA_NUM_THREADS is {named!r}; expected a positive integer")
+        return int(named)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -133,6 +133,7 @@ def filter_bank(name: str = DEFAULT, first_stage: str | None = None) -> FilterBa
         from the package ``dtcwt``. A first stage may be given after a plus sign: ``"cf_3_3+db4"``.
     first_stage : str, optional
         Any orthonormal PyWavelets filter (``"db4"``, ``"sym6"``, ``"coif2"``, ...). By default the first stage is `h1`.
+        The inverse is then as exact as PyWavelets' table: 1e-13 for db, up to 3e-11 for sym20.
 
     Returns
     -------

@@ -6,6 +6,7 @@ Bayram and Selesnick, "On the dual-tree complex wavelet packet and M-band transf
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavelets import _kernels, rule, stages
-from wavelets._check import real_array
+from wavelets._check import integer, real_array
 from wavelets._threads import over_batch
 from wavelets.filters import DEFAULT, FilterBank, filter_bank
 from wavelets.plan import Plan, axis_plan
@@ -59,19 +60,16 @@ class _DualTree:
         stride: int | None = None,
         boundary: str = "periodization",
     ) -> None:
-        if isinstance(levels, bool) or not isinstance(levels, (int, np.integer)):
-            raise TypeError(f"levels must be an integer, not {type(levels).__name__}")
-        if not 1 <= levels <= MAX_LEVELS:
-            raise ValueError(f"levels is {levels}; expected 1 to {MAX_LEVELS}")
+        levels = check_levels(levels)
         if boundary not in stages.BOUNDARIES:
             raise ValueError(f"unknown boundary {boundary!r}; expected one of {', '.join(stages.BOUNDARIES)}")
         coarse = 2**levels
-        if stride not in (None, coarse, coarse // 2):
+        if stride is not None and integer("stride", stride, 1) not in (coarse, coarse // 2):
             raise ValueError(
                 f"stride is {stride!r}; expected {coarse} (2**levels) or {coarse // 2} (2**(levels-1)) "
                 f"for levels = {levels}"
             )
-        self.levels = int(levels)
+        self.levels = levels
         self.bank = filters if isinstance(filters, FilterBank) else filter_bank(filters)
         self.stride = coarse if stride is None else int(stride)
         self.boundary = boundary
@@ -114,7 +112,17 @@ class _DualTree:
         return int(self.bank.h1_first.size + (self.bank.h1.size - 1) * (2**self.levels - 2))
 
     def coefficient_count(self, n: int) -> int:
-        """Return the number of coefficients along an axis of n samples."""
+        """Number of coefficients along an axis.
+
+        Parameters
+        ----------
+        n : int
+            Length of the axis, pixels.
+
+        Returns
+        -------
+        int
+        """
         return int(self._plan(n, "forward", np.dtype(np.float64)).sizes[-1])
 
     @cached_property
@@ -154,13 +162,12 @@ class _DualTree:
                 f"{', '.join(['n'] * self.axes)}) for {self!r}"
             )
         grid = array.shape[-self.axes :]
-        if size is None:
-            if self.boundary != "periodization":
-                raise ValueError("size is unknown: pass size=..., the trailing shape of the original")
-            size = tuple(n * self.stride for n in grid)
-        size = (size,) * self.axes if isinstance(size, (int, np.integer)) else tuple(size)
-        if len(size) != self.axes or any(n < 1 for n in size):
-            raise ValueError(f"size is {size}; expected {self.axes} positive numbers of pixels")
+        if size is None:  # several sizes have as many coefficients: a guess would give back 64x64 for 63x61
+            raise ValueError("these coefficients carry no size: pass size=..., the trailing shape of the original")
+        size = tuple(size) if isinstance(size, Sequence) else (size,) * self.axes
+        size = tuple(integer("size", n, 1) for n in size)
+        if len(size) != self.axes:
+            raise ValueError(f"size is {size}; expected {self.axes} numbers of pixels")
         expected = tuple(self.coefficient_count(n) for n in size)
         if grid != expected:
             raise ValueError(f"coefficients have {grid} positions; expected {expected} for a signal of size {size}")
@@ -181,6 +188,15 @@ class DualTreePackets1D(_DualTree):
     boundary : {"periodization", "symmetric", "reflect", "zero"}
         Extension at every stage, as PyWavelets names and defines it.
 
+    Raises
+    ------
+    TypeError
+        If `levels` or `stride` is not an integer or `filters` neither a name nor a bank.
+    ValueError
+        If `levels`, `stride`, the boundary or the name of the bank is none of the above.
+    ModuleNotFoundError
+        If the filters are in a package that is not installed.
+
     Notes
     -----
     Filter f lives on the half-line :math:`\omega \ge 0`; its spectrum is that of the correlation kernel. With
@@ -194,6 +210,21 @@ class DualTreePackets1D(_DualTree):
     """
 
     axes = 1
+
+    @cached_property
+    def packets(self) -> np.recarray[Any, Any]:
+        """Table of the filters, one row a channel, which is the node in natural order.
+
+        Fields: `node`, `freq` (frequency index, 0 to 2**J - 1), `conjugated` (to bring it to the half-line omega >= 0),
+        `edge` (the band touches 0 or pi, so that the filter is not analytic).
+        """
+        f = rule.frequency_index(self.levels)
+        edge = (f == 0) | (f == 2**self.levels - 1)
+        columns = [np.arange(f.size), f, self._signs < 0, edge]
+        fields = [("node", np.int64), ("freq", np.int64), ("conjugated", "?"), ("edge", "?")]
+        table = np.rec.fromarrays(columns, dtype=fields)
+        table.setflags(write=False)
+        return table
 
     @cached_property
     def _signs(self) -> NDArray[np.int64]:
@@ -249,7 +280,7 @@ class DualTreePackets1D(_DualTree):
         c : array_like, shape (..., 2**J, n), complex
             What `forward` returned, or a plain array and `size`.
         size : int, optional
-            Length N of the original, if `c` does not carry it.
+            Length N of the original; needed where `c` does not carry it.
 
         Returns
         -------
@@ -296,6 +327,15 @@ class DualTreePackets2D(_DualTree):
         Pixels between coefficients: ``2**levels`` (default), or ``2**(levels - 1)``, the last stage undecimated.
     boundary : {"periodization", "symmetric", "reflect", "zero"}
         Extension at every stage, as PyWavelets names and defines it.
+
+    Raises
+    ------
+    TypeError
+        If `levels` or `stride` is not an integer or `filters` neither a name nor a bank.
+    ValueError
+        If `levels`, `stride`, the boundary or the name of the bank is none of the above.
+    ModuleNotFoundError
+        If the filters are in a package that is not installed.
 
     Notes
     -----
@@ -357,8 +397,7 @@ class DualTreePackets2D(_DualTree):
         The circular mean :math:`\arg\int|\widehat W|^2e^{i\omega}` along each axis, exactly: it is the argument of the
         autocorrelation at lag one.
         """
-        psi = self._node_kernels
-        mean = np.angle((psi[:, 1:] * psi[:, :-1].conj()).sum(axis=1))
+        mean = mean_frequency(self._node_kernels)
         p = self.packets
         theta_y, theta_x = mean[p.node_y], np.where(p.branch == "a", 1, -1) * mean[p.node_x]
         flip = np.where(p.conjugated, -1, 1)
@@ -376,8 +415,13 @@ class DualTreePackets2D(_DualTree):
         -------
         ndarray, shape (2 * 4**J, K, K), complex128
             ``forward(x)[l, n] = sum_k x[start + stride n + k] kernels()[l, k]`` on the extended image.
+
+        Raises
+        ------
+        IndexError
+            If there is no such channel.
         """
-        p = self.packets if channels is None else self.packets[np.asarray(channels)]
+        p = self.packets if channels is None else self.packets[np.atleast_1d(channels)]
         psi = self._node_kernels
         horizontal = np.where((p.branch == "b")[:, None], psi[p.node_x].conj(), psi[p.node_x])
         kernels: NDArray[np.complex128] = psi[p.node_y][:, :, None] * horizontal[:, None, :]
@@ -438,7 +482,7 @@ class DualTreePackets2D(_DualTree):
         c : array_like, shape (..., 2 * 4**J, h, w), complex
             What `forward` returned, or a plain array and `size`.
         size : (int, int) or int, optional
-            H and W of the original, if `c` does not carry them.
+            H and W of the original; needed where `c` does not carry them, such as after `np.stack`.
 
         Returns
         -------
@@ -472,6 +516,19 @@ class DualTreePackets2D(_DualTree):
             len(flat),
         )
         return out.reshape(*batch, *size_out)
+
+
+def mean_frequency(kernels: NDArray[Any]) -> NDArray[np.float64]:
+    r"""Circular mean :math:`\arg\int|\widehat\psi|^2e^{i\omega}` of 1-D kernels (..., K), rad/sample in (-pi, pi].
+
+    Exactly, and without a frequency grid: it is the argument of the autocorrelation at lag one.
+    """
+    return np.asarray(np.angle((kernels[..., 1:] * kernels[..., :-1].conj()).sum(axis=-1)))
+
+
+def check_levels(levels: object) -> int:
+    """Return a depth that is an integer from 1 to 6; TypeError or ValueError otherwise."""
+    return integer("levels", levels, 1, MAX_LEVELS)
 
 
 def _upsample(taps: NDArray[np.float64], factor: int) -> NDArray[np.float64]:

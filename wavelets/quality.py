@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wavelets import rule
 from wavelets.filters import FilterBank, filter_bank, orthonormality_error
-from wavelets.packets import DualTreePackets1D
+from wavelets.packets import DualTreePackets1D, mean_frequency
 
 
 class PacketQuality(NamedTuple):
@@ -92,7 +92,7 @@ def packet_quality(bank: FilterBank | str, levels: int) -> PacketQuality:
         cell_energy=band_energy(psi, centre - half, centre + half),
         double_cell_energy=band_energy(psi, centre - 2 * half, centre + 2 * half),
         circularity=np.abs((psi**2).sum(axis=1)) / (np.abs(psi) ** 2).sum(axis=1),
-        centroid=np.angle((psi[:, 1:] * psi[:, :-1].conj()).sum(axis=1)) % (2 * np.pi),
+        centroid=mean_frequency(psi) % (2 * np.pi),
     )
 
 

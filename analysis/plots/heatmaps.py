@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.heatmaps import band_pass_correlation
 from analysis.plots.fourier_plane import draw_cells, draw_plane
 from analysis.plots.style import BLUE, VERMILION, colour_bar
 
@@ -173,10 +174,11 @@ def _discrepancy_row(axes: Sequence[Axes], ds: xr.Dataset, theory: ArrayLike | N
     colour_bar(axes[1], predicted, LABELS["gamma"])
     axes[1].set_title("theory, vanishing bandwidth", fontsize=11)
 
-    correlation = _pearson(gamma[_band_pass(ds)], rho[_band_pass(ds)])
+    correlation = band_pass_correlation(ds)
     _scatter(axes[2], ds, gamma, rho, _values(ds, "rho_stderr"))
     axes[2].set(xlabel=LABELS["gamma"], ylabel="ρ", xlim=(0, None), ylim=(0, None), box_aspect=1)
-    axes[2].set_title(f"band-pass filters, correlation {correlation}", fontsize=11)
+    shown = f"{correlation:.2f}" if np.isfinite(correlation) else "undefined"
+    axes[2].set_title(f"band-pass filters, correlation {shown}", fontsize=11)
     axes[2].legend(loc="lower right", fontsize=9)
 
 
@@ -209,14 +211,6 @@ def _scatter(ax: Axes, ds: xr.Dataset, x: NDArray, y: NDArray, error: NDArray) -
         if chosen.any():
             style = {"fmt": marker, "color": colour, "markersize": 4, "alpha": 0.7, "elinewidth": 0.8}
             ax.errorbar(x[chosen], y[chosen], error[chosen], label=label, **style)
-
-
-def _pearson(x: NDArray, y: NDArray) -> str:
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if x.size < 3 or np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
-        return "undefined"  # every point at the same place
-    return f"{np.corrcoef(x, y)[0, 1]:.2f}"
 
 
 def _require(ds: xr.Dataset, *names: str) -> None:

@@ -64,7 +64,10 @@ def colour_bar(ax: Axes, mappable: ScalarMappable, label: str) -> Colorbar:
     -------
     matplotlib.colorbar.Colorbar
     """
-    return ax.figure.colorbar(mappable, ax=ax, label=label, fraction=0.06, aspect=20)
+    bar = ax.figure.colorbar(mappable, ax=ax, label=label, fraction=0.06, aspect=20)
+    # Rasterised, as matplotlib wants it, every bar costs a canvas of the whole figure when a PDF is written.
+    bar.solids.set(rasterized=False, edgecolor="face")
+    return bar
 
 
 def spectrum(kernels: ArrayLike, omega_y: ArrayLike, omega_x: ArrayLike) -> NDArray[np.complex128]:
