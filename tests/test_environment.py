@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
+import os
 import subprocess
 import sys
 import tomllib
@@ -130,3 +133,9 @@ def test_core_imports_no_extra() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.skipif(os.environ.get("CI") != "true", reason="only CI promises which worlds there are")
+def test_this_is_one_of_the_two_worlds():
+    has_dtcwt = importlib.util.find_spec("dtcwt") is not None
+    assert Version(importlib.metadata.version("numpy")).major == (1 if has_dtcwt else 2)

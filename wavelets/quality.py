@@ -97,7 +97,17 @@ def packet_quality(bank: FilterBank | str, levels: int) -> PacketQuality:
 
 
 def half_sample_error(bank: FilterBank) -> float:
-    r"""Relative :math:`L^2` error of :math:`\widehat h_2(\omega) = e^{-i\omega/2}\widehat h_1(\omega)`."""
+    r"""Relative :math:`L^2` error of :math:`\widehat h_2(\omega) = e^{-i\omega/2}\widehat h_1(\omega)`.
+
+    Parameters
+    ----------
+    bank : FilterBank
+
+    Returns
+    -------
+    float
+        Of the main-stage low-pass filters, as convolution filters, over the whole frequency line (theory.md 4.1).
+    """
     omega = np.linspace(-np.pi, np.pi, 4096, endpoint=False) + np.pi / 4096
     # Correlation kernels reversed in time are convolution filters; both have the same length, so conjugation will do.
     h1, h2 = (np.exp(1j * omega[:, None] * np.arange(h.size)) @ h for h in (bank.h1, bank.h2))
@@ -105,7 +115,18 @@ def half_sample_error(bank: FilterBank) -> float:
 
 
 def vanishing_moments(bank: FilterBank) -> int:
-    """Number of zeros of the main-stage low-pass filters at pi: derivatives of the spectrum that vanish there."""
+    """Count the zeros at pi of the main-stage low-pass filters.
+
+    Parameters
+    ----------
+    bank : FilterBank
+
+    Returns
+    -------
+    int
+        Moments ``sum_n (-1)**n n**k h[n]``, k = 0, 1, ..., that vanish to 1e-5 of their terms in both trees: printed
+        tables are not more exact.
+    """
     n = np.arange(bank.h1.size) - (bank.h1.size - 1) / 2
     for moment in range(bank.h1.size):
         scale = np.abs(n**moment * bank.h1).sum()

@@ -77,8 +77,16 @@ def analysis(low: Taps, high: Taps, n: int, boundary: str, decimated: bool = Tru
 
 
 def synthesis(low: Taps, high: Taps, n: int, boundary: str, decimated: bool = True) -> csr_array:
-    """Matrix that undoes `analysis` exactly, shape (n, 2 * coefficient_count(...)).
+    """Matrix that undoes `analysis` exactly.
 
+    Parameters are those of `analysis`.
+
+    Returns
+    -------
+    csr_array, shape (n, 2 * coefficient_count(...)), float64
+
+    Notes
+    -----
     Every coefficient that touches the signal is there, so the transposed stage without extension is a left inverse
     whatever the extension was. Without decimation each of the two phases is one, and their mean is taken.
     """
