@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,9 +130,14 @@ def test_a_real_interrupt_signal_is_heard(folder, tmp_path):
     command = [sys.executable, "-m", "analysis.cli", "heatmaps", "--images", folder, "--size", "64", "--levels", "1"]
     for copy in range(400):
         (folder / f"copy{copy}.png").write_bytes((folder / "b.png").read_bytes())
-    process = subprocess.Popen([*command, "--out", tmp_path / "out"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--out", tmp_path / "out"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs start with it ignored
+    )
     seen = ""
-    while "image/s" not in seen:  # the run has begun
+    while not re.search(r"[1-9]\d*/40\d", seen) and process.poll() is None:  # some images are done
         seen += process.stderr.read(1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
