@@ -96,8 +96,8 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         If it cannot be written; what stood there before is left alone.
     """
     # Through memory: HDF5 that runs out of disk while it closes a file takes the process down with it.
-    data = dataset.to_netcdf(engine="h5netcdf")
-    return write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    with dataset.to_netcdf(engine="h5netcdf") as data:  # a view: released here, or its buffer complains when collected
+        return write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
