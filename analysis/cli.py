@@ -92,7 +92,7 @@ def heatmaps(
         text = "\n".join(skipped) + "\n"
         attempt(store.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text))
     else:  # that of an earlier run would not be true of this one
-        (folder / "skipped.txt").unlink(missing_ok=True)
+        attempt((folder / "skipped.txt").unlink, True)
     for dataset in tqdm(datasets, desc="figures", unit="figure", disable=quiet):
         figure = plots.overview_figure(dataset, gamma_map(dataset.stride))
         for suffix in ("png", "pdf"):

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from analysis import _kernels
 from analysis.images import Picture, find_images, load_pictures
-from analysis.operators import packet_pool
+from analysis.operators import packet_pool, smallest_side
 from analysis.statistics import RatioSums
 from analysis.theory import gamma
 from analysis.translation import check_shift, margin_for, windows
@@ -75,9 +75,7 @@ class HeatmapExperiment:
         self.size, self.q = size, q
         self.margin = margin_for(self.shifts)
         side = size - 2 * self.margin
-        first = -(self.transform.start // self.transform.stride)
-        offset = self.transform.start + self.transform.stride * first
-        needed = offset + self.transform.kernel_size + 2 * q * self.transform.stride
+        needed = smallest_side(self.transform, q)
         if side < needed:
             raise ValueError(
                 f"pictures of {size} pixels leave windows of {max(side, 0)} for these shifts; levels = {levels} with "

@@ -191,7 +191,7 @@ def valid_region(transform: DualTreePackets2D, size: tuple[int, ...]) -> tuple[i
         If there is none.
     """
     K, s = transform.kernel_size, transform.stride
-    first = -(transform.start // s)
+    first = _first_inside(transform)
     counts = tuple((n - K - transform.start) // s - first + 1 for n in size)
     if min(counts) < 1:
         raise ValueError(
@@ -199,6 +199,17 @@ def valid_region(transform: DualTreePackets2D, size: tuple[int, ...]) -> tuple[i
             "the valid region is empty"
         )
     return first, counts
+
+
+def smallest_side(transform: DualTreePackets2D, q: int = 1) -> int:
+    """Side of the smallest square image, pixels, whose valid region holds one pooling window."""
+    offset = transform.start + transform.stride * _first_inside(transform)
+    return offset + transform.kernel_size + 2 * q * transform.stride
+
+
+def _first_inside(transform: DualTreePackets2D) -> int:
+    """First coefficient whose kernel begins inside the image."""
+    return -(transform.start // transform.stride)
 
 
 def _pool_window(

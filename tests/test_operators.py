@@ -12,7 +12,7 @@ from scipy.ndimage import maximum_filter
 from scipy.signal import correlate2d
 
 from analysis import cmod, gamma, packet_pool, rmax
-from analysis.operators import pool, strided_correlation, valid_region
+from analysis.operators import pool, smallest_side, strided_correlation, valid_region
 from wavelets import DualTreePackets2D, analytic
 
 
@@ -432,3 +432,14 @@ def test_bad_complex_kernels(operator):
 def test_bad_input_of_the_packet_version(images, q, error, message):
     with pytest.raises(error, match=message):
         packet_pool(DualTreePackets2D(1, stride=1), images, q)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("filters", ["cf_2_2", "cf_2_3", "cf_3_3"])
+@pytest.mark.parametrize("q", [0, 1, 2])
+def test_smallest_side_is_the_smallest(levels, filters, q):
+    t = DualTreePackets2D(levels, filters, stride=2 ** (levels - 1))
+    side = smallest_side(t, q)
+    assert packet_pool(t, np.ones((side, side)), q)[0].shape[-2:] == (1, 1)
+    with pytest.raises(ValueError, match=r"valid region"):
+        packet_pool(t, np.ones((side - 1, side - 1)), q)

@@ -173,19 +173,25 @@ def filters_to_trees(c: Array, channels: Array, signs: Array, ny: int, nx: int, 
 
 
 @jit
+def buffers_2d(plan_y: Array, plan_x: Array, nodes: int, images: Array) -> Array:
+    """Make room for one of the images (B, H, W): scratch, the vertical trees, the same turned, all four trees."""
+    width = images.shape[2]
+    columns = 2 * nodes * plan_y.sizes[-1]
+    scratch = np.empty((2, max(scratch_size(plan_y, width), scratch_size(plan_x, columns))), images.dtype)
+    vertical = np.empty((2, columns // 2, width), images.dtype)
+    turned = np.empty((width, columns), images.dtype)
+    both = np.empty((2, nodes * plan_x.sizes[-1], columns), images.dtype)
+    return scratch, vertical, turned, both
+
+
+@jit
 def forward_2d(plan_y: Array, plan_x: Array, channels: Array, signs: Array, images: Array, out: Array) -> None:
     """Transform images (B, H, W) into out (B, 2 * P**2, ny, nx, 2)."""
-    width = images.shape[2]
     ny, nx = plan_y.sizes[-1], plan_x.sizes[-1]
-    nodes = channels.shape[0]
-    columns = 2 * nodes * ny
-    scratch = np.empty((2, max(scratch_size(plan_y, width), scratch_size(plan_x, columns))), images.dtype)
-    vertical = np.empty((2, nodes * ny, width), images.dtype)
-    turned = np.empty((width, columns), images.dtype)
-    both = np.empty((2, nodes * nx, columns), images.dtype)
+    scratch, vertical, turned, both = buffers_2d(plan_y, plan_x, channels.shape[0], images)
     for image in range(images.shape[0]):
         analyse(plan_y, images[image], vertical, scratch)
-        transpose(vertical.reshape((columns, width)), turned)
+        transpose(vertical.reshape((turned.shape[1], turned.shape[0])), turned)
         analyse(plan_x, turned, both, scratch)
         trees_to_filters(both, channels, signs, ny, nx, out[image])
 
@@ -193,16 +199,10 @@ def forward_2d(plan_y: Array, plan_x: Array, channels: Array, signs: Array, imag
 @jit
 def backward_2d(plan_y: Array, plan_x: Array, channels: Array, signs: Array, coefficients: Array, out: Array) -> None:
     """Walk `forward_2d` backwards, (B, 2 * P**2, ny, nx, 2) -> out (B, H, W)."""
-    width = out.shape[2]
     ny, nx = plan_y.sizes[-1], plan_x.sizes[-1]
-    nodes = channels.shape[0]
-    columns = 2 * nodes * ny
-    scratch = np.empty((2, max(scratch_size(plan_y, width), scratch_size(plan_x, columns))), out.dtype)
-    vertical = np.empty((2, nodes * ny, width), out.dtype)
-    turned = np.empty((width, columns), out.dtype)
-    both = np.empty((2, nodes * nx, columns), out.dtype)
+    scratch, vertical, turned, both = buffers_2d(plan_y, plan_x, channels.shape[0], out)
     for image in range(out.shape[0]):
         filters_to_trees(coefficients[image], channels, signs, ny, nx, both)
         synthesise(plan_x, both, turned, scratch)
-        transpose(turned, vertical.reshape((columns, width)))
+        transpose(turned, vertical.reshape((turned.shape[1], turned.shape[0])))
         synthesise(plan_y, vertical, out[image], scratch)
