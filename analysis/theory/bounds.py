@@ -1,0 +1,328 @@
+r"""The bounds: stability of CMod, distance of RMax from CMod, stability of RMax (theory.md 3.1, 3.2, 3.4).
+
+All hold for a filter whose spectrum lies in a square of side :math:`\kappa\le\pi/m` around its characteristic frequency
+:math:`\theta`, and for every image. Each constant comes in two versions: the published one, and a sharper one, proved
+where it is defined.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+
+from analysis.theory.phases import gamma, real_values
+from wavelets._check import integer
+
+SLACK = 1e-12  # relative: kappa = pi / m is allowed, also where it was rounded up
+
+
+def alpha(tau: ArrayLike) -> NDArray[np.float64]:
+    r"""Constant of the stability of CMod: :math:`\alpha(\tau) = \frac12\|\tau\|_1`.
+
+    Parameters
+    ----------
+    tau : array_like, shape (..., 2)
+        :math:`\kappa u`, bandwidth (rad/sample) times shift (pixels), rad.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+
+    Raises
+    ------
+    TypeError
+        If tau is not real.
+    ValueError
+        If it is not finite or not of shape (..., 2).
+
+    Notes
+    -----
+    theory.md 3.1, Theorem 1. The factor 1/2 is the best possible: see `alpha_sharp`.
+    """
+    return _l1(tau) / 2
+
+
+def alpha_sharp(tau: ArrayLike) -> NDArray[np.float64]:
+    r"""The best constant of Theorem 1: :math:`\tilde\alpha(\tau) = 2\sin(\min(\|\tau\|_1, 2\pi)/4)`.
+
+    Parameters and errors are those of `alpha`.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+        At most `alpha`; two equal waves at opposite corners of the square attain it.
+
+    Notes
+    -----
+    theory.md 3.1: on the square, :math:`|e^{-i\langle\omega-\theta,u\rangle} - 1| = 2|\sin\frac12\langle\omega-\theta,
+    u\rangle|`, which is largest in a corner.
+    """
+    return 2 * np.sin(np.minimum(_l1(tau), 2 * np.pi) / 4)
+
+
+def beta(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
+    r"""Constant of the distance between RMax and CMod, as published.
+
+    .. math:: \beta_q(\kappa')^2 = \sum_{\|p\|_\infty\le q} \alpha(\kappa' p)^2
+              = \frac{\kappa'^2}4\Big(\frac23 q(q+1)(2q+1)^2 + 2q^2(q+1)^2\Big)
+
+    Parameters
+    ----------
+    bandwidth : array_like, shape (...)
+        :math:`\kappa' = m\kappa`, at most :math:`\pi`, rad.
+    q : int
+        Half-width of the pooling window.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+        :math:`\sqrt5\,\kappa'` for q = 1.
+
+    Raises
+    ------
+    TypeError
+        If the bandwidth is not real, or q not an integer.
+    ValueError
+        If the bandwidth is negative, not finite or above :math:`\pi`, or q negative.
+
+    Notes
+    -----
+    theory.md 3.2; the split into two terms is the published one as recalled there, the constant is not verified.
+    """
+    integer("q", q, 0)
+    squares = 2 / 3 * q * (q + 1) * (2 * q + 1) ** 2 + 2 * q**2 * (q + 1) ** 2
+    return _bandwidth(bandwidth) / 2 * np.sqrt(squares)
+
+
+def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
+    r"""A smaller constant that holds in place of `beta`.
+
+    .. math:: \beta^*_q(\kappa') = \min\Big\{e^{q\kappa'} - 1,\
+              \Big(\max_{\|\xi\|_\infty\le\kappa'/2}\ \sum_{\|p\|_\infty\le q} |e^{i\langle\xi,p\rangle} - 1|^2
+              \Big)^{1/2}\Big\}
+
+    Parameters and errors are those of `beta`.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+        :math:`q\kappa'` as the bandwidth vanishes, where `beta` is :math:`\sqrt5\,\kappa'` for q = 1 and
+        :math:`\sqrt{43}\,\kappa'` for q = 2.
+
+    Notes
+    -----
+    Let :math:`a` be the envelope, :math:`Z = e^{i\langle m\theta,\cdot\rangle}a` on the stride-m grid; its spectrum
+    lies in :math:`\|\xi\|_\infty\le\kappa'/2`. As in theory.md 3.2, :math:`|\mathcal R - \mathcal C M_q| \le
+    \max_p|a(\cdot+p) - a|` at every position, and norms on the subsampled grid are those on the full one, halved
+    (Lemma 0).
+
+    *First term.* Taylor's series about the centre of the window bounds all its positions at once:
+    :math:`\max_p|a(\cdot+p) - a| \le \sum_{(k,l)\ne0}\frac{q^{k+l}}{k!\,l!}|\partial_1^k\partial_2^l a|`, and each
+    derivative has norm at most :math:`(\kappa'/2)^{k+l}\|a\|`. The sum is :math:`(e^{q\kappa'/2})^2 - 1`.
+
+    *Second term.* As published, :math:`\max_p \le (\sum_p|\cdot|^2)^{1/2}`, but with one frequency for all p: the sum
+    is the multiplier :math:`2\big((2q+1)^2 - D_q(\xi_1)D_q(\xi_2)\big)`, :math:`D_q` the Dirichlet kernel, instead of
+    a sum of suprema.
+
+    As the bandwidth vanishes no constant is better: see `beta_floor`.
+    """
+    kappa = _bandwidth(bandwidth)
+    integer("q", q, 0)
+    # The smallest D_q on [-kappa/2, kappa/2]: it falls from 2q + 1 to its first minimum, the deepest there is.
+    low = _dirichlet(np.minimum(kappa / 2, _first_minimum(q)), q)
+    product = np.where(low >= 0, low**2, (2 * q + 1) * low)
+    return np.minimum(np.expm1(q * kappa), np.sqrt(np.maximum(2 * ((2 * q + 1) ** 2 - product), 0)))
+
+
+def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
+    r"""A value below which no constant can take the place of `beta`: :math:`2\sin\frac12\min(q\kappa', \pi)`.
+
+    Parameters and errors are those of `beta`.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+        Equal to `beta_sharp` in the limit of vanishing bandwidth.
+
+    Notes
+    -----
+    One wave attains it: its own frequency is a multiple of :math:`2\pi/m` and lies in a corner of the square, so that
+    all samples of the window agree, :math:`\mathcal R = \cos\phi`, while the theorem, which knows only the centre of
+    the square, expects :math:`M_q = \cos(\phi - q\kappa')`. With :math:`\phi = \frac12(\pi + q\kappa')` the difference
+    of the two is :math:`2\sin\frac12q\kappa'`, at every position.
+    """
+    integer("q", q, 0)
+    return 2 * np.sin(np.minimum(q * _bandwidth(bandwidth), np.pi) / 2)
+
+
+def cmod_bound(kappa: ArrayLike, shift: ArrayLike, stride: int, sharp: bool = True) -> NDArray[np.float64]:
+    r"""Theorem 1: bound of the relative change of CMod under a shift.
+
+    .. math:: \|\mathcal C_{2m}(\mathcal T_uX) - \mathcal C_{2m}X\|_2 \le \alpha(\kappa u)\,\|\mathcal C_{2m}X\|_2
+
+    Parameters
+    ----------
+    kappa : array_like, shape (...)
+        Bandwidth of the filter, rad/sample, at most :math:`\pi/m`.
+    shift : array_like, shape (..., 2)
+        u, vertical then horizontal, pixels.
+    stride : int
+        Stride m of the convolution.
+    sharp : bool
+        Use `alpha_sharp`, else `alpha`.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+
+    Raises
+    ------
+    TypeError
+        If something is not real, or the stride not an integer.
+    ValueError
+        If a value is not finite, or a hypothesis is violated: the message names it.
+
+    Notes
+    -----
+    theory.md 3.1; Leterme et al., arXiv:2209.11740.
+    """
+    tau = check_band(kappa, stride)[..., None] * real_values(shift, "shift")
+    return alpha_sharp(tau) if sharp else alpha(tau)
+
+
+def discrepancy_bound(
+    theta: ArrayLike, kappa: ArrayLike, stride: int, q: int = 1, sharp: bool = True
+) -> NDArray[np.float64]:
+    r"""Theorem 2: bound of the expected relative distance between RMax and CMod.
+
+    .. math:: \mathbb E\,\frac{\|\mathcal R_{m,q}X - \mathcal C_{2m}X\|_2}{\|\mathcal C_{2m}X\|_2}
+              \le \gamma_q(m\theta) + \beta_q(m\kappa)
+
+    Parameters
+    ----------
+    theta : array_like, shape (..., 2)
+        Characteristic frequency, rad/sample.
+    kappa : array_like, shape (...)
+        Bandwidth, rad/sample, at most :math:`\pi/m`.
+    stride : int
+        Stride m of the convolution.
+    q : int
+        Half-width of the pooling window.
+    sharp : bool
+        Use `beta_sharp`, else `beta`.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cmod_bound`.
+
+    Notes
+    -----
+    theory.md 3.3. Hypothesis besides the band: given the moduli, every phase of :math:`Z[2mn]` is uniform.
+    """
+    kappa = check_band(kappa, stride)
+    return gamma(stride * real_values(theta, "theta"), q) + (beta_sharp if sharp else beta)(stride * kappa, q)
+
+
+def rmax_bound(
+    theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike, stride: int, q: int = 1, sharp: bool = True
+) -> NDArray[np.float64]:
+    r"""Corollary: bound of the expected change of RMax under a shift, relative to the norm of CMod.
+
+    .. math:: \mathbb E\,\frac{\|\mathcal R_{m,q}\mathcal T_uX - \mathcal R_{m,q}X\|_2}{\|\mathcal C_{2m}X\|_2}
+              \le 2\gamma_q(m\theta) + 2\beta_q(m\kappa) + \alpha(\kappa u)
+
+    Parameters
+    ----------
+    theta, kappa, stride, q
+        As in `discrepancy_bound`.
+    shift : array_like, shape (..., 2)
+        u, vertical then horizontal, pixels.
+    sharp : bool
+        Use `alpha_sharp` and `beta_sharp`, else `alpha` and `beta`.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cmod_bound`.
+
+    Notes
+    -----
+    theory.md 3.4.
+    """
+    return 2 * discrepancy_bound(theta, kappa, stride, q, sharp) + cmod_bound(kappa, shift, stride, sharp)
+
+
+def check_band(kappa: ArrayLike, stride: int) -> NDArray[np.float64]:
+    r"""Return bandwidths that the theorems allow at a stride.
+
+    Parameters
+    ----------
+    kappa : array_like, shape (...)
+        Rad/sample.
+    stride : int
+        Stride m of the convolution.
+
+    Returns
+    -------
+    ndarray, shape (...), float64
+
+    Raises
+    ------
+    TypeError
+        If kappa is not real, or the stride not an integer.
+    ValueError
+        If kappa is not finite, negative, or above :math:`\pi/m`.
+    """
+    integer("stride", stride, 1)
+    kappa = real_values(kappa, "kappa")
+    if (kappa < 0).any():
+        raise ValueError(f"kappa is {kappa.min():g} rad/sample; expected a bandwidth of at least 0")
+    if (kappa > np.pi / stride * (1 + SLACK)).any():
+        raise ValueError(
+            f"kappa is {kappa.max():.6g} rad/sample; the theorems suppose kappa <= pi / m = {np.pi / stride:.6g} for "
+            f"the stride m = {stride}, so that sampling every 2 m pixels does not alias (Lemma 0)"
+        )
+    return kappa
+
+
+def _bandwidth(values: ArrayLike) -> NDArray[np.float64]:
+    kappa = real_values(values, "bandwidth")
+    if (kappa < 0).any() or (kappa > np.pi * (1 + SLACK)).any():
+        worst = kappa.min() if (kappa < 0).any() else kappa.max()
+        raise ValueError(f"bandwidth is m kappa = {worst:.6g} rad; the theorems suppose 0 <= m kappa <= pi")
+    return kappa
+
+
+def _l1(tau: ArrayLike) -> NDArray[np.float64]:
+    tau = real_values(tau, "tau")
+    if tau.ndim == 0 or tau.shape[-1] != 2:
+        raise ValueError(f"tau has shape {tau.shape}; expected (..., 2)")
+    return np.abs(tau).sum(axis=-1)
+
+
+def _dirichlet(xi: ArrayLike, q: int) -> NDArray[np.float64]:
+    """Sum of exp(i xi p) over p = -q .. q."""
+    return 1 + 2 * sum((np.cos(np.asarray(xi) * p) for p in range(1, q + 1)), start=np.float64(0))
+
+
+def _first_minimum(q: int) -> float:
+    """Where the Dirichlet kernel has its first and deepest minimum, rad."""
+    if q == 0:
+        return np.pi
+
+    def slope(xi: float) -> float:
+        return sum(p * np.sin(xi * p) for p in range(1, q + 1))
+
+    # The minimum lies between the first two zeros of the kernel; for q = 1 it is the border of the period.
+    n = 2 * q + 1
+    return np.pi if q == 1 else float(brentq(slope, 2 * np.pi / n, 4 * np.pi / n))

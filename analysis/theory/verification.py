@@ -1,0 +1,388 @@
+r"""The theorems put to the test: many random cases, and an optimiser that looks for the worst one (theory.md 8).
+
+A statement has two sides. For an inequality its ratio, left over right, must not exceed 1, and the largest ratio says
+how tight the constant is; for an equality its error must vanish. In Theorem 2 and the corollary the measured part
+:math:`\|\delta\|` stands on the left, so that the ratio speaks of the constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from tqdm import tqdm
+
+from analysis import _kernels
+from analysis.theory.bounds import alpha, alpha_sharp, beta, beta_sharp
+from analysis.theory.phases import gamma, largest_cosine
+from analysis.theory.signals import KINDS, BandLimited, band_limited, on_bins
+from wavelets._check import integer
+from wavelets._threads import over_batch
+
+Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+BATCH = 50  # cases of one stride, grid and window at a time
+ROUNDING = 1e-9  # relative: how much of a violation is rounding
+GRIDS, TRIALS = 6, 30  # the search climbs from the best of so many random responses on each of so many grids
+NODES = 8192  # global phases for the mean square of the deficit: its quadrature is exact to 1e-6
+SEARCH_COST = 50  # cases that a start of the search is worth, for the progress bar
+COARSE_NODES = 64  # global phases for means that are only compared with a bound
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A batch of responses with a shift and a window, and what the operators make of them.
+
+    Attributes
+    ----------
+    fields : BandLimited
+        Responses Z.
+    shift : ndarray, shape (B, 2)
+        u, pixels.
+    q : int
+        Half-width of the pooling window.
+    """
+
+    fields: BandLimited
+    shift: NDArray[np.float64]
+    q: int
+
+    @cached_property
+    def moved(self) -> Case:
+        """The same with translated responses."""
+        return Case(self.fields.translated(self.shift), self.shift, self.q)
+
+    @cached_property
+    def samples(self) -> NDArray[np.complex128]:
+        """Z[2mn + mp], shape (B, positions, window)."""
+        return self.fields.samples(self.q)
+
+    @property
+    def centres(self) -> NDArray[np.complex128]:
+        """Z[2mn], shape (B, positions)."""
+        return self.samples[..., self.samples.shape[-1] // 2]
+
+    @cached_property
+    def cmod(self) -> NDArray[np.float64]:
+        """CMod, shape (B, positions)."""
+        return np.abs(self.centres)
+
+    @cached_property
+    def rmax(self) -> NDArray[np.float64]:
+        """RMax, shape (B, positions)."""
+        return self.samples.real.max(axis=-1)
+
+    @property
+    def omega(self) -> NDArray[np.float64]:
+        """Phase advance m theta, shape (B, 2)."""
+        return self.fields.stride * self.fields.theta
+
+    @property
+    def bandwidth(self) -> NDArray[np.float64]:
+        """Bandwidth m kappa, shape (B,)."""
+        return self.fields.stride * self.fields.kappa
+
+    @cached_property
+    def deficit(self) -> NDArray[np.float64]:
+        """What the window misses of a pure wave, delta = C (1 - M), shape (B, positions)."""
+        return self.cmod * (1 - largest_cosine(np.angle(self.centres), self.omega[:, None], self.q))
+
+    @cached_property
+    def norm(self) -> NDArray[np.float64]:
+        """Norm of CMod, shape (B,)."""
+        return _norm(self.cmod)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One line of the theory.
+
+    Attributes
+    ----------
+    name : str
+    sides : callable
+        From a `Case` to the left and the right side, shape (B,).
+    equality : bool
+        Whether the sides must be equal; else left must not exceed right.
+    tolerance : float
+        Of the ratio, or of the difference.
+    """
+
+    name: str
+    sides: Callable[[Case], Sides]
+    equality: bool = False
+    tolerance: float = ROUNDING
+
+    def excess(self, case: Case) -> NDArray[np.float64]:
+        """Ratio of the sides, or for an equality their difference; shape (B,)."""
+        left, right = self.sides(case)
+        if self.equality:
+            return np.abs(left - right)
+        # Two sides of rounding errors, as for a shift of zero, say nothing.
+        return np.where(left <= 1e-12, np.minimum(left, 0), left) / np.maximum(right, 1e-300)
+
+    def violated(self, excess: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether an excess breaks the statement; NaN does."""
+        return ~(excess <= (self.tolerance if self.equality else 1 + self.tolerance))
+
+
+def _norm(x: NDArray) -> NDArray[np.float64]:
+    return np.sqrt((np.abs(x) ** 2).sum(axis=-1))
+
+
+def _lemma_0(case: Case) -> Sides:
+    z, d = case.fields.field(), 2 * case.fields.stride
+    whole, sampled = _norm(z.reshape(len(z), -1)), _norm(z[:, ::d, ::d].reshape(len(z), -1))
+    return d * sampled / whole, np.ones(len(z))
+
+
+def _conservation(case: Case) -> Sides:
+    return case.moved.norm / case.norm, np.ones_like(case.norm)
+
+
+def _theorem_1(case: Case, constant: Callable[..., NDArray]) -> Sides:
+    tau = case.fields.kappa[:, None] * case.shift
+    return _norm(case.moved.cmod - case.cmod) / case.norm, constant(tau)
+
+
+def _theorem_2(case: Case, constant: Callable[..., NDArray]) -> Sides:
+    left = _norm(case.rmax - case.cmod) - _norm(case.deficit)
+    return left / case.norm, constant(case.bandwidth, case.q)
+
+
+def _corollary(case: Case, a: Callable[..., NDArray], b: Callable[..., NDArray]) -> Sides:
+    left = _norm(case.moved.rmax - case.rmax) - _norm(case.deficit) - _norm(case.moved.deficit)
+    return left / case.norm, 2 * b(case.bandwidth, case.q) + a(case.fields.kappa[:, None] * case.shift)
+
+
+def _mean_square_deficit(case: Case) -> Sides:
+    """Multiply the response by every phase: then (H) holds exactly, whatever the response."""
+    p = np.arange(-case.q, case.q + 1)
+    window = case.omega[:, 0, None, None] * p[:, None] + case.omega[:, 1, None, None] * p
+    window = np.ascontiguousarray(window.reshape(len(window), -1))
+    mean = np.empty(case.cmod.shape)
+    phi = np.angle(case.centres)
+    over_batch(lambda part: _kernels.mean_square_deficit(phi[part], window[part], NODES, mean[part]), len(phi))
+    return (case.cmod**2 * mean).sum(axis=-1) / case.norm**2, gamma(case.omega, case.q) ** 2
+
+
+def _expected_discrepancy(case: Case) -> Sides:
+    zero = np.zeros_like(case.samples)
+    return _mean_change(case, zero, case.cmod), gamma(case.omega, case.q) + beta_sharp(case.bandwidth, case.q)
+
+
+def _expected_corollary(case: Case) -> Sides:
+    constants = beta_sharp(case.bandwidth, case.q), alpha_sharp(case.fields.kappa[:, None] * case.shift)
+    left = _mean_change(case, case.moved.samples, np.zeros_like(case.cmod))
+    return left, 2 * gamma(case.omega, case.q) + 2 * constants[0] + constants[1]
+
+
+def _mean_change(case: Case, other: NDArray, offset: NDArray) -> NDArray[np.float64]:
+    """Mean over the global phase of ||max Re z - max Re other - offset|| / ||C||."""
+    out = np.empty(len(other))
+    z, o = case.samples, other
+    over_batch(lambda part: _kernels.mean_change(z[part], o[part], offset[part], COARSE_NODES, out[part]), len(out))
+    return out / case.norm
+
+
+STATEMENTS = (
+    Statement("Lemma 0: sampling without aliasing", _lemma_0, equality=True),
+    Statement("Theorem 1: norm of CMod conserved", _conservation, equality=True),
+    Statement("Theorem 1: alpha", lambda case: _theorem_1(case, alpha)),
+    Statement("Theorem 1: sharp alpha", lambda case: _theorem_1(case, alpha_sharp)),
+    Statement("Theorem 2: beta", lambda case: _theorem_2(case, beta)),
+    Statement("Theorem 2: sharp beta", lambda case: _theorem_2(case, beta_sharp)),
+    Statement("Theorem 2: E[P^2] = gamma^2", _mean_square_deficit, equality=True, tolerance=1e-6),
+    Statement("Theorem 2: expectation", _expected_discrepancy),
+    Statement("Corollary: alpha, beta", lambda case: _corollary(case, alpha, beta)),
+    Statement("Corollary: sharp", lambda case: _corollary(case, alpha_sharp, beta_sharp)),
+    Statement("Corollary: expectation", _expected_corollary),
+)
+
+
+def verify(
+    cases: int = 10_000,
+    seed: int = 0,
+    starts: int = 10,
+    progress: bool = True,
+    statements: Sequence[Statement] = STATEMENTS,
+) -> pd.DataFrame:
+    """Test every statement on random cases, and search for the worst case of every inequality.
+
+    Parameters
+    ----------
+    cases : int
+        Random cases for each statement.
+    seed : int
+        The same seed gives the same table.
+    starts : int
+        Starts of the search for each inequality; 0 leaves it out.
+    progress : bool
+        Show a progress bar on standard error.
+    statements : sequence of Statement
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a statement: `statement`, `relation` ("=" or "<="), `cases`, `violations`, `largest` (ratio of the sides
+        over the random cases, for an equality their largest difference), `where`, and `searched` and `found`: the
+        largest ratio that the search found (NaN for an equality) and where. Violations that the search finds are
+        counted as well.
+
+    Raises
+    ------
+    TypeError
+        If `cases`, `seed` or `starts` is not an integer.
+    ValueError
+        If one is out of range.
+    """
+    integer("cases", cases, 1)
+    integer("seed", seed, 0)
+    integer("starts", starts, 0)
+    rng = np.random.default_rng(seed)
+    rows = [_Row(statement) for statement in statements]
+    searched = [row for row in rows if not row.statement.equality]
+    with tqdm(
+        total=cases + starts * len(searched) * SEARCH_COST, desc="verify", unit="case", disable=not progress
+    ) as bar:
+        for begin in range(0, cases, BATCH):
+            case, kind = draw(rng, min(BATCH, cases - begin))
+            for row in rows:
+                row.add(case, kind)
+            bar.update(len(case.shift))
+        for row in searched:
+            for _ in range(starts):
+                row.search(rng)
+                bar.update(SEARCH_COST)
+    return pd.DataFrame([row.summary() for row in rows])
+
+
+def draw(rng: np.random.Generator, count: int) -> tuple[Case, str]:
+    """Return random cases of one stride, grid and window, and the kind of their spectra.
+
+    Half of the squares may wrap through pi and move by whole pixels; the others lie inside and move by fractions.
+    """
+    stride, windows, q = int(rng.integers(1, 6)), int(rng.integers(2, 9)), int(rng.integers(1, 3))
+    size, kind = 2 * stride * windows, KINDS[rng.integers(len(KINDS))]
+    step = 2 * np.pi / size
+    kappa = np.pi / stride * np.where(rng.uniform(size=count) < 0.1, 1.0, 10 ** rng.uniform(-2, 0, count))
+    inside = np.arange(count) % 2 == 0
+    theta = rng.uniform(-1, 1, (count, 2)) * np.where(inside, np.pi - kappa / 2, np.pi)[:, None]
+    # A square smaller than the spacing of the grid is put on a frequency of it.
+    on_grid = step * np.clip(np.rint(theta / step), 1 - size // 2, size // 2 - 1)
+    theta = np.where(kappa[:, None] < step, on_grid, theta)
+    shift = rng.choice([-1, 1], (count, 2)) * 10 ** rng.uniform(-2, 1, (count, 2))
+    shift = np.where(inside[:, None], shift, np.rint(shift) + 0.0)
+    return Case(band_limited(stride, size, theta, kappa, rng, kind), shift, q), kind
+
+
+def worst_case(statement: Statement, rng: np.random.Generator) -> tuple[float, Case]:
+    """Climb from a random response and shift to a local maximum of the ratio of an inequality.
+
+    Parameters
+    ----------
+    statement : Statement
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ratio : float
+    case : Case
+        Of one response, on a grid and with a window chosen at random, its centre often at a frequency where samples of
+        the window coincide.
+
+    Notes
+    -----
+    L-BFGS over all Fourier coefficients and the shift; gradients by differences, evaluated in one batch.
+    """
+    candidates = [_random_start(statement, rng) for _ in range(GRIDS)]
+    _, start, unpack = max(candidates, key=lambda candidate: candidate[0])
+
+    def climb(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        h = 1e-6
+        values = statement.excess(unpack(np.concatenate([x[None], x + h * np.eye(x.size), x - h * np.eye(x.size)])))
+        up, down = np.split(values[1:], 2)
+        return -values[0], -(up - down) / (2 * h)
+
+    result = minimize(climb, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    case = unpack(result.x[None])
+    return float(statement.excess(case)[0]), case
+
+
+def _random_start(
+    statement: Statement, rng: np.random.Generator
+) -> tuple[float, NDArray[np.float64], Callable[[NDArray[np.float64]], Case]]:
+    """Best of some random responses on one random grid: its ratio, its coordinates, and what they mean."""
+    stride, q, bins = int(rng.integers(1, 4)), int(rng.integers(1, 3)), int(rng.integers(2, 4))
+    windows = int(rng.choice([4, 8, 16]))
+    size = 2 * stride * windows
+    low, high = -(size // 2), size // 2 - bins  # no wrap, so that any shift is allowed
+    first = rng.integers(low, high + 1, 2)
+    if rng.uniform() < 0.7:
+        # A corner or the centre at multiples of pi / m, where the samples of a window share few phases.
+        corner = rng.choice([0, bins // 2, bins - 1], 2)
+        first = np.clip(windows * rng.integers(-stride, stride, 2, endpoint=True) - corner, low, high)
+
+    def unpack(x: NDArray[np.float64]) -> Case:
+        c = x[:, :-2].reshape(len(x), bins, bins, 2)
+        return Case(on_bins(stride, size, first, c[..., 0] + 1j * c[..., 1]), x[:, -2:], q)
+
+    # A third of the responses is arbitrary, a third is nearly one wave in a corner, a third two in opposite corners.
+    waves = np.arange(TRIALS) % 3
+    trials = rng.standard_normal((TRIALS, 2 * bins**2 + 2))
+    corners = np.zeros((TRIALS, bins, bins, 2))
+    corners[:, 0, 0] = 5 * rng.standard_normal((TRIALS, 2)) * (waves > 0)[:, None]
+    corners[:, -1, -1] = corners[:, 0, 0] * (waves > 1)[:, None]
+    trials[:, :-2] = trials[:, :-2] * np.where(waves, 0.1, 1.0)[:, None] + corners.reshape(TRIALS, -1)
+    ratios = statement.excess(unpack(trials))
+    best = int(ratios.argmax())
+    return float(ratios[best]), trials[best], unpack
+
+
+class _Row:
+    """What is known of one statement so far."""
+
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+        self.cases = self.violations = 0
+        self.largest, self.where = -np.inf, ""
+        self.searched, self.found = (np.nan, "") if statement.equality else (-np.inf, "")
+
+    def add(self, case: Case, kind: str) -> None:
+        excess = self.statement.excess(case)
+        self.cases += excess.size
+        self.violations += int(self.statement.violated(excess).sum())
+        worst = int(np.where(np.isnan(excess), np.inf, excess).argmax())
+        if not excess[worst] <= self.largest:
+            self.largest, self.where = float(excess[worst]), _describe(case, worst, kind)
+
+    def search(self, rng: np.random.Generator) -> None:
+        ratio, case = worst_case(self.statement, rng)
+        self.violations += int(self.statement.violated(np.array([ratio]))[0])
+        if not ratio <= self.searched:
+            self.searched, self.found = ratio, _describe(case, 0, "optimised")
+
+    def summary(self) -> dict[str, object]:
+        return {
+            "statement": self.statement.name,
+            "relation": "=" if self.statement.equality else "<=",
+            "cases": self.cases,
+            "violations": self.violations,
+            "largest": self.largest,
+            "where": self.where,
+            "searched": self.searched,
+            "found": self.found,
+        }
+
+
+def _describe(case: Case, b: int, kind: str) -> str:
+    fields, omega = case.fields, case.omega[b] % (2 * np.pi)
+    return (
+        f"m={fields.stride} N={fields.size} q={case.q} m*theta=({omega[0]:.3f}, {omega[1]:.3f}) "
+        f"m*kappa={case.bandwidth[b]:.3f} u=({case.shift[b, 0]:.3g}, {case.shift[b, 1]:.3g}) {kind}"
+    )
