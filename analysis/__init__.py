@@ -3,8 +3,10 @@
 from analysis.heatmaps import HeatmapExperiment, band_pass_correlation, heatmaps
 from analysis.images import bundled_crops, bundled_images, find_images, load_pictures, read_image
 from analysis.operators import cmod, packet_pool, rmax
+from analysis.prediction import fit_isolated, predict
+from analysis.spectra import estimate_spectrum, flat_spectrum, gaussian_fields, power_law_spectrum
 from analysis.store import load, save
-from analysis.theory import gamma, gamma_map
+from analysis.theory import gamma, gamma_map, verify
 from analysis.translation import translate
 
 __all__ = [
@@ -13,15 +15,22 @@ __all__ = [
     "bundled_crops",
     "bundled_images",
     "cmod",
+    "estimate_spectrum",
     "find_images",
+    "fit_isolated",
+    "flat_spectrum",
     "gamma",
     "gamma_map",
+    "gaussian_fields",
     "heatmaps",
     "load",
     "load_pictures",
     "packet_pool",
+    "power_law_spectrum",
+    "predict",
     "read_image",
     "rmax",
     "save",
     "translate",
+    "verify",
 ]

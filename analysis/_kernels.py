@@ -38,3 +38,79 @@ def squared_distance(a: Array, b: Array, out: Array) -> None:
                 d = np.float64(a[n, i, j]) - np.float64(b[n, i, j])
                 total += d * d
         out[n] = total
+
+
+@jit
+def mean_square_deficit(phi: Array, window: Array, nodes: int, out: Array) -> None:
+    """Mean over equally spaced psi of (1 - M)**2, M the largest cosine of phi + psi + window.
+
+    phi (B, P), window (B, K), out (B, P).
+    """
+    turn = 2 * np.pi * np.arange(nodes) / nodes
+    turn_cos, turn_sin = np.cos(turn), np.sin(turn)
+    phases = window.shape[1]
+    x, y = np.empty(phases), np.empty(phases)
+    for b in range(phi.shape[0]):
+        for i in range(phi.shape[1]):
+            for k in range(phases):
+                x[k], y[k] = np.cos(phi[b, i] + window[b, k]), np.sin(phi[b, i] + window[b, k])
+            total = 0.0
+            for node in range(nodes):
+                largest = -1.0
+                for k in range(phases):
+                    largest = max(largest, x[k] * turn_cos[node] - y[k] * turn_sin[node])
+                total += (1 - largest) ** 2
+            out[b, i] = total / nodes
+
+
+@jit
+def mean_change(z: Array, other: Array, offset: Array, nodes: int, out: Array) -> None:
+    """Mean over equally spaced psi of the norm of max_k Re(e^{i psi} z) - max_k Re(e^{i psi} other) - offset.
+
+    z, other (B, P, K) complex, offset (B, P), out (B).
+    """
+    for b in range(z.shape[0]):
+        total = 0.0
+        for node in range(nodes):
+            psi = 2 * np.pi * node / nodes
+            c, s = np.cos(psi), np.sin(psi)
+            square = 0.0
+            for i in range(z.shape[1]):
+                first = c * z[b, i, 0].real - s * z[b, i, 0].imag
+                second = c * other[b, i, 0].real - s * other[b, i, 0].imag
+                for k in range(1, z.shape[2]):
+                    first = max(first, c * z[b, i, k].real - s * z[b, i, k].imag)
+                    second = max(second, c * other[b, i, k].real - s * other[b, i, k].imag)
+                square += (first - second - offset[b, i]) ** 2
+            total += np.sqrt(square)
+        out[b] = total / nodes
+
+
+@jit
+def feature_sums(z: Array, moved: Array, stride: int, q: int, sums: Array) -> None:
+    """Add to `sums` the squares of R - C, C, R, R' - R and C' - C over all positions of a periodic grid.
+
+    R and C of z, R' and C' of moved, both (P, P) complex; a response and its negative are both counted. sums (5,).
+    """
+    size, reach = z.shape[0], q * stride
+    low, high, low_moved, high_moved = np.empty((4, size))
+    # Real parts with a border of the period all round, so that the loops over a row are contiguous.
+    index = np.arange(-reach, size + reach) % size
+    real, real_moved = z.real[index][:, index], moved.real[index][:, index]
+    for y in range(size):
+        low[:], high[:] = np.inf, -np.inf
+        low_moved[:], high_moved[:] = np.inf, -np.inf
+        for dy in range(0, 2 * reach + 1, stride):
+            for dx in range(0, 2 * reach + 1, stride):
+                row, row_moved = real[y + dy, dx : dx + size], real_moved[y + dy, dx : dx + size]
+                for x in range(size):
+                    low[x], high[x] = min(low[x], row[x]), max(high[x], row[x])
+                    low_moved[x] = min(low_moved[x], row_moved[x])
+                    high_moved[x] = max(high_moved[x], row_moved[x])
+        for x in range(size):
+            c, c_moved = abs(z[y, x]), abs(moved[y, x])
+            sums[0] += (high[x] - c) ** 2 + (low[x] + c) ** 2
+            sums[1] += 2 * c**2
+            sums[2] += high[x] ** 2 + low[x] ** 2
+            sums[3] += (high_moved[x] - high[x]) ** 2 + (low_moved[x] - low[x]) ** 2
+            sums[4] += 2 * (c_moved - c) ** 2

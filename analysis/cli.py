@@ -1,4 +1,4 @@
-"""The command line: ``shiftscope heatmaps``."""
+"""The command line: ``shiftscope heatmaps``, ``shiftscope verify``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _commands() -> None:
-    """Make typer expect the name of a command, also while there is only one."""
-
-
 @app.command()
 def heatmaps(
     out: Annotated[Path, typer.Option(help="Folder for the results; it is created.")],
@@ -48,11 +43,15 @@ def heatmaps(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
     size: Annotated[int, typer.Option(help="Side to which every image is brought, pixels.")] = 224,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Also predict the maps from the power spectrum of the images.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
 ) -> None:
     """Measure RMax-CMod discrepancy and shift stability of every dual-tree packet filter.
 
-    Writes heatmaps_J{levels}.nc, .png and .pdf for each depth, and skipped.txt if images had to be left out.
+    Writes heatmaps_J{levels}.nc, .png and .pdf for each depth, and skipped.txt if images had to be left out; with
+    --predict also prediction_J{levels}.nc, .png and .pdf.
     """
     # Here and not above: plotting and numba take a second to import, which `--help` can do without.
     from analysis import gamma_map, plots, store
@@ -98,10 +97,74 @@ def heatmaps(
         for suffix in ("png", "pdf"):
             draw = partial(figure.savefig, dpi=150)
             attempt(store.write_atomically, folder / f"heatmaps_J{dataset.levels}.{suffix}", draw)
+    if predict:
+        _predict(datasets, sources, filters, size, folder, attempt, quiet)
     if not quiet:
         _summarise(datasets, folder, elapsed)
     if failures:
         raise failures[0]
+
+
+@app.command()
+def verify(
+    cases: Annotated[int, typer.Option(help="Random cases for each statement.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same table.")] = 0,
+    starts: Annotated[int, typer.Option(help="Starts of the search for the worst case of each inequality.")] = 10,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Test the theorems: random cases, and a search for the worst one. Exits with 1 if one is violated.
+
+    For an inequality the table shows the largest ratio of its two sides, 1 at most; for an equality the largest
+    difference. In Theorem 2 and the corollary the ratio is that of the parts which the constants bound.
+    """
+    from analysis.theory import verify
+
+    table = verify(cases, seed, starts, progress=not quiet)
+    print(f"{'statement':<38} {'cases':>7} {'violations':>10} {'largest':>9} {'search':>7}")
+    for row in table.itertuples():
+        largest = f"{row.largest:9.1e}" if row.relation == "=" else f"{row.largest:9.4f}"
+        searched = f"{row.searched:7.4f}" if np.isfinite(row.searched) else f"{'':7}"
+        print(f"{row.statement:<38} {row.cases:>7} {row.violations:>10} {largest} {searched}")
+        print(f"    random: {row.where}")
+        if row.found:
+            print(f"    search: {row.found}")
+    if violations := int(table.violations.sum()):
+        print(f"shiftscope: {violations} violations", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _predict(
+    datasets: list[xr.Dataset],
+    sources: list,
+    filters: str,
+    size: int,
+    folder: Path,
+    attempt: Callable[..., None],
+    quiet: bool,
+) -> None:
+    """Predict the maps of every depth, fit the share of isolated features, and write results and figures."""
+    from analysis import plots, store
+    from analysis.prediction import agreement, predict_like
+    from analysis.spectra import POINTS, estimate_spectrum
+
+    spectrum = estimate_spectrum(sources, size, max(POINTS, size), progress=not quiet)
+    for dataset in datasets:
+        prediction = predict_like(dataset, spectrum, filters, progress=not quiet)
+        name = f"prediction_J{dataset.levels}"
+        attempt(store.save, prediction, folder / f"{name}.nc")
+        figure = plots.prediction_figure(dataset, prediction)
+        for suffix in ("png", "pdf"):
+            attempt(store.write_atomically, folder / f"{name}.{suffix}", partial(figure.savefig, dpi=150))
+        if quiet:
+            continue
+        print(f"\nJ = {dataset.levels}, predicted from the power spectrum; isolated features {prediction.isolated:.3f}")
+        for variable in ("rho_rms", "eta_rmax_rms", "eta_cmod_rms"):
+            for model in ("gaussian", "mixture"):
+                fit = agreement(dataset, prediction.sel(model=model), variable)
+                print(
+                    f"  {variable:<13} {model:<9} correlation {fit['correlation']:.3f}, median error "
+                    f"{100 * fit['relative_error']:.1f} %, bias {fit['bias']:+.3f}"
+                )
 
 
 def _parse_shift(text: str) -> tuple[float, float]:

@@ -126,24 +126,6 @@ class HeatmapExperiment:
     def dataset(self) -> xr.Dataset:
         """Return the result so far as a labelled dataset, without provenance."""
         t = self.transform
-        p = t.packets
-        along_filter = {
-            "theta_y": (t.frequencies[:, 0], "nominal characteristic frequency, vertical", "rad/sample"),
-            "theta_x": (t.frequencies[:, 1], "nominal characteristic frequency, horizontal", "rad/sample"),
-            "centroid_y": (t.centroids[:, 0], "circular mean of the filter's energy, vertical", "rad/sample"),
-            "centroid_x": (t.centroids[:, 1], "circular mean of the filter's energy, horizontal", "rad/sample"),
-            "freq_y": (p.freq_y, "frequency index, vertical", "1"),
-            "freq_x": (p.freq_x, "frequency index, horizontal", "1"),
-            "node_y": (p.node_y, "packet node in natural order, vertical", "1"),
-            "node_x": (p.node_x, "packet node in natural order, horizontal", "1"),
-            "branch": (p.branch, "Psi_a or Psi_b", "1"),
-            "edge": (p.edge, "whether the band touches 0 or pi along an axis", "1"),
-            "low_pass": ((p.freq_y == 0) & (p.freq_x == 0), "whether the filter is a low-pass", "1"),
-        }
-        along_shift = {
-            "shift_y": (np.array([u[0] for u in self.shifts]), "shift, vertical, positive down", "pixel"),
-            "shift_x": (np.array([u[1] for u in self.shifts]), "shift, horizontal, positive right", "pixel"),
-        }
         statistics = [
             ("rho", self.discrepancy, ("filter",), "|RMax - CMod| / |CMod|"),
             ("eta_rmax", self.rmax_change, ("filter", "shift"), "|RMax(T_u X) - RMax(X)| / |RMax(X)|"),
@@ -159,8 +141,7 @@ class HeatmapExperiment:
             variables[name] = _labelled(dims, sums.mean, f"{formula}, mean over pictures")
             variables[f"{name}_stderr"] = _labelled(dims, sums.stderr, f"{formula}, standard error of the mean")
             variables[f"{name}_rms"] = _labelled(dims, sums.rms, f"{formula}, root of the ratio of summed squares")
-        coords = {name: _labelled(("filter",), *rest) for name, rest in along_filter.items()}
-        coords |= {name: _labelled(("shift",), *rest) for name, rest in along_shift.items()}
+        coords = filter_coordinates(t) | shift_coordinates(self.shifts)
         attributes = {
             "title": "RMax-CMod discrepancy and shift stability of dual-tree wavelet packets",
             "levels": t.levels,
@@ -281,6 +262,34 @@ def run(
         raise ValueError(f"none of the {len(skipped)} images could be used{example}")
     provenance = _provenance(used, skipped, digest.hexdigest())
     return [experiment.dataset().assign_attrs(provenance) for experiment in experiments]
+
+
+def filter_coordinates(transform: DualTreePackets2D) -> dict[str, Any]:
+    """Coordinates along `filter` of the heatmap dataset: where every filter lies, and what it is."""
+    t, p = transform, transform.packets
+    along_filter = {
+        "theta_y": (t.frequencies[:, 0], "nominal characteristic frequency, vertical", "rad/sample"),
+        "theta_x": (t.frequencies[:, 1], "nominal characteristic frequency, horizontal", "rad/sample"),
+        "centroid_y": (t.centroids[:, 0], "circular mean of the filter's energy, vertical", "rad/sample"),
+        "centroid_x": (t.centroids[:, 1], "circular mean of the filter's energy, horizontal", "rad/sample"),
+        "freq_y": (p.freq_y, "frequency index, vertical", "1"),
+        "freq_x": (p.freq_x, "frequency index, horizontal", "1"),
+        "node_y": (p.node_y, "packet node in natural order, vertical", "1"),
+        "node_x": (p.node_x, "packet node in natural order, horizontal", "1"),
+        "branch": (p.branch, "Psi_a or Psi_b", "1"),
+        "edge": (p.edge, "whether the band touches 0 or pi along an axis", "1"),
+        "low_pass": ((p.freq_y == 0) & (p.freq_x == 0), "whether the filter is a low-pass", "1"),
+    }
+    return {name: _labelled(("filter",), *rest) for name, rest in along_filter.items()}
+
+
+def shift_coordinates(shifts: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Coordinates along `shift` of the heatmap dataset."""
+    along_shift = {
+        "shift_y": (np.array([u[0] for u in shifts]), "shift, vertical, positive down", "pixel"),
+        "shift_x": (np.array([u[1] for u in shifts]), "shift, horizontal, positive right", "pixel"),
+    }
+    return {name: _labelled(("shift",), *rest) for name, rest in along_shift.items()}
 
 
 def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:

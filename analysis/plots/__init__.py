@@ -8,19 +8,26 @@ from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.fourier_plane import cell_grid, draw_cells, draw_plane
 from analysis.plots.heatmaps import compare_figure, discrepancy_figure, overview_figure, stability_figure
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
+from analysis.plots.prediction import prediction_figure
+from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
 
 __all__ = [
     "bank_figure",
     "cell_grid",
+    "cloud_figure",
     "compare_figure",
+    "constants_figure",
+    "convergence_figure",
     "discrepancy_figure",
     "draw_cells",
     "draw_plane",
+    "gamma_figure",
     "kernels_in_frequency",
     "kernels_in_space",
     "overview_figure",
     "phase_image",
+    "prediction_figure",
     "quadrant_figure",
     "quality_figure",
     "stability_figure",

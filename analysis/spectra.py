@@ -1,0 +1,152 @@
+"""Power spectra of images: models, and an estimate from photographs.
+
+A spectrum is a real array of shape (P, P) on the frequencies ``2 pi fftfreq(P)`` of both axes; its mean is the variance
+of a pixel. Odd P have no Nyquist frequency, which fractional shifts like.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+from scipy.signal.windows import hann
+from tqdm import tqdm
+
+from analysis.images import find_images, load_pictures
+from wavelets._check import integer, real_array
+
+POINTS = 255
+
+
+def flat_spectrum(points: int = POINTS) -> NDArray[np.float64]:
+    """Power spectrum of white noise with variance 1.
+
+    Parameters
+    ----------
+    points : int
+        Frequencies P along each axis.
+
+    Returns
+    -------
+    ndarray, shape (P, P), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `points` is not a positive integer.
+    """
+    integer("points", points, 1)
+    return np.ones((points, points))
+
+
+def power_law_spectrum(points: int = POINTS, exponent: float = 2.0) -> NDArray[np.float64]:
+    r"""Power spectrum :math:`|\omega|^{-\text{exponent}}`, variance 1, nothing at zero frequency.
+
+    Parameters
+    ----------
+    points : int
+        Frequencies P along each axis, at least 2.
+    exponent : float
+        2 is the classical model of natural images (Field 1987): an amplitude of :math:`1/|\omega|`.
+
+    Returns
+    -------
+    ndarray, shape (P, P), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `points` is not an integer of at least 2, or the exponent not finite.
+    """
+    integer("points", points, 2)
+    if not np.isfinite(exponent):
+        raise ValueError(f"exponent is {exponent!r}; expected a finite number")
+    omega = 2 * np.pi * fft.fftfreq(points)
+    radius = np.hypot(omega[:, None], omega)
+    radius[0, 0] = np.inf if exponent > 0 else 1.0
+    spectrum = radius**-exponent
+    spectrum[0, 0] = 0.0
+    return spectrum / spectrum.mean()
+
+
+def estimate_spectrum(
+    images: str | os.PathLike[str] | Iterable[Any],
+    size: int = 224,
+    points: int = POINTS,
+    progress: bool = True,
+    on_skip: Callable[[str, str], object] | None = None,
+) -> NDArray[np.float64]:
+    """Mean power spectrum of photographs, each with its mean removed, under a Hann window.
+
+    Parameters
+    ----------
+    images : path, or iterable of paths, arrays or Pictures
+        As for :func:`analysis.heatmaps`.
+    size : int
+        Side to which every picture is brought, pixels.
+    points : int
+        Frequencies P along each axis, at least `size`.
+    progress : bool
+        Show a progress bar on standard error.
+    on_skip : callable, optional
+        Called with the name and the reason of each picture that is left out.
+
+    Returns
+    -------
+    ndarray, shape (P, P), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, or no picture could be used.
+    FileNotFoundError, NotADirectoryError
+        If the folder is not there.
+    """
+    integer("size", size, 1)
+    integer("points", points, size)
+    if isinstance(images, (str, os.PathLike)):
+        images = find_images(images)
+    window = np.outer(hann(size, sym=True), hann(size, sym=True)) if size > 2 else np.ones((size, size))
+    total, count = np.zeros((points, points)), 0
+    length = len(images) if hasattr(images, "__len__") else None
+    skip = on_skip if on_skip is not None else lambda name, reason: None
+    pictures = load_pictures(images, size, skip)
+    for picture in tqdm(pictures, total=length, desc="spectrum", unit="image", disable=not progress):
+        x = picture.pixels.astype(np.float64)
+        x = (x - (x * window).sum() / window.sum()) * window
+        total += np.abs(fft.fft2(x, (points, points))) ** 2
+        count += 1
+    if count == 0:
+        raise ValueError("none of the images could be used to estimate a spectrum")
+    return total / (count * (window**2).sum())
+
+
+def gaussian_fields(spectrum: ArrayLike, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Random fields with a given power spectrum and independent phases: photographs without their structure.
+
+    Parameters
+    ----------
+    spectrum : array_like, shape (P, P), real
+    count : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape (count, P, P), float64
+        Periodic, mean 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the spectrum is not a square of finite energies, or the count not a positive integer.
+    """
+    power = real_array(spectrum, "spectrum", 2)
+    if power.ndim != 2 or power.shape[0] != power.shape[1] or (power < 0).any():
+        raise ValueError(f"spectrum has shape {power.shape}, minimum {power.min():g}; expected energies (P, P)")
+    integer("count", count, 1)
+    noise = rng.standard_normal((count, *power.shape))
+    return fft.ifft2(fft.fft2(noise) * np.sqrt(power)).real
