@@ -202,3 +202,62 @@ def test_help_is_quick_and_names_every_option():
     )
     for option in ("--images", "--levels", "--filters", "--shift", "--limit", "--out", "--size", "--quiet"):
         assert option in result.stdout
+
+
+def test_verify_prints_every_statement_and_where_its_worst_case_is(shiftscope):
+    code, printed, errors = shiftscope("verify", "--cases", 60, "--starts", 1, "--seed", 3)
+    assert code == 0
+    assert "verify: 100%" in errors
+    lines = printed.splitlines()
+    assert lines[0].split() == ["statement", "cases", "violations", "largest", "search"]
+    statements = [line for line in lines[1:] if not line.startswith(" ")]
+    assert len(statements) == 11
+    assert all(line[38:].split()[:2] == ["60", "0"] for line in statements)
+    assert sum("random: m=" in line for line in lines) == 11 and sum("search: m=" in line for line in lines) == 8
+    sharp = next(line for line in statements if line.startswith("Theorem 1: sharp alpha"))
+    assert float(sharp.split()[-1]) > 0.99
+
+
+def test_verify_ends_with_one_when_a_statement_is_violated(shiftscope, monkeypatch):
+    import analysis.theory
+
+    table = analysis.theory.verify(cases=5, starts=0, progress=False)
+    table.loc[2, "violations"] = 4
+    monkeypatch.setattr(analysis.theory, "verify", lambda *arguments, **options: table)
+    code, printed, errors = shiftscope("verify", "--quiet")
+    assert code == 1
+    assert errors == "shiftscope: 4 violations\n"
+    assert "Theorem 1: alpha" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--cases", 0), "cases is 0; expected at least 1"),
+        (("--seed", -1), "seed is -1; expected at least 0"),
+        (("--starts", -2), "starts is -2; expected at least 0"),
+        (("--cases", "many"), "'--cases': Input should be a valid integer"),
+    ],
+)
+def test_verify_refuses_bad_numbers(shiftscope, arguments, message):
+    code, printed, errors = shiftscope("verify", *arguments)
+    assert code == 2 and printed == ""
+    assert errors.startswith("shiftscope: ") and message in errors and errors.count("\n") == 1
+
+
+def test_predict_writes_the_maps_beside_the_measured_ones(shiftscope, folder, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("--images", folder, "--levels", 1, "--size", 64, "--shift", "0,1", "--out", out, "--predict")
+    code, printed, errors = shiftscope("heatmaps", *arguments)
+    assert code == 0
+    assert {path.name for path in out.glob("prediction*")} == {f"prediction_J1.{kind}" for kind in ("nc", "png", "pdf")}
+    prediction, measured = load(out / "prediction_J1.nc"), load(out / "heatmaps_J1.nc")
+    assert list(prediction.model.values) == ["gaussian", "isolated", "mixture"]
+    assert prediction.images_sha256 == measured.images_sha256
+    assert 0 <= prediction.isolated <= 1
+    # The pictures are noise: a Gaussian field describes them.
+    keep = ~measured.low_pass.values
+    gaussian = prediction.rho_rms.sel(model="gaussian").values
+    np.testing.assert_allclose(gaussian[keep], measured.rho_rms.values[keep], rtol=0.1)
+    assert "predicted from the power spectrum" in printed and "rho_rms       mixture" in printed
+    assert "spectrum: " in errors and "Gaussian field: 100%" in errors and "isolated features: 100%" in errors

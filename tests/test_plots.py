@@ -381,3 +381,63 @@ def test_the_quality_table_names_every_bank_and_marks_the_default():
         plots.quality_figure([])
     with pytest.raises(ValueError, match="leakage of cf_1_1"):
         plots.quality_figure([rows[0]._replace(interior_leakage=0.0)])
+
+
+def prediction_of(ds):
+    """Make up a prediction near a measurement, of the shape that predict_like has."""
+    ds = ds.assign(rho_rms=ds.rho, eta_rmax_rms=ds.eta_rmax, eta_cmod_rms=ds.eta_cmod)
+    models = xr.Variable("model", ["gaussian", "isolated", "mixture"])
+    factors = xr.DataArray([0.9, 1.4, 1.01], dims="model", coords={"model": models})
+    prediction = (ds[["rho_rms", "eta_rmax_rms", "eta_cmod_rms"]] * factors).assign_attrs(ds.attrs, isolated=0.123)
+    return ds, prediction
+
+
+def test_prediction_stands_beside_the_measurement_on_one_scale():
+    measured, prediction = prediction_of(dataset(2))
+    figure = render(plots.prediction_figure(measured, prediction, shift=1))
+    assert len(maps(figure)) == 6
+    for row in (maps(figure)[:3], maps(figure)[3:]):
+        assert len({image_of(ax).get_clim() for ax in row}) == 1
+    scatter = [ax for ax in figure.axes if ax.get_xlabel() == "predicted"]
+    assert len(scatter) == 2
+    labels = [text.get_text() for text in scatter[0].get_legend().get_texts()]
+    assert labels == ["Gaussian field, median error 10.0 %", "mixture, median error 1.0 %"]
+    assert "12.3 % of the energy" in figure.get_suptitle()
+    assert maps(figure)[3].get_title() == "measured η of RMax, shift (1, 0) px"
+
+
+def test_prediction_of_filters_without_response_is_left_out():
+    measured, prediction = prediction_of(dataset(1))
+    measured.rho_rms[3] = np.nan
+    prediction.rho_rms[{"filter": 3}] = np.nan
+    figure = render(plots.prediction_figure(measured, prediction))
+    assert np.isfinite(image_of(maps(figure)[0]).get_clim()).all()
+
+
+def test_clouds_lie_under_their_curves():
+    x = np.linspace(0, 1, 5)
+    clouds = {"a": (x, x / 2), "b": (x, x / 3)}
+    figure = render(plots.cloud_figure([clouds, clouds], [{"bound": (x, x)}, {}], ["s", "t"], ["u", "v"]))
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["a", "b", "bound"]
+    assert len(right.lines) == 2 and left.get_xlabel() == "s" and right.get_ylabel() == "v"
+    with pytest.raises(ValueError):
+        plots.cloud_figure([clouds], [{}, {}], ["s"], ["u"])
+
+
+def test_gamma_has_its_marks_and_profiles():
+    figure = render(plots.gamma_figure(gamma_map(1, 61), {"one": [(0, 0)], "two": [(0, np.pi), (np.pi, 0)]}))
+    plane, profiles = figure.axes[:2]
+    np.testing.assert_allclose(plane.lines[1].get_xydata(), [[np.pi, 0], [0, np.pi]])  # x is the second component
+    axis, edge, diagonal = (line.get_ydata() for line in profiles.lines)
+    assert axis[0] == diagonal[0] == pytest.approx(np.sqrt(1.5))
+    assert edge[0] == pytest.approx(gamma((np.pi, 0))) and diagonal[-1] == pytest.approx(gamma((np.pi, np.pi)))
+
+
+def test_constants_and_convergence():
+    x = np.linspace(0.1, 1, 4)
+    left, right = render(plots.constants_figure({"beta": (x, 2 * x)}, {"found": (x[:2], x[:2])})).axes
+    np.testing.assert_allclose(right.lines[0].get_ydata(), 2)
+    np.testing.assert_allclose(left.lines[1].get_ydata(), x[:2])
+    (ax,) = render(plots.convergence_figure(x, {"a": x, "b": 2 * x}, {"a": 0.1, "b": 0.2})).axes
+    assert ax.get_xscale() == ax.get_yscale() == "log" and len(ax.lines) == 4
