@@ -1,4 +1,4 @@
-"""The closed forms of theory.md 3.3 against its table, quadrature, Monte Carlo and their own symmetries."""
+"""The closed forms of theory.md 3.3 and 3.5 against their tables, quadrature, Monte Carlo and their own symmetries."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import gamma, gamma_map
-from analysis.theory import phase_gaps
+from analysis import gamma, gamma_map, theory
+from analysis.theory import maximum_moments, narrow_band_change, phase_gaps
 
 pytestmark = pytest.mark.nojit
 
@@ -47,7 +47,21 @@ TABLE = [
     ((2 * PI / 25, 10 * PI / 25), 2, 1.2445e-5, np.sqrt(1.2445e-5)),
 ]
 
+# m theta, E M, E M^2, and the change for the advances below, all for q = 1: theory.md 3.5, as printed there.
+ADVANCES = (PI / 8, PI / 4, PI / 2, PI)
+CHANGES = [
+    ((0, 0), 0.0, 0.5, (0.3902, 0.7654, 1.4142, 2.0)),
+    ((PI, PI), 0.636620, 0.5, (0.3563, 0.6266, 0.8525, 0.0)),
+    ((PI, 0), 0.636620, 0.5, (0.3563, 0.6266, 0.8525, 0.0)),
+    ((PI / 4, PI / 4), 0.805558, 0.725079, (0.2124, 0.3679, 0.5197, 0.5381)),
+    ((PI / 2, PI / 2), 0.900316, 0.818310, (0.1409, 0.1889, 0.0, 0.0)),
+    ((3 * PI / 4, 3 * PI / 4), 0.918861, 0.851272, (0.1220, 0.1604, 0.1310, 0.1604)),
+    ((PI / 4, 3 * PI / 4), 0.974495, 0.950158, (0.0452, 0.0, 0.0, 0.0)),
+    ((2 * PI / 9, 2 * PI / 3), 0.979816, 0.960363, (0.0350, 0.0155, 0.0267, 0.0356)),
+]
+
 angles = st.floats(-10, 10, allow_nan=False)
+PHI = (np.arange(2**16) + 0.5) * (2 * PI / 2**16)
 
 
 def largest_cosine(phi, omega, q):
@@ -68,8 +82,7 @@ def test_table_of_the_theory(omega, q, squared, value):
 
 @pytest.mark.parametrize(("omega", "q"), [row[:2] for row in TABLE] + [((0.3, 0.7), 3), ((5.0, -9.0), 0)])
 def test_is_the_mean_over_the_phase_by_midpoint_quadrature(omega, q):
-    phi = (np.arange(2**16) + 0.5) * (2 * PI / 2**16)
-    mean = ((1 - largest_cosine(phi, omega, q)) ** 2).mean()
+    mean = ((1 - largest_cosine(PHI, omega, q)) ** 2).mean()
     assert gamma(omega, q) ** 2 == pytest.approx(mean, abs=1e-8)
 
 
@@ -171,7 +184,164 @@ def test_map_samples_the_square_from_minus_pi_to_pi():
     assert gamma_map(4)[128, 64] == pytest.approx(np.sqrt(1.5), abs=1e-9)  # theta = (0, -pi / 2): 2 pi / m
 
 
-@pytest.mark.parametrize("function", [gamma, phase_gaps])
+@pytest.mark.parametrize("q", [0, 1, 2, 3])
+def test_largest_cosine_equals_plain_loops(q):
+    rng = np.random.default_rng(3)
+    phi, omega = rng.uniform(-20, 20, 100), rng.uniform(-7, 7, (100, 2))
+    ours = theory.largest_cosine(phi, omega, q)
+    np.testing.assert_allclose(ours, [largest_cosine(p, w, q) for p, w in zip(phi, omega, strict=True)], atol=1e-12)
+    np.testing.assert_allclose(theory.largest_cosine(phi, omega[0], 0), np.cos(phi), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("phi", "omega", "shape"), [((), (2,), ()), ((5,), (2,), (5,)), ((), (4, 2), (4,)), ((3, 1), (4, 2), (3, 4))]
+)
+def test_largest_cosine_broadcasts(phi, omega, shape):
+    rng = np.random.default_rng(4)
+    phi, omega = rng.uniform(-3, 3, phi), rng.uniform(-3, 3, omega)
+    ours = theory.largest_cosine(phi, omega)
+    assert ours.shape == shape and ours.dtype == np.float64
+    phi, omega = np.broadcast_to(phi, shape), np.broadcast_to(omega, (*shape, 2))
+    for index in np.ndindex(shape):
+        assert ours[index] == pytest.approx(float(largest_cosine(phi[index], omega[index], 1)), abs=1e-12)
+
+
+@given(angles, angles, angles, st.integers(0, 3))
+@settings(max_examples=100, deadline=None)
+def test_largest_cosine_symmetries(phi, y, x, q):
+    value = theory.largest_cosine(phi, (y, x), q)
+    assert np.cos(phi) - 1e-12 <= value <= 1
+    # The window is symmetric: M is even in the phase, and in each coordinate.
+    for p, w in ((-phi, (y, x)), (phi + 2 * PI, (y, x)), (phi, (-y, x)), (phi, (x, -y)), (phi, (y - 4 * PI, x))):
+        assert theory.largest_cosine(p, w, q) == pytest.approx(float(value), abs=1e-9)
+
+
+@pytest.mark.parametrize(("omega", "mean", "square", "changes"), CHANGES)
+def test_table_of_the_narrow_band_shift_model(omega, mean, square, changes):
+    ours = maximum_moments(omega)
+    assert ours[0] == pytest.approx(mean, abs=5.1e-7)
+    assert ours[1] == pytest.approx(square, abs=5.1e-7)
+    np.testing.assert_allclose(narrow_band_change(omega, ADVANCES), changes, atol=5.1e-5)
+    for advance, change in zip(ADVANCES, changes, strict=True):
+        if change == 0:  # the phases are equally spaced, and the advance is a multiple of their gap
+            assert narrow_band_change(omega, advance) < 1e-7
+
+
+@pytest.mark.parametrize(("omega", "q"), [row[:2] for row in TABLE] + [((0.3, 0.7), 3), ((5.0, -9.0), 0)])
+def test_moments_by_midpoint_quadrature(omega, q):
+    m = largest_cosine(PHI, omega, q)
+    mean, square = maximum_moments(omega, q)
+    assert mean == pytest.approx(m.mean(), abs=1e-8)
+    assert square == pytest.approx((m**2).mean(), abs=1e-8)
+
+
+@given(angles, angles, st.integers(0, 3))
+@settings(max_examples=100, deadline=None)
+def test_gamma_follows_from_the_moments(y, x, q):
+    mean, square = maximum_moments((y, x), q)
+    assert gamma((y, x), q) ** 2 == pytest.approx(1 - 2 * mean + square, abs=1e-12)
+    assert mean**2 <= square + 1e-12 and 0.5 - 1e-12 <= square <= 1
+
+
+def test_moments_of_many_frequencies_at_once():
+    omega = np.random.default_rng(5).uniform(-7, 7, (3, 4, 2))
+    for q in (0, 1, 2):
+        ours = maximum_moments(omega, q)
+        for values in ours:
+            assert values.shape == (3, 4) and values.dtype == np.float64
+        for index in np.ndindex(3, 4):
+            for values, alone in zip(ours, maximum_moments(omega[index], q), strict=True):
+                assert values[index] == pytest.approx(float(alone), abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("omega", "q"),
+    [(row[0], 1) for row in CHANGES] + [((1, 2), 1), ((0.3, -2.5), 2), ((0.3, 0.7), 3), ((5.0, -9.0), 0)],
+)
+def test_narrow_band_change_by_midpoint_quadrature(omega, q):
+    m = largest_cosine(PHI, omega, q)
+    for advance in (0.01, -0.4, 1.3, PI / 2, PI, 4.0, -50.0):
+        moved = largest_cosine(PHI - advance, omega, q)
+        expected = ((moved - m) ** 2).mean() / (m**2).mean()
+        assert narrow_band_change(omega, advance, q) ** 2 == pytest.approx(expected, abs=1e-8)
+
+
+@given(angles, angles, angles, st.integers(0, 3))
+@settings(max_examples=100, deadline=None)
+def test_narrow_band_change_symmetries(y, x, advance, q):
+    value = float(narrow_band_change((y, x), advance, q))
+    assert 0 <= value <= 2 + 1e-12
+    # Squares, since the root magnifies rounding where the change vanishes.
+    for omega, a in (
+        ((y, x), -advance),
+        ((y, x), advance + 2 * PI),
+        ((y, x), advance - 6 * PI),
+        ((y + 2 * PI, x - 4 * PI), advance),
+        ((-y, x), advance),
+        ((y, -x), advance),
+        ((x, y), advance),
+    ):
+        assert narrow_band_change(omega, a, q) ** 2 == pytest.approx(value**2, abs=1e-9)
+
+
+@given(angles, angles, st.integers(0, 3), st.integers(-3, 3))
+@settings(max_examples=100, deadline=None)
+def test_no_advance_and_whole_turns_change_nothing(y, x, q, turns):
+    assert narrow_band_change((y, x), 0.0, q) == 0
+    assert narrow_band_change((y, x), 2 * PI * turns, q) == pytest.approx(0, abs=1e-6)
+
+
+@given(angles, angles)
+@settings(max_examples=50, deadline=None)
+def test_one_sample_or_one_phase_moves_like_a_cosine(y, advance):
+    expected = abs(2 * np.sin(advance / 2))
+    assert narrow_band_change((y, 1.7), advance, 0) == pytest.approx(expected, abs=1e-7)
+    assert narrow_band_change((0.0, 2 * PI), advance, 2) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("omega", "advance", "shape"),
+    [((2,), (), ()), ((2,), (5,), (5,)), ((4, 2), (), (4,)), ((3, 1, 2), (4,), (3, 4)), ((4, 2), (3, 4), (3, 4))],
+)
+def test_narrow_band_change_broadcasts(omega, advance, shape):
+    rng = np.random.default_rng(6)
+    omega, advance = rng.uniform(-3, 3, omega), rng.uniform(-3, 3, advance)
+    ours = narrow_band_change(omega, advance)
+    assert ours.shape == shape and ours.dtype == np.float64
+    omega, advance = np.broadcast_to(omega, (*shape, 2)), np.broadcast_to(advance, shape)
+    for index in np.ndindex(shape):
+        alone = float(narrow_band_change(omega[index], advance[index]))
+        assert ours[index] == pytest.approx(alone, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("advance", "error", "message"),
+    [
+        (1j, TypeError, "advance is complex; expected real numbers"),
+        (np.nan, ValueError, "advance holds a value that is not finite"),
+        ([0, np.inf], ValueError, "advance holds a value that is not finite"),
+        (
+            np.zeros(3),
+            ValueError,
+            r"omega has shape \(4, 2\) and advance \(3,\); expected \(\.\.\., 2\) and \(\.\.\.\)",
+        ),
+    ],
+)
+def test_errors_of_the_advance(advance, error, message):
+    with pytest.raises(error, match=rf"^{message}$"):
+        narrow_band_change(np.zeros((4, 2)), advance)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        gamma,
+        phase_gaps,
+        maximum_moments,
+        pytest.param(lambda omega, q: theory.largest_cosine(0.3, omega, q), id="largest_cosine"),
+        pytest.param(lambda omega, q: narrow_band_change(omega, 0.3, q), id="narrow_band_change"),
+    ],
+)
 @pytest.mark.parametrize(
     ("omega", "q", "error", "message"),
     [
@@ -183,8 +353,15 @@ def test_map_samples_the_square_from_minus_pi_to_pi():
         (1.0, 1, ValueError, r"omega has shape \(\); expected \(\.\.\., 2\)"),
         ((1, np.nan), 1, ValueError, "omega holds a frequency that is not finite"),
         ((np.inf, 1), 1, ValueError, "omega holds a frequency that is not finite"),
+        ((1j, 1), 1, TypeError, "omega is complex; expected real numbers"),
     ],
 )
 def test_errors(function, omega, q, error, message):
     with pytest.raises(error, match=rf"^{message}$"):
         function(omega, q)
+
+
+@pytest.mark.parametrize(("phi", "error"), [(np.array([0.5 + 1j]), TypeError), (np.nan, ValueError)])
+def test_errors_of_the_phase(phi, error):
+    with pytest.raises(error, match=r"^phi "):
+        theory.largest_cosine(phi, (1, 2))

@@ -129,10 +129,11 @@ def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     """
     kappa = _bandwidth(bandwidth)
     integer("q", q, 0)
-    # The smallest D_q on [-kappa/2, kappa/2]: it falls from 2q + 1 to its first minimum, the deepest there is.
-    low = _dirichlet(np.minimum(kappa / 2, _first_minimum(q)), q)
-    product = np.where(low >= 0, low**2, (2 * q + 1) * low)
-    return np.minimum(np.expm1(q * kappa), np.sqrt(np.maximum(2 * ((2 * q + 1) ** 2 - product), 0)))
+    # D_q = n - e falls from n = 2q + 1 to its first minimum, the deepest there is; e keeps its digits in narrow bands.
+    n, xi = 2 * q + 1, np.minimum(kappa / 2, _first_minimum(q))
+    e = 4 * sum((np.sin(xi * p / 2) ** 2 for p in range(1, q + 1)), start=np.zeros_like(xi))
+    # The product D_q(xi_1) D_q(xi_2) is smallest in a corner, or where a negative factor meets the largest one.
+    return np.minimum(np.expm1(q * kappa), np.sqrt(2 * np.where(e <= n, e * (2 * n - e), n * e)))
 
 
 def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
@@ -187,8 +188,9 @@ def cmod_bound(kappa: ArrayLike, shift: ArrayLike, stride: int, sharp: bool = Tr
     -----
     theory.md 3.1; Leterme et al., arXiv:2209.11740.
     """
-    tau = check_band(kappa, stride)[..., None] * real_values(shift, "shift")
-    return alpha_sharp(tau) if sharp else alpha(tau)
+    kappa, shift = check_band(kappa, stride)[..., None], _pairs(shift, "shift")
+    _broadcast("kappa", kappa[..., 0], "shift", shift[..., 0])
+    return (alpha_sharp if sharp else alpha)(kappa * shift)
 
 
 def discrepancy_bound(
@@ -225,8 +227,9 @@ def discrepancy_bound(
     -----
     theory.md 3.3. Hypothesis besides the band: given the moduli, every phase of :math:`Z[2mn]` is uniform.
     """
-    kappa = check_band(kappa, stride)
-    return gamma(stride * real_values(theta, "theta"), q) + (beta_sharp if sharp else beta)(stride * kappa, q)
+    kappa, theta = check_band(kappa, stride), _pairs(theta, "theta")
+    _broadcast("kappa", kappa, "theta", theta[..., 0])
+    return gamma(stride * theta, q) + (beta_sharp if sharp else beta)(stride * kappa, q)
 
 
 def rmax_bound(
@@ -304,15 +307,23 @@ def _bandwidth(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _l1(tau: ArrayLike) -> NDArray[np.float64]:
-    tau = real_values(tau, "tau")
-    if tau.ndim == 0 or tau.shape[-1] != 2:
-        raise ValueError(f"tau has shape {tau.shape}; expected (..., 2)")
-    return np.abs(tau).sum(axis=-1)
+    return np.abs(_pairs(tau, "tau")).sum(axis=-1)
 
 
-def _dirichlet(xi: ArrayLike, q: int) -> NDArray[np.float64]:
-    """Sum of exp(i xi p) over p = -q .. q."""
-    return 1 + 2 * sum((np.cos(np.asarray(xi) * p) for p in range(1, q + 1)), start=np.float64(0))
+def _pairs(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    values = real_values(values, name)
+    if values.ndim == 0 or values.shape[-1] != 2:
+        raise ValueError(f"{name} has shape {values.shape}; expected (..., 2)")
+    return values
+
+
+def _broadcast(first: str, a: NDArray, second: str, b: NDArray) -> None:
+    try:
+        np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        raise ValueError(
+            f"{first} is for {a.shape} filters and {second} for {b.shape}; the shapes do not fit"
+        ) from None
 
 
 def _first_minimum(q: int) -> float:

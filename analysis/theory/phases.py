@@ -36,6 +36,10 @@ def phase_gaps(omega: ArrayLike, q: int = 1) -> NDArray[np.float64]:
         If q is not an integer, or omega not real.
     ValueError
         If q is negative or omega is not finite or not of shape (..., 2).
+
+    Notes
+    -----
+    theory.md 3.3. Phases that differ from a full turn by less than 1e-9 count as zero: coincident phases stay so.
     """
     phases = _phases(omega, q)
     return np.diff(phases, append=phases[..., :1] + 2 * np.pi)
@@ -63,9 +67,13 @@ def largest_cosine(phi: ArrayLike, omega: ArrayLike, q: int = 1) -> NDArray[np.f
     ------
     TypeError, ValueError
         As `phase_gaps`.
+
+    Notes
+    -----
+    theory.md 3.2.
     """
     phases = _phases(omega, q)
-    return np.cos(np.asarray(phi, dtype=np.float64)[..., None] + phases).max(axis=-1)
+    return np.cos(real_values(phi, "phi", "a phase")[..., None] + phases).max(axis=-1)
 
 
 def maximum_moments(omega: ArrayLike, q: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -244,7 +252,7 @@ def _phases(omega: ArrayLike, q: int) -> NDArray[np.float64]:
         raise ValueError(f"omega has shape {omega.shape}; expected (..., 2)")
     p = np.arange(-q, q + 1)
     phases = omega[..., 0, None, None] * p[:, None] + omega[..., 1, None, None] * p
-    phases = phases.reshape(*omega.shape[:-1], -1) % (2 * np.pi)
+    phases = phases.reshape(*omega.shape[:-1], p.size**2) % (2 * np.pi)
     # A full turn less a rounding error is phase zero, not a gap of a full turn.
     phases[phases > 2 * np.pi - COINCIDENT] = 0.0
     phases.sort(axis=-1)

@@ -95,7 +95,7 @@ class BandLimited:
         TypeError, ValueError
             If a shift is not real, or not finite; if it is not whole and the square wraps through :math:`\pm\pi`.
         """
-        shift = np.broadcast_to(real_values(shift, "shift"), self.theta.shape)
+        shift = _rows(shift, "shift", len(self.theta))
         broken = self.wraps & (shift != np.rint(shift)).any(axis=-1)
         if broken.any():
             b = int(broken.argmax())
@@ -148,7 +148,7 @@ def band_limited(
         )
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}; expected one of {', '.join(KINDS)}")
-    theta = np.broadcast_to(real_values(theta, "theta"), (kappa.size, 2))
+    theta = _rows(theta, "theta", len(kappa))
     first = np.ceil((theta - kappa[:, None] / 2) * size / (2 * np.pi) - EDGE).astype(int)
     behind = np.ceil((theta + kappa[:, None] / 2) * size / (2 * np.pi) - EDGE).astype(int)
     counts = behind - first
@@ -184,17 +184,24 @@ def on_bins(stride: int, size: int, first: ArrayLike, spectrum: ArrayLike) -> Ba
 
     Raises
     ------
+    TypeError
+        If a bin, the stride or the size is not an integer.
     ValueError
-        If there are too many bins: the samples would alias.
+        If a shape or the size does not fit, or there are too many bins: the samples would alias.
     """
+    _check_grid(stride, size)
     spectrum = np.asarray(spectrum, dtype=complex)
+    if spectrum.ndim != 3 or spectrum.shape[1] != spectrum.shape[2] or spectrum.size == 0:
+        raise ValueError(f"spectrum has shape {spectrum.shape}; expected (B, k, k)")
     k, most = spectrum.shape[-1], size // (2 * stride)
     if k > most:
         raise ValueError(
             f"{k} bins of a grid of {size} pixels alias when sampled every {2 * stride}; Lemma 0 allows {most} at most"
         )
     step, count = 2 * np.pi / size, len(spectrum)
-    first = np.broadcast_to(np.asarray(first, dtype=int), (count, 2))
+    if np.asarray(first).dtype.kind not in "iu":
+        raise TypeError(f"first is {first!r}; expected two integers, numbers of bins")
+    first = _rows(first, "first", count).astype(int)
     theta = step * (first + (k - 1) / 2)
     return BandLimited(stride, size, theta, np.full(count, step * (k - 1)), first, spectrum)
 
@@ -220,10 +227,30 @@ def two_waves(stride: int, size: int, first: ArrayLike, bins: int) -> BandLimite
     TypeError, ValueError
         If `bins` is not an integer of that range.
     """
+    _check_grid(stride, size)
+    if size < 4 * stride:
+        raise ValueError(f"size is {size} pixels; expected at least 4 m = {4 * stride}, for two bins that do not alias")
     integer("bins", bins, 2, size // (2 * stride))
     spectrum = np.zeros((1, bins, bins), dtype=complex)
     spectrum[0, 0, 0] = spectrum[0, -1, -1] = 1
     return on_bins(stride, size, first, spectrum)
+
+
+def _check_grid(stride: int, size: int) -> None:
+    integer("stride", stride, 1)
+    integer("size", size, 2 * stride)
+    if size % (2 * stride):
+        raise ValueError(
+            f"size is {size} pixels; expected a multiple of 2 m = {2 * stride}, so that sampling is periodic"
+        )
+
+
+def _rows(values: ArrayLike, name: str, count: int) -> NDArray[np.float64]:
+    """One pair of numbers for each field."""
+    values = real_values(values, name)
+    if values.shape not in ((2,), (1, 2), (count, 2)):
+        raise ValueError(f"{name} has shape {values.shape}; expected (2,) or ({count}, 2)")
+    return np.broadcast_to(values, (count, 2))
 
 
 def _coefficients(rows: int, columns: int, kind: str, rng: np.random.Generator) -> NDArray[np.complex128]:

@@ -231,8 +231,8 @@ def verify(
     pandas.DataFrame
         One row a statement: `statement`, `relation` ("=" or "<="), `cases`, `violations`, `largest` (ratio of the sides
         over the random cases, for an equality their largest difference), `where`, and `searched` and `found`: the
-        largest ratio that the search found (NaN for an equality) and where. Violations that the search finds are
-        counted as well.
+        largest ratio that the search found (NaN for an equality, or without a search) and where. Violations that the
+        search finds are counted as well.
 
     Raises
     ------
@@ -265,7 +265,8 @@ def verify(
 def draw(rng: np.random.Generator, count: int) -> tuple[Case, str]:
     """Return random cases of one stride, grid and window, and the kind of their spectra.
 
-    Half of the squares may wrap through pi and move by whole pixels; the others lie inside and move by fractions.
+    Half of the squares lie inside [-pi, pi) and move by fractions of pixels; the others move by whole pixels, and half
+    of them lie across pi.
     """
     stride, windows, q = int(rng.integers(1, 6)), int(rng.integers(2, 9)), int(rng.integers(1, 3))
     size, kind = 2 * stride * windows, KINDS[rng.integers(len(KINDS))]
@@ -273,6 +274,8 @@ def draw(rng: np.random.Generator, count: int) -> tuple[Case, str]:
     kappa = np.pi / stride * np.where(rng.uniform(size=count) < 0.1, 1.0, 10 ** rng.uniform(-2, 0, count))
     inside = np.arange(count) % 2 == 0
     theta = rng.uniform(-1, 1, (count, 2)) * np.where(inside, np.pi - kappa / 2, np.pi)[:, None]
+    across = np.arange(count) % 4 == 1
+    theta[across, 0] = np.pi + rng.uniform(-0.5, 0.5, across.sum()) * kappa[across]
     # A square smaller than the spacing of the grid is put on a frequency of it.
     on_grid = step * np.clip(np.rint(theta / step), 1 - size // 2, size // 2 - 1)
     theta = np.where(kappa[:, None] < step, on_grid, theta)
@@ -351,20 +354,20 @@ class _Row:
         self.statement = statement
         self.cases = self.violations = 0
         self.largest, self.where = -np.inf, ""
-        self.searched, self.found = (np.nan, "") if statement.equality else (-np.inf, "")
+        self.searched, self.found = np.nan, ""
 
     def add(self, case: Case, kind: str) -> None:
         excess = self.statement.excess(case)
         self.cases += excess.size
         self.violations += int(self.statement.violated(excess).sum())
         worst = int(np.where(np.isnan(excess), np.inf, excess).argmax())
-        if not excess[worst] <= self.largest:
+        if _worse(excess[worst], self.largest):
             self.largest, self.where = float(excess[worst]), _describe(case, worst, kind)
 
     def search(self, rng: np.random.Generator) -> None:
         ratio, case = worst_case(self.statement, rng)
         self.violations += int(self.statement.violated(np.array([ratio]))[0])
-        if not ratio <= self.searched:
+        if not self.found or _worse(ratio, self.searched):
             self.searched, self.found = ratio, _describe(case, 0, "optimised")
 
     def summary(self) -> dict[str, object]:
@@ -378,6 +381,11 @@ class _Row:
             "searched": self.searched,
             "found": self.found,
         }
+
+
+def _worse(value: float, worst: float) -> bool:
+    """Whether a value takes the place of the worst one; not a number is the worst there is."""
+    return not np.isnan(worst) and not value <= worst
 
 
 def _describe(case: Case, b: int, kind: str) -> str:
