@@ -34,6 +34,7 @@ from wavelets._threads import over_batch
 DRAWS = 2**13  # of one replicate: errors of 0.0005 with q = 1
 REPLICATES = 8
 DIRECTIONS, PHASES = 8, 4  # of isolated features: within 0.01 of many more for edge packets, exact for others
+SILENCE = 1e-20
 CHUNK = 16  # filters at a time: some 20 MB of spectra
 LONG_NAMES = {
     "rho_rms": "rms of |RMax - CMod| / |CMod|",
@@ -241,7 +242,7 @@ def rms(moments: xr.Dataset) -> xr.Dataset:
     result = xr.Dataset(attrs=moments.attrs)
     for name, (top, bottom) in pairs.items():
         result[name] = _ratio(mean, top, bottom).assign_attrs(long_name=f"predicted {LONG_NAMES[name]}", units="1")
-        spread = _ratio(moments, top, bottom).std("replicate", ddof=1) if sampled else xr.zeros_like(result[name])
+        spread = _ratio(moments, top, bottom).std("replicate", ddof=1) if sampled else 0 * result[name]
         result[f"{name}_stderr"] = spread / np.sqrt(moments.sizes.get("replicate", 1))
     return result
 
@@ -298,8 +299,8 @@ def isolated_moments(
     Returns
     -------
     xarray.Dataset
-        As `gaussian_moments`, without replicates: means over all positions, and over four phases and eight orientations
-        of the feature.
+        As `gaussian_moments`, without replicates: means over all whole-pixel positions, and over four phases and eight
+        orientations of the feature.
 
     Notes
     -----
@@ -309,9 +310,11 @@ def isolated_moments(
     """
     bank, power, stride, moves = _checked(kernels, spectrum, stride, shifts, q)
     size = power.shape[0]
+    power[0, 0] = 0.0  # a constant is no feature
     omega = 2 * np.pi * fft.fftfreq(size)
     angles = np.pi * (np.arange(DIRECTIONS) + 0.5) / DIRECTIONS
     signs = np.sign(np.cos(angles)[:, None, None] * omega[:, None] + np.sin(angles)[:, None, None] * omega)
+    signs = (signs - _mirrored(signs)) / 2  # odd also at the Nyquist frequencies of an even grid
     psi = np.pi * np.arange(PHASES) / PHASES  # the other half of the circle is the negative of this one
     out = _empty_moments(kernels, moves)
 
@@ -363,9 +366,8 @@ def response_covariance(
     omega = 2 * np.pi * fft.fftfreq(power.shape[0])
     left, right = _phases(omega, rows), _phases(omega, columns).T
     transfer = _transfer(kernels, power.shape[0])
-    mirrored = np.roll(transfer[:, ::-1, ::-1], (1, 1), (1, 2))
     second = []
-    for product in (power * np.abs(transfer) ** 2, power * transfer * mirrored):
+    for product in (power * np.abs(transfer) ** 2, power * transfer * _mirrored(transfer)):
         table = left @ product @ right / power.size
         second.append(table[:, at_row.reshape(lags.shape[:2]), at_column.reshape(lags.shape[:2])])
     return second[0], second[1]
@@ -450,11 +452,15 @@ def _checked(
         raise ValueError(f"kernels has shape {kernels.shape}; expected (L, h, w)")
     real_array(kernels.real, "kernels", 3)
     real_array(kernels.imag, "kernels", 3)
-    power = real_array(spectrum, "spectrum", 2).astype(np.float64)
+    power = real_array(spectrum, "spectrum", 2).astype(np.float64)  # a copy
     if power.ndim != 2 or power.shape[0] != power.shape[1]:
         raise ValueError(f"spectrum has shape {power.shape}; expected a square (P, P)")
     if (power < 0).any():
         raise ValueError(f"spectrum holds {power.min():g}; expected energies of at least 0")
+    if np.abs(power - _mirrored(power)).max() > 1e-6 * power.max():
+        raise ValueError(
+            "spectrum differs at opposite frequencies; expected that of real images, in the order of fftfreq"
+        )
     moves = np.array([check_shift(shift) for shift in shifts]).reshape(-1, 2)
     if len(moves) == 0:
         raise ValueError("shifts is empty; expected at least one, such as (0, 1)")
@@ -476,6 +482,11 @@ def _window(stride: int, q: int) -> NDArray[np.float64]:
 def _transfer(kernels: NDArray, size: int) -> NDArray[np.complex128]:
     """Factor by which correlation with a kernel multiplies each wave: sum of W[k] exp(i <omega, k>)."""
     return np.conj(fft.fft2(np.conj(kernels), (size, size)))
+
+
+def _mirrored(plane: NDArray) -> NDArray:
+    """Values at the negative frequencies, planes (..., P, P) on the frequencies of fftfreq."""
+    return np.roll(plane[..., ::-1, ::-1], (1, 1), (-2, -1))
 
 
 def _phases(omega: NDArray[np.float64], lags: ArrayLike) -> NDArray[np.complex128]:
@@ -554,7 +565,8 @@ def _reduced(moments: xr.Dataset) -> xr.Dataset:
         moments[name] = moments[name].mean("shift")
     energy = moments.cmod.mean("replicate") if "replicate" in moments.dims else moments.cmod
     with np.errstate(invalid="ignore", divide="ignore"):
-        return moments / energy.where(energy > 0)
+        # Beside the loudest filter, one that the spectrum does not excite has rounding errors only.
+        return moments / energy.where(energy > SILENCE * energy.max())
 
 
 def _ratio(moments: xr.Dataset, top: str, bottom: str) -> xr.DataArray:

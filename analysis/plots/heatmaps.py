@@ -183,6 +183,7 @@ def _discrepancy_row(axes: Sequence[Axes], ds: xr.Dataset, theory: ArrayLike | N
 
 
 def _stability_maps(axes: Sequence[Axes], ds: xr.Dataset, index: int) -> None:
+    _require(ds, "eta_rmax", "eta_cmod")
     theta, levels = _theta(ds), int(ds.attrs["levels"])
     vmax = _scale(*((ds, _values(ds, name)) for name in ("eta_rmax", "eta_cmod")))
     for ax, operator in zip(axes, ("RMax", "CMod"), strict=True):
@@ -241,7 +242,7 @@ def _scale(*parts: tuple[xr.Dataset, NDArray[np.float64]]) -> float:
 
 
 def _shifts(ds: xr.Dataset) -> list[tuple[float, float]]:
-    _require(ds, "eta_rmax", "eta_cmod", "shift_y", "shift_x", *FILTER_COORDS)
+    _require(ds, "shift_y", "shift_x", *FILTER_COORDS)
     if ds.sizes["shift"] == 0:
         raise ValueError("the dataset has no shift; measure the stability for at least one")
     return list(zip(ds["shift_y"].values.tolist(), ds["shift_x"].values.tolist(), strict=True))
