@@ -566,7 +566,7 @@ def test_a_constant_image_excites_no_band_pass_filter(isolated):
 
 def test_a_spectrum_out_of_order_is_refused():
     shuffled = np.fft.fftshift(power_law_spectrum(63))
-    with pytest.raises(ValueError, match="^spectrum differs at opposite frequencies; expected that of real images"):
+    with pytest.raises(ValueError, match=r"^spectrum differs at opposite frequencies; expected that of real images"):
         quiet(gabor((1.1, -0.6))[None], shuffled)
 
 
