@@ -550,7 +550,7 @@ def test_filters_do_not_see_each_other(monkeypatch):
     for isolated in (0, 1):
         whole = quiet(kernels, spectrum, isolated=isolated, draws=2**6)
         agree(quiet(kernels[part], spectrum, isolated=isolated, draws=2**6), whole.isel(filter=part), rtol=1e-5)
-    monkeypatch.setattr("analysis.prediction.CHUNK", 5)
+    monkeypatch.setattr("analysis.prediction.gaussian.CHUNK", 5)
     agree(quiet(kernels, spectrum, draws=2**6), quiet(t, spectrum, None, draws=2**6), rtol=1e-5)
 
 

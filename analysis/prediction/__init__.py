@@ -1,0 +1,37 @@
+r"""Discrepancy and shift change predicted for actual filters, from the power spectrum of the images alone.
+
+Two models of images share a given power spectrum and are opposite in everything else.
+
+*Gaussian field.* The responses in a pooling window are jointly Gaussian; their covariance, with its non-circular
+part, follows from filter and spectrum. Means over it are taken by quasi-Monte Carlo, in independent replicates that
+state the error.
+
+*Isolated features.* One localised feature, whose waves are all in phase at one point, at a random place. Its spectrum
+is the same; what differs is that its phases are aligned, as they are at corners, ends and specks of photographs.
+
+Photographs are Gaussian in the bulk, with a part of their energy in isolated features. The expected squares are linear
+in that part, so one number, :func:`fit_isolated`, describes a set of photographs.
+"""
+
+from analysis.prediction.gaussian import (
+    expected_discrepancy,
+    gaussian_moments,
+    response_covariance,
+    square_covariance,
+)
+from analysis.prediction.isolated import isolated_moments
+from analysis.prediction.mixture import agreement, fit_isolated, predict, predict_like
+from analysis.prediction.moments import rms
+
+__all__ = [
+    "agreement",
+    "expected_discrepancy",
+    "fit_isolated",
+    "gaussian_moments",
+    "isolated_moments",
+    "predict",
+    "predict_like",
+    "response_covariance",
+    "rms",
+    "square_covariance",
+]

@@ -1,0 +1,190 @@
+"""Predictions for users: the two models, their mixture, and how well they meet a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from analysis.heatmaps import SHIFTS
+from analysis.prediction.gaussian import DRAWS, gaussian_moments
+from analysis.prediction.isolated import isolated_moments
+from analysis.prediction.moments import rms
+from wavelets import DualTreePackets2D, FilterBank
+
+
+def predict(
+    kernels: ArrayLike | DualTreePackets2D,
+    spectrum: ArrayLike,
+    stride: int | None = None,
+    shifts: Sequence[Sequence[float]] = SHIFTS,
+    q: int = 1,
+    isolated: float = 0.0,
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: bool = True,
+) -> xr.Dataset:
+    r"""Predict discrepancy and shift change of filters on images of a given power spectrum.
+
+    Parameters
+    ----------
+    kernels : array_like, shape (L, h, w), complex, or DualTreePackets2D
+        Correlation kernels W, or a transform, whose kernels and coordinates are taken.
+    spectrum : array_like, shape (P, P), real
+        Power spectrum on the frequencies ``2 pi fftfreq(P)``; see :mod:`analysis.spectra`. P must exceed the kernels.
+    stride : int, optional
+        Stride m of the convolution, pixels; that of the transform by default.
+    shifts : sequence of (float, float)
+        Shifts u, vertical then horizontal, pixels.
+    q : int
+        Half-width of the pooling window.
+    isolated : float
+        Part of the energy in isolated features, 0 (Gaussian field) to 1.
+    draws : int
+        Points of the quasi-Monte Carlo rule, a power of 2; there are 8 independent replicates.
+    seed : int
+        The same seed gives the same prediction.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions `filter` and `shift`. `rho_rms` :math:`= (\mathbb E\|R-C\|^2 / \mathbb E\|C\|^2)^{1/2}`,
+        `eta_rmax_rms` and `eta_cmod_rms`, as :func:`analysis.heatmaps` measures them, and `_stderr` of each: standard
+        error of the sampling. NaN for a filter that the spectrum does not excite. For a transform, the coordinates of
+        the heatmap dataset as well, so that the same figures can be drawn.
+
+    Raises
+    ------
+    TypeError
+        If an argument has a wrong type.
+    ValueError
+        If a value is out of range or not finite, or the kernels with their window and shifts would wrap round the
+        period of the spectrum.
+
+    Notes
+    -----
+    theory.md 3.5 has the Gaussian prediction for a flat square spectrum; here filter and spectrum are arbitrary. The
+    limit of vanishing bandwidth is :func:`analysis.gamma`.
+    """
+    if not 0 <= isolated <= 1:
+        raise ValueError(f"isolated is {isolated!r}; expected a part of the energy, 0 to 1")
+    parts = []
+    if isolated < 1:
+        parts.append((1 - isolated) * gaussian_moments(kernels, spectrum, stride, shifts, q, draws, seed, progress))
+    if isolated > 0:
+        parts.append(isolated * isolated_moments(kernels, spectrum, stride, shifts, q, progress))
+    prediction = rms(sum(parts[1:], start=parts[0]))
+    return prediction.assign_attrs(isolated=isolated, q=q)
+
+
+def predict_like(
+    measured: xr.Dataset,
+    spectrum: ArrayLike,
+    filters: str | FilterBank | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Predict the maps of a heatmap dataset: the Gaussian field, isolated features, and the mixture that fits best.
+
+    Parameters
+    ----------
+    measured : xarray.Dataset
+        What :func:`analysis.heatmaps` returns.
+    spectrum : array_like, shape (P, P), real
+        Power spectrum of the same images; see :func:`analysis.estimate_spectrum`.
+    filters : str or FilterBank, optional
+        By default the bank that the dataset names.
+    draws, seed, progress
+        As in `predict`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `predict`, with a dimension `model`: "gaussian", "isolated", "mixture". The attribute `isolated` is the part
+        of the energy that `fit_isolated` found, from the discrepancy alone; the shift changes are not fitted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `predict`.
+    """
+    levels, q = int(measured.attrs["levels"]), int(measured.attrs["q"])
+    transform = DualTreePackets2D(levels, measured.attrs["filters"] if filters is None else filters, 2 ** (levels - 1))
+    shifts = list(zip(measured.shift_y.values.tolist(), measured.shift_x.values.tolist(), strict=True))
+    gaussian = gaussian_moments(transform, spectrum, None, shifts, q, draws, seed, progress)
+    isolated = isolated_moments(transform, spectrum, None, shifts, q, progress)
+    share = fit_isolated(measured, rms(gaussian), rms(isolated))
+    models = [rms(gaussian), rms(isolated), rms((1 - share) * gaussian + share * isolated)]
+    prediction = xr.concat(models, xr.Variable("model", ["gaussian", "isolated", "mixture"]))
+    title = "Prediction of the RMax-CMod discrepancy and shift stability from the power spectrum"
+    return prediction.assign_attrs(measured.attrs | {"title": title, "isolated": share, "draws": draws, "seed": seed})
+
+
+def fit_isolated(measured: xr.Dataset, gaussian: xr.Dataset, isolated: xr.Dataset) -> float:
+    """Part of the energy in isolated features that explains a measured discrepancy best.
+
+    Parameters
+    ----------
+    measured : xarray.Dataset
+        What :func:`analysis.heatmaps` returns.
+    gaussian, isolated : xarray.Dataset
+        What `predict` returns with ``isolated=0`` and ``isolated=1``.
+
+    Returns
+    -------
+    float
+        Least squares over the squared discrepancies of the band-pass filters, within [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the datasets have different filters, or no filter is left to compare.
+    """
+    sizes = [ds.sizes["filter"] for ds in (measured, gaussian, isolated)]
+    if len(set(sizes)) != 1:
+        raise ValueError(f"the datasets have {sizes} filters; expected the same")
+    m, g, i = (ds.rho_rms.values**2 for ds in (measured, gaussian, isolated))
+    keep = ~measured.low_pass.values & np.isfinite(m + g + i)
+    x, y = (i - g)[keep], (m - g)[keep]
+    if not (x**2).sum() > 0:
+        raise ValueError("no band-pass filter distinguishes the two predictions")
+    return float(np.clip((x @ y) / (x @ x), 0, 1))
+
+
+def agreement(measured: xr.Dataset, predicted: xr.Dataset, variable: str = "rho_rms") -> dict[str, float]:
+    """How well a prediction meets a measurement, over the band-pass filters and all shifts.
+
+    Parameters
+    ----------
+    measured, predicted : xarray.Dataset
+        With the variable, of the same dimensions.
+    variable : str
+
+    Returns
+    -------
+    dict
+        `correlation` (Pearson), `relative_error` (median of the absolute one), `bias` (mean of predicted minus
+        measured).
+
+    Raises
+    ------
+    ValueError
+        If the variable has different shapes.
+    """
+    m, p = measured[variable], predicted[variable]
+    if m.sizes != p.sizes:
+        raise ValueError(f"{variable} is measured as {dict(m.sizes)} and predicted as {dict(p.sizes)}")
+    keep = ~measured.low_pass.values
+    m, p = (x.transpose("filter", ...).values[keep].ravel() for x in (m, p))
+    finite = np.isfinite(m) & np.isfinite(p)
+    m, p = m[finite], p[finite]
+    return {
+        "correlation": float(np.corrcoef(m, p)[0, 1]),
+        "relative_error": float(np.median(np.abs(p - m) / m)),
+        "bias": float((p - m).mean()),
+    }

@@ -1,0 +1,153 @@
+"""What both models of images share: checks, Fourier factors, and the expected squares of the operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy import fft
+from tqdm import tqdm
+
+from analysis.heatmaps import filter_coordinates, shift_coordinates
+from analysis.translation import check_shift
+from wavelets import DualTreePackets2D
+from wavelets._check import integer, real_array
+
+MOMENTS = ("discrepancy", "cmod", "rmax", "rmax_change", "cmod_change")
+LONG_NAMES = {
+    "rho_rms": "rms of |RMax - CMod| / |CMod|",
+    "eta_rmax_rms": "rms of |RMax(T_u X) - RMax(X)| / |RMax(X)|",
+    "eta_cmod_rms": "rms of |CMod(T_u X) - CMod(X)| / |CMod(X)|",
+}
+SILENCE = 1e-20  # energies below this part of the loudest filter's are rounding errors
+
+
+def rms(moments: xr.Dataset) -> xr.Dataset:
+    """Root-mean-square ratios of expected squares.
+
+    Parameters
+    ----------
+    moments : xarray.Dataset
+        Of `gaussian_moments`, `isolated_moments`, or a weighted sum of the two.
+
+    Returns
+    -------
+    xarray.Dataset
+        `rho_rms`, `eta_rmax_rms`, `eta_cmod_rms`, and the standard error of each where there are replicates.
+    """
+    pairs = {
+        "rho_rms": ("discrepancy", "cmod"),
+        "eta_rmax_rms": ("rmax_change", "rmax"),
+        "eta_cmod_rms": ("cmod_change", "cmod"),
+    }
+    sampled = "replicate" in moments.dims
+    mean = moments.mean("replicate") if sampled else moments
+    result = xr.Dataset(attrs=moments.attrs)
+    for name, (top, bottom) in pairs.items():
+        result[name] = _ratio(mean, top, bottom).assign_attrs(long_name=f"predicted {LONG_NAMES[name]}", units="1")
+        spread = _ratio(moments, top, bottom).std("replicate", ddof=1) if sampled else 0 * result[name]
+        result[f"{name}_stderr"] = spread / np.sqrt(moments.sizes.get("replicate", 1))
+    return result
+
+
+def checked(
+    kernels: ArrayLike | DualTreePackets2D,
+    spectrum: ArrayLike,
+    stride: int | None,
+    shifts: Sequence[Sequence[float]],
+    q: int,
+) -> tuple[NDArray[np.complex128], NDArray[np.float64], int, NDArray[np.float64]]:
+    """Kernels (L, h, w), spectrum, stride, and shifts (S, 2), after all checks."""
+    if isinstance(kernels, DualTreePackets2D):
+        stride = kernels.stride if stride is None else stride
+        kernels = kernels.kernels()
+    if stride is None:
+        raise TypeError("stride is missing; expected the stride m of the convolution, pixels")
+    integer("stride", stride, 1)
+    integer("q", q, 0)
+    kernels = np.asarray(kernels)
+    if kernels.ndim != 3:
+        raise ValueError(f"kernels has shape {kernels.shape}; expected (L, h, w)")
+    real_array(kernels.real, "kernels", 3)
+    real_array(kernels.imag, "kernels", 3)
+    power = real_array(spectrum, "spectrum", 2).astype(np.float64)  # a copy
+    if power.ndim != 2 or power.shape[0] != power.shape[1]:
+        raise ValueError(f"spectrum has shape {power.shape}; expected a square (P, P)")
+    if (power < 0).any():
+        raise ValueError(f"spectrum holds {power.min():g}; expected energies of at least 0")
+    if np.abs(power - mirrored(power)).max() > 1e-6 * power.max():
+        raise ValueError(
+            "spectrum differs at opposite frequencies; expected that of real images, in the order of fftfreq"
+        )
+    moves = np.array([check_shift(shift) for shift in shifts]).reshape(-1, 2)
+    if len(moves) == 0:
+        raise ValueError("shifts is empty; expected at least one, such as (0, 1)")
+    reach = max(kernels.shape[1:]) + 2 * q * stride + int(np.ceil(np.abs(moves).max()))
+    if reach > power.shape[0]:
+        raise ValueError(
+            f"kernels of {kernels.shape[1]}x{kernels.shape[2]} pixels with their window and shifts reach over {reach} "
+            f"pixels; a spectrum of {power.shape[0]} points would wrap them round: estimate it with more"
+        )
+    return kernels.astype(complex), power, stride, moves
+
+
+def window_points(stride: int, q: int) -> NDArray[np.float64]:
+    """Positions of a pooling window, shape ((2 q + 1)**2, 2), pixels; the middle one is the centre."""
+    p = stride * np.arange(-q, q + 1.0)
+    return np.stack(np.meshgrid(p, p, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def transfer_function(kernels: NDArray, size: int) -> NDArray[np.complex128]:
+    """Factor by which correlation with a kernel multiplies each wave: sum of W[k] exp(i <omega, k>)."""
+    return np.conj(fft.fft2(np.conj(kernels), (size, size)))
+
+
+def mirrored(plane: NDArray) -> NDArray:
+    """Values at the negative frequencies, planes (..., P, P) on the frequencies of fftfreq."""
+    return np.roll(plane[..., ::-1, ::-1], (1, 1), (-2, -1))
+
+
+def phase_factors(omega: NDArray[np.float64], lags: ArrayLike) -> NDArray[np.complex128]:
+    """exp(i lag omega), shape (..., P); real at the Nyquist frequency of an even grid, as for real images."""
+    factors = np.exp(1j * np.asarray(lags)[..., None] * omega)
+    if omega.size % 2 == 0:
+        factors[..., omega.size // 2] = factors[..., omega.size // 2].real
+    return factors
+
+
+def empty_moments(
+    kernels: ArrayLike | DualTreePackets2D, moves: NDArray[np.float64], replicates: int | None = None
+) -> xr.Dataset:
+    """Zeros for every filter and shift, with the coordinates of the heatmap dataset if a transform is given."""
+    coords = shift_coordinates(moves)
+    attributes: dict[str, object] = {}
+    if isinstance(kernels, DualTreePackets2D):
+        coords |= filter_coordinates(kernels)
+        attributes = {"levels": kernels.levels, "stride": kernels.stride, "filters": kernels.bank.name}
+        count = len(kernels.frequencies)
+    else:
+        count = len(np.asarray(kernels))
+    dims = (("replicate",) if replicates else ()) + ("filter", "shift")
+    shape = ((replicates,) if replicates else ()) + (count, len(moves))
+    return xr.Dataset({name: (dims, np.zeros(shape)) for name in MOMENTS}, coords, attributes)
+
+
+def reduced(moments: xr.Dataset) -> xr.Dataset:
+    """Take energies relative to that of CMod; those that no shift enters lose that dimension."""
+    for name in ("discrepancy", "cmod", "rmax"):
+        moments[name] = moments[name].mean("shift")
+    energy = moments.cmod.mean("replicate") if "replicate" in moments.dims else moments.cmod
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Beside the loudest filter, one that the spectrum does not excite has rounding errors only.
+        return moments / energy.where(energy > SILENCE * energy.max())
+
+
+def progress_bar(name: str, total: int, progress: bool) -> tqdm:
+    """A progress bar that counts filters, once for each shift."""
+    return tqdm(total=total, desc=name, unit="filter", disable=not progress)
+
+
+def _ratio(moments: xr.Dataset, top: str, bottom: str) -> xr.DataArray:
+    return np.sqrt(moments[top] / moments[bottom])
