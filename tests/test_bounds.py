@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -339,3 +341,28 @@ def test_errors_of_alpha(function, tau, error, message):
 def test_errors_of_the_frequency_the_shift_and_the_window(theta, shift, q, error, message):
     with pytest.raises(error, match=rf"^{message}$"):
         rmax_bound(theta, 0.3, shift, 2, q)
+
+
+def test_a_square_that_wraps_has_no_bound_for_fractions_of_a_pixel():
+    # Two waves next to pi, moved by half a pixel: their envelope turns over, whatever the bandwidth.
+    theta, kappa = (PI, 0.349), 0.0349
+    for function in (partial(rmax_bound, theta, kappa), partial(cmod_bound, kappa, theta=theta)):
+        assert function((1, 0), stride=3) > 0
+        with pytest.raises(
+            ValueError, match=r"kappa = 0\.0349 .* wraps through pi; the shift \(0\.5, 0\) is fractional"
+        ):
+            function((0.5, 0), stride=3)
+    with pytest.raises(ValueError, match="wraps through pi"):
+        rmax_bound([(0, 0), (0, -PI)], 0.1, [(0.5, 0.5), (1, 0.5)], 3)
+
+
+def test_bounds_of_one_image_have_its_deficit_in_place_of_gamma():
+    theta, kappa = np.array([0.4, 1.1]), 0.3
+    expected = gamma(2 * theta) + beta_sharp(2 * kappa)
+    assert discrepancy_bound(theta, kappa, 2) == pytest.approx(expected)
+    for P in (0.0, 0.7):
+        assert discrepancy_bound(theta, kappa, 2, deficit=P) == pytest.approx(P + beta_sharp(2 * kappa))
+        both = P + 2 * beta_sharp(2 * kappa) + cmod_bound(kappa, (0, 1), 2)
+        assert rmax_bound(theta, kappa, (0, 1), 2, deficit=P) == pytest.approx(both)
+    with pytest.raises(ValueError, match=r"deficit is -0\.1; expected a ratio of norms, at least 0"):
+        discrepancy_bound(theta, kappa, 2, deficit=-0.1)

@@ -395,11 +395,11 @@ def prediction_of(ds):
 def test_prediction_stands_beside_the_measurement_on_one_scale():
     measured, prediction = prediction_of(dataset(2))
     figure = render(plots.prediction_figure(measured, prediction, shift=1))
-    assert len(maps(figure)) == 6
-    for row in (maps(figure)[:3], maps(figure)[3:]):
+    assert len(maps(figure)) == 9
+    for row in (maps(figure)[:3], maps(figure)[3:6], maps(figure)[6:]):
         assert len({image_of(ax).get_clim() for ax in row}) == 1
     scatter = [ax for ax in figure.axes if ax.get_xlabel() == "predicted"]
-    assert len(scatter) == 2
+    assert len(scatter) == 3
     labels = [text.get_text() for text in scatter[0].get_legend().get_texts()]
     assert labels == ["Gaussian field, median error 10.0 %", "mixture, median error 1.0 %"]
     assert "12.3 % of the energy" in figure.get_suptitle()
@@ -412,6 +412,13 @@ def test_prediction_of_filters_without_response_is_left_out():
     prediction.rho_rms[{"filter": 3}] = np.nan
     figure = render(plots.prediction_figure(measured, prediction))
     assert np.isfinite(image_of(maps(figure)[0]).get_clim()).all()
+
+
+def test_prediction_of_a_shift_of_zero_is_drawn_without_an_error_figure():
+    measured, prediction = prediction_of(dataset(1))
+    figure = render(plots.prediction_figure(measured.assign(eta_cmod_rms=0 * measured.rho_rms), prediction))
+    labels = [text.get_text() for text in figure.axes[11].get_legend().get_texts()]
+    assert labels == ["Gaussian field", "mixture"]
 
 
 def test_clouds_lie_under_their_curves():

@@ -721,3 +721,36 @@ def test_imagenet_is_gaussian_with_some_isolated_features(imagenet_sample):
     for measured in run(files, [HeatmapExperiment(levels, shifts=[(0, 1)]) for levels in (2, 3)], progress=False):
         prediction = predict_like(measured, spectrum, draws=2**10, progress=False)
         check_photographs(measured, prediction, 0.99, 0.08, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.full((9, 9), np.nan),), "covariance or pseudo holds a value that is not finite"),
+        ((-np.eye(9),), "covariance is not Hermitian and positive"),
+        ((np.triu(np.ones((9, 9))),), "covariance is not Hermitian and positive"),
+        ((np.eye(4),), r"covariance has shape \(4, 4\) .* n odd"),
+        ((np.eye(3), np.eye(5)), r"pseudo \(5, 5\); expected"),
+        ((np.zeros((9, 9)),), "covariance is zero"),
+    ],
+)
+def test_covariances_that_no_response_has(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        expected_discrepancy(*arguments)
+
+
+def test_more_errors():
+    with pytest.raises(ValueError, match="^omega holds 1 NaN"):
+        square_covariance((np.nan, 0), 1)
+    with pytest.raises(ValueError, match="^bandwidth is m kappa = -1 rad; expected 0 to pi"):
+        square_covariance((0, 0), -1)
+    with pytest.raises(ValueError, match="^q is -1"):
+        square_covariance((0, 0), 1, q=-1)
+    with pytest.raises(ValueError, match=r"^spectrum has shape \(5, 7\)"):
+        response_covariance(np.ones((1, 3, 3)), np.ones((5, 7)), [[0, 0]])
+
+
+def test_agreement_of_zeros_is_undefined():
+    t, spectrum = DualTreePackets2D(1, stride=1), power_law_spectrum(63)
+    ds = quiet(t, spectrum, None, shifts=[(0, 0)], draws=2**4)
+    assert all(np.isnan(value) for value in agreement(ds, ds, "eta_rmax_rms").values())

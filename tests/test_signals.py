@@ -386,3 +386,14 @@ def test_errors(changes, error, message):
     arguments = {"stride": 2, "size": 16, "theta": (0, 0), "kappa": 0.8, "kind": "gaussian"} | changes
     with pytest.raises(error, match=rf"^{message}"):
         band_limited(rng=np.random.default_rng(0), **arguments)
+
+
+def test_more_errors():
+    with pytest.raises(ValueError, match=r"^kappa has shape \(1, 2\); expected \(B,\)"):
+        band_limited(2, 16, (0, 0), [[0.8, 0.8]], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="^spectrum holds a coefficient that is not finite"):
+        on_bins(2, 16, (0, 0), np.full((1, 2, 2), np.nan))
+    with pytest.raises(ValueError, match="^q is -1; expected at least 0"):
+        example().samples(-1)
+    with pytest.raises(TypeError, match="^first is "):
+        on_bins(2, 16, (0.7, 0), np.ones((1, 2, 2)))

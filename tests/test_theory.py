@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -365,3 +366,18 @@ def test_errors(function, omega, q, error, message):
 def test_errors_of_the_phase(phi, error):
     with pytest.raises(error, match=r"^phi "):
         theory.largest_cosine(phi, (1, 2))
+
+
+@pytest.mark.parametrize("q", [5, 10, 20, 40])
+def test_gamma_keeps_its_digits_for_large_windows(q):
+    k = (2 * q + 1) ** 2
+    a = mpmath.mpf(1) * mpmath.pi / k
+    exact = mpmath.sqrt(k / mpmath.pi * (1.5 * a - 2 * mpmath.sin(a) + mpmath.sin(2 * a) / 4))
+    omega = np.array([1, 2 * q + 1]) * 2 * PI / k
+    assert gamma(omega, q) == pytest.approx(float(exact), rel=1e-8)
+
+
+def test_map_checks_its_arguments():
+    for arguments, name in (((1.5,), "stride"), ((0,), "stride"), ((1, 1), "points")):
+        with pytest.raises((TypeError, ValueError), match=f"^{name} "):
+            gamma_map(*arguments)

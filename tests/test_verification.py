@@ -23,7 +23,7 @@ from analysis.theory import (
     verification,
 )
 from analysis.theory.signals import KINDS
-from analysis.theory.verification import STATEMENTS, Case, Statement, draw, worst_case
+from analysis.theory.verification import STATEMENTS, Case, Statement, climb, draw, worst_case
 
 PI = np.pi
 COLUMNS = ["statement", "relation", "cases", "violations", "largest", "where", "searched", "found"]
@@ -479,3 +479,20 @@ def test_mean_square_deficit_of_a_window_that_sees_one_phase():
     out = np.full((1, 2), np.nan)
     _kernels.mean_square_deficit(np.array([[0.3, 2.0]]), np.zeros((1, 9)), 64, out)
     np.testing.assert_allclose(out, 1.5, rtol=1e-12)  # 1 - 2 * 0 + 1/2
+
+
+def test_search_begins_where_random_cases_were_worst():
+    table = verify(cases=400, starts=1, progress=False, seed=4)
+    inequalities = table[table.relation == "<="]
+    assert (inequalities.searched >= inequalities.largest * (1 - 1e-12)).all()
+
+
+def test_climbing_keeps_a_wrapping_square_and_its_shift():
+    rng = np.random.default_rng(3)
+    fields = band_limited(2, 16, (PI, 0.3), np.full(1, PI / 2), rng)
+    start = Case(fields, np.array([[1.0, -2.0]]), 1)
+    statement = next(s for s in STATEMENTS if s.name == "Theorem 2: sharp beta")
+    ratio, found = climb(statement, start, 20)
+    assert ratio > statement.excess(start)[0]
+    np.testing.assert_array_equal(found.shift, start.shift)
+    np.testing.assert_array_equal(found.fields.spectrum != 0, fields.spectrum != 0)

@@ -15,7 +15,7 @@ TITLES = {"gaussian": "Gaussian field", "isolated": "isolated features", "mixtur
 
 
 def prediction_figure(measured: xr.Dataset, prediction: xr.Dataset, shift: int = 0) -> Figure:
-    r"""Discrepancy and shift change of RMax: measured, predicted by two models, and one against the other.
+    r"""Discrepancy and shift changes: measured, predicted by two models, and one against the other.
 
     Parameters
     ----------
@@ -29,13 +29,18 @@ def prediction_figure(measured: xr.Dataset, prediction: xr.Dataset, shift: int =
     Returns
     -------
     matplotlib.figure.Figure
-        Two rows, rho and eta; the three maps of a row have one colour scale.
+        Three rows, rho and eta of RMax and of CMod; the three maps of a row have one colour scale.
     """
-    figure = Figure(figsize=(14.5, 7.0), layout="compressed")
+    figure = Figure(figsize=(14.5, 10.4), layout="compressed")
     figure.get_layout_engine().set(w_pad=0.1)  # inches: between the colour bar and the last column
-    axes = figure.subplots(2, 4)
+    axes = figure.subplots(3, 4)
     u = f"({float(measured.shift_y[shift]):g}, {float(measured.shift_x[shift]):g})"
-    for row, variable, name in zip(axes, ("rho_rms", "eta_rmax_rms"), ("ρ", f"η of RMax, shift {u} px"), strict=True):
+    names = {
+        "rho_rms": "ρ",
+        "eta_rmax_rms": f"η of RMax, shift {u} px",
+        "eta_cmod_rms": f"η of CMod, shift {u} px",
+    }
+    for row, (variable, name) in zip(axes, names.items(), strict=True):
         m = _one(measured, variable, shift)
         shown = {TITLES[model]: _one(prediction.sel(model=model), variable, shift) for model in ("gaussian", "mixture")}
         _row(row, measured, m, shown, name, LABELS[variable])
@@ -55,8 +60,9 @@ def _one(ds: xr.Dataset, variable: str, shift: int) -> np.ndarray:
 def _row(axes: np.ndarray, ds: xr.Dataset, m: np.ndarray, shown: dict[str, np.ndarray], name: str, label: str) -> None:
     theta = np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1)
     keep = ~ds.low_pass.values & np.isfinite(m)
-    top = max(float(np.nanmax(values[keep])) for values in (m, *shown.values()))
-    for ax, (title, values) in zip(axes, {f"measured {name}": m, **shown}.items(), strict=False):
+    top = max(float(np.nanmax(values[keep])) for values in (m, *shown.values())) or 1.0
+    maps = {f"measured {name}": m} | {f"predicted, {title}": values for title, values in shown.items()}
+    for ax, (title, values) in zip(axes, maps.items(), strict=False):
         mesh = draw_cells(ax, values, theta, int(ds.levels), vmax=top)
         ax.set_title(title, fontsize=11)
     colour_bar(axes[2], mesh, label)
@@ -65,10 +71,12 @@ def _row(axes: np.ndarray, ds: xr.Dataset, m: np.ndarray, shown: dict[str, np.nd
 
 def _scatter(ax: Axes, m: np.ndarray, shown: dict[str, np.ndarray], top: float) -> None:
     ax.plot([0, 1.05 * top], [0, 1.05 * top], color="0.5", linewidth=1)
+    heard = m > 0
     for (title, values), colour, marker in zip(shown.items(), (VERMILION, BLUE), "^o", strict=True):
-        error = 100 * float(np.median(np.abs(values - m) / m))
-        ax.plot(
-            values, m, marker, color=colour, markersize=3.5, alpha=0.7, label=f"{title}, median error {error:.1f} %"
-        )
+        label = title
+        if heard.any():
+            label += f", median error {100 * float(np.median(np.abs(values - m)[heard] / m[heard])):.1f} %"
+        ax.plot(values, m, marker, color=colour, markersize=3.5, alpha=0.7, label=label)
     ax.set(xlabel="predicted", ylabel="measured", xlim=(0, 1.05 * top), ylim=(0, 1.05 * top), box_aspect=1)
-    ax.legend(loc="lower right", fontsize=8.5)
+    # Above the axes, where it hides no point.
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9, frameon=False, borderaxespad=0.2)

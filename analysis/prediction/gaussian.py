@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from analysis.heatmaps import SHIFTS
 from analysis.prediction.moments import (
     MOMENTS,
+    check_model,
     checked,
     empty_moments,
     mirrored,
@@ -23,7 +24,7 @@ from analysis.prediction.moments import (
     window_points,
 )
 from wavelets import DualTreePackets2D
-from wavelets._check import integer
+from wavelets._check import integer, real_array
 from wavelets._threads import over_batch
 
 DRAWS = 2**13  # of one replicate: errors of 0.0005 with q = 1
@@ -87,9 +88,18 @@ def response_covariance(
     covariance, pseudo : ndarray, shape (L, n, n), complex128
         :math:`\mathbb E Z_a\overline{Z_b}` and :math:`\mathbb E Z_a Z_b`. The second vanishes for circular responses,
         as those of an analytic filter are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If kernels or spectrum are not those that `predict` takes, or a point is not finite.
+
+    Notes
+    -----
+    The Wiener-Khinchin theorem, for the responses of a pooling window.
     """
-    kernels, power = np.asarray(kernels), np.asarray(spectrum, dtype=np.float64)
-    points = np.asarray(points, dtype=np.float64)
+    kernels, power = check_model(kernels, spectrum)
+    points = real_array(points, "points", 2).astype(np.float64)
     lags = points[:, None] - points
     rows, at_row = np.unique(lags[..., 0], return_inverse=True)
     columns, at_column = np.unique(lags[..., 1], return_inverse=True)
@@ -122,16 +132,31 @@ def square_covariance(omega: ArrayLike, bandwidth: float, q: int = 1) -> NDArray
     -------
     ndarray, shape (n, n), complex128
         n = (2 q + 1)**2; for :func:`expected_discrepancy`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If omega is not two finite real numbers, the bandwidth not within 0 and pi, or q not an integer of at least 0.
+
+    Notes
+    -----
+    theory.md 3.5.
     """
+    integer("q", q, 0)
+    omega = real_array(omega, "omega", 1)
+    if omega.shape != (2,):
+        raise ValueError(f"omega has shape {omega.shape}; expected (2,)")
+    if not 0 <= bandwidth <= np.pi:
+        raise ValueError(f"bandwidth is m kappa = {bandwidth!r} rad; expected 0 to pi")
     p = window_points(1, q)
     lags = p[:, None] - p
-    return np.exp(1j * lags @ np.asarray(omega)) * np.sinc(bandwidth * lags / (2 * np.pi)).prod(axis=-1)
+    return np.exp(1j * lags @ omega) * np.sinc(bandwidth * lags / (2 * np.pi)).prod(axis=-1)
 
 
 def expected_discrepancy(
     covariance: ArrayLike, pseudo: ArrayLike | None = None, draws: int = DRAWS, seed: int = 0
 ) -> tuple[float, float]:
-    """Root-mean-square discrepancy of Gaussian responses with a given covariance.
+    r"""Root-mean-square discrepancy of Gaussian responses with a given covariance.
 
     Parameters
     ----------
@@ -146,10 +171,34 @@ def expected_discrepancy(
     Returns
     -------
     rho, stderr : float
+
+    Raises
+    ------
+    TypeError
+        If draws or seed is not an integer.
+    ValueError
+        If the matrices are not those of an odd number of responses, or draws not a power of 2.
+
+    Notes
+    -----
+    theory.md 3.5: the root of the mean of :math:`(\mathcal R-\mathcal C)^2` over that of :math:`\mathcal C^2`.
     """
     covariance = np.asarray(covariance, dtype=complex)[None]
     pseudo = np.zeros_like(covariance) if pseudo is None else np.asarray(pseudo, dtype=complex)[None]
     n = covariance.shape[-1]
+    if covariance.shape != (1, n, n) or pseudo.shape != covariance.shape or n % 2 == 0:
+        raise ValueError(
+            f"covariance has shape {covariance.shape[1:]} and pseudo {pseudo.shape[1:]}; expected (n, n), n odd"
+        )
+    if not (np.isfinite(covariance).all() and np.isfinite(pseudo).all()):
+        raise ValueError("covariance or pseudo holds a value that is not finite")
+    scale = 1e-9 * np.abs(covariance).max()
+    if not np.allclose(covariance, np.conj(covariance.swapaxes(1, 2)), rtol=0, atol=scale) or (
+        np.linalg.eigvalsh(covariance).min() < -scale
+    ):
+        raise ValueError("covariance is not Hermitian and positive: no responses have it")
+    if scale == 0:
+        raise ValueError("covariance is zero; expected responses with some energy")
     roots = _square_roots(covariance, pseudo, [n // 2])
     normal = _normal_draws(n + 1, draws, seed)
     y = normal @ roots[0]

@@ -169,7 +169,7 @@ def agreement(measured: xr.Dataset, predicted: xr.Dataset, variable: str = "rho_
     -------
     dict
         `correlation` (Pearson), `relative_error` (median of the absolute one), `bias` (mean of predicted minus
-        measured).
+        measured); NaN where nothing was measured but zeros, as for a shift of 0.
 
     Raises
     ------
@@ -181,8 +181,10 @@ def agreement(measured: xr.Dataset, predicted: xr.Dataset, variable: str = "rho_
         raise ValueError(f"{variable} is measured as {dict(m.sizes)} and predicted as {dict(p.sizes)}")
     keep = ~measured.low_pass.values
     m, p = (x.transpose("filter", ...).values[keep].ravel() for x in (m, p))
-    finite = np.isfinite(m) & np.isfinite(p)
-    m, p = m[finite], p[finite]
+    heard = np.isfinite(p) & (m > 0)
+    m, p = m[heard], p[heard]
+    if m.size < 3 or np.ptp(m) == 0 or np.ptp(p) == 0:
+        return dict.fromkeys(("correlation", "relative_error", "bias"), float("nan"))
     return {
         "correlation": float(np.corrcoef(m, p)[0, 1]),
         "relative_error": float(np.median(np.abs(p - m) / m)),

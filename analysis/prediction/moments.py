@@ -67,6 +67,21 @@ def checked(
         raise TypeError("stride is missing; expected the stride m of the convolution, pixels")
     integer("stride", stride, 1)
     integer("q", q, 0)
+    bank, power = check_model(kernels, spectrum)
+    moves = np.array([check_shift(shift) for shift in shifts]).reshape(-1, 2)
+    if len(moves) == 0:
+        raise ValueError("shifts is empty; expected at least one, such as (0, 1)")
+    reach = max(bank.shape[1:]) + 2 * q * stride + int(np.ceil(np.abs(moves).max()))
+    if reach > power.shape[0]:
+        raise ValueError(
+            f"kernels of {bank.shape[1]}x{bank.shape[2]} pixels with their window and shifts reach over {reach} "
+            f"pixels; a spectrum of {power.shape[0]} points would wrap them round: estimate it with more"
+        )
+    return bank, power, stride, moves
+
+
+def check_model(kernels: ArrayLike, spectrum: ArrayLike) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Kernels (L, h, w) and a spectrum (P, P) as copies, after all checks of their own."""
     kernels = np.asarray(kernels)
     if kernels.ndim != 3:
         raise ValueError(f"kernels has shape {kernels.shape}; expected (L, h, w)")
@@ -81,16 +96,7 @@ def checked(
         raise ValueError(
             "spectrum differs at opposite frequencies; expected that of real images, in the order of fftfreq"
         )
-    moves = np.array([check_shift(shift) for shift in shifts]).reshape(-1, 2)
-    if len(moves) == 0:
-        raise ValueError("shifts is empty; expected at least one, such as (0, 1)")
-    reach = max(kernels.shape[1:]) + 2 * q * stride + int(np.ceil(np.abs(moves).max()))
-    if reach > power.shape[0]:
-        raise ValueError(
-            f"kernels of {kernels.shape[1]}x{kernels.shape[2]} pixels with their window and shifts reach over {reach} "
-            f"pixels; a spectrum of {power.shape[0]} points would wrap them round: estimate it with more"
-        )
-    return kernels.astype(complex), power, stride, moves
+    return kernels.astype(complex), power
 
 
 def window_points(stride: int, q: int) -> NDArray[np.float64]:

@@ -1,8 +1,9 @@
 r"""The bounds: stability of CMod, distance of RMax from CMod, stability of RMax (theory.md 3.1, 3.2, 3.4).
 
-All hold for a filter whose spectrum lies in a square of side :math:`\kappa\le\pi/m` around its characteristic frequency
-:math:`\theta`, and for every image. Each constant comes in two versions: the published one, and a sharper one, proved
-where it is defined.
+They hold for a filter whose spectrum lies in a square of side :math:`\kappa\le\pi/m` around its characteristic
+frequency :math:`\theta`, and for every image; for shifts by fractions of a pixel if the square lies inside
+:math:`[-\pi,\pi)^2`. Each constant comes in two versions: that of theory.md, which follows the publication as recalled
+there (its exact text could not be checked), and a sharper one, proved where it is defined.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scipy.optimize import brentq
 from analysis.theory.phases import gamma, real_values
 from wavelets._check import integer
 
+EDGE = 1e-9  # relative: a square this close to pi does not wrap
 SLACK = 1e-12  # relative: kappa = pi / m is allowed, also where it was rounded up
 
 
@@ -62,7 +64,7 @@ def alpha_sharp(tau: ArrayLike) -> NDArray[np.float64]:
 
 
 def beta(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
-    r"""Constant of the distance between RMax and CMod, as published.
+    r"""Constant of the distance between RMax and CMod, bounded term by term.
 
     .. math:: \beta_q(\kappa')^2 = \sum_{\|p\|_\infty\le q} \alpha(\kappa' p)^2
               = \frac{\kappa'^2}4\Big(\frac23 q(q+1)(2q+1)^2 + 2q^2(q+1)^2\Big)
@@ -88,7 +90,8 @@ def beta(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
 
     Notes
     -----
-    theory.md 3.2; the split into two terms is the published one as recalled there, the constant is not verified.
+    theory.md 3.2, with its proof. The split into two terms is the published one as recalled there; whether the
+    publication has the same constant could not be checked.
     """
     integer("q", q, 0)
     squares = 2 / 3 * q * (q + 1) * (2 * q + 1) ** 2 + 2 * q**2 * (q + 1) ** 2
@@ -121,9 +124,9 @@ def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     :math:`\max_p|a(\cdot+p) - a| \le \sum_{(k,l)\ne0}\frac{q^{k+l}}{k!\,l!}|\partial_1^k\partial_2^l a|`, and each
     derivative has norm at most :math:`(\kappa'/2)^{k+l}\|a\|`. The sum is :math:`(e^{q\kappa'/2})^2 - 1`.
 
-    *Second term.* As published, :math:`\max_p \le (\sum_p|\cdot|^2)^{1/2}`, but with one frequency for all p: the sum
-    is the multiplier :math:`2\big((2q+1)^2 - D_q(\xi_1)D_q(\xi_2)\big)`, :math:`D_q` the Dirichlet kernel, instead of
-    a sum of suprema.
+    *Second term.* As in the proof of `beta`, :math:`\max_p \le (\sum_p|\cdot|^2)^{1/2}`, but with one frequency for
+    all p: the sum is the multiplier :math:`2\big((2q+1)^2 - D_q(\xi_1)D_q(\xi_2)\big)`, :math:`D_q` the Dirichlet
+    kernel, instead of a sum of suprema.
 
     As the bandwidth vanishes no constant is better: see `beta_floor`.
     """
@@ -148,16 +151,19 @@ def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
 
     Notes
     -----
-    One wave attains it: its own frequency is a multiple of :math:`2\pi/m` and lies in a corner of the square, so that
-    all samples of the window agree, :math:`\mathcal R = \cos\phi`, while the theorem, which knows only the centre of
-    the square, expects :math:`M_q = \cos(\phi - q\kappa')`. With :math:`\phi = \frac12(\pi + q\kappa')` the difference
-    of the two is :math:`2\sin\frac12q\kappa'`, at every position.
+    One wave attains it, for :math:`q\kappa'\le\pi`: its own frequency is a multiple of :math:`2\pi/m` and lies in a
+    corner of the square, so that all samples of the window agree, :math:`\mathcal R = \cos\phi`, while the theorem,
+    which knows only the centre of the square, expects :math:`M_q = \cos(\phi - q\kappa')`. With :math:`\phi =
+    \frac12(\pi + q\kappa')` the difference of the two is :math:`2\sin\frac12q\kappa'`, at every position. In a wider
+    square the wave lies nearer to the centre.
     """
     integer("q", q, 0)
     return 2 * np.sin(np.minimum(q * _bandwidth(bandwidth), np.pi) / 2)
 
 
-def cmod_bound(kappa: ArrayLike, shift: ArrayLike, stride: int, sharp: bool = True) -> NDArray[np.float64]:
+def cmod_bound(
+    kappa: ArrayLike, shift: ArrayLike, stride: int, sharp: bool = True, theta: ArrayLike | None = None
+) -> NDArray[np.float64]:
     r"""Theorem 1: bound of the relative change of CMod under a shift.
 
     .. math:: \|\mathcal C_{2m}(\mathcal T_uX) - \mathcal C_{2m}X\|_2 \le \alpha(\kappa u)\,\|\mathcal C_{2m}X\|_2
@@ -172,6 +178,9 @@ def cmod_bound(kappa: ArrayLike, shift: ArrayLike, stride: int, sharp: bool = Tr
         Stride m of the convolution.
     sharp : bool
         Use `alpha_sharp`, else `alpha`.
+    theta : array_like, shape (..., 2), optional
+        Characteristic frequency, rad/sample. It does not enter the bound, but shifts by fractions of a pixel suppose
+        that the square around it does not wrap through :math:`\pm\pi`; without it that is not checked.
 
     Returns
     -------
@@ -190,16 +199,23 @@ def cmod_bound(kappa: ArrayLike, shift: ArrayLike, stride: int, sharp: bool = Tr
     """
     kappa, shift = check_band(kappa, stride)[..., None], _pairs(shift, "shift")
     _broadcast("kappa", kappa[..., 0], "shift", shift[..., 0])
+    if theta is not None:
+        check_support(theta, kappa[..., 0], shift)
     return (alpha_sharp if sharp else alpha)(kappa * shift)
 
 
 def discrepancy_bound(
-    theta: ArrayLike, kappa: ArrayLike, stride: int, q: int = 1, sharp: bool = True
+    theta: ArrayLike,
+    kappa: ArrayLike,
+    stride: int,
+    q: int = 1,
+    sharp: bool = True,
+    deficit: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
-    r"""Theorem 2: bound of the expected relative distance between RMax and CMod.
+    r"""Theorem 2: bound of the relative distance between RMax and CMod.
 
-    .. math:: \mathbb E\,\frac{\|\mathcal R_{m,q}X - \mathcal C_{2m}X\|_2}{\|\mathcal C_{2m}X\|_2}
-              \le \gamma_q(m\theta) + \beta_q(m\kappa)
+    .. math:: \frac{\|\mathcal R_{m,q}X - \mathcal C_{2m}X\|_2}{\|\mathcal C_{2m}X\|_2} \le P_X + \beta_q(m\kappa),
+              \qquad \mathbb E P_X \le \gamma_q(m\theta)
 
     Parameters
     ----------
@@ -213,6 +229,9 @@ def discrepancy_bound(
         Half-width of the pooling window.
     sharp : bool
         Use `beta_sharp`, else `beta`.
+    deficit : array_like, shape (...), optional
+        :math:`P_X = \|\delta\|/\|\mathcal C X\|` of one image, for the deterministic bound. By default
+        :math:`\gamma_q(m\theta)`, which bounds the expectation.
 
     Returns
     -------
@@ -225,20 +244,28 @@ def discrepancy_bound(
 
     Notes
     -----
-    theory.md 3.3. Hypothesis besides the band: given the moduli, every phase of :math:`Z[2mn]` is uniform.
+    theory.md 3.2 and 3.3. The bound of the expectation supposes, besides the band, that given the moduli every phase of
+    :math:`Z[2mn]` is uniform.
     """
     kappa, theta = check_band(kappa, stride), _pairs(theta, "theta")
     _broadcast("kappa", kappa, "theta", theta[..., 0])
-    return gamma(stride * theta, q) + (beta_sharp if sharp else beta)(stride * kappa, q)
+    expected = gamma(stride * theta, q) if deficit is None else _deficit(deficit)
+    return expected + (beta_sharp if sharp else beta)(stride * kappa, q)
 
 
 def rmax_bound(
-    theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike, stride: int, q: int = 1, sharp: bool = True
+    theta: ArrayLike,
+    kappa: ArrayLike,
+    shift: ArrayLike,
+    stride: int,
+    q: int = 1,
+    sharp: bool = True,
+    deficit: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
-    r"""Corollary: bound of the expected change of RMax under a shift, relative to the norm of CMod.
+    r"""Corollary: bound of the change of RMax under a shift, relative to the norm of CMod.
 
-    .. math:: \mathbb E\,\frac{\|\mathcal R_{m,q}\mathcal T_uX - \mathcal R_{m,q}X\|_2}{\|\mathcal C_{2m}X\|_2}
-              \le 2\gamma_q(m\theta) + 2\beta_q(m\kappa) + \alpha(\kappa u)
+    .. math:: \frac{\|\mathcal R_{m,q}\mathcal T_uX - \mathcal R_{m,q}X\|_2}{\|\mathcal C_{2m}X\|_2}
+              \le P_X + P_{\mathcal T_uX} + 2\beta_q(m\kappa) + \alpha(\kappa u)
 
     Parameters
     ----------
@@ -248,6 +275,9 @@ def rmax_bound(
         u, vertical then horizontal, pixels.
     sharp : bool
         Use `alpha_sharp` and `beta_sharp`, else `alpha` and `beta`.
+    deficit : array_like, shape (...), optional
+        :math:`P_X + P_{\mathcal T_uX}` of one image, for the deterministic bound. By default
+        :math:`2\gamma_q(m\theta)`, which bounds the expectation.
 
     Returns
     -------
@@ -262,7 +292,8 @@ def rmax_bound(
     -----
     theory.md 3.4.
     """
-    return 2 * discrepancy_bound(theta, kappa, stride, q, sharp) + cmod_bound(kappa, shift, stride, sharp)
+    each = None if deficit is None else _deficit(deficit) / 2
+    return 2 * discrepancy_bound(theta, kappa, stride, q, sharp, each) + cmod_bound(kappa, shift, stride, sharp, theta)
 
 
 def check_band(kappa: ArrayLike, stride: int) -> NDArray[np.float64]:
@@ -296,6 +327,46 @@ def check_band(kappa: ArrayLike, stride: int) -> NDArray[np.float64]:
             f"the stride m = {stride}, so that sampling every 2 m pixels does not alias (Lemma 0)"
         )
     return kappa
+
+
+def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike) -> None:
+    r"""Check that a shift by a fraction of a pixel meets a square that does not wrap through :math:`\pm\pi`.
+
+    Parameters
+    ----------
+    theta : array_like, shape (..., 2)
+        Centre of the square, rad/sample.
+    kappa : array_like, shape (...)
+        Its side, rad/sample.
+    shift : array_like, shape (..., 2)
+        u, pixels.
+
+    Raises
+    ------
+    TypeError
+        If something is not real.
+    ValueError
+        If a shift is fractional and its square wraps, or a value is not finite.
+    """
+    theta, shift, kappa = np.broadcast_arrays(
+        _pairs(theta, "theta"), _pairs(shift, "shift"), np.asarray(real_values(kappa, "kappa"))[..., None]
+    )
+    reach = np.abs(theta).max(axis=-1) + kappa[..., 0] / 2
+    broken = (reach > np.pi * (1 + EDGE)) & (shift != np.rint(shift)).any(axis=-1)
+    if broken.any():
+        b = np.unravel_index(int(broken.argmax()), broken.shape)
+        raise ValueError(
+            f"the square of side kappa = {kappa[b][0]:.6g} around theta = ({theta[b][0]:.6g}, {theta[b][1]:.6g}) "
+            f"rad/sample wraps through pi; the shift ({shift[b][0]:g}, {shift[b][1]:g}) is fractional, which supposes "
+            "a square inside [-pi, pi)"
+        )
+
+
+def _deficit(values: ArrayLike) -> NDArray[np.float64]:
+    deficit = real_values(values, "deficit")
+    if (deficit < 0).any():
+        raise ValueError(f"deficit is {deficit.min():g}; expected a ratio of norms, at least 0")
+    return deficit
 
 
 def _bandwidth(values: ArrayLike) -> NDArray[np.float64]:

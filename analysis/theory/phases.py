@@ -7,11 +7,15 @@ The window :math:`\{-q,\dots,q\}^2` samples a wave of frequency :math:`\omega = 
 
 from __future__ import annotations
 
+from math import factorial
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavelets._check import integer
 
+# Coefficients of t**8, t**6, ... of the integral of (1 - cos t)**2, divided by t**5.
+SERIES = [(-1) ** k * (4**k / 2 - 2) / (factorial(2 * k) * (2 * k + 1)) for k in (6, 5, 4, 3, 2)]
 COINCIDENT = 1e-9  # rad: phases closer than this to a full turn count as zero
 
 
@@ -140,9 +144,11 @@ def gamma(omega: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     >>> gamma([np.pi, np.pi]).round(6)
     np.float64(0.476194)
     """
-    gaps = phase_gaps(omega, q)
-    squared = 1.5 + (np.sin(gaps) - 8 * np.sin(gaps / 2)).sum(axis=-1) / (4 * np.pi)
-    return np.sqrt(np.maximum(squared, 0.0))
+    half = phase_gaps(omega, q) / 2
+    # Each gap adds the integral of (1 - cos t)**2 up to its half; where that cancels, its series.
+    series = half**5 * np.polyval(SERIES, half**2)
+    exact = 1.5 * half - 2 * np.sin(half) + np.sin(2 * half) / 4
+    return np.sqrt(np.where(half < 0.25, series, exact).sum(axis=-1) / np.pi)
 
 
 def gamma_map(stride: int, points: int = 257, q: int = 1) -> NDArray[np.float64]:
@@ -161,7 +167,18 @@ def gamma_map(stride: int, points: int = 257, q: int = 1) -> NDArray[np.float64]
     -------
     ndarray, shape (points, points), float64
         Rows are vertical frequencies, columns horizontal ones, both rising.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not an integer, or out of range.
+
+    Notes
+    -----
+    theory.md 5.2, item 6.
     """
+    integer("stride", stride, 1)
+    integer("points", points, 2)
     theta = np.linspace(-np.pi, np.pi, points)
     return gamma(stride * np.stack(np.meshgrid(theta, theta, indexing="ij"), axis=-1), q)
 

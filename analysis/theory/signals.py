@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.theory.bounds import check_band
+from analysis.theory.bounds import EDGE, check_band, check_support
 from analysis.theory.phases import real_values
 from wavelets._check import integer
 
 KINDS = ("gaussian", "pulse", "sparse", "two waves")
-EDGE = 1e-9  # bins: frequencies this close to the border of a square count as on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +72,7 @@ class BandLimited:
 
     def samples(self, q: int) -> NDArray[np.complex128]:
         """What the pooling windows see: Z[2 m n + m p], shape (B, positions n, window p)."""
+        integer("q", q, 0)
         windows, p = self.size // (2 * self.stride), np.arange(-q, q + 1)
         points = (self.stride * (2 * np.arange(windows)[:, None] + p)).ravel()
         z = self.at(points, points).reshape(-1, windows, p.size, windows, p.size)
@@ -96,14 +96,7 @@ class BandLimited:
             If a shift is not real, or not finite; if it is not whole and the square wraps through :math:`\pm\pi`.
         """
         shift = _rows(shift, "shift", len(self.theta))
-        broken = self.wraps & (shift != np.rint(shift)).any(axis=-1)
-        if broken.any():
-            b = int(broken.argmax())
-            raise ValueError(
-                f"the square of side kappa = {self.kappa[b]:.6g} around theta = ({self.theta[b, 0]:.6g}, "
-                f"{self.theta[b, 1]:.6g}) rad/sample wraps through pi; the shift ({shift[b, 0]:g}, {shift[b, 1]:g}) is "
-                "fractional, which supposes a square inside [-pi, pi)"
-            )
+        check_support(self.theta, self.kappa, shift)
         factors = np.exp(-1j * self.frequencies * shift[..., None])
         return replace(self, spectrum=factors[:, 0, :, None] * self.spectrum * factors[:, 1, None, :])
 
@@ -193,6 +186,8 @@ def on_bins(stride: int, size: int, first: ArrayLike, spectrum: ArrayLike) -> Ba
     spectrum = np.asarray(spectrum, dtype=complex)
     if spectrum.ndim != 3 or spectrum.shape[1] != spectrum.shape[2] or spectrum.size == 0:
         raise ValueError(f"spectrum has shape {spectrum.shape}; expected (B, k, k)")
+    if not np.isfinite(spectrum).all():
+        raise ValueError("spectrum holds a coefficient that is not finite")
     k, most = spectrum.shape[-1], size // (2 * stride)
     if k > most:
         raise ValueError(
