@@ -740,11 +740,11 @@ def test_covariances_that_no_response_has(arguments, message):
 
 
 def test_more_errors():
-    with pytest.raises(ValueError, match="^omega holds 1 NaN"):
+    with pytest.raises(ValueError, match=r"^omega holds 1 NaN"):
         square_covariance((np.nan, 0), 1)
-    with pytest.raises(ValueError, match="^bandwidth is m kappa = -1 rad; expected 0 to pi"):
+    with pytest.raises(ValueError, match=r"^bandwidth is m kappa = -1 rad; expected 0 to pi"):
         square_covariance((0, 0), -1)
-    with pytest.raises(ValueError, match="^q is -1"):
+    with pytest.raises(ValueError, match=r"^q is -1"):
         square_covariance((0, 0), 1, q=-1)
     with pytest.raises(ValueError, match=r"^spectrum has shape \(5, 7\)"):
         response_covariance(np.ones((1, 3, 3)), np.ones((5, 7)), [[0, 0]])
@@ -753,4 +753,6 @@ def test_more_errors():
 def test_agreement_of_zeros_is_undefined():
     t, spectrum = DualTreePackets2D(1, stride=1), power_law_spectrum(63)
     ds = quiet(t, spectrum, None, shifts=[(0, 0)], draws=2**4)
-    assert all(np.isnan(value) for value in agreement(ds, ds, "eta_rmax_rms").values())
+    zeros = ds.assign(eta_rmax_rms=0 * ds.eta_rmax_rms)
+    assert all(np.isnan(value) for value in agreement(zeros, ds, "eta_rmax_rms").values())
+    assert agreement(ds, ds)["relative_error"] == 0

@@ -391,9 +391,9 @@ def test_errors(changes, error, message):
 def test_more_errors():
     with pytest.raises(ValueError, match=r"^kappa has shape \(1, 2\); expected \(B,\)"):
         band_limited(2, 16, (0, 0), [[0.8, 0.8]], np.random.default_rng(0))
-    with pytest.raises(ValueError, match="^spectrum holds a coefficient that is not finite"):
+    with pytest.raises(ValueError, match=r"^spectrum holds a coefficient that is not finite"):
         on_bins(2, 16, (0, 0), np.full((1, 2, 2), np.nan))
-    with pytest.raises(ValueError, match="^q is -1; expected at least 0"):
+    with pytest.raises(ValueError, match=r"^q is -1; expected at least 0"):
         example().samples(-1)
-    with pytest.raises(TypeError, match="^first is "):
+    with pytest.raises(TypeError, match=r"^first is "):
         on_bins(2, 16, (0.7, 0), np.ones((1, 2, 2)))

@@ -371,8 +371,9 @@ def test_errors_of_the_phase(phi, error):
 @pytest.mark.parametrize("q", [5, 10, 20, 40])
 def test_gamma_keeps_its_digits_for_large_windows(q):
     k = (2 * q + 1) ** 2
-    a = mpmath.mpf(1) * mpmath.pi / k
-    exact = mpmath.sqrt(k / mpmath.pi * (1.5 * a - 2 * mpmath.sin(a) + mpmath.sin(2 * a) / 4))
+    with mpmath.workdps(50):
+        a = mpmath.pi / k
+        exact = mpmath.sqrt(k / mpmath.pi * (1.5 * a - 2 * mpmath.sin(a) + mpmath.sin(2 * a) / 4))
     omega = np.array([1, 2 * q + 1]) * 2 * PI / k
     assert gamma(omega, q) == pytest.approx(float(exact), rel=1e-8)
 

@@ -134,11 +134,9 @@ def band_limited(
         unknown.
     """
     kappa = np.atleast_1d(check_band(kappa, stride))
-    integer("size", size, 2 * stride)
-    if size % (2 * stride):
-        raise ValueError(
-            f"size is {size} pixels; expected a multiple of 2 m = {2 * stride}, so that sampling is periodic"
-        )
+    if kappa.ndim != 1:
+        raise ValueError(f"kappa has shape {kappa.shape}; expected (B,)")
+    _check_grid(stride, size)
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}; expected one of {', '.join(KINDS)}")
     theta = _rows(theta, "theta", len(kappa))
