@@ -1,4 +1,4 @@
-r"""Discrepancy and shift change predicted for actual filters, from the power spectrum of the images alone.
+r"""Discrepancy and shift change predicted for actual filters, from the power spectrum of the images.
 
 Two models of images share a given power spectrum and are opposite in everything else.
 
