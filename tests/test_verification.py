@@ -430,7 +430,8 @@ def test_violations_of_the_search_count():
         return np.full(len(case.shift), 3.0 if (case.fields.kappa == case.fields.kappa[0]).all() else 0.5), 1.0
 
     ours = verify(cases=20, starts=2, progress=False, statements=[Statement("search", sides)])
-    assert ours["violations"][0] == 2 and ours["searched"][0] == 3 and ours["largest"][0] == 0.5
+    # two random starts, and the worst random case
+    assert ours["violations"][0] == 3 and ours["searched"][0] == 3 and ours["largest"][0] == 0.5
 
 
 # --- Kernels

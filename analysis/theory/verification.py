@@ -226,7 +226,7 @@ def verify(
     seed : int
         The same seed gives the same table.
     starts : int
-        Starts of the search for each inequality; 0 leaves it out.
+        Random starts of the search for each inequality, beside the worst of the random cases; 0 leaves it out.
     progress : bool
         Show a progress bar on standard error.
     statements : sequence of Statement
@@ -260,10 +260,11 @@ def verify(
             for row in rows:
                 row.add(case, kind)
             bar.update(len(case.shift))
-        for row in searched:
-            for start in range(starts):
-                # Once from the worst random case, so that the search never says less.
-                row.search(climb(row.statement, row.worst, 40) if start == 0 else worst_case(row.statement, rng))
+        for row in searched if starts else ():
+            # Also from the worst random case, so that the search never says less.
+            row.search(climb(row.statement, row.worst, 40))
+            for _ in range(starts):
+                row.search(worst_case(row.statement, rng))
                 bar.update(SEARCH_COST)
     return pd.DataFrame([row.summary() for row in rows])
 
