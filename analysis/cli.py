@@ -109,7 +109,7 @@ def heatmaps(
 def verify(
     cases: Annotated[int, typer.Option(help="Random cases for each statement.")] = 10_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same table.")] = 0,
-    starts: Annotated[int, typer.Option(help="Starts of the search for the worst case of each inequality.")] = 10,
+    starts: Annotated[int, typer.Option(help="Random starts of the search, beside the worst random case.")] = 10,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Test the theorems: random cases, and a search for the worst one. Exits with 1 if one is violated.
@@ -150,6 +150,7 @@ def _predict(
     spectrum = estimate_spectrum(sources, size, max(POINTS, size), progress=not quiet)
     for dataset in datasets:
         prediction = predict_like(dataset, spectrum, filters, progress=not quiet)
+        prediction.attrs["spectrum"] = "mean over the images, each with its mean removed, under a Hann window"
         name = f"prediction_J{dataset.levels}"
         attempt(store.save, prediction, folder / f"{name}.nc")
         figure = plots.prediction_figure(dataset, prediction)

@@ -63,8 +63,8 @@ def power_law_spectrum(points: int = POINTS, exponent: float = 2.0) -> NDArray[n
         If `points` is not an integer of at least 2, or the exponent not finite.
     """
     integer("points", points, 2)
-    if not np.isfinite(exponent):
-        raise ValueError(f"exponent is {exponent!r}; expected a finite number")
+    if not (np.isscalar(exponent) and np.isreal(exponent) and abs(exponent) <= 20):
+        raise ValueError(f"exponent is {exponent!r}; expected a number from -20 to 20")
     omega = 2 * np.pi * fft.fftfreq(points)
     radius = np.hypot(omega[:, None], omega)
     radius[0, 0] = np.inf if exponent > 0 else 1.0
@@ -144,9 +144,36 @@ def gaussian_fields(spectrum: ArrayLike, count: int, rng: np.random.Generator) -
     TypeError, ValueError
         If the spectrum is not a square of finite energies, or the count not a positive integer.
     """
-    power = real_array(spectrum, "spectrum", 2)
-    if power.ndim != 2 or power.shape[0] != power.shape[1] or (power < 0).any():
-        raise ValueError(f"spectrum has shape {power.shape}, minimum {power.min():g}; expected energies (P, P)")
+    power = check_spectrum(spectrum)
     integer("count", count, 1)
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng is {rng!r}; expected a numpy.random.Generator")
     noise = rng.standard_normal((count, *power.shape))
     return fft.ifft2(fft.fft2(noise) * np.sqrt(power)).real
+
+
+def check_spectrum(spectrum: ArrayLike) -> NDArray[np.float64]:
+    """Return a copy of a power spectrum of real images.
+
+    Raises
+    ------
+    TypeError
+        If it is not real.
+    ValueError
+        If it is not a square of finite energies, the same at opposite frequencies.
+    """
+    power = real_array(spectrum, "spectrum", 2).astype(np.float64)
+    if power.ndim != 2 or power.shape[0] != power.shape[1]:
+        raise ValueError(f"spectrum has shape {power.shape}; expected a square (P, P)")
+    if (power < 0).any():
+        raise ValueError(f"spectrum holds {power.min():g}; expected energies of at least 0")
+    if np.abs(power - mirrored(power)).max() > 1e-6 * power.max():
+        raise ValueError(
+            "spectrum differs at opposite frequencies; expected that of real images, in the order of fftfreq"
+        )
+    return power
+
+
+def mirrored(plane: NDArray) -> NDArray:
+    """Values at the negative frequencies, planes (..., P, P) on the frequencies of fftfreq."""
+    return np.roll(plane[..., ::-1, ::-1], (1, 1), (-2, -1))

@@ -731,7 +731,10 @@ def test_imagenet_is_gaussian_with_some_isolated_features(imagenet_sample):
         ((np.triu(np.ones((9, 9))),), "covariance is not Hermitian and positive"),
         ((np.eye(4),), r"covariance has shape \(4, 4\) .* n odd"),
         ((np.eye(3), np.eye(5)), r"pseudo \(5, 5\); expected"),
-        ((np.zeros((9, 9)),), "covariance is zero"),
+        ((np.zeros((9, 9)),), "covariance gives the centre no energy"),
+        ((np.diag([1.0, 0, 1]),), "covariance gives the centre no energy"),
+        ((np.eye(9), 2 * np.eye(9)), "pseudo is not symmetric, or too large"),
+        ((np.eye(3), np.triu(0.1 * np.ones((3, 3)))), "pseudo is not symmetric, or too large"),
     ],
 )
 def test_covariances_that_no_response_has(arguments, message):
@@ -748,6 +751,27 @@ def test_more_errors():
         square_covariance((0, 0), 1, q=-1)
     with pytest.raises(ValueError, match=r"^spectrum has shape \(5, 7\)"):
         response_covariance(np.ones((1, 3, 3)), np.ones((5, 7)), [[0, 0]])
+
+
+def test_points_and_kernels_that_do_not_fit():
+    with pytest.raises(ValueError, match="kernels of 20x20 pixels do not fit a spectrum of 15 points"):
+        response_covariance(np.ones((1, 20, 20)), flat_spectrum(15), [[0, 0]])
+    with pytest.raises(ValueError, match=r"points has shape \(1, 3\); expected \(n, 2\)"):
+        response_covariance(np.ones((1, 3, 3)), flat_spectrum(15), [[0, 0, 0]])
+
+
+def test_attributes_say_what_was_computed():
+    ds = quiet(DualTreePackets2D(1, stride=1), power_law_spectrum(63), 3, draws=2**4)
+    assert (ds.levels, ds.stride, ds.filters, ds.q, ds.isolated, ds.spectrum_points) == (1, 3, "cf_3_3", 1, 0, 63)
+
+
+def test_datasets_that_are_no_heatmaps_are_refused():
+    t, spectrum = DualTreePackets2D(1, stride=1), power_law_spectrum(63)
+    ds = quiet(t, spectrum, None, draws=2**4)
+    with pytest.raises(ValueError, match="measured lacks the attributes levels, filters, q"):
+        predict_like(xr.Dataset(), spectrum)
+    with pytest.raises(ValueError, match="no variable 'foo' to compare"):
+        agreement(ds, ds, "foo")
 
 
 def test_agreement_of_zeros_is_undefined():

@@ -288,7 +288,7 @@ def test_wrong_alpha_is_found_by_the_search(seed):
 @pytest.mark.nojit
 def test_wrong_alpha_is_found_by_random_cases():
     wrong = Statement("0.4 ||tau||_1", lambda case: verification._theorem_1(case, lambda tau: 0.4 * l1(tau)))
-    ours = verify(cases=1000, seed=0, starts=0, progress=False, statements=[wrong])
+    ours = verify(cases=3000, seed=0, starts=0, progress=False, statements=[wrong])
     assert ours["violations"][0] >= 1 and ours["largest"][0] > 1.02
     assert ours["where"][0].endswith("two waves")
 
@@ -497,3 +497,16 @@ def test_climbing_keeps_a_wrapping_square_and_its_shift():
     assert ratio > statement.excess(start)[0]
     np.testing.assert_array_equal(found.shift, start.shift)
     np.testing.assert_array_equal(found.fields.spectrum != 0, fields.spectrum != 0)
+
+
+def test_random_cases_are_cases():
+    rng = np.random.default_rng(9)
+    several, across, moved, total = 0, 0, 0, 0
+    for _ in range(60):
+        case, _ = draw(rng, 40)
+        several += ((case.fields.spectrum != 0).sum(axis=(1, 2)) > 1).sum()
+        across += case.fields.wraps.sum()
+        moved += (case.shift != 0).any(axis=1).sum()
+        total += 40
+    # "sparse" spectra may have one wave in a wide square
+    assert several > 0.7 * total and 0.2 * total < across < 0.4 * total and moved == total

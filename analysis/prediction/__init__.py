@@ -1,6 +1,6 @@
 r"""Discrepancy and shift change predicted for actual filters, from the power spectrum of the images.
 
-Two models of images share a given power spectrum and are opposite in everything else.
+Two models of images share a given power spectrum (but for its zero frequency) and are opposite in everything else.
 
 *Gaussian field.* The responses in a pooling window are jointly Gaussian; their covariance, with its non-circular
 part, follows from filter and spectrum. Means over it are taken by quasi-Monte Carlo, in independent replicates that
@@ -9,8 +9,8 @@ state the error.
 *Isolated features.* One localised feature, whose waves are all in phase at one point, at a random place. Its spectrum
 is the same; what differs is that its phases are aligned, as they are at corners, ends and specks of photographs.
 
-Photographs are Gaussian in the bulk, with a part of their energy in isolated features. The expected squares are linear
-in that part, so one number, :func:`fit_isolated`, describes a set of photographs.
+A mixture has a part of its energy in isolated features. Expected squares are linear in that part, and one number,
+:func:`fit_isolated`, describes RMax on a set of photographs: an empirical model, which overrates the change of CMod.
 """
 
 from analysis.prediction.gaussian import (

@@ -16,13 +16,13 @@ from analysis.prediction.moments import (
     check_model,
     checked,
     empty_moments,
-    mirrored,
     phase_factors,
     progress_bar,
     reduced,
     transfer_function,
     window_points,
 )
+from analysis.spectra import mirrored
 from wavelets import DualTreePackets2D
 from wavelets._check import integer, real_array
 from wavelets._threads import over_batch
@@ -54,7 +54,7 @@ def gaussian_moments(
     """
     bank, power, stride, moves = checked(kernels, spectrum, stride, shifts, q)
     window = window_points(stride, q)
-    out = empty_moments(kernels, moves, REPLICATES)
+    out = empty_moments(kernels, stride, moves, REPLICATES)
     normal = _normal_draws(2 * len(window) + 2, draws, seed)
     with progress_bar("Gaussian field", len(bank) * len(moves), progress) as bar:
         for s, u in enumerate(moves):
@@ -100,6 +100,8 @@ def response_covariance(
     """
     kernels, power = check_model(kernels, spectrum)
     points = real_array(points, "points", 2).astype(np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"points has shape {points.shape}; expected (n, 2)")
     lags = points[:, None] - points
     rows, at_row = np.unique(lags[..., 0], return_inverse=True)
     columns, at_column = np.unique(lags[..., 1], return_inverse=True)
@@ -146,7 +148,7 @@ def square_covariance(omega: ArrayLike, bandwidth: float, q: int = 1) -> NDArray
     omega = real_array(omega, "omega", 1)
     if omega.shape != (2,):
         raise ValueError(f"omega has shape {omega.shape}; expected (2,)")
-    if not 0 <= bandwidth <= np.pi:
+    if np.ndim(bandwidth) or not 0 <= real_array([bandwidth], "bandwidth", 1)[0] <= np.pi:
         raise ValueError(f"bandwidth is m kappa = {bandwidth!r} rad; expected 0 to pi")
     p = window_points(1, q)
     lags = p[:, None] - p
@@ -197,8 +199,11 @@ def expected_discrepancy(
         np.linalg.eigvalsh(covariance).min() < -scale
     ):
         raise ValueError("covariance is not Hermitian and positive: no responses have it")
-    if scale == 0:
-        raise ValueError("covariance is zero; expected responses with some energy")
+    if not covariance[0, n // 2, n // 2].real > scale:
+        raise ValueError("covariance gives the centre no energy; expected a response there")
+    joint = np.block([[covariance, pseudo], [np.conj(pseudo), np.conj(covariance)]])
+    if not np.allclose(pseudo, pseudo.swapaxes(1, 2), rtol=0, atol=scale) or np.linalg.eigvalsh(joint).min() < -scale:
+        raise ValueError("pseudo is not symmetric, or too large for the covariance: no responses have it")
     roots = _square_roots(covariance, pseudo, [n // 2])
     normal = _normal_draws(n + 1, draws, seed)
     y = normal @ roots[0]

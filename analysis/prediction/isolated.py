@@ -15,12 +15,12 @@ from analysis.prediction.moments import (
     MOMENTS,
     checked,
     empty_moments,
-    mirrored,
     phase_factors,
     progress_bar,
     reduced,
     transfer_function,
 )
+from analysis.spectra import mirrored
 from wavelets import DualTreePackets2D
 from wavelets._threads import over_batch
 
@@ -59,7 +59,7 @@ def isolated_moments(
     signs = np.sign(np.cos(angles)[:, None, None] * omega[:, None] + np.sin(angles)[:, None, None] * omega)
     signs = (signs - mirrored(signs)) / 2  # odd also at the Nyquist frequencies of an even grid
     psi = np.pi * np.arange(PHASES) / PHASES  # the other half of the circle is the negative of this one
-    out = empty_moments(kernels, moves)
+    out = empty_moments(kernels, stride, moves)
 
     def work(part: slice) -> None:
         for index in range(part.start, part.stop):

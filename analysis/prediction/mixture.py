@@ -70,15 +70,16 @@ def predict(
     theory.md 3.5 has the Gaussian prediction for a flat square spectrum; here filter and spectrum are arbitrary. The
     limit of vanishing bandwidth is :func:`analysis.gamma`.
     """
-    if not 0 <= isolated <= 1:
+    if not (np.isscalar(isolated) and np.isreal(isolated) and 0 <= isolated <= 1):
         raise ValueError(f"isolated is {isolated!r}; expected a part of the energy, 0 to 1")
     parts = []
     if isolated < 1:
-        parts.append((1 - isolated) * gaussian_moments(kernels, spectrum, stride, shifts, q, draws, seed, progress))
+        parts.append((1 - isolated, gaussian_moments(kernels, spectrum, stride, shifts, q, draws, seed, progress)))
     if isolated > 0:
-        parts.append(isolated * isolated_moments(kernels, spectrum, stride, shifts, q, progress))
-    prediction = rms(sum(parts[1:], start=parts[0]))
-    return prediction.assign_attrs(isolated=isolated, q=q)
+        parts.append((isolated, isolated_moments(kernels, spectrum, stride, shifts, q, progress)))
+    prediction = rms(sum(weight * moments for weight, moments in parts))
+    own = {"isolated": isolated, "q": q, "spectrum_points": np.shape(spectrum)[0]}
+    return prediction.assign_attrs(parts[0][1].attrs | own)
 
 
 def predict_like(
@@ -113,6 +114,9 @@ def predict_like(
     TypeError, ValueError
         As `predict`.
     """
+    missing = [name for name in ("levels", "filters", "q") if name not in measured.attrs]
+    if missing:
+        raise ValueError(f"measured lacks the attributes {', '.join(missing)}; expected what heatmaps returns")
     levels, q = int(measured.attrs["levels"]), int(measured.attrs["q"])
     transform = DualTreePackets2D(levels, measured.attrs["filters"] if filters is None else filters, 2 ** (levels - 1))
     shifts = list(zip(measured.shift_y.values.tolist(), measured.shift_x.values.tolist(), strict=True))
@@ -121,8 +125,9 @@ def predict_like(
     share = fit_isolated(measured, rms(gaussian), rms(isolated))
     models = [rms(gaussian), rms(isolated), rms((1 - share) * gaussian + share * isolated)]
     prediction = xr.concat(models, xr.Variable("model", ["gaussian", "isolated", "mixture"]))
-    title = "Prediction of the RMax-CMod discrepancy and shift stability from the power spectrum"
-    return prediction.assign_attrs(measured.attrs | {"title": title, "isolated": share, "draws": draws, "seed": seed})
+    own: dict[str, object] = {"isolated": share, "draws": draws, "seed": seed, "spectrum_points": np.shape(spectrum)[0]}
+    own["title"] = "Prediction of the RMax-CMod discrepancy and shift stability from the power spectrum"
+    return prediction.assign_attrs(measured.attrs | own)
 
 
 def fit_isolated(measured: xr.Dataset, gaussian: xr.Dataset, isolated: xr.Dataset) -> float:
@@ -174,8 +179,10 @@ def agreement(measured: xr.Dataset, predicted: xr.Dataset, variable: str = "rho_
     Raises
     ------
     ValueError
-        If the variable has different shapes.
+        If the variable is missing, or has different shapes.
     """
+    if variable not in measured or variable not in predicted:
+        raise ValueError(f"there is no variable {variable!r} to compare in both datasets")
     m, p = measured[variable], predicted[variable]
     if m.sizes != p.sizes:
         raise ValueError(f"{variable} is measured as {dict(m.sizes)} and predicted as {dict(p.sizes)}")

@@ -11,6 +11,7 @@ from scipy import fft
 from tqdm import tqdm
 
 from analysis.heatmaps import filter_coordinates, shift_coordinates
+from analysis.spectra import check_spectrum
 from analysis.translation import check_shift
 from wavelets import DualTreePackets2D
 from wavelets._check import integer, real_array
@@ -87,14 +88,10 @@ def check_model(kernels: ArrayLike, spectrum: ArrayLike) -> tuple[NDArray[np.com
         raise ValueError(f"kernels has shape {kernels.shape}; expected (L, h, w)")
     real_array(kernels.real, "kernels", 3)
     real_array(kernels.imag, "kernels", 3)
-    power = real_array(spectrum, "spectrum", 2).astype(np.float64)  # a copy
-    if power.ndim != 2 or power.shape[0] != power.shape[1]:
-        raise ValueError(f"spectrum has shape {power.shape}; expected a square (P, P)")
-    if (power < 0).any():
-        raise ValueError(f"spectrum holds {power.min():g}; expected energies of at least 0")
-    if np.abs(power - mirrored(power)).max() > 1e-6 * power.max():
+    power = check_spectrum(spectrum)
+    if max(kernels.shape[1:]) > power.shape[0]:
         raise ValueError(
-            "spectrum differs at opposite frequencies; expected that of real images, in the order of fftfreq"
+            f"kernels of {kernels.shape[1]}x{kernels.shape[2]} pixels do not fit a spectrum of {power.shape[0]} points"
         )
     return kernels.astype(complex), power
 
@@ -110,11 +107,6 @@ def transfer_function(kernels: NDArray, size: int) -> NDArray[np.complex128]:
     return np.conj(fft.fft2(np.conj(kernels), (size, size)))
 
 
-def mirrored(plane: NDArray) -> NDArray:
-    """Values at the negative frequencies, planes (..., P, P) on the frequencies of fftfreq."""
-    return np.roll(plane[..., ::-1, ::-1], (1, 1), (-2, -1))
-
-
 def phase_factors(omega: NDArray[np.float64], lags: ArrayLike) -> NDArray[np.complex128]:
     """exp(i lag omega), shape (..., P); real at the Nyquist frequency of an even grid, as for real images."""
     factors = np.exp(1j * np.asarray(lags)[..., None] * omega)
@@ -124,14 +116,14 @@ def phase_factors(omega: NDArray[np.float64], lags: ArrayLike) -> NDArray[np.com
 
 
 def empty_moments(
-    kernels: ArrayLike | DualTreePackets2D, moves: NDArray[np.float64], replicates: int | None = None
+    kernels: ArrayLike | DualTreePackets2D, stride: int, moves: NDArray[np.float64], replicates: int | None = None
 ) -> xr.Dataset:
     """Zeros for every filter and shift, with the coordinates of the heatmap dataset if a transform is given."""
     coords = shift_coordinates(moves)
     attributes: dict[str, object] = {}
     if isinstance(kernels, DualTreePackets2D):
         coords |= filter_coordinates(kernels)
-        attributes = {"levels": kernels.levels, "stride": kernels.stride, "filters": kernels.bank.name}
+        attributes = {"levels": kernels.levels, "stride": stride, "filters": kernels.bank.name}
         count = len(kernels.frequencies)
     else:
         count = len(np.asarray(kernels))

@@ -250,6 +250,7 @@ def discrepancy_bound(
     kappa, theta = check_band(kappa, stride), _pairs(theta, "theta")
     _broadcast("kappa", kappa, "theta", theta[..., 0])
     expected = gamma(stride * theta, q) if deficit is None else _deficit(deficit)
+    _broadcast("kappa", kappa, "deficit", expected)
     return expected + (beta_sharp if sharp else beta)(stride * kappa, q)
 
 
@@ -348,9 +349,10 @@ def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike) -> None:
     ValueError
         If a shift is fractional and its square wraps, or a value is not finite.
     """
-    theta, shift, kappa = np.broadcast_arrays(
-        _pairs(theta, "theta"), _pairs(shift, "shift"), np.asarray(real_values(kappa, "kappa"))[..., None]
-    )
+    theta, shift, kappa = _pairs(theta, "theta"), _pairs(shift, "shift"), real_values(kappa, "kappa")
+    _broadcast("theta", theta[..., 0], "shift", shift[..., 0])
+    _broadcast("theta", theta[..., 0], "kappa", kappa)
+    theta, shift, kappa = np.broadcast_arrays(theta, shift, kappa[..., None])
     reach = np.abs(theta).max(axis=-1) + kappa[..., 0] / 2
     broken = (reach > np.pi * (1 + EDGE)) & (shift != np.rint(shift)).any(axis=-1)
     if broken.any():

@@ -76,8 +76,13 @@ def largest_cosine(phi: ArrayLike, omega: ArrayLike, q: int = 1) -> NDArray[np.f
     -----
     theory.md 3.2.
     """
-    phases = _phases(omega, q)
-    return np.cos(real_values(phi, "phi", "a phase")[..., None] + phases).max(axis=-1)
+    phases, phi = _phases(omega, q), real_values(phi, "phi", "a phase")
+    try:
+        return np.cos(phi[..., None] + phases).max(axis=-1)
+    except ValueError:
+        raise ValueError(
+            f"phi has shape {phi.shape} and omega {np.shape(omega)}; expected (...) and (..., 2)"
+        ) from None
 
 
 def maximum_moments(omega: ArrayLike, q: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

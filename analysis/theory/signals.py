@@ -254,7 +254,7 @@ def _coefficients(rows: int, columns: int, kind: str, rng: np.random.Generator) 
         return np.exp(2j * np.pi * rng.uniform()) * np.outer(y, x)
     c = np.zeros((rows, columns), dtype=complex)
     if kind == "sparse":
-        for _ in range(rng.integers(1, 5)):
+        for _ in range(rng.integers(2, 5)):
             c[rng.integers(rows), rng.integers(columns)] += rng.standard_normal() + 1j * rng.standard_normal()
     else:
         c[0, 0] += np.exp(2j * np.pi * rng.uniform())

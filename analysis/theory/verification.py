@@ -273,21 +273,24 @@ def draw(rng: np.random.Generator, count: int) -> tuple[Case, str]:
     """Return random cases of one stride, grid and window, and the kind of their spectra.
 
     Half of the squares lie inside [-pi, pi) and move by fractions of pixels; the others move by whole pixels, and half
-    of them lie across pi.
+    of them lie across pi. Most hold several frequencies of the grid; one in seven is narrower than its spacing.
     """
     stride, windows, q = int(rng.integers(1, 6)), int(rng.integers(2, 9)), int(rng.integers(1, 3))
     size, kind = 2 * stride * windows, KINDS[rng.integers(len(KINDS))]
     step = 2 * np.pi / size
-    kappa = np.pi / stride * np.where(rng.uniform(size=count) < 0.1, 1.0, 10 ** rng.uniform(-2, 0, count))
+    bins = rng.integers(2, windows, count, endpoint=True) - rng.uniform(0, 0.99, count)
+    width = rng.choice(3, count, p=[0.75, 0.1, 0.15])
+    kappa = step * np.choose(width, [bins, np.full(count, windows), 10 ** rng.uniform(-1.5, -0.01, count)])
     inside = np.arange(count) % 2 == 0
     theta = rng.uniform(-1, 1, (count, 2)) * np.where(inside, np.pi - kappa / 2, np.pi)[:, None]
     across = np.arange(count) % 4 == 1
     theta[across, 0] = np.pi + rng.uniform(-0.5, 0.5, across.sum()) * kappa[across]
     # A square smaller than the spacing of the grid is put on a frequency of it.
-    on_grid = step * np.clip(np.rint(theta / step), 1 - size // 2, size // 2 - 1)
+    on_grid = np.rint(theta / step)
+    on_grid = step * np.where(inside[:, None], np.clip(on_grid, 1 - size // 2, size // 2 - 1), on_grid)
     theta = np.where(kappa[:, None] < step, on_grid, theta)
-    shift = rng.choice([-1, 1], (count, 2)) * 10 ** rng.uniform(-2, 1, (count, 2))
-    shift = np.where(inside[:, None], shift, np.rint(shift) + 0.0)
+    fractions, whole = 10 ** rng.uniform(-2, 1, (count, 2)), np.ceil(10 ** rng.uniform(-0.3, 1, (count, 2)))
+    shift = rng.choice([-1, 1], (count, 2)) * np.where(inside[:, None], fractions, whole)
     return Case(band_limited(stride, size, theta, kappa, rng, kind), shift, q), kind
 
 
