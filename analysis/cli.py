@@ -97,10 +97,10 @@ def heatmaps(
         for suffix in ("png", "pdf"):
             draw = partial(figure.savefig, dpi=150)
             attempt(store.write_atomically, folder / f"heatmaps_J{dataset.levels}.{suffix}", draw)
-    if predict:
-        _predict(datasets, sources, filters, size, folder, attempt, quiet)
     if not quiet:
         _summarise(datasets, folder, elapsed)
+    if predict:
+        _predict(datasets, sources, filters, size, folder, attempt, quiet)
     if failures:
         raise failures[0]
 

@@ -35,6 +35,11 @@ from wavelets.packets import check_levels
 SHIFTS = ((0.0, 1.0), (1.0, 0.0))
 BLOCK = 8  # pictures at a time: enough for all threads, few enough to stay in some tens of megabytes
 SILENCE = 1e-6  # responses below this fraction of the brightest pixel are rounding errors in single precision
+FORMULAS = {
+    "rho": "|RMax - CMod| / |CMod|",
+    "eta_rmax": "|RMax(T_u X) - RMax(X)| / |RMax(X)|",
+    "eta_cmod": "|CMod(T_u X) - CMod(X)| / |CMod(X)|",
+}
 LONGEST_ATTRIBUTE = 30_000  # HDF5 keeps attributes in 64 kB
 
 
@@ -127,9 +132,9 @@ class HeatmapExperiment:
         """Return the result so far as a labelled dataset, without provenance."""
         t = self.transform
         statistics = [
-            ("rho", self.discrepancy, ("filter",), "|RMax - CMod| / |CMod|"),
-            ("eta_rmax", self.rmax_change, ("filter", "shift"), "|RMax(T_u X) - RMax(X)| / |RMax(X)|"),
-            ("eta_cmod", self.cmod_change, ("filter", "shift"), "|CMod(T_u X) - CMod(X)| / |CMod(X)|"),
+            ("rho", self.discrepancy, ("filter",)),
+            ("eta_rmax", self.rmax_change, ("filter", "shift")),
+            ("eta_cmod", self.cmod_change, ("filter", "shift")),
         ]
         variables: dict[str, Any] = {
             "gamma": _labelled(
@@ -137,7 +142,8 @@ class HeatmapExperiment:
             ),
             "count": _labelled(("filter",), self.discrepancy.count, "pictures that made the filter respond"),
         }
-        for name, sums, dims, formula in statistics:
+        for name, sums, dims in statistics:
+            formula = FORMULAS[name]
             variables[name] = _labelled(dims, sums.mean, f"{formula}, mean over pictures")
             variables[f"{name}_stderr"] = _labelled(dims, sums.stderr, f"{formula}, standard error of the mean")
             variables[f"{name}_rms"] = _labelled(dims, sums.rms, f"{formula}, root of the ratio of summed squares")

@@ -375,7 +375,16 @@ def test_gamma_keeps_its_digits_for_large_windows(q):
         a = mpmath.pi / k
         exact = mpmath.sqrt(k / mpmath.pi * (1.5 * a - 2 * mpmath.sin(a) + mpmath.sin(2 * a) / 4))
     omega = np.array([1, 2 * q + 1]) * 2 * PI / k
-    assert gamma(omega, q) == pytest.approx(float(exact), rel=1e-8)
+    assert gamma(omega, q) == pytest.approx(float(exact), rel=1e-8, abs=0)
+
+
+@pytest.mark.parametrize("k", [11, 12, 13, 15, 25])
+def test_gamma_keeps_its_digits_where_the_series_begins(k):
+    # k equally spaced phases along one axis: half a gap is pi / k, and the series takes over below 1 / 4.
+    with mpmath.workdps(50):
+        a = mpmath.pi / k
+        exact = k / mpmath.pi * (1.5 * a - 2 * mpmath.sin(a) + mpmath.sin(2 * a) / 4)
+    assert gamma((2 * PI / k, 0), q=k // 2) ** 2 == pytest.approx(float(exact), rel=2e-12, abs=0)
 
 
 def test_map_checks_its_arguments():

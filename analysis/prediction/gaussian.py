@@ -20,9 +20,9 @@ from analysis.prediction.moments import (
     progress_bar,
     reduced,
     transfer_function,
-    window_points,
 )
 from analysis.spectra import mirrored
+from analysis.theory.phases import window_offsets
 from wavelets import DualTreePackets2D
 from wavelets._check import integer, real_array
 from wavelets._threads import over_batch
@@ -53,7 +53,7 @@ def gaussian_moments(
         relative to the mean square of CMod.
     """
     bank, power, stride, moves = checked(kernels, spectrum, stride, shifts, q)
-    window = window_points(stride, q)
+    window = stride * window_offsets(q)
     out = empty_moments(kernels, stride, moves, REPLICATES)
     normal = _normal_draws(2 * len(window) + 2, draws, seed)
     with progress_bar("Gaussian field", len(bank) * len(moves), progress) as bar:
@@ -144,13 +144,12 @@ def square_covariance(omega: ArrayLike, bandwidth: float, q: int = 1) -> NDArray
     -----
     theory.md 3.5.
     """
-    integer("q", q, 0)
+    p = window_offsets(q)
     omega = real_array(omega, "omega", 1)
     if omega.shape != (2,):
         raise ValueError(f"omega has shape {omega.shape}; expected (2,)")
     if np.ndim(bandwidth) or not 0 <= real_array([bandwidth], "bandwidth", 1)[0] <= np.pi:
         raise ValueError(f"bandwidth is m kappa = {bandwidth!r} rad; expected 0 to pi")
-    p = window_points(1, q)
     lags = p[:, None] - p
     return np.exp(1j * lags @ omega) * np.sinc(bandwidth * lags / (2 * np.pi)).prod(axis=-1)
 

@@ -10,18 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from tqdm import tqdm
 
-from analysis.heatmaps import filter_coordinates, shift_coordinates
+from analysis.heatmaps import FORMULAS, filter_coordinates, shift_coordinates
 from analysis.spectra import check_spectrum
 from analysis.translation import check_shift
 from wavelets import DualTreePackets2D
 from wavelets._check import integer, real_array
 
 MOMENTS = ("discrepancy", "cmod", "rmax", "rmax_change", "cmod_change")
-LONG_NAMES = {
-    "rho_rms": "rms of |RMax - CMod| / |CMod|",
-    "eta_rmax_rms": "rms of |RMax(T_u X) - RMax(X)| / |RMax(X)|",
-    "eta_cmod_rms": "rms of |CMod(T_u X) - CMod(X)| / |CMod(X)|",
-}
 SILENCE = 1e-20  # energies below this part of the loudest filter's are rounding errors
 
 
@@ -38,18 +33,15 @@ def rms(moments: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         `rho_rms`, `eta_rmax_rms`, `eta_cmod_rms`, and the standard error of each where there are replicates.
     """
-    pairs = {
-        "rho_rms": ("discrepancy", "cmod"),
-        "eta_rmax_rms": ("rmax_change", "rmax"),
-        "eta_cmod_rms": ("cmod_change", "cmod"),
-    }
+    pairs = {"rho": ("discrepancy", "cmod"), "eta_rmax": ("rmax_change", "rmax"), "eta_cmod": ("cmod_change", "cmod")}
     sampled = "replicate" in moments.dims
     mean = moments.mean("replicate") if sampled else moments
     result = xr.Dataset(attrs=moments.attrs)
     for name, (top, bottom) in pairs.items():
-        result[name] = _ratio(mean, top, bottom).assign_attrs(long_name=f"predicted {LONG_NAMES[name]}", units="1")
-        spread = _ratio(moments, top, bottom).std("replicate", ddof=1) if sampled else 0 * result[name]
-        result[f"{name}_stderr"] = spread / np.sqrt(moments.sizes.get("replicate", 1))
+        long_name = f"{FORMULAS[name]}, predicted root of the ratio of mean squares"
+        result[f"{name}_rms"] = _ratio(mean, top, bottom).assign_attrs(long_name=long_name, units="1")
+        spread = _ratio(moments, top, bottom).std("replicate", ddof=1) if sampled else 0 * result[f"{name}_rms"]
+        result[f"{name}_rms_stderr"] = spread / np.sqrt(moments.sizes.get("replicate", 1))
     return result
 
 
@@ -94,12 +86,6 @@ def check_model(kernels: ArrayLike, spectrum: ArrayLike) -> tuple[NDArray[np.com
             f"kernels of {kernels.shape[1]}x{kernels.shape[2]} pixels do not fit a spectrum of {power.shape[0]} points"
         )
     return kernels.astype(complex), power
-
-
-def window_points(stride: int, q: int) -> NDArray[np.float64]:
-    """Positions of a pooling window, shape ((2 q + 1)**2, 2), pixels; the middle one is the centre."""
-    p = stride * np.arange(-q, q + 1.0)
-    return np.stack(np.meshgrid(p, p, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def transfer_function(kernels: NDArray, size: int) -> NDArray[np.complex128]:

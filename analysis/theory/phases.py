@@ -266,15 +266,25 @@ def real_values(values: ArrayLike, name: str, what: str = "a value") -> NDArray[
     return values
 
 
+def window_offsets(q: int) -> NDArray[np.int64]:
+    """Positions p of a pooling window, shape ((2 q + 1)**2, 2); the middle one is its centre.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If q is not an integer of at least 0.
+    """
+    p = np.arange(-integer("q", q, 0), q + 1)
+    return np.stack(np.meshgrid(p, p, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
 def _phases(omega: ArrayLike, q: int) -> NDArray[np.float64]:
     """Sorted phases of the window's samples in [0, 2 pi), shape (..., (2 q + 1)**2)."""
-    integer("q", q, 0)
+    offsets = window_offsets(q)
     omega = real_values(omega, "omega", "a frequency")
     if omega.ndim == 0 or omega.shape[-1] != 2:
         raise ValueError(f"omega has shape {omega.shape}; expected (..., 2)")
-    p = np.arange(-q, q + 1)
-    phases = omega[..., 0, None, None] * p[:, None] + omega[..., 1, None, None] * p
-    phases = phases.reshape(*omega.shape[:-1], p.size**2) % (2 * np.pi)
+    phases = (omega @ offsets.T) % (2 * np.pi)
     # A full turn less a rounding error is phase zero, not a gap of a full turn.
     phases[phases > 2 * np.pi - COINCIDENT] = 0.0
     phases.sort(axis=-1)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from analysis import _kernels
 from analysis.theory.bounds import alpha, alpha_sharp, beta, beta_sharp, discrepancy_bound, rmax_bound
-from analysis.theory.phases import gamma, largest_cosine
+from analysis.theory.phases import gamma, largest_cosine, window_offsets
 from analysis.theory.signals import KINDS, BandLimited, band_limited, on_bins
 from wavelets._check import integer
 from wavelets._threads import over_batch
@@ -168,9 +168,7 @@ def _corollary(case: Case, a: Callable[..., NDArray], b: Callable[..., NDArray])
 
 def _mean_square_deficit(case: Case) -> Sides:
     """Multiply the response by every phase: then (H) holds exactly, whatever the response."""
-    p = np.arange(-case.q, case.q + 1)
-    window = case.omega[:, 0, None, None] * p[:, None] + case.omega[:, 1, None, None] * p
-    window = np.ascontiguousarray(window.reshape(len(window), -1))
+    window = case.omega @ window_offsets(case.q).T
     mean = np.empty(case.cmod.shape)
     phi = np.angle(case.centres)
     over_batch(lambda part: _kernels.mean_square_deficit(phi[part], window[part], NODES, mean[part]), len(phi))
@@ -398,6 +396,7 @@ class _Row:
         self.statement = statement
         self.cases = self.violations = 0
         self.largest, self.where = -np.inf, ""
+        self.worst: Case | None = None  # of the random cases
         self.searched, self.found = np.nan, ""
 
     def add(self, case: Case, kind: str) -> None:
