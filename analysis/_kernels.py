@@ -114,3 +114,26 @@ def feature_sums(z: Array, moved: Array, stride: int, q: int, sums: Array) -> No
             sums[2] += high[x] ** 2 + low[x] ** 2
             sums[3] += (high_moved[x] - high[x]) ** 2 + (low_moved[x] - low[x]) ** 2
             sums[4] += 2 * (c_moved - c) ** 2
+
+
+@jit
+def folded_products(spectra: Array, filters: Array, stride: int, out: Array) -> None:
+    """Spectra of the responses at every stride-th position: products summed over channels, then folded.
+
+    spectra (n, C, P, P) of pictures, filters (L, C, P, P), out (L, n, P / stride, P / stride), all complex.
+    """
+    channels, side = spectra.shape[1], out.shape[-1]
+    share = 1.0 / stride**2
+    for f in range(out.shape[0]):
+        for n in range(out.shape[1]):
+            for i in range(side):
+                row = out[f, n, i]
+                row[:] = 0
+                for a in range(stride):
+                    for c in range(channels):
+                        x, w = spectra[n, c, i + a * side], filters[f, c, i + a * side]
+                        for b in range(stride):
+                            for j in range(side):
+                                row[j] += x[b * side + j] * w[b * side + j]
+                for j in range(side):
+                    row[j] *= share

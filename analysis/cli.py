@@ -55,8 +55,9 @@ def heatmaps(
     """
     # Here and not above: plotting and numba take a second to import, which `--help` can do without.
     from analysis import gamma_map, plots, store
-    from analysis.heatmaps import SHIFTS, HeatmapExperiment, run
+    from analysis.heatmaps import HeatmapExperiment, run
     from analysis.images import bundled_crops, find_images
+    from analysis.stability import SHIFTS
 
     depths = list(dict.fromkeys(levels or [2, 3]))
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS

@@ -9,38 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from analysis import _kernels
-from analysis.images import Picture, find_images, load_pictures
+from analysis.feed import feed
 from analysis.operators import packet_pool, smallest_side
-from analysis.statistics import RatioSums
+from analysis.stability import SHIFTS, Stability, labelled, shift_coordinates
 from analysis.theory import gamma
-from analysis.translation import check_shift, margin_for, windows
 from wavelets import DualTreePackets2D, FilterBank
 from wavelets._check import integer
 from wavelets.filters import DEFAULT
 from wavelets.packets import check_levels
-
-SHIFTS = ((0.0, 1.0), (1.0, 0.0))
-BLOCK = 8  # pictures at a time: enough for all threads, few enough to stay in some tens of megabytes
-SILENCE = 1e-6  # responses below this fraction of the brightest pixel are rounding errors in single precision
-FORMULAS = {
-    "rho": "|RMax - CMod| / |CMod|",
-    "eta_rmax": "|RMax(T_u X) - RMax(X)| / |RMax(X)|",
-    "eta_cmod": "|CMod(T_u X) - CMod(X)| / |CMod(X)|",
-}
-LONGEST_ATTRIBUTE = 30_000  # HDF5 keeps attributes in 64 kB
 
 
 class HeatmapExperiment:
@@ -76,20 +59,16 @@ class HeatmapExperiment:
         self.transform = DualTreePackets2D(levels, filters, stride=2 ** (check_levels(levels) - 1))
         integer("q", q, 0)
         integer("size", size, 1)
-        self.shifts = [check_shift(shift) for shift in shifts]
+        packet_count = 2 * 4**levels
+        self.sums = Stability(packet_count, shifts)
         self.size, self.q = size, q
-        self.margin = margin_for(self.shifts)
-        side = size - 2 * self.margin
+        side = size - 2 * self.sums.margin
         needed = smallest_side(self.transform, q)
         if side < needed:
             raise ValueError(
                 f"pictures of {size} pixels leave windows of {max(side, 0)} for these shifts; levels = {levels} with "
                 f"{self.transform.bank.name} needs at least {needed}, one pooling window of its kernels"
             )
-        packet_count = 2 * 4**levels
-        self.discrepancy = RatioSums.zeros((packet_count,))
-        self.rmax_change = RatioSums.zeros((packet_count, len(self.shifts)))
-        self.cmod_change = RatioSums.zeros((packet_count, len(self.shifts)))
 
     def add(self, pictures: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Measure a block of pictures and add the result.
@@ -110,44 +89,15 @@ class HeatmapExperiment:
         """
         if pictures.shape[1:] != (self.size, self.size):
             raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {self.size}, {self.size})")
-        base = windows(pictures, (0.0, 0.0), self.margin)
-        r, c = packet_pool(self.transform, base, self.q)
-        energy_r, energy_c = _energy(r), _energy(c)
-        brightest = np.abs(base).max(axis=(1, 2)).astype(np.float64)
-        # A constant picture excites the low-pass filters only, with its mean: that says nothing about shifts.
-        varied = np.ptp(base, axis=(1, 2)) > SILENCE * brightest
-        floor = (SILENCE * brightest[:, None]) ** 2 * r[0, 0].size
-        heard = (energy_c > floor) & (energy_r > floor) & varied[:, None]
-        self.discrepancy += RatioSums.of(_distance(r, c), energy_c, heard)
-        shifted_r, shifted_c = (np.empty((*heard.shape, len(self.shifts))) for _ in range(2))
-        for s, shift in enumerate(self.shifts):
-            moved_r, moved_c = packet_pool(self.transform, windows(pictures, shift, self.margin), self.q)
-            shifted_r[..., s], shifted_c[..., s] = _distance(moved_r, r), _distance(moved_c, c)
-        defined = np.broadcast_to(heard[..., None], shifted_r.shape)
-        self.rmax_change += RatioSums.of(shifted_r, np.broadcast_to(energy_r[..., None], shifted_r.shape), defined)
-        self.cmod_change += RatioSums.of(shifted_c, np.broadcast_to(energy_c[..., None], shifted_c.shape), defined)
-        return heard.any(axis=1)
+        return self.sums.add(pictures, lambda x: packet_pool(self.transform, x, self.q))
 
     def dataset(self) -> xr.Dataset:
         """Return the result so far as a labelled dataset, without provenance."""
         t = self.transform
-        statistics = [
-            ("rho", self.discrepancy, ("filter",)),
-            ("eta_rmax", self.rmax_change, ("filter", "shift")),
-            ("eta_cmod", self.cmod_change, ("filter", "shift")),
-        ]
-        variables: dict[str, Any] = {
-            "gamma": _labelled(
-                ("filter",), gamma(t.stride * t.centroids, self.q), "gamma_q(m centroid), the narrow-band limit of rho"
-            ),
-            "count": _labelled(("filter",), self.discrepancy.count, "pictures that made the filter respond"),
-        }
-        for name, sums, dims in statistics:
-            formula = FORMULAS[name]
-            variables[name] = _labelled(dims, sums.mean, f"{formula}, mean over pictures")
-            variables[f"{name}_stderr"] = _labelled(dims, sums.stderr, f"{formula}, standard error of the mean")
-            variables[f"{name}_rms"] = _labelled(dims, sums.rms, f"{formula}, root of the ratio of summed squares")
-        coords = filter_coordinates(t) | shift_coordinates(self.shifts)
+        limit = gamma(t.stride * t.centroids, self.q)
+        variables = {"gamma": labelled(("filter",), limit, "gamma_q(m centroid), the narrow-band limit of rho")}
+        variables |= self.sums.variables("filter")
+        coords = filter_coordinates(t) | shift_coordinates(self.sums.shifts)
         attributes = {
             "title": "RMax-CMod discrepancy and shift stability of dual-tree wavelet packets",
             "levels": t.levels,
@@ -157,7 +107,7 @@ class HeatmapExperiment:
             "q": self.q,
             "boundary": "valid region only",
             "size": self.size,
-            "window": self.size - 2 * self.margin,
+            "window": self.size - 2 * self.sums.margin,
         }
         return xr.Dataset(variables, coords, attributes)
 
@@ -235,38 +185,11 @@ def run(
     if len(sizes) != 1:
         raise ValueError(f"experiments with pictures of sizes {sorted(sizes)}; expected one size")
     (size,) = sizes
-    if isinstance(images, np.ndarray) and (images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (3, 4))):
-        raise ValueError(f"images is one array of shape {images.shape}; expected several images: pass [image]")
-    if isinstance(images, (str, os.PathLike)):
-        root = images
-        images = find_images(images)
-    skipped: list[str] = []
 
-    def skip(name: str, reason: str) -> None:
-        skipped.append(f"{_short(name, root)}: {reason}".replace("\n", " "))
-        if on_skip is not None:
-            on_skip(name, reason)
+    def add(pictures: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return np.logical_or.reduce([experiment.add(pictures) for experiment in experiments])
 
-    digest = hashlib.sha256()
-    used = 0
-    total = len(images) if hasattr(images, "__len__") else None
-    with tqdm(total=total, unit="image", desc="heatmaps", disable=not progress) as bar:
-        for block in _blocks(load_pictures(images, size, skip), BLOCK):
-            pixels = np.stack([picture.pixels for picture in block])
-            responds = np.zeros(len(block), dtype=bool)
-            for experiment in experiments:
-                responds |= experiment.add(pixels)
-            for picture, usable in zip(block, responds, strict=True):
-                if usable:
-                    used += 1
-                    digest.update(bytes.fromhex(picture.sha256))
-                else:
-                    skip(picture.name, "flat: all its pixels are equal")
-            bar.update(used + len(skipped) - bar.n)
-    if used == 0:
-        example = f"; for example {skipped[0]}" if skipped else ""
-        raise ValueError(f"none of the {len(skipped)} images could be used{example}")
-    provenance = _provenance(used, skipped, digest.hexdigest())
+    provenance = feed(images, size, add, False, "heatmaps", progress, on_skip, root)
     return [experiment.dataset().assign_attrs(provenance) for experiment in experiments]
 
 
@@ -286,16 +209,7 @@ def filter_coordinates(transform: DualTreePackets2D) -> dict[str, Any]:
         "edge": (p.edge, "whether the band touches 0 or pi along an axis", "1"),
         "low_pass": ((p.freq_y == 0) & (p.freq_x == 0), "whether the filter is a low-pass", "1"),
     }
-    return {name: _labelled(("filter",), *rest) for name, rest in along_filter.items()}
-
-
-def shift_coordinates(shifts: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """Coordinates along `shift` of the heatmap dataset."""
-    along_shift = {
-        "shift_y": (np.array([u[0] for u in shifts]), "shift, vertical, positive down", "pixel"),
-        "shift_x": (np.array([u[1] for u in shifts]), "shift, horizontal, positive right", "pixel"),
-    }
-    return {name: _labelled(("shift",), *rest) for name, rest in along_shift.items()}
+    return {name: labelled(("filter",), *rest) for name, rest in along_filter.items()}
 
 
 def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:
@@ -321,59 +235,6 @@ def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str =
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def _energy(maps: NDArray[Any]) -> NDArray[np.float64]:
-    """Sum of squares of maps (n, filters, h, w), shape (n, filters)."""
-    return np.einsum("nfhw,nfhw->nf", maps, maps, dtype=np.float64)
-
-
-def _distance(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Squared distance between maps (n, filters, h, w), shape (n, filters)."""
-    out = np.empty(a.shape[0] * a.shape[1])
-    _kernels.squared_distance(a.reshape(-1, *a.shape[2:]), b.reshape(-1, *b.shape[2:]), out)
-    return out.reshape(a.shape[:2])
-
-
-def _labelled(dims: tuple[str, ...], values: Any, meaning: str, units: str = "1") -> tuple[Any, ...]:
-    return dims, values, {"long_name": meaning, "units": units}
-
-
-def _blocks(pictures: Iterator[Picture], size: int) -> Iterator[list[Picture]]:
-    while block := list(islice(pictures, size)):
-        yield block
-
-
-def _short(name: str, root: str | os.PathLike[str] | None) -> str:
-    """Name of a picture as it is kept in results: without the folders above it."""
-    path = Path(name)
-    return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else path.name
-
-
-def _provenance(used: int, skipped: list[str], digest: str) -> dict[str, Any]:
-    listed = "\n".join(skipped)
-    if len(listed.encode()) > LONGEST_ATTRIBUTE:
-        kept = listed.encode()[:LONGEST_ATTRIBUTE].decode(errors="ignore").rpartition("\n")[0]
-        listed = f"{kept}\n... and {len(skipped) - kept.count(chr(10)) - 1} more"
-    versions = {f"{name}_version": _version(name) for name in ("numpy", "scipy", "numba", "pillow")}
-    return {
-        "luminance": "0.299 R + 0.587 G + 0.114 B, in [0, 1]",
-        "resize": "shorter side to size, bilinear with antialiasing, centre crop",
-        "images_used": used,
-        "images_skipped_count": len(skipped),
-        "images_skipped": listed,
-        "images_sha256": digest,
-        "shiftscope_version": _version("shiftscope"),
-        **versions,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
 def _digest(bank: FilterBank) -> str:
     """Hash of a bank's taps: a name of the user's own says nothing."""
     return hashlib.sha256(b"".join(taps.tobytes() for taps in (bank.h1, bank.h2, bank.h_first))).hexdigest()
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"

@@ -1,7 +1,7 @@
-"""Image files and arrays as float32 luminance pictures.
+"""Image files and arrays as float32 pictures: luminance, or red, green and blue.
 
-Everything that reads pixels goes one way: bytes, decoded pixels, luminance, and a square cut from
-the middle at a common size. Pictures are streamed one at a time, so memory does not grow with
+Everything that reads pixels goes one way: bytes, decoded pixels, luminance or colours, and a square
+cut from the middle at a common size. Pictures are streamed one at a time, so memory does not grow with
 their number.
 """
 
@@ -21,11 +21,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from wavelets._check import from_torch
+
 __all__ = [
     "ImageError",
     "Picture",
     "bundled_crops",
     "bundled_images",
+    "colours",
     "find_images",
     "fit",
     "load_pictures",
@@ -35,6 +38,7 @@ __all__ = [
 
 FilePath = str | bytes | os.PathLike[str]
 Float32 = NDArray[np.float32]
+Turn = Callable[[ArrayLike], Float32]  # pixels as they are decoded -> luminance or colours
 
 # The other decoders of Pillow stay closed: some of them start programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -79,15 +83,15 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One luminance picture and where it came from.
+    """One picture and where it came from.
 
     Attributes
     ----------
     name : str
         The file's path as it was given, in printable form, or ``"array 3"`` for the source at
         position 3 (from 0) that is an array.
-    pixels : ndarray, (H, W) float32
-        Luminance, 0 is black and 1 is white.
+    pixels : ndarray, (H, W) or (3, H, W) float32
+        Luminance, or R, G and B; 0 is black and 1 is white.
     sha256 : str
         Hexadecimal digest of the file's bytes; for an array, of its dtype, shape and bytes.
     """
@@ -126,7 +130,7 @@ def bundled_images() -> list[Path]:
     return paths
 
 
-def bundled_crops(size: int = 224) -> list[Picture]:
+def bundled_crops(size: int = 224, colour: bool = False) -> list[Picture]:
     """Three squares of every bundled photograph, at full resolution.
 
     They lie along the diagonal, at both corners and in the middle, so that few photographs give
@@ -137,6 +141,8 @@ def bundled_crops(size: int = 224) -> list[Picture]:
     size : int
         Side of the squares, in pixels; larger than a photograph, its shorter side is the limit
         and the picture is resized when it is loaded.
+    colour : bool
+        Keep red, green and blue instead of the luminance; half of the photographs are grey.
 
     Returns
     -------
@@ -153,11 +159,12 @@ def bundled_crops(size: int = 224) -> list[Picture]:
     _check_positive("size", size)
     crops = []
     for path in bundled_images():
-        pixels, sha256 = _read_and_hash(path)
-        side = min(size, *pixels.shape)
+        pixels, sha256 = _read_and_hash(path, colours if colour else luminance)
+        height, width = pixels.shape[-2:]
+        side = min(size, height, width)
         for third in range(3):
-            top, left = ((length - side) * third // 2 for length in pixels.shape)
-            crop = pixels[top : top + side, left : left + side].copy()
+            top, left = ((length - side) * third // 2 for length in (height, width))
+            crop = pixels[..., top : top + side, left : left + side].copy()
             digest = hashlib.sha256(f"{sha256} {top} {left} {side}".encode()).hexdigest()
             crops.append(Picture(f"{path.name}, crop {third + 1} of 3", crop, digest))
     return crops
@@ -235,7 +242,43 @@ def luminance(pixels: ArrayLike) -> Float32:
     ValueError
         If the shape is another one, if there are no pixels, or if some are NaN or infinite.
     """
-    pixels = np.asarray(pixels)
+    planes, alpha = _planes(pixels)
+    with np.errstate(over="ignore", invalid="ignore"):
+        picture = planes[0]
+        if len(planes) == 3:
+            red, green, blue = planes
+            # As differences, so that equal channels give exactly their value.
+            picture = green + np.float32(0.299) * (red - green) + np.float32(0.114) * (blue - green)
+        return _finite(_on_white(picture, alpha))
+
+
+def colours(pixels: ArrayLike) -> Float32:
+    """Red, green and blue of grey or colour pixels, on the stored (gamma-encoded) values.
+
+    Parameters
+    ----------
+    pixels : array_like, (H, W), (H, W, 3) or (H, W, 4)
+        As for `luminance`; grey pixels give three equal channels.
+
+    Returns
+    -------
+    ndarray, (3, H, W) float32
+        A new array, within [0, 1] for integer and bool input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `luminance`.
+    """
+    planes, alpha = _planes(pixels)
+    with np.errstate(over="ignore", invalid="ignore"):
+        picture = np.stack(planes if len(planes) == 3 else 3 * planes)
+        return _finite(_on_white(picture, alpha))
+
+
+def _planes(pixels: ArrayLike) -> tuple[list[Float32], Float32 | None]:
+    """Checked pixels as one or three float32 planes, white being 1, and their opacity."""
+    pixels = np.asarray(from_torch(pixels))
     kind, itemsize = pixels.dtype.kind, pixels.dtype.itemsize
     if kind not in "bf" and (kind != "u" or itemsize > 2):
         raise TypeError(f"pixels must be uint8, uint16, bool or real floats, not {pixels.dtype}")
@@ -245,18 +288,19 @@ def luminance(pixels: ArrayLike) -> Float32:
         raise ValueError(f"there are no pixels in an array of shape {pixels.shape}")
 
     white = np.float32(np.iinfo(pixels.dtype).max if kind == "u" else 1)
-    # What overflows here ends as infinite or NaN, and is refused below.
+    channels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    # What overflows here ends as infinite or NaN, and is refused later.
     with np.errstate(over="ignore", invalid="ignore"):
-        channels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-        red, *others = (channels[..., i].astype(np.float32) / white for i in range(channels.shape[2]))
-        picture = red
-        if others:
-            green, blue, *alpha = others
-            # As differences, so that equal channels give exactly their value.
-            picture = green + np.float32(0.299) * (red - green) + np.float32(0.114) * (blue - green)
-            if alpha:
-                picture = picture * alpha[0] + (1 - alpha[0])
-    if kind == "f" and not np.isfinite(picture).all():
+        planes = [channels[..., i].astype(np.float32) / white for i in range(channels.shape[2])]
+    return planes[:3], planes[3] if len(planes) == 4 else None
+
+
+def _on_white(picture: Float32, alpha: Float32 | None) -> Float32:
+    return picture if alpha is None else picture * alpha + (1 - alpha)
+
+
+def _finite(picture: Float32) -> Float32:
+    if not np.isfinite(picture).all():
         raise ValueError("pixels must be finite in float32: some are NaN or infinite")
     return picture
 
@@ -340,6 +384,7 @@ def load_pictures(
     sources: Iterable[FilePath | ArrayLike | Picture],
     size: int | None = 224,
     on_skip: Callable[[str, str], object] | None = None,
+    colour: bool = False,
 ) -> Iterator[Picture]:
     """Stream pictures, one in memory at a time, in the order of their sources.
 
@@ -354,11 +399,14 @@ def load_pictures(
     on_skip : callable, optional
         Called as ``on_skip(name, reason)`` for every skipped source; by default a `UserWarning`
         is issued.
+    colour : bool
+        Keep red, green and blue instead of the luminance.
 
     Returns
     -------
     iterator of Picture
-        With pixels (size, size) float32, or (H, W) float32 if `size` is None.
+        With pixels (size, size) float32, or (H, W) float32 if `size` is None; in colour, (3, size,
+        size) or (3, H, W).
 
     Raises
     ------
@@ -372,15 +420,16 @@ def load_pictures(
         raise TypeError("sources must be an iterable of paths or arrays; see find_images(folder)")
     if size is not None:
         _check_positive("size", size)
-    return _stream(sources, size, on_skip or _warn_skipped)
+    return _stream(sources, size, on_skip or _warn_skipped, colours if colour else luminance)
 
 
 def _stream(
     sources: Iterable[Any],
     size: int | None,
     on_skip: Callable[[str, str], object],
+    turn: Turn,
 ) -> Iterator[Picture]:
-    read: Callable[[Any], tuple[Float32, str]]
+    read: Callable[[Any, Turn], tuple[Float32, str]]
     for position, source in enumerate(sources):
         if isinstance(source, Picture):
             name, read = source.name, _take_again
@@ -389,36 +438,40 @@ def _stream(
         else:
             name, read = f"array {position}", _take_and_hash
         try:
-            pixels, sha256 = read(source)
+            pixels, sha256 = read(source, turn)
         except ImageError as error:
             on_skip(name, error.reason)
         except (TypeError, ValueError) as error:
             on_skip(name, _reason(error))
         else:
-            yield Picture(name, pixels if size is None else fit(pixels, size), sha256)
+            yield Picture(name, pixels if size is None else _fit_planes(pixels, size), sha256)
 
 
-def _read_and_hash(path: FilePath) -> tuple[Float32, str]:
-    """Luminance and digest of one file, from one reading of its bytes."""
+def _fit_planes(pixels: Float32, size: int) -> Float32:
+    return fit(pixels, size) if pixels.ndim == 2 else np.stack([fit(plane, size) for plane in pixels])
+
+
+def _read_and_hash(path: FilePath, turn: Turn = luminance) -> tuple[Float32, str]:
+    """Picture and digest of one file, from one reading of its bytes."""
     name = _printable(path)
     try:
         data = Path(os.fsdecode(path)).read_bytes()
-        picture = luminance(_decode(data))
+        picture = turn(_decode(data))
     # On damaged files Pillow's decoders raise nearly everything, from SyntaxError to MemoryError.
     except Exception as error:
         raise ImageError(name, _reason(error)) from error
     return picture, hashlib.sha256(data).hexdigest()
 
 
-def _take_again(source: Picture) -> tuple[Float32, str]:
-    """Luminance and digest of a picture that was read before."""
-    return luminance(source.pixels), source.sha256
+def _take_again(source: Picture, turn: Turn) -> tuple[Float32, str]:
+    """Picture and digest of one that was read before."""
+    return turn(np.moveaxis(source.pixels, 0, -1) if source.pixels.ndim == 3 else source.pixels), source.sha256
 
 
-def _take_and_hash(source: ArrayLike) -> tuple[Float32, str]:
-    """Luminance and digest of one array."""
-    pixels = np.asarray(source)
-    picture = luminance(pixels)
+def _take_and_hash(source: ArrayLike, turn: Turn) -> tuple[Float32, str]:
+    """Picture and digest of one array."""
+    pixels = np.asarray(from_torch(source))
+    picture = turn(pixels)
     header = f"{pixels.dtype.str} {pixels.shape}".encode()
     return picture, hashlib.sha256(header + pixels.tobytes()).hexdigest()
 

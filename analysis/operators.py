@@ -16,7 +16,7 @@ from scipy.signal import fftconvolve
 
 from analysis import _kernels
 from wavelets import DualTreePackets2D
-from wavelets._check import integer, real_array
+from wavelets._check import from_torch, integer, real_array
 from wavelets._threads import over_batch
 
 
@@ -132,7 +132,7 @@ def pool(responses: ArrayLike, q: int = 1) -> tuple[NDArray[Any], NDArray[Any]]:
     ValueError
         If there is no whole window.
     """
-    responses = np.asarray(responses)
+    responses = np.asarray(from_torch(responses))
     single = responses.dtype in (np.float32, np.complex64)
     complexes = np.ascontiguousarray(responses, dtype=np.complex64 if single else np.complex128)
     grid = complexes.shape[-2:]
@@ -231,7 +231,7 @@ def _pool_window(
 
 
 def _checked_kernel(kernel: ArrayLike) -> NDArray[Any]:
-    kernel = np.asarray(kernel)
+    kernel = np.asarray(from_torch(kernel))
     if kernel.ndim != 2:
         raise ValueError(f"kernel has shape {kernel.shape}; expected (h, w)")
     if kernel.dtype.kind == "c":

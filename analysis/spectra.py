@@ -1,7 +1,8 @@
-"""Power spectra of images: models, and an estimate from photographs.
+r"""Power spectra of images: models, and an estimate from photographs.
 
 A spectrum is a real array of shape (P, P) on the frequencies ``2 pi fftfreq(P)`` of both axes; its mean is the variance
-of a pixel. Odd P have no Nyquist frequency, which fractional shifts like.
+of a pixel. Odd P have no Nyquist frequency, which fractional shifts like. Pictures of C channels have a matrix of them,
+complex, shape (C, C, P, P): entry (k, l) is the mean of :math:`\widehat X_k\overline{\widehat X_l}`.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def estimate_spectrum(
     points: int = POINTS,
     progress: bool = True,
     on_skip: Callable[[str, str], object] | None = None,
-) -> NDArray[np.float64]:
+    colour: bool = False,
+) -> NDArray[Any]:
     """Mean power spectrum of photographs, each with its mean removed, under a Hann window.
 
     Parameters
@@ -94,10 +96,12 @@ def estimate_spectrum(
         Show a progress bar on standard error.
     on_skip : callable, optional
         Called with the name and the reason of each picture that is left out.
+    colour : bool
+        Estimate the matrix of the spectra of red, green and blue instead of the luminance's.
 
     Returns
     -------
-    ndarray, shape (P, P), float64
+    ndarray, shape (P, P), float64; in colour (3, 3, P, P), complex128
 
     Raises
     ------
@@ -111,14 +115,16 @@ def estimate_spectrum(
     if isinstance(images, (str, os.PathLike)):
         images = find_images(images)
     window = np.outer(hann(size, sym=True), hann(size, sym=True)) if size > 2 else np.ones((size, size))
-    total, count = np.zeros((points, points)), 0
+    shape = (3, 3, points, points) if colour else (points, points)
+    total, count = np.zeros(shape, complex if colour else float), 0
     length = len(images) if hasattr(images, "__len__") else None
     skip = on_skip if on_skip is not None else lambda name, reason: None
-    pictures = load_pictures(images, size, skip)
+    pictures = load_pictures(images, size, skip, colour)
     for picture in tqdm(pictures, total=length, desc="spectrum", unit="image", disable=not progress):
         x = picture.pixels.astype(np.float64)
-        x = (x - (x * window).sum() / window.sum()) * window
-        total += np.abs(fft.fft2(x, (points, points))) ** 2
+        mean = (x * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
+        transform = fft.fft2((x - mean) * window, (points, points))
+        total += transform[:, None] * transform.conj() if colour else np.abs(transform) ** 2
         count += 1
     if count == 0:
         raise ValueError("none of the images could be used to estimate a spectrum")
@@ -171,6 +177,33 @@ def check_spectrum(spectrum: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(
             "spectrum differs at opposite frequencies; expected that of real images, in the order of fftfreq"
         )
+    return power
+
+
+def check_spectra(spectra: ArrayLike) -> NDArray[np.complex128]:
+    """Return a copy of the matrix of power spectra of real images of several channels.
+
+    Raises
+    ------
+    TypeError
+        If it is not numeric.
+    ValueError
+        If its shape is not (C, C, P, P), a value is not finite, or no real images have it.
+    """
+    power = np.asarray(spectra)
+    if power.ndim != 4 or power.shape[0] != power.shape[1] or power.shape[2] != power.shape[3]:
+        raise ValueError(f"spectra have shape {power.shape}; expected (C, C, P, P)")
+    real_array(power.real, "spectra", 4)
+    real_array(power.imag, "spectra", 4)
+    power = power.astype(complex)
+    scale = 1e-6 * np.abs(power).max()
+    if (
+        np.abs(power - power.conj().swapaxes(0, 1)).max() > scale
+        or np.abs(power - mirrored(power).conj()).max() > scale
+    ):
+        raise ValueError("spectra are not Hermitian, or differ at opposite frequencies; expected those of real images")
+    if np.einsum("kkyx->kyx", power).real.min() < -scale:
+        raise ValueError("spectra hold a negative energy; expected energies of at least 0")
     return power
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import tracemalloc
 from itertools import islice
 
@@ -13,11 +12,9 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 from scipy.signal import correlate2d
 
-from analysis import band_pass_correlation, bundled_crops, find_images, gamma, heatmaps
+from analysis import band_pass_correlation, bundled_crops, feed, find_images, gamma, heatmaps
 from analysis.heatmaps import HeatmapExperiment, run
 from wavelets import DualTreePackets2D, filter_bank
-
-module = importlib.import_module("analysis.heatmaps")  # the package has a function of that name
 
 STATISTICS = ("rho", "eta_rmax", "eta_cmod")
 
@@ -143,7 +140,7 @@ def test_a_whole_shift_beside_a_fractional_one_is_still_cropped():
 def test_sums_do_not_depend_on_the_block(monkeypatch, block):
     images = textures(7, 40)
     expected, _ = quiet(images)
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(feed, "BLOCK", block)
     got, _ = quiet(images)
     same(got, expected)
     assert got.images_sha256 == expected.images_sha256
@@ -401,7 +398,7 @@ def test_a_generator_of_pictures_is_consumed_lazily(monkeypatch):
     fed = 0
     for asked_for, count in seen:
         fed += count
-        assert asked_for <= fed + 1 and count <= module.BLOCK
+        assert asked_for <= fed + 1 and count <= feed.BLOCK
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures():

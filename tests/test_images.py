@@ -650,3 +650,36 @@ def test_bundled_crops_are_squares_of_the_photographs_themselves():
     np.testing.assert_array_equal(crops[0].pixels, whole[:100, :100])
     np.testing.assert_array_equal(crops[2].pixels, whole[-100:, -100:])
     assert all(crop.pixels.shape == (100, 100) for crop in crops)
+
+
+@pytest.mark.nojit
+def test_colours_are_the_channels_and_grey_is_three_times_the_same():
+    rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(images.colours(rgb), np.float32(rgb.transpose(2, 0, 1)) / np.float32(255))
+    grey = images.colours(rgb[..., 0])
+    assert grey.shape == (3, 5, 7) and (grey == grey[0]).all()
+    alpha = np.full((5, 7, 1), 51, np.uint8)
+    on_white = images.colours(np.concatenate([rgb, alpha], axis=2))
+    np.testing.assert_allclose(on_white, 0.2 * images.colours(rgb) + 0.8, rtol=1e-6)
+
+
+def test_pictures_in_colour_are_resized_like_their_luminance(tmp_path):
+    rgb = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    (one,) = images.load_pictures([tmp_path / "a.png"], 16, colour=True)
+    (two,) = images.load_pictures([tmp_path / "a.png"], 16)
+    assert one.pixels.shape == (3, 16, 16) and one.sha256 == two.sha256
+    weights = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(np.tensordot(weights, one.pixels, 1), two.pixels, atol=1e-6)
+    (again,) = images.load_pictures([one], None, colour=True)
+    np.testing.assert_array_equal(again.pixels, one.pixels)
+    (grey,) = images.load_pictures([one], None)
+    np.testing.assert_allclose(grey.pixels, two.pixels, atol=1e-6)
+
+
+def test_bundled_crops_in_colour_are_the_same_crops():
+    coloured, grey = images.bundled_crops(64, colour=True), images.bundled_crops(64)
+    assert [c.name for c in coloured] == [g.name for g in grey]
+    for c, g in zip(coloured, grey, strict=True):
+        assert c.pixels.shape == (3, 64, 64)
+        np.testing.assert_allclose(np.tensordot([0.299, 0.587, 0.114], c.pixels, 1), g.pixels, atol=1e-6)

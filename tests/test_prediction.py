@@ -631,7 +631,7 @@ def test_the_progress_bars_can_be_silenced(capsys):
         ({"q": -1}, ValueError, "q is -1; expected at least 0"),
         ({"q": 1.0}, TypeError, "q must be an integer"),
         ({"kernels": lopsided()}, ValueError, r"kernels has shape \(5, 5\); expected \(L, h, w\)"),
-        ({"kernels": np.ones((1, 1, 5, 5))}, ValueError, r"kernels has shape \(1, 1, 5, 5\)"),
+        ({"kernels": np.ones((1, 1, 1, 5, 5))}, ValueError, r"kernels has shape \(1, 1, 1, 5, 5\)"),
         ({"kernels": np.full((1, 5, 5), np.nan)}, ValueError, "kernels holds 25 NaN"),
         ({"kernels": np.full((1, 5, 5), 1j * np.inf)}, ValueError, "kernels holds 25 NaN or infinite"),
         ({"kernels": np.ones((0, 5, 5))}, ValueError, "no elements"),
@@ -780,3 +780,63 @@ def test_agreement_of_zeros_is_undefined():
     zeros = ds.assign(eta_rmax_rms=0 * ds.eta_rmax_rms)
     assert all(np.isnan(value) for value in agreement(zeros, ds, "eta_rmax_rms").values())
     assert agreement(ds, ds)["relative_error"] == 0
+
+
+def coloured_spectra(points, channels=3):
+    """Matrix of spectra of a field that mixes white noise of each channel by random kernels."""
+    rng = np.random.default_rng(3)
+    mixing = np.fft.fft2(rng.standard_normal((channels, channels, 3, 3)), (points, points))
+    return np.einsum("kjyx,ljyx->klyx", mixing, mixing.conj())
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("points", [9, 10])
+def test_covariances_of_channels_equal_those_of_dense_matrices(points):
+    rng = np.random.default_rng(1)
+    spectra = coloured_spectra(points)
+    kernels = rng.standard_normal((2, 3, 4, 4)) + 1j * rng.standard_normal((2, 3, 4, 4))
+    at = np.array([(0, 0), (1, 2), (-2, 3)])
+    # E X_k[n] X_l[n'] = s_kl[n - n'], the inverse transform of S_kl.
+    lag = np.fft.ifft2(spectra).real
+    n = np.stack(np.divmod(np.arange(points**2), points), axis=-1)
+    d = (n[:, None] - n) % points
+    field = lag[:, :, d[..., 0], d[..., 1]].transpose(0, 2, 1, 3).reshape(3 * points**2, -1)
+    covariance, pseudo = response_covariance(kernels, spectra, at)
+    for kernel, c, p in zip(kernels, covariance, pseudo, strict=True):
+        rows = np.zeros((len(at), 3, points, points), complex)
+        for row, (y, x) in zip(rows, at, strict=True):
+            for i, j in np.ndindex(4, 4):
+                row[:, (y + i) % points, (x + j) % points] = kernel[:, i, j]
+        rows = rows.reshape(len(at), -1)
+        np.testing.assert_allclose(c, rows @ field @ rows.conj().T, atol=1e-10)
+        np.testing.assert_allclose(p, rows @ field @ rows.T, atol=1e-10)
+
+
+def test_equal_channels_give_what_their_sum_gives():
+    kernels, spectrum = lopsided()[None], slanted_spectrum(15)
+    three = np.stack([0.5 * kernels, 0.2 * kernels, 0.3 * kernels], axis=1)
+    spectra = np.broadcast_to(spectrum, (3, 3, 15, 15))
+    one, other = (quiet(k, s, 2, draws=64) for k, s in ((kernels, spectrum), (three, spectra)))
+    for name in ("rho_rms", "eta_rmax_rms", "eta_cmod_rms"):
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "spectra", "message"),
+    [
+        (np.ones((1, 3, 5, 5)), np.ones((15, 15)), r"spectra have shape \(15, 15\); expected \(C, C, P, P\)"),
+        (np.ones((1, 2, 5, 5)), np.ones((3, 3, 15, 15)), "kernels have 2 channels and the spectra 3"),
+        (np.ones((1, 1, 5, 5)), np.full((1, 1, 15, 15), -1.0), "negative energy"),
+        (np.ones((1, 1, 5, 5)), np.full((1, 1, 15, 15), np.nan), "NaN"),
+        (np.ones((1, 1, 5, 5)), np.arange(225.0).reshape(1, 1, 15, 15), "opposite frequencies"),
+        (np.ones((1, 1, 16, 16)), np.ones((1, 1, 15, 15)), "do not fit"),
+    ],
+)
+def test_bad_spectra_of_channels_are_refused(kernels, spectra, message):
+    with pytest.raises(ValueError, match=message):
+        quiet(kernels, spectra, 2)
+
+
+def test_isolated_features_have_one_channel():
+    with pytest.raises(ValueError, match="modelled for one only"):
+        quiet(np.ones((1, 3, 5, 5)), coloured_spectra(15), 2, isolated=0.5)

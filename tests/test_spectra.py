@@ -216,3 +216,14 @@ def test_the_progress_bar_can_be_silenced(capsys):
     assert "2/2" in capsys.readouterr().err
     estimate(noise(2, 20), 20, 20)
     assert capsys.readouterr().err == ""
+
+
+def test_the_matrix_of_colours_has_the_luminance_in_it():
+    pictures = [np.random.default_rng(i).random((20, 20, 3)) for i in range(3)]
+    spectra = estimate_spectrum(pictures, 20, 31, progress=False, colour=True)
+    assert spectra.shape == (3, 3, 31, 31)
+    weights = np.array([0.299, 0.587, 0.114])
+    luminance = np.einsum("k,klyx,l->yx", weights, spectra, weights)
+    expected = estimate_spectrum(pictures, 20, 31, progress=False)
+    np.testing.assert_allclose(luminance, expected, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(spectra, spectra.conj().swapaxes(0, 1), atol=1e-12)

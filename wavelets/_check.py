@@ -8,10 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def from_torch(x: Any) -> Any:
+    """Return a torch tensor, on any device and whether or not it tracks gradients, as an array; all else as it is."""
+    if type(x).__module__.partition(".")[0] != "torch" or not hasattr(x, "detach"):  # by name: torch is not imported
+        return x
+    tensor = x.detach().cpu().resolve_conj().resolve_neg()
+    return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
+
+
 def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
     """Return `x` as a finite, non-empty, real floating array with at least `axes` axes.
 
-    float32 is kept, float16 becomes float32, integers and booleans become float64.
+    float32 is kept, float16 becomes float32, integers and booleans become float64. Torch tensors are accepted.
 
     Raises
     ------
@@ -23,10 +31,10 @@ def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
     if np.ma.is_masked(x):
         raise ValueError(f"{name} is a masked array with hidden values; fill them or take them out first")
     try:
-        array = np.asarray(x)
+        array = np.asarray(from_torch(x))
     except ValueError as error:
         raise ValueError(f"{name} is not a rectangular array: {error}") from None
-    except Exception as error:  # what an object's own conversion raises, such as a tensor that tracks gradients
+    except Exception as error:  # what an object's own conversion raises, such as a list of tensors that track gradients
         raise TypeError(f"{name} cannot be turned into an array: {error}") from error
     if array.dtype.kind == "c":
         raise TypeError(f"{name} is complex ({array.dtype}); expected real numbers")

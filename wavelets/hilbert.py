@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from wavelets._check import real_array
+from wavelets._check import from_torch, real_array
 
 Floats = NDArray[np.floating[Any]]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -319,7 +319,7 @@ def _unit(direction: str | ArrayLike) -> NDArray[np.float64]:
                 f"or a vector (e_y, e_x), got {direction!r}"
             )
         return np.array(_AXES[direction])
-    e = np.asarray(direction)
+    e = np.asarray(from_torch(direction))
     if e.dtype.kind not in "iuf":
         raise TypeError(f"direction must hold real numbers, got {direction!r}")
     if e.ndim == 0 or e.shape[-1] != 2:

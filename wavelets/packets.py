@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavelets import _kernels, rule, stages
-from wavelets._check import integer, real_array
+from wavelets._check import from_torch, integer, real_array
 from wavelets._threads import over_batch
 from wavelets.filters import DEFAULT, FilterBank, filter_bank
 from wavelets.plan import Plan, axis_plan
@@ -152,7 +152,7 @@ class _DualTree:
         """Check coefficients; return them as a C-contiguous array and the size of the signal they belong to."""
         if size is None:
             size = getattr(c, "original_size", None)
-        array = np.asarray(c)
+        array = np.asarray(from_torch(c))
         if array.dtype.kind not in "fciub":
             raise TypeError(f"coefficients must be complex numbers, not {array.dtype}")
         array = array.astype(np.complex64 if array.dtype == np.complex64 else np.complex128, copy=False)

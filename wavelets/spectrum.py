@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
-from wavelets._check import real_array
+from wavelets._check import from_torch, real_array
 from wavelets.hilbert import (
     dominant_direction,
     facing_right,
@@ -362,6 +362,7 @@ def _circular_mean(kernel: Plane, size: int, power: float) -> NDArray[np.float64
 
 def _planes(kernel: ArrayLike) -> NDArray[Any]:
     """Checked kernels, float64 or complex128."""
+    kernel = from_torch(kernel)
     if not np.iscomplexobj(kernel):
         return real_array(kernel, "kernel", axes=2).astype(np.float64)
     w = np.asarray(kernel, dtype=np.complex128)
@@ -383,7 +384,7 @@ def _unit_peak(kernels: NDArray[Any]) -> NDArray[Any]:
 def _paired(kernel: ArrayLike, theta: ArrayLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Scaled kernels (..., kh, kw) and a list (n, 2) of frequencies, one for each of them."""
     kernels = _unit_peak(_planes(kernel))
-    t = np.asarray(theta)
+    t = np.asarray(from_torch(theta))
     if t.dtype.kind not in "iuf":
         raise TypeError(f"theta must hold real numbers, got dtype {t.dtype}")
     if t.ndim == 0 or t.shape[-1] != 2 or not np.isfinite(t).all():

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.special import ndtri
 
-from analysis.heatmaps import SHIFTS
 from analysis.prediction.moments import (
     MOMENTS,
     check_model,
@@ -22,6 +21,7 @@ from analysis.prediction.moments import (
     transfer_function,
 )
 from analysis.spectra import mirrored
+from analysis.stability import SHIFTS
 from analysis.theory.phases import window_offsets
 from wavelets import DualTreePackets2D
 from wavelets._check import integer, real_array
@@ -76,10 +76,10 @@ def response_covariance(
 
     Parameters
     ----------
-    kernels : array_like, shape (L, h, w), complex
-        Correlation kernels W.
-    spectrum : array_like, shape (P, P), real
-        Power spectrum S of the field.
+    kernels : array_like, shape (L, h, w) or (L, C, h, w), complex
+        Correlation kernels W; of C channels, whose responses add up.
+    spectrum : array_like, shape (P, P), real, or (C, C, P, P), complex
+        Power spectrum S of the field, or the matrix of those of its channels; see :mod:`analysis.spectra`.
     points : array_like, shape (n, 2)
         Positions of the responses, vertical and horizontal, pixels; fractions are allowed.
 
@@ -105,12 +105,19 @@ def response_covariance(
     lags = points[:, None] - points
     rows, at_row = np.unique(lags[..., 0], return_inverse=True)
     columns, at_column = np.unique(lags[..., 1], return_inverse=True)
-    omega = 2 * np.pi * fft.fftfreq(power.shape[0])
+    size = power.shape[-1]
+    omega = 2 * np.pi * fft.fftfreq(size)
     left, right = phase_factors(omega, rows), phase_factors(omega, columns).T
-    transfer = transfer_function(kernels, power.shape[0])
+    transfer = transfer_function(kernels, size)
+    if kernels.ndim == 3:
+        products = power * np.abs(transfer) ** 2, power * transfer * mirrored(transfer)
+    else:
+        # Energies at a frequency, by summing over pairs of channels: X_k^ conj(X_l^) has the mean S_kl.
+        seen = np.einsum("nkyx,klyx->nlyx", transfer, power)
+        products = (seen * transfer.conj()).sum(axis=1), (seen * mirrored(transfer)).sum(axis=1)
     second = []
-    for product in (power * np.abs(transfer) ** 2, power * transfer * mirrored(transfer)):
-        table = left @ product @ right / power.size
+    for product in products:
+        table = left @ product @ right / size**2
         second.append(table[:, at_row.reshape(lags.shape[:2]), at_column.reshape(lags.shape[:2])])
     return second[0], second[1]
 

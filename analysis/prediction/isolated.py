@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from scipy import fft
 
 from analysis import _kernels
-from analysis.heatmaps import SHIFTS
 from analysis.prediction.moments import (
     MOMENTS,
     checked,
@@ -21,6 +20,7 @@ from analysis.prediction.moments import (
     transfer_function,
 )
 from analysis.spectra import mirrored
+from analysis.stability import SHIFTS
 from wavelets import DualTreePackets2D
 from wavelets._threads import over_batch
 
@@ -52,6 +52,8 @@ def isolated_moments(
     :math:`\psi` moves the phase of the response and e does not matter; for an edge packet it does.
     """
     bank, power, stride, moves = checked(kernels, spectrum, stride, shifts, q)
+    if bank.ndim == 4:
+        raise ValueError(f"kernels have {bank.shape[1]} channels; isolated features are modelled for one only")
     size = power.shape[0]
     power[0, 0] = 0.0  # a constant is no feature
     omega = 2 * np.pi * fft.fftfreq(size)

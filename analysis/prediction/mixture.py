@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from analysis.heatmaps import SHIFTS
 from analysis.prediction.gaussian import DRAWS, gaussian_moments
 from analysis.prediction.isolated import isolated_moments
 from analysis.prediction.moments import rms
+from analysis.stability import SHIFTS
 from wavelets import DualTreePackets2D, FilterBank
 
 
@@ -30,10 +30,12 @@ def predict(
 
     Parameters
     ----------
-    kernels : array_like, shape (L, h, w), complex, or DualTreePackets2D
-        Correlation kernels W, or a transform, whose kernels and coordinates are taken.
-    spectrum : array_like, shape (P, P), real
-        Power spectrum on the frequencies ``2 pi fftfreq(P)``; see :mod:`analysis.spectra`. P must exceed the kernels.
+    kernels : array_like, shape (L, h, w) or (L, C, h, w), complex, or DualTreePackets2D
+        Correlation kernels W, of C channels whose responses add up, or a transform, whose kernels and coordinates are
+        taken.
+    spectrum : array_like, shape (P, P), real, or (C, C, P, P), complex
+        Power spectrum on the frequencies ``2 pi fftfreq(P)``, or the matrix of those of the channels; see
+        :mod:`analysis.spectra`. P must exceed the kernels.
     stride : int, optional
         Stride m of the convolution, pixels; that of the transform by default.
     shifts : sequence of (float, float)
@@ -78,7 +80,7 @@ def predict(
     if isolated > 0:
         parts.append((isolated, isolated_moments(kernels, spectrum, stride, shifts, q, progress)))
     prediction = rms(sum(weight * moments for weight, moments in parts))
-    own = {"isolated": isolated, "q": q, "spectrum_points": np.shape(spectrum)[0]}
+    own = {"isolated": isolated, "q": q, "spectrum_points": np.shape(spectrum)[-1]}
     return prediction.assign_attrs(parts[0][1].attrs | own)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from tqdm import tqdm
 
-from analysis.heatmaps import FORMULAS, filter_coordinates, shift_coordinates
-from analysis.spectra import check_spectrum
+from analysis.heatmaps import filter_coordinates
+from analysis.spectra import check_spectra, check_spectrum
+from analysis.stability import FORMULAS, shift_coordinates
 from analysis.translation import check_shift
 from wavelets import DualTreePackets2D
-from wavelets._check import integer, real_array
+from wavelets._check import from_torch, integer, real_array
 
 MOMENTS = ("discrepancy", "cmod", "rmax", "rmax_change", "cmod_change")
 SILENCE = 1e-20  # energies below this part of the loudest filter's are rounding errors
@@ -51,8 +53,8 @@ def checked(
     stride: int | None,
     shifts: Sequence[Sequence[float]],
     q: int,
-) -> tuple[NDArray[np.complex128], NDArray[np.float64], int, NDArray[np.float64]]:
-    """Kernels (L, h, w), spectrum, stride, and shifts (S, 2), after all checks."""
+) -> tuple[NDArray[np.complex128], NDArray[Any], int, NDArray[np.float64]]:
+    """Kernels, spectrum, stride, and shifts (S, 2), after all checks."""
     if isinstance(kernels, DualTreePackets2D):
         stride = kernels.stride if stride is None else stride
         kernels = kernels.kernels()
@@ -64,26 +66,31 @@ def checked(
     moves = np.array([check_shift(shift) for shift in shifts]).reshape(-1, 2)
     if len(moves) == 0:
         raise ValueError("shifts is empty; expected at least one, such as (0, 1)")
-    reach = max(bank.shape[1:]) + 2 * q * stride + int(np.ceil(np.abs(moves).max()))
-    if reach > power.shape[0]:
+    reach = max(bank.shape[-2:]) + 2 * q * stride + int(np.ceil(np.abs(moves).max()))
+    if reach > power.shape[-1]:
         raise ValueError(
-            f"kernels of {bank.shape[1]}x{bank.shape[2]} pixels with their window and shifts reach over {reach} "
-            f"pixels; a spectrum of {power.shape[0]} points would wrap them round: estimate it with more"
+            f"kernels of {bank.shape[-2]}x{bank.shape[-1]} pixels with their window and shifts reach over {reach} "
+            f"pixels; a spectrum of {power.shape[-1]} points would wrap them round: estimate it with more"
         )
     return bank, power, stride, moves
 
 
-def check_model(kernels: ArrayLike, spectrum: ArrayLike) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """Kernels (L, h, w) and a spectrum (P, P) as copies, after all checks of their own."""
-    kernels = np.asarray(kernels)
-    if kernels.ndim != 3:
-        raise ValueError(f"kernels has shape {kernels.shape}; expected (L, h, w)")
+def check_model(kernels: ArrayLike, spectrum: ArrayLike) -> tuple[NDArray[np.complex128], NDArray[Any]]:
+    """Kernels (L, h, w) and spectrum (P, P), or (L, C, h, w) and (C, C, P, P), as copies, after all checks."""
+    kernels = np.asarray(from_torch(kernels))
+    if kernels.ndim not in (3, 4):
+        raise ValueError(f"kernels has shape {kernels.shape}; expected (L, h, w) or (L, C, h, w)")
     real_array(kernels.real, "kernels", 3)
     real_array(kernels.imag, "kernels", 3)
-    power = check_spectrum(spectrum)
-    if max(kernels.shape[1:]) > power.shape[0]:
+    power = check_spectra(spectrum) if kernels.ndim == 4 else check_spectrum(spectrum)
+    if kernels.ndim == 4 and kernels.shape[1] != power.shape[0]:
         raise ValueError(
-            f"kernels of {kernels.shape[1]}x{kernels.shape[2]} pixels do not fit a spectrum of {power.shape[0]} points"
+            f"kernels have {kernels.shape[1]} channels and the spectra {power.shape[0]}; expected the same"
+        )
+    if max(kernels.shape[-2:]) > power.shape[-1]:
+        raise ValueError(
+            f"kernels of {kernels.shape[-2]}x{kernels.shape[-1]} pixels do not fit a spectrum of "
+            f"{power.shape[-1]} points"
         )
     return kernels.astype(complex), power
 

@@ -12,7 +12,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets._check import integer
+from wavelets._check import from_torch, integer
 
 # Coefficients of t**8, t**6, ... of the integral of (1 - cos t)**2, divided by t**5.
 SERIES = [(-1) ** k * (4**k / 2 - 2) / (factorial(2 * k) * (2 * k + 1)) for k in (6, 5, 4, 3, 2)]
@@ -258,6 +258,7 @@ def real_values(values: ArrayLike, name: str, what: str = "a value") -> NDArray[
     ValueError
         If one is not finite.
     """
+    values = from_torch(values)
     if np.iscomplexobj(values):
         raise TypeError(f"{name} is complex; expected real numbers")
     values = np.asarray(values, dtype=np.float64)
