@@ -1,7 +1,8 @@
-"""Measurements on images: RMax, CMod, their discrepancy and their stability under shifts."""
+"""Measurements on images: RMax, CMod, their discrepancy and their stability under shifts, filter by filter."""
 
 from analysis.heatmaps import HeatmapExperiment, band_pass_correlation, heatmaps
 from analysis.images import bundled_crops, bundled_images, find_images, load_pictures, read_image
+from analysis.kernels import FirstLayer, describe_kernels, first_layer, kernel_table, measure_kernels
 from analysis.operators import cmod, packet_pool, rmax
 from analysis.prediction import fit_isolated, predict
 from analysis.spectra import estimate_spectrum, flat_spectrum, gaussian_fields, power_law_spectrum
@@ -10,21 +11,26 @@ from analysis.theory import gamma, gamma_map, verify
 from analysis.translation import translate
 
 __all__ = [
+    "FirstLayer",
     "HeatmapExperiment",
     "band_pass_correlation",
     "bundled_crops",
     "bundled_images",
     "cmod",
+    "describe_kernels",
     "estimate_spectrum",
     "find_images",
+    "first_layer",
     "fit_isolated",
     "flat_spectrum",
     "gamma",
     "gamma_map",
     "gaussian_fields",
     "heatmaps",
+    "kernel_table",
     "load",
     "load_pictures",
+    "measure_kernels",
     "packet_pool",
     "power_law_spectrum",
     "predict",

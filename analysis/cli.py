@@ -1,4 +1,4 @@
-"""The command line: ``shiftscope heatmaps``, ``shiftscope verify``."""
+"""The command line: ``shiftscope heatmaps``, ``shiftscope kernels``, ``shiftscope verify``."""
 
 from __future__ import annotations
 
@@ -67,32 +67,14 @@ def heatmaps(
     sources = find_images(images, limit) if images is not None else bundled_crops(size)[:limit]
     folder = store.writable_folder(out)
 
-    skipped: list[str] = []
-
-    def on_skip(name: str, reason: str) -> None:
-        skipped.append(f"{name}: {reason}")
-        if not quiet:
-            tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
-
+    on_skip, skipped = _skips(quiet)
     start = time.perf_counter()
     datasets = run(sources, experiments, progress=not quiet, on_skip=on_skip, root=images)
     elapsed = time.perf_counter() - start
-    # One file that cannot be written must not cost the others, nor the summary.
-    failures: list[OSError] = []
-
-    def attempt(write: Callable[..., object], *arguments: object) -> None:
-        try:
-            write(*arguments)
-        except OSError as error:
-            failures.append(error)
-
+    failures, attempt = _attempts()
     for dataset in datasets:
         attempt(store.save, dataset, folder / f"heatmaps_J{dataset.levels}.nc")
-    if skipped:
-        text = "\n".join(skipped) + "\n"
-        attempt(store.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text))
-    else:  # that of an earlier run would not be true of this one
-        attempt((folder / "skipped.txt").unlink, True)
+    _write_skipped(skipped, folder, attempt)
     for dataset in tqdm(datasets, desc="figures", unit="figure", disable=quiet):
         figure = plots.overview_figure(dataset, gamma_map(dataset.stride))
         for suffix in ("png", "pdf"):
@@ -102,6 +84,88 @@ def heatmaps(
         _summarise(datasets, folder, elapsed)
     if predict:
         _predict(datasets, sources, filters, size, folder, attempt, quiet)
+    if failures:
+        raise failures[0]
+
+
+@app.command()
+def kernels(
+    out: Annotated[Path, typer.Option(help="Folder for the results; it is created.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="A network (alexnet, resnet18, ...: downloaded once), a file (.pth, .safetensors, .npz, .npy), or "
+            "'default', the layer that comes with shiftscope.",
+        ),
+    ] = "default",
+    stride: Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")] = None,
+    padding: Annotated[int | None, typer.Option(help="Padding of the convolution, pixels.")] = None,
+    pool: Annotated[int | None, typer.Option(help="Side of the pooling window; its stride is 2. Default: 3.")] = None,
+    pool_padding: Annotated[int | None, typer.Option(help="Padding of the pooling, positions.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Order of the weight's channels: RGB or BGR.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Mean of the normalisation, pixels in [0, 1].")
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Standard deviation of the normalisation.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Network whose geometry, channel order and normalisation a file has.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the network, for titles.")] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="Name of the weight in the file. Default: the first 4-D one.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images, searched recursively. Default: photographs that come with scikit-image."),
+    ] = None,
+    shift: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DY,DX", help="Shift in pixels, down and right; may be given again. Default: 0,1 and 1,0."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
+    size: Annotated[int, typer.Option(help="Side to which every image is brought, pixels.")] = 224,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
+) -> None:
+    """Analyse the kernels of a trained first layer: what each is, and how stable its responses are under shifts.
+
+    Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, plane.png, predicted.png, ranking.png and report.html.
+    """
+    from analysis import store
+    from analysis.images import bundled_crops, find_images
+    from analysis.kernels import first_layer, kernel_table
+    from analysis.kernels.report import write_results
+    from analysis.stability import SHIFTS
+
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; expected at least 1")
+    shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
+    layer = first_layer(
+        source,
+        weight=weight,
+        like=like,
+        name=name,
+        stride=stride,
+        padding=padding,
+        pool=pool,
+        pool_padding=pool_padding,
+        channels=channels,
+        mean=_parse_numbers("mean", mean),
+        std=_parse_numbers("std", std),
+        progress=not quiet,
+    )
+    sources = find_images(images, limit) if images is not None else bundled_crops(size, colour=True)[:limit]
+    folder = store.writable_folder(out)
+    on_skip, skipped = _skips(quiet)
+    start = time.perf_counter()
+    table = kernel_table(layer, sources, shifts, size, progress=not quiet, on_skip=on_skip, root=images)
+    failures, attempt = _attempts()
+    _write_skipped(skipped, folder, attempt)
+    write_results(table, layer, folder, attempt, progress=not quiet)
+    if not quiet:
+        _summarise_kernels(table, folder, time.perf_counter() - start)
     if failures:
         raise failures[0]
 
@@ -169,6 +233,49 @@ def _predict(
                 )
 
 
+def _skips(quiet: bool) -> tuple[Callable[[str, str], None], list[str]]:
+    """Return what to call for every skipped image, and the list that it fills."""
+    skipped: list[str] = []
+
+    def on_skip(name: str, reason: str) -> None:
+        skipped.append(f"{name}: {reason}")
+        if not quiet:
+            tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
+
+    return on_skip, skipped
+
+
+def _attempts() -> tuple[list[OSError], Callable[..., None]]:
+    """Return a caller of writers, and its errors: one file that cannot be written must not cost the others."""
+    failures: list[OSError] = []
+
+    def attempt(write: Callable[..., object], *arguments: object) -> None:
+        try:
+            write(*arguments)
+        except OSError as error:
+            failures.append(error)
+
+    return failures, attempt
+
+
+def _write_skipped(skipped: list[str], folder: Path, attempt: Callable[..., None]) -> None:
+    from analysis import store
+
+    if skipped:
+        text = "\n".join(skipped) + "\n"
+        attempt(store.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text))
+    else:  # that of an earlier run would not be true of this one
+        attempt((folder / "skipped.txt").unlink, True)
+
+
+def _parse_numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    """Turn ``R,G,B`` into numbers."""
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}; expected numbers such as 0.485,0.456,0.406") from None
+
+
 def _parse_shift(text: str) -> tuple[float, float]:
     """Turn ``DY,DX`` into two numbers of pixels."""
     try:
@@ -201,6 +308,33 @@ def _summarise(datasets: list[xr.Dataset], folder: Path, seconds: float) -> None
             f"{ds.levels:>2} {ds.stride:>2}  {'correlation of rho with gamma_1':<34} {band_pass_correlation(ds):7.3f}"
         )
     print(f"\nResults and figures: {folder}/heatmaps_J*.nc, .png, .pdf")
+
+
+def _summarise_kernels(table: xr.Dataset, folder: Path, seconds: float) -> None:
+    """Print how many kernels of each kind there are, the jumpiest ones, and the rank correlations."""
+    from analysis.kernels import kernel_frame, rank_correlation
+    from analysis.kernels.report import CORRELATIONS
+
+    frame = kernel_frame(table)
+    counts = ", ".join(f"{count} {kind}" for kind, count in frame.kind.value_counts().items())
+    print(f"\n{table.layer}: {counts}")
+    print(f"{table.images_used} images used, {table.images_skipped_count} skipped, {seconds:.1f} s")
+    if dead := frame.index[frame.kind == "dead"].tolist():
+        print(f"dead kernels, left out: {', '.join(map(str, dead))}")
+    print("\nLargest change of RMax under shifts (eta):")
+    print(
+        f"{'kernel':>6} {'kind':<9} {'wavelength':>10} {'angle':>6} {'gamma_1':>8} {'rho':>6} {'RMax':>6} {'CMod':>6}"
+    )
+    for row in frame[frame["rank"] > 0].nsmallest(8, "rank").itertuples():
+        print(
+            f"{row.Index:>6} {row.kind:<9} {row.wavelength:>7.1f} px {row.orientation:>5.0f}° {row.gamma:>8.3f} "
+            f"{row.rho:>6.3f} {row.eta_rmax:>6.3f} {row.eta_cmod:>6.3f}"
+        )
+    print("\nRank correlations over the band-pass kernels, with 95 % intervals:")
+    for label, names in CORRELATIONS.items():
+        value, low, high = rank_correlation(table, *names)
+        print(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
+    print(f"\nResults and figures: {folder}/report.html, kernels.csv, kernels.nc, *.png")
 
 
 def main() -> None:

@@ -127,6 +127,8 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
             dataset.load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is not a netCDF file that can be read: {error}") from error
-    if "levels" not in dataset.attrs or "filter" not in dataset.dims:
-        raise ValueError(f"{path} is not a result of this project: it has no attribute levels or no dimension filter")
+    if "levels" not in dataset.attrs or not {"filter", "kernel"} & set(dataset.dims):
+        raise ValueError(
+            f"{path} is not a result of this project: it has no attribute levels, or no dimension filter or kernel"
+        )
     return dataset

@@ -5,6 +5,16 @@ with their last reference. A notebook shows them after ``%matplotlib inline``.
 """
 
 from analysis.plots.filters import bank_figure, quality_figure
+from analysis.plots.first_layer import (
+    card_figure,
+    fourier_figure,
+    fourier_image,
+    kernel_image,
+    kernel_plane_figure,
+    kernel_prediction_figure,
+    mosaic_figure,
+    ranking_figure,
+)
 from analysis.plots.fourier_plane import cell_grid, draw_cells, draw_plane
 from analysis.plots.heatmaps import compare_figure, discrepancy_figure, overview_figure, stability_figure
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
@@ -14,6 +24,7 @@ from analysis.plots.tiling import tiling_figure
 
 __all__ = [
     "bank_figure",
+    "card_figure",
     "cell_grid",
     "cloud_figure",
     "compare_figure",
@@ -22,14 +33,21 @@ __all__ = [
     "discrepancy_figure",
     "draw_cells",
     "draw_plane",
+    "fourier_figure",
+    "fourier_image",
     "gamma_figure",
+    "kernel_image",
+    "kernel_plane_figure",
+    "kernel_prediction_figure",
     "kernels_in_frequency",
     "kernels_in_space",
+    "mosaic_figure",
     "overview_figure",
     "phase_image",
     "prediction_figure",
     "quadrant_figure",
     "quality_figure",
+    "ranking_figure",
     "stability_figure",
     "tiling_figure",
 ]

@@ -119,7 +119,7 @@ def empty_moments(
         attributes = {"levels": kernels.levels, "stride": stride, "filters": kernels.bank.name}
         count = len(kernels.frequencies)
     else:
-        count = len(np.asarray(kernels))
+        count = len(kernels)
     dims = (("replicate",) if replicates else ()) + ("filter", "shift")
     shape = ((replicates,) if replicates else ()) + (count, len(moves))
     return xr.Dataset({name: (dims, np.zeros(shape)) for name in MOMENTS}, coords, attributes)

@@ -1,0 +1,25 @@
+"""First layers of trained networks: from their kernels to complex filters, what these are, and how stable."""
+
+from analysis.kernels.complex_filters import complex_filters, dead_kernels, first_colour
+from analysis.kernels.description import describe_kernels
+from analysis.kernels.gabor import fit_gabor, gabor
+from analysis.kernels.layer import FirstLayer
+from analysis.kernels.measurement import measure_kernels, network_output
+from analysis.kernels.sources import first_layer
+from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
+
+__all__ = [
+    "FirstLayer",
+    "complex_filters",
+    "dead_kernels",
+    "describe_kernels",
+    "first_colour",
+    "first_layer",
+    "fit_gabor",
+    "gabor",
+    "kernel_frame",
+    "kernel_table",
+    "measure_kernels",
+    "network_output",
+    "rank_correlation",
+]

@@ -1,0 +1,167 @@
+"""What every kernel of a first layer is: frequency, orientation, localisation, colour, Gabor fit, and its class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.kernels.complex_filters import GRID, complex_filters, dead_kernels, first_colour
+from analysis.kernels.gabor import fit_gabor
+from analysis.kernels.layer import FirstLayer
+from analysis.kernels.sources import first_layer
+from analysis.theory import gamma
+from wavelets import characteristic_frequency
+from wavelets.hilbert import facing_right
+from wavelets.spectrum import bandwidth, energy_in_window, power_spectrum
+
+KINDS = ("band-pass", "blob", "low-pass", "dead")
+COHERENT = 0.4  # of the directions of a spectrum: there is a gap here between AlexNet's gratings and its blobs
+PASSES_ZERO = 0.5  # of the spectrum's maximum: the half-power band reaches zero frequency
+CHROMATIC = 0.5  # of a colour's energy off the grey axis
+ENERGY = 0.9  # inside the square whose side is the bandwidth
+POINTS = 64  # frequencies along each axis for the class
+
+
+def describe_kernels(
+    layer: FirstLayer | ArrayLike, stride: int | None = None, grid: int = GRID, **options: Any
+) -> xr.Dataset:
+    r"""Describe the kernels of a first layer, one by one.
+
+    Parameters
+    ----------
+    layer : FirstLayer, or what :func:`analysis.first_layer` takes
+        A name, a file, weights of shape (L, C, h, w) or (L, h, w) as an array or a torch tensor, a torch ``Conv2d``.
+    stride : int, optional
+        Stride m of the convolution, pixels; needed where the layer does not carry it.
+    grid : int
+        Side of the grid of the Hilbert transform, in sides of the kernel.
+    **options
+        Further arguments of :func:`analysis.first_layer`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions `kernel` and `colour`. `kind` ("band-pass", "blob", "low-pass", "dead"); `theta_y`, `theta_x`
+        (rad/sample, of the correlation kernel, theta_x >= 0), `bandwidth` (side of the square about theta with 90 % of
+        the energy of W, rad/sample), `energy_in_window` (part of it inside :math:`B_\infty(\theta, \pi/2m)`);
+        `wavelength` (pixels), `orientation` (of the wave vector: degrees from the horizontal towards the bottom),
+        `phase` (of the Gabor fit at its centre, rad); `monochrome` (share of the first colour), `colour` (its
+        direction), `chroma` (part of that off the grey axis); `gabor_r2`; `coherence` and `passes_zero`, which decide
+        the class; `cell_y`, `cell_x` (cell of the packet tiling of depth `levels` in which theta lies, from 0 at -pi);
+        `gamma` (:math:`\gamma_q(m\theta)`). NaN, and -1 for cells, where a kernel is dead.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`analysis.first_layer`.
+
+    Notes
+    -----
+    All but the colours is measured on the first colour of a kernel (theory.md 3.6). Class: *dead* below 1e-6 of the
+    layer's largest weight; *band-pass* (oriented) if the directions of the spectrum agree, :math:`|\sum
+    |\widehat V|^2 e^{2i\arg\omega}| \ge 0.4 \sum|\widehat V|^2`, and zero frequency is outside of the half-power band;
+    otherwise *blob* if its colour is chromatic or zero frequency outside of the band (dots, noise), else *low-pass*.
+    """
+    layer = first_layer(layer, stride=stride, **options)
+    dead = dead_kernels(layer.weight)
+    plane, colour, share = first_colour(layer.weight)
+    filters = complex_filters(plane[:, None], grid)[:, 0]
+    count, m, levels = len(dead), layer.stride, packet_levels(layer.stride)
+    columns = {name: np.full(count, np.nan) for name in MEANINGS}
+    columns["monochrome"] = np.where(dead, np.nan, share)
+    columns["chroma"] = np.where(dead, np.nan, 1 - colour.sum(axis=1) ** 2 / colour.shape[1])
+    for name in ("cell_y", "cell_x"):
+        columns[name] = np.full(count, -1)
+    for index in np.flatnonzero(~dead):
+        w = filters[index]
+        theta = characteristic_frequency(w, np.pi / m)
+        inside, side = energy_in_window(w, theta, np.pi / m), bandwidth(w, theta, ENERGY)
+        # W was oriented by the whole kernel; theta on the other side of the axis belongs to its conjugate.
+        theta = facing_right(theta)
+        row = {
+            "theta_y": theta[0],
+            "theta_x": theta[1],
+            "bandwidth": side,
+            "energy_in_window": inside,
+            "wavelength": 2 * np.pi / np.hypot(*theta) if theta.any() else np.inf,
+            "orientation": np.degrees(np.arctan2(theta[0], theta[1])),
+            "gamma": gamma(m * theta, layer.q),
+        }
+        row["cell_y"], row["cell_x"] = np.floor(theta / (np.pi / 2**levels)).astype(int) + 2**levels
+        row["coherence"], row["passes_zero"] = _shape_of_spectrum(plane[index])
+        fitted, row["gabor_r2"] = fit_gabor(plane[index], theta)
+        row["phase"] = fitted[1]
+        for name, value in row.items():
+            columns[name][index] = value
+    kind = _kinds(dead, columns)
+    dataset = xr.Dataset(
+        {"kind": ("kernel", kind, {"long_name": "class of the kernel"})}
+        | {
+            name: ("kernel", values, {"long_name": MEANINGS[name][0], "units": MEANINGS[name][1]})
+            for name, values in columns.items()
+        },
+        {"index": ("kernel", np.arange(count), {"long_name": "position in the layer, from 0"})},
+    )
+    dataset["colour"] = (("kernel", "channel"), np.where(dead[:, None], np.nan, colour), {"long_name": "first colour"})
+    return dataset.assign_attrs(
+        title="Kernels of a trained first layer",
+        layer=layer.name,
+        origin=layer.origin,
+        parameter=layer.parameter,
+        weights_sha256=layer.sha256,
+        stride=layer.stride,
+        padding=layer.padding,
+        pool=layer.pool,
+        pool_padding=layer.pool_padding,
+        q=layer.q,
+        mean=list(layer.mean),
+        std=list(layer.std),
+        height=layer.weight.shape[2],
+        width=layer.weight.shape[3],
+        channels=layer.weight.shape[1],
+        levels=levels,
+        grid=grid,
+    )
+
+
+MEANINGS = {
+    "theta_y": ("characteristic frequency, vertical", "rad/sample"),
+    "theta_x": ("characteristic frequency, horizontal", "rad/sample"),
+    "wavelength": ("wavelength at the characteristic frequency", "pixel"),
+    "orientation": ("direction of the wave vector, from the horizontal towards the bottom", "degree"),
+    "phase": ("phase of the Gabor fit at its centre", "rad"),
+    "bandwidth": ("side of the square about theta with 90 % of the energy of W", "rad/sample"),
+    "energy_in_window": ("part of the energy of W inside B(theta, pi/2m)", "1"),
+    "gabor_r2": ("R2 of the least-squares Gabor fit", "1"),
+    "monochrome": ("share of the energy in the first colour", "1"),
+    "chroma": ("part of the first colour off the grey axis", "1"),
+    "coherence": ("agreement of the directions of the spectrum", "1"),
+    "passes_zero": ("|V^|^2 at zero frequency, of its maximum", "1"),
+    "cell_y": ("packet cell of theta, vertical", "1"),
+    "cell_x": ("packet cell of theta, horizontal", "1"),
+    "gamma": ("gamma_q(m theta), the narrow-band limit of rho", "1"),
+}
+
+
+def packet_levels(stride: int) -> int:
+    """Depth J of the packets whose stride 2**(J - 1) is the smallest one not below the layer's."""
+    return int(np.ceil(np.log2(stride))) + 1
+
+
+def _shape_of_spectrum(plane: NDArray[np.float64]) -> tuple[float, float]:
+    """Coherence of the directions, and the energy at zero frequency relative to the largest one."""
+    energy = power_spectrum(plane / np.abs(plane).max(), max(POINTS, 2 * max(plane.shape)))
+    omega = np.fft.fftfreq(len(energy))
+    turn = np.exp(2j * np.arctan2(omega[:, None], omega))
+    turn[0, 0] = 0
+    return float(np.abs((energy * turn).sum()) / energy.sum()), float(energy[0, 0] / energy.max())
+
+
+def _kinds(dead: NDArray[np.bool_], columns: dict[str, NDArray[Any]]) -> NDArray[np.str_]:
+    low = columns["passes_zero"] >= PASSES_ZERO
+    oriented = (columns["coherence"] >= COHERENT) & ~low
+    blob = (columns["chroma"] >= CHROMATIC) | ~low
+    return np.select([dead, oriented, blob], ["dead", "band-pass", "blob"], "low-pass")

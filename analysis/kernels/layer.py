@@ -1,0 +1,110 @@
+"""The record of a first layer: its kernels, and the geometry and normalisation that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavelets._check import integer, real_array
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, eq=False)
+class FirstLayer:
+    """First convolution of a network, with the max pooling that follows it.
+
+    Attributes
+    ----------
+    name : str
+        For titles.
+    weight : ndarray, shape (L, C, h, w), float32 or float64
+        Correlation kernels V; C is 1 (luminance) or 3 (R, G, B in this order).
+    stride : int
+        Stride m of the convolution, pixels.
+    padding : int
+        Zeros round the normalised image, pixels.
+    pool : int
+        Side 2 q + 1 of the pooling window, positions of the stride-m grid; odd. Its stride is 2.
+    pool_padding : int
+        Positions by which the first window sticks out.
+    mean, std : tuple of float
+        Normalisation of each channel: (pixel - mean) / std, pixels in [0, 1].
+    bias : ndarray, shape (L,), optional
+    parameter : str
+        Name of the weight in its file.
+    origin : str
+        Where the weights come from: an address, or a file without its folders.
+    sha256 : str
+        Hexadecimal digest of the file, or of the weights where there is none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the weights are not finite kernels of 1 or 3 channels, all of them are zero, or a number is out of range.
+    """
+
+    name: str
+    weight: NDArray[Any]
+    stride: int
+    padding: int = 0
+    pool: int = 3
+    pool_padding: int = 0
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+    bias: NDArray[Any] | None = None
+    parameter: str = ""
+    origin: str = ""
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        named = f"weight {self.parameter!r}" if self.parameter else "weight"
+        weight = real_array(self.weight, named, 4)
+        if weight.ndim != 4:
+            raise ValueError(f"{named} has shape {weight.shape}; expected (kernels, channels, height, width)")
+        if weight.shape[1] not in (1, 3):
+            raise ValueError(
+                f"{named} has shape {weight.shape}, {weight.shape[1]} input channels; expected 1 or 3, as of images"
+            )
+        if not weight.any():
+            raise ValueError(f"{named} is zero everywhere: there is no kernel to analyse")
+        geometry = {
+            "stride": integer("stride", self.stride, 1),
+            "padding": integer("padding", self.padding, 0),
+            "pool": integer("pool", self.pool, 1),
+            "pool_padding": integer("pool_padding", self.pool_padding, 0, max(0, self.pool // 2)),
+        }
+        if self.pool % 2 == 0:
+            raise ValueError(f"pool is {self.pool}; expected an odd side, whose window has a centre")
+        channels = weight.shape[1]
+        # ImageNet's, or its luminance where there is one channel.
+        mean = self.mean if len(self.mean) else IMAGENET_MEAN if channels == 3 else (0.449,)
+        std = self.std if len(self.std) else IMAGENET_STD if channels == 3 else (0.226,)
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) != channels or not np.isfinite(values).all():
+                raise ValueError(f"{name} is {tuple(values)}; expected {channels} finite numbers, one a channel")
+        if min(std) <= 0:
+            raise ValueError(f"std is {tuple(std)}; expected positive numbers")
+        bias = self.bias
+        if bias is not None:
+            bias = real_array(bias, "bias", 1)
+            if bias.shape != weight.shape[:1]:
+                raise ValueError(f"bias has shape {bias.shape}; expected {weight.shape[:1]}, one number a kernel")
+        final = geometry | {
+            "weight": weight,
+            "bias": bias,
+            "mean": tuple(map(float, mean)),
+            "std": tuple(map(float, std)),
+        }
+        for name, value in final.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def q(self) -> int:
+        """Half-width of the pooling window, positions."""
+        return self.pool // 2

@@ -1,0 +1,201 @@
+"""Known networks: where their weights are published, and the geometry of their first layer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.kernels.layer import IMAGENET_MEAN, IMAGENET_STD
+
+_ADDRESS = "https://download.pytorch.org/models/"
+
+
+@dataclass(frozen=True)
+class Network:
+    """First layer of a published network.
+
+    Attributes
+    ----------
+    url : str or None
+        Address of the checkpoint; None if it is known by its geometry only.
+    sha256 : str
+        Hexadecimal digest of the checkpoint, or as much of it as is published (the file's name holds 8 digits).
+    weight : str
+        Name of the weight in the checkpoint.
+    stride, padding : int
+        Of the convolution, pixels.
+    pool_padding : int
+        Positions by which the first pooling window sticks out.
+    pool : int
+        Side of the pooling window, positions; its stride is 2.
+    channels : str
+        Order of the weight's channels, ``"RGB"`` or ``"BGR"``.
+    mean, std : tuple of float
+        Normalisation (pixel - mean) / std of R, G, B, pixels in [0, 1].
+    """
+
+    url: str | None
+    sha256: str
+    weight: str
+    stride: int
+    padding: int
+    pool_padding: int
+    pool: int = 3
+    channels: str = "RGB"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+
+NETWORKS = {
+    "alexnet": Network(
+        url=_ADDRESS + "alexnet-owt-7be5be79.pth",
+        sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        weight="features.0.weight",
+        stride=4,
+        padding=2,
+        pool_padding=0,
+    ),
+    "caffenet": Network(
+        url=None,
+        sha256="",
+        weight="conv1.weight",
+        stride=4,
+        padding=0,
+        pool_padding=0,
+        channels="BGR",
+        mean=(123 / 255, 117 / 255, 104 / 255),  # it was trained on pixels from 0 to 255, their mean subtracted
+        std=(1 / 255, 1 / 255, 1 / 255),
+    ),
+    "densenet121": Network(
+        url=_ADDRESS + "densenet121-a639ec97.pth",
+        sha256="a639ec97",
+        weight="features.conv0.weight",
+        stride=2,
+        padding=3,
+        pool_padding=1,
+    ),
+    "googlenet": Network(
+        url=_ADDRESS + "googlenet-1378be20.pth",
+        sha256="1378be20",
+        weight="conv1.conv.weight",
+        stride=2,
+        padding=3,
+        pool_padding=0,
+        mean=(0.5, 0.5, 0.5),  # the network turns ImageNet's normalisation into this one by itself
+        std=(0.5, 0.5, 0.5),
+    ),
+    "resnet18": Network(
+        url=_ADDRESS + "resnet18-f37072fd.pth",
+        sha256="f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+        weight="conv1.weight",
+        stride=2,
+        padding=3,
+        pool_padding=1,
+    ),
+    "resnet34": Network(
+        url=_ADDRESS + "resnet34-b627a593.pth",
+        sha256="b627a593",
+        weight="conv1.weight",
+        stride=2,
+        padding=3,
+        pool_padding=1,
+    ),
+    "resnet50": Network(
+        url=_ADDRESS + "resnet50-0676ba61.pth",
+        sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        weight="conv1.weight",
+        stride=2,
+        padding=3,
+        pool_padding=1,
+    ),
+    "squeezenet1_0": Network(
+        url=_ADDRESS + "squeezenet1_0-b66bff10.pth",
+        sha256="b66bff10",
+        weight="features.0.weight",
+        stride=2,
+        padding=0,
+        pool_padding=0,
+    ),
+    "squeezenet1_1": Network(
+        url=_ADDRESS + "squeezenet1_1-b8a52dc0.pth",
+        sha256="b8a52dc0",
+        weight="features.0.weight",
+        stride=2,
+        padding=0,
+        pool_padding=0,
+    ),
+}
+
+
+def fetch(network: Network, cache: str | os.PathLike[str] | None = None, progress: bool = True) -> Path:
+    """Checkpoint of a network in the user's cache, downloaded if it is not there, and verified in either case.
+
+    Parameters
+    ----------
+    network : Network
+        With an address.
+    cache : path, optional
+        Folder; by default that of the environment variable SHIFTSCOPE_CACHE, or else the system's for this user.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OSError
+        If it cannot be downloaded, or the folder cannot be written to.
+    ValueError
+        If the file has another SHA-256; it is removed.
+    """
+    import pooch
+
+    folder = Path(cache or os.environ.get("SHIFTSCOPE_CACHE") or pooch.os_cache("shiftscope"))
+    path = folder / network.url.rpartition("/")[2]
+    if path.exists():
+        _verify(path, network.sha256, str(path))
+        return path
+    outer = sys.exception()  # what the caller is handling has nothing to do with the network
+    download = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**16, timeout=30)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The file gets its final name only when it is whole and verified.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
+            partial = Path(temporary, path.name)
+            download(network.url, partial, None)
+            _verify(partial, network.sha256, network.url)
+            os.replace(partial, path)
+    except OSError as error:
+        if getattr(error, "response", None) is not None:  # of an HTTP status: its connection is still open
+            error.response.close()
+        raise OSError(
+            f"cannot download {network.url} ({_root(error, outer)}); "
+            f"to do without, place the file {path.name} in the folder {folder}"
+        ) from error
+    return path
+
+
+def _verify(path: Path, expected: str, shown: str) -> None:
+    """Remove a file and raise if its digest does not begin with the expected one."""
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found.startswith(expected):
+        return
+    with suppress(OSError):
+        path.unlink()
+    fate = "remove it" if path.exists() else "it was removed"
+    raise ValueError(f"{shown} is not the published file: expected SHA-256 {expected}, found {found}; {fate}")
+
+
+def _root(error: BaseException, outer: BaseException | None) -> str:
+    """What lies at the bottom of a network error, which wraps others, in one line."""
+    while error.__context__ not in (None, outer):
+        error = error.__context__
+    return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())

@@ -1,0 +1,208 @@
+"""The kernel table: what every kernel is, what theory predicts for it, and what is measured on photographs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.stats import rankdata
+
+from analysis.kernels.complex_filters import GRID, complex_filters
+from analysis.kernels.description import describe_kernels
+from analysis.kernels.layer import FirstLayer
+from analysis.kernels.measurement import measure_kernels
+from analysis.prediction import predict
+from analysis.spectra import POINTS, estimate_spectrum
+from analysis.stability import SHIFTS
+from wavelets._check import integer
+
+COLUMNS = (
+    "index",
+    "kind",
+    "theta_y",
+    "theta_x",
+    "wavelength",
+    "orientation",
+    "phase",
+    "bandwidth",
+    "energy_in_window",
+    "gabor_r2",
+    "monochrome",
+    "chroma",
+    "cell_y",
+    "cell_x",
+    "gamma",
+    "rho",
+    "rho_stderr",
+    "rho_rms",
+    "predicted_rho",
+    "eta_rmax",
+    "eta_rmax_stderr",
+    "eta_cmod",
+    "eta_cmod_stderr",
+    "rank",
+)
+
+
+def kernel_table(
+    layer: FirstLayer,
+    images: str | os.PathLike[str] | Iterable[Any],
+    shifts: Sequence[Sequence[float]] = SHIFTS,
+    size: int = 224,
+    grid: int = GRID,
+    progress: bool = True,
+    on_skip: Callable[[str, str], object] | None = None,
+    root: str | os.PathLike[str] | None = None,
+) -> xr.Dataset:
+    """Describe, measure and predict all kernels of a first layer.
+
+    Parameters
+    ----------
+    layer : FirstLayer
+    images : path, or sequence of paths, arrays or Pictures
+        As for :func:`analysis.heatmaps`; they are read twice.
+    shifts : sequence of (float, float)
+        Shifts u, vertical then horizontal, pixels.
+    size : int
+        Side to which every picture is brought, pixels.
+    grid : int
+        Side of the grid of the Hilbert transform, in sides of the kernel.
+    progress : bool
+        Show progress bars on standard error.
+    on_skip : callable, optional
+        Called with the name and the reason of each picture that is left out.
+    root : path, optional
+        The result names skipped files relative to this folder, by default the one given as `images`.
+
+    Returns
+    -------
+    xarray.Dataset
+        The variables of :func:`describe_kernels` and :func:`measure_kernels`, and `predicted_rho`,
+        `predicted_eta_rmax`, `predicted_eta_cmod` (root-mean-square ratios on a Gaussian field with the spectra of the
+        same pictures, to be compared with `rho_rms`, `eta_rmax_rms`, `eta_cmod_rms`; NaN for all but band-pass
+        kernels); `rank`, 1 for the kernel whose RMax changes most, by the mean of `eta_rmax` over the shifts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, or no picture could be used.
+    FileNotFoundError, NotADirectoryError
+        If the folder is not there.
+    """
+    described = describe_kernels(layer, grid=grid)
+    measured = measure_kernels(layer, images, shifts, size, grid, progress, on_skip, root)
+    table = xr.merge([described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop")
+    table = table.assign_attrs(described.attrs | measured.attrs)
+    colour = layer.weight.shape[1] == 3
+    spectra = estimate_spectrum(images, size, max(POINTS, size), progress, colour=colour)
+    _add_prediction(table, layer, spectra, grid, progress)
+    change = table.eta_rmax.mean("shift").values
+    rank = np.where(np.isfinite(change), rankdata(-np.nan_to_num(change, nan=-1), method="ordinal"), -1)
+    table["rank"] = ("kernel", rank.astype(int), {"long_name": "place by the change of RMax, 1 = largest; -1 if dead"})
+    return table
+
+
+def kernel_frame(table: xr.Dataset) -> pd.DataFrame:
+    """One row a kernel, as it is written to ``kernels.csv``.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        What `kernel_table` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``COLUMNS``; `eta_rmax` and `eta_cmod` are means over the shifts, and follow for each shift, with its two
+        numbers in the name, as ``eta_rmax(0,1)``. The standard error of a mean over shifts is at most the one given,
+        the mean of the standard errors.
+    """
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        values = table[name]
+        columns[name] = (values.mean("shift") if "shift" in values.dims else values).values
+    for name in ("eta_rmax", "eta_cmod"):
+        for s, (dy, dx) in enumerate(zip(table.shift_y.values, table.shift_x.values, strict=True)):
+            columns[f"{name}({dy:g},{dx:g})"] = table[name].values[:, s]
+    return pd.DataFrame(columns)
+
+
+def rank_correlation(
+    table: xr.Dataset, first: str, second: str, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Spearman's rank correlation of two variables over the band-pass kernels, with its 95 % confidence interval.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        What `kernel_table` returns.
+    first, second : str
+        Variables along `kernel`; those along `shift` as well are averaged over it.
+    resamples : int
+        Bootstrap samples of the kernels, with replacement.
+    seed : int
+
+    Returns
+    -------
+    correlation, low, high : float
+        NaN where fewer than four band-pass kernels have finite values.
+
+    Raises
+    ------
+    ValueError
+        If there is no such variable.
+
+    Notes
+    -----
+    Percentile bootstrap over kernels: the interval says what another layer of such kernels could give. The pictures'
+    share in it is small (see the standard errors in the table).
+    """
+    integer("resamples", resamples, 1)
+    missing = [name for name in (first, second) if name not in table]
+    if missing:
+        raise ValueError(f"the table has no variable {missing[0]!r}")
+    keep = table.kind.values == "band-pass"
+    x, y = (
+        (values.mean("shift") if "shift" in values.dims else values).values[keep].astype(float)
+        for values in (table[first], table[second])
+    )
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return (float("nan"),) * 3
+    picks = np.random.default_rng(seed).integers(len(x), size=(resamples, len(x)))
+    found = _spearman(x[picks], y[picks])
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return float(_spearman(x[None], y[None])[0]), float(low), float(high)
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Pearson correlation of the ranks along the last axis."""
+    x, y = (rankdata(v, axis=-1) for v in (x, y))
+    x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
+    scale = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
+    return (x * y).sum(axis=-1) / np.where(scale > 0, scale, np.nan)
+
+
+def _add_prediction(table: xr.Dataset, layer: FirstLayer, spectra: np.ndarray, grid: int, progress: bool) -> None:
+    """Add what a Gaussian field with the spectra of the pictures gives for the band-pass kernels."""
+    chosen = table.kind.values == "band-pass"
+    count, shifts = len(chosen), list(zip(table.shift_y.values, table.shift_x.values, strict=True))
+    found = {"rho": np.full(count, np.nan)}
+    found |= {name: np.full((count, len(shifts)), np.nan) for name in ("eta_rmax", "eta_cmod")}
+    if chosen.any():
+        weight = layer.weight[chosen].astype(float)
+        weight = weight / np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / np.array(layer.std)[:, None, None]
+        spectra = spectra if spectra.ndim == 4 else spectra[None, None].astype(complex)
+        filters = complex_filters(weight, grid)
+        predicted = predict(filters, spectra, layer.stride, shifts, layer.q, progress=progress)
+        for name, values in found.items():
+            values[chosen] = predicted[f"{name}_rms"].values
+    for name, values in found.items():
+        dims = ("kernel", "shift")[: values.ndim]
+        meaning = {"long_name": f"{name}_rms predicted on a Gaussian field with the pictures' spectra", "units": "1"}
+        table[f"predicted_{name}"] = (dims, values, meaning)

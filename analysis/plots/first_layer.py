@@ -1,0 +1,385 @@
+"""Kernels of a trained first layer: mosaics, points in the Fourier plane, predictions, ranking, cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.plots.fourier_plane import draw_plane
+from analysis.plots.kernels import phase_image
+from analysis.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    colour_bar,
+    frequency_plane,
+    spectrum,
+)
+
+KIND_COLOURS = {"band-pass": SKY, "blob": ORANGE, "low-pass": GREEN}
+KIND_MARKERS = {"band-pass": "o", "blob": "s", "low-pass": "D"}
+FOURIER_POINTS = 65  # as the poster
+COLUMNS = 8
+
+
+def kernel_image(kernel: ArrayLike) -> NDArray[np.float64]:
+    """One kernel as a picture: scaled by its own largest weight, zero is mid-grey.
+
+    Parameters
+    ----------
+    kernel : array_like, shape (3, h, w) or (1, h, w), real
+        Channels R, G, B, or one that is shown as grey.
+
+    Returns
+    -------
+    ndarray, shape (h, w, 3), float64
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one.
+    """
+    v = np.asarray(kernel, dtype=np.float64)
+    if v.ndim != 3 or v.shape[0] not in (1, 3):
+        raise ValueError(f"kernel has shape {v.shape}; expected (3, h, w) or (1, h, w)")
+    peak = np.abs(v).max()
+    image = 0.5 + 0.5 * v / peak if peak > 0 else np.full_like(v, 0.5)
+    return np.broadcast_to(image.transpose(1, 2, 0), (*v.shape[1:], 3)).copy()
+
+
+def fourier_image(kernel: ArrayLike, points: int = FOURIER_POINTS) -> NDArray[np.float64]:
+    """Modulus of the spectrum of one kernel, colour by colour: scaled by its maximum, zero is black.
+
+    Parameters
+    ----------
+    kernel : array_like, shape (3, h, w) or (1, h, w), real
+    points : int
+        Frequencies along each axis.
+
+    Returns
+    -------
+    ndarray, shape (points, points, 3), float64
+        Zero frequency in the middle for odd `points`; the vertical frequency rises from row to row.
+    """
+    omega = 2 * np.pi * (np.arange(points) - points // 2) / points
+    modulus = np.abs(spectrum(kernel, omega, omega))
+    peak = modulus.max()
+    image = modulus / peak if peak > 0 else modulus
+    return np.broadcast_to(image.transpose(1, 2, 0), (points, points, 3)).copy()
+
+
+def mosaic_figure(weight: ArrayLike, title: str = "") -> Figure:
+    """All kernels of a layer in colour (poster, Fig. 1, left), each scaled by itself, zero is mid-grey.
+
+    Parameters
+    ----------
+    weight : array_like, shape (L, C, h, w), real
+        C = 1 or 3 (R, G, B).
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    weight = np.asarray(weight)
+    height, width = weight.shape[-2:]
+    return _tiled([kernel_image(v) for v in weight], f"{title}: {height}×{width} pixels, zero is mid-grey", "upper")
+
+
+def fourier_figure(weight: ArrayLike, title: str = "") -> Figure:
+    """Spectra of all kernels of a layer (poster, Fig. 1, right), colour by colour, each scaled by its maximum.
+
+    Parameters
+    ----------
+    weight : array_like, shape (L, C, h, w), real
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    images = [fourier_image(v) for v in np.asarray(weight)]
+    return _tiled(images, f"{title}: |V̂| of each colour, −π to π along both axes, 0 in the middle, y upwards", "lower")
+
+
+def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) -> Figure:
+    r"""Kernels as points in the Fourier plane, over gamma_1(m theta), sized by the energy in their window.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        What `kernel_table` or `describe_kernels` returns.
+    gamma : array_like, shape (P, P)
+        See :func:`analysis.gamma_map`.
+    labels : int
+        Name this many kernels whose RMax changes most under shifts, where that was measured.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A real kernel has two opposite peaks: the one of the half-plane theta_x >= 0 is filled.
+    """
+    figure = Figure(figsize=(8.6, 6.6), layout="compressed")
+    ax = figure.subplots()
+    colour_bar(ax, draw_plane(ax, gamma), "γ₁(mθ)")
+    kinds = table.kind.values
+    for kind, colour in KIND_COLOURS.items():
+        chosen = kinds == kind
+        y, x = table.theta_y.values[chosen], table.theta_x.values[chosen]
+        area = _area(table.energy_in_window.values[chosen])
+        style = {"marker": KIND_MARKERS[kind], "linewidth": 0.9, "zorder": 3}
+        ax.scatter(x, y, area, facecolor=colour, edgecolor=BLACK, **style)
+        ax.scatter(-x, -y, area, facecolor="none", edgecolor=colour, alpha=0.8, **style)
+    if labels and "rank" in table:
+        for index in np.flatnonzero((table["rank"].values >= 1) & (table["rank"].values <= labels)):
+            place = (table.theta_x.values[index], table.theta_y.values[index])
+            halo = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
+            ax.annotate(
+                str(index), place, (9, 6), textcoords="offset points", fontsize=9, bbox=halo, zorder=4, clip_on=True
+            )
+    handles = [
+        Line2D([], [], linestyle="", marker=KIND_MARKERS[kind], color=colour, markeredgecolor=BLACK, label=kind)
+        for kind, colour in KIND_COLOURS.items()
+        if (kinds == kind).any()
+    ]
+    handles += [
+        Line2D(
+            [], [], linestyle="", marker="o", color="white", markeredgecolor=BLACK, label=f"{part:.0%} in B(θ, π/2m)"
+        )
+        for part in (0.25, 0.5, 0.75)
+    ]
+    for handle, part in zip(handles[-3:], (0.25, 0.5, 0.75), strict=True):
+        handle.set_markersize(float(np.sqrt(_area(part))))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
+    numbers = "; numbers: largest change of RMax" if labels and "rank" in table else ""
+    ax.set_title(f"{table.attrs['layer']}: kernels over γ₁(mθ), m = {table.attrs['stride']}{numbers}", fontsize=11)
+    return figure
+
+
+def kernel_prediction_figure(table: xr.Dataset) -> Figure:
+    """Predicted against measured: discrepancy by gamma and by a Gaussian field, and the change of RMax and CMod.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        What `kernel_table` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(15, 4.9), layout="compressed")
+    axes = figure.subplots(1, 3)
+    rho = table.rho_rms.values
+    kinds = table.kind.values
+    for ax, predicted, label in (
+        (axes[0], table.gamma.values, "γ₁(mθ), the limit of vanishing bandwidth"),
+        (axes[1], table.predicted_rho.values, "ρ predicted on a Gaussian field (band-pass kernels)"),
+    ):
+        shown = np.concatenate([predicted, rho])[np.tile(np.isfinite(predicted) & np.isfinite(rho), 2)]
+        _diagonal(ax, shown)
+        for kind, colour in KIND_COLOURS.items():
+            chosen = (kinds == kind) & np.isfinite(predicted)
+            if chosen.any():
+                style = {"marker": KIND_MARKERS[kind], "edgecolor": BLACK, "linewidth": 0.6}
+                area = _area(table.energy_in_window.values[chosen]) / 2
+                ax.scatter(predicted[chosen], rho[chosen], area, color=colour, label=kind, **style)
+        ax.set(xlabel=label, ylabel="ρ measured (rms)")
+        ax.legend(fontsize=9, loc="lower right")
+    ax = axes[2]
+    _diagonal(ax, np.concatenate([table.eta_rmax_rms.values.ravel(), table.predicted_eta_rmax.values.ravel()]))
+    colours = (VERMILION, BLUE, PURPLE, GREEN)
+    for s, (dy, dx) in enumerate(zip(table.shift_y.values, table.shift_x.values, strict=True)):
+        for name, marker, fill in (("rmax", "o", True), ("cmod", "^", False)):
+            colour = colours[s % len(colours)]
+            ax.plot(
+                table[f"predicted_eta_{name}"].values[:, s],
+                table[f"eta_{name}_rms"].values[:, s],
+                marker,
+                color=colour,
+                markerfacecolor=colour if fill else "none",
+                markersize=5,
+                alpha=0.8,
+                label=f"{'RMax' if name == 'rmax' else 'CMod'}, u = ({dy:g}, {dx:g})",
+            )
+    ax.set(xlabel="η predicted on a Gaussian field", ylabel="η measured (rms)")
+    ax.legend(fontsize=9, loc="upper left")
+    figure.suptitle(f"{table.attrs['layer']}, {table.attrs['images_used']} images")
+    return figure
+
+
+def ranking_figure(table: xr.Dataset) -> Figure:
+    """Kernels in the order of the change of RMax under shifts, CMod beside it.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        What `kernel_table` returns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rank = table["rank"].values
+    order = np.argsort(np.where(rank > 0, rank, rank.size + 1))[: int((rank > 0).sum())]
+    figure = Figure(figsize=(max(8.0, 1.6 + 0.2 * len(order)), 4.2), layout="compressed")
+    ax = figure.subplots()
+    x = np.arange(len(order))
+    rmax, cmod = (table[f"eta_{name}"].mean("shift").values[order] for name in ("rmax", "cmod"))
+    kinds = table.kind.values[order]
+    for kind, colour in KIND_COLOURS.items():
+        chosen = kinds == kind
+        if chosen.any():
+            ax.bar(x[chosen], rmax[chosen], color=colour, label=f"RMax, {kind}")
+    ax.plot(x, cmod, "o", color=BLACK, markersize=3.5, label="CMod")
+    ax.set_xticks(x, [str(i) for i in order], rotation=90, fontsize=7)
+    shifts = " and ".join(
+        f"({dy:g}, {dx:g})" for dy, dx in zip(table.shift_y.values, table.shift_x.values, strict=True)
+    )
+    ax.set(xlabel="kernel", ylabel=f"η, mean over u = {shifts} px", xlim=(-0.8, len(order) - 0.2))
+    ax.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11)
+    ax.legend(fontsize=9)
+    return figure
+
+
+def card_figure(kernel: ArrayLike, w: ArrayLike, fitted: ArrayLike, row: Mapping[str, object], stride: int) -> Figure:
+    r"""One kernel: in colour, as complex filter, in frequency, its Gabor fit, and its numbers.
+
+    Parameters
+    ----------
+    kernel : array_like, shape (C, h, w), real
+    w : array_like, shape (N, N), complex
+        Complex filter of its first colour.
+    fitted : array_like, shape (h, w), real
+        Gabor fit of its first colour.
+    row : mapping of str to object
+        Its row of the kernel table.
+    stride : int
+        m, pixels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(14, 3.1), layout="compressed")
+    axes = figure.subplots(1, 5)
+    axes[0].imshow(kernel_image(kernel))
+    axes[0].set_title(f"kernel {row['index']}: {row['kind']}", fontsize=10)
+    axes[1].imshow(phase_image(filter_crop(w, np.shape(kernel)[-2:])))
+    axes[1].set_title("W = V + iH(V): hue is phase", fontsize=10)
+    draw_filter_spectrum(axes[2], w, (float(row["theta_y"]), float(row["theta_x"])), stride)
+    axes[3].imshow(kernel_image(np.asarray(fitted)[None]))
+    axes[3].set_title(f"Gabor fit, $R^2$ = {row['gabor_r2']:.2f}", fontsize=10)
+    for ax in (axes[0], axes[1], axes[3]):
+        ax.set(xticks=[], yticks=[])
+    axes[4].set_axis_off()
+    axes[4].text(0, 1, "\n".join(_lines(row)), va="top", fontsize=9, family="monospace", transform=axes[4].transAxes)
+    return figure
+
+
+def filter_crop(w: ArrayLike, shape: tuple[int, int]) -> NDArray[np.complex128]:
+    """Middle of a complex filter, twice the size of its kernel: what lies farther out is too faint to be seen.
+
+    Parameters
+    ----------
+    w : array_like, shape (N, N), complex
+    shape : (int, int)
+        Of the kernel.
+
+    Returns
+    -------
+    ndarray, complex
+    """
+    w = np.asarray(w)
+    cuts = [max(0, (n - 2 * k) // 2) for n, k in zip(w.shape, shape, strict=True)]
+    return w[cuts[0] : w.shape[0] - cuts[0], cuts[1] : w.shape[1] - cuts[1]]
+
+
+def draw_filter_spectrum(ax: Axes, w: ArrayLike, theta: tuple[float, float], stride: int) -> None:
+    r"""Draw the modulus of a filter's spectrum with theta and the square :math:`B_\infty(\theta, \pi/2m)`.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    w : array_like, shape (N, N), complex
+    theta : (float, float)
+        Vertical then horizontal, rad/sample; also its opposite is looked at, and that with more energy is marked.
+    stride : int
+        m, pixels.
+    """
+    omega = np.linspace(-np.pi, np.pi, 129)
+    modulus = np.abs(spectrum(w, omega, omega))
+    border = np.pi * 129 / 128
+    ax.imshow(
+        modulus / (modulus.max() or 1), origin="lower", extent=(-border, border, -border, border), cmap="gray", vmin=0
+    )
+    here, there = (np.abs(spectrum(w, [t[0]], [t[1]])).item() for t in (theta, (-theta[0], -theta[1])))
+    y, x = theta if here >= there else (-theta[0], -theta[1])
+    side = np.pi / stride
+    ax.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, fill=False, edgecolor=ORANGE, linewidth=1.4))
+    ax.plot(x, y, "+", color=GREEN, markersize=9, markeredgewidth=2)
+    frequency_plane(ax)
+    ax.set_title("|Ŵ|, θ and B(θ, π/2m)", fontsize=10)
+
+
+def _lines(row: Mapping[str, object]) -> list[str]:
+    """Numbers of one kernel, as text."""
+    return [
+        f"θ/π      ({row['theta_y'] / np.pi:.2f}, {row['theta_x'] / np.pi:.2f})",
+        f"λ        {row['wavelength']:.1f} px at {row['orientation']:.0f}°",
+        f"κ/π      {row['bandwidth'] / np.pi:.2f}",
+        f"in B     {row['energy_in_window']:.0%}",
+        f"one hue  {row['monochrome']:.0%}",
+        f"γ₁(mθ)   {row['gamma']:.3f}",
+        *(
+            f"{label:<8} {row[name]:.3f}"
+            for name, label in (
+                ("rho", "ρ"),
+                ("predicted_rho", "ρ Gauss"),
+                ("eta_rmax", "η RMax"),
+                ("eta_cmod", "η CMod"),
+            )
+            if name in row and np.isfinite(row[name])
+        ),
+    ]
+
+
+def _area(part: ArrayLike) -> NDArray[np.float64]:
+    """Area of a marker, points squared."""
+    return 12 + 150 * np.asarray(part, dtype=float)
+
+
+def _diagonal(ax: Axes, shown: NDArray[np.float64]) -> None:
+    """Line of equality, and limits that hold the values shown, the same along both axes."""
+    finite = shown[np.isfinite(shown)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    pad = 0.08 * (high - low) or 0.1
+    limits = (max(0.0, low - pad), high + pad)
+    ax.plot(limits, limits, color="0.5", linewidth=1)
+    ax.set(xlim=limits, ylim=limits, box_aspect=1)
+
+
+def _tiled(images: list[NDArray[np.float64]], title: str, origin: str) -> Figure:
+    """Pictures in rows of ``COLUMNS``, with their numbers."""
+    rows = -(-len(images) // COLUMNS)
+    figure = Figure(figsize=(8.2, 0.5 + 1.13 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
+        ax.imshow(image, origin=origin, interpolation="nearest")
+        ax.set_title(str(index), fontsize=7, pad=1.5)
+    figure.suptitle(title, fontsize=11)
+    return figure
