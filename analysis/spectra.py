@@ -8,7 +8,7 @@ complex, shape (C, C, P, P): entry (k, l) is the mean of :math:`\widehat X_k\ove
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,7 @@ def estimate_spectrum(
     progress: bool = True,
     on_skip: Callable[[str, str], object] | None = None,
     colour: bool = False,
+    level: Sequence[float] | float | None = None,
 ) -> NDArray[Any]:
     """Mean power spectrum of photographs, each with its mean removed, under a Hann window.
 
@@ -98,6 +99,9 @@ def estimate_spectrum(
         Called with the name and the reason of each picture that is left out.
     colour : bool
         Estimate the matrix of the spectra of red, green and blue instead of the luminance's.
+    level : float or sequence of float, optional
+        Of each channel, the value that a network subtracts. The mean square of what it leaves of the pictures' means
+        goes to zero frequency, where there is nothing otherwise: kernels that are not blind to a constant see it.
 
     Returns
     -------
@@ -124,6 +128,10 @@ def estimate_spectrum(
         x = picture.pixels.astype(np.float64)
         mean = (x * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
         transform = fft.fft2((x - mean) * window, (points, points))
+        if level is not None:
+            # As a constant over the period, whose energy the last line must not divide by the window's.
+            rest = mean[..., 0, 0] - np.asarray(level)
+            transform[..., 0, 0] = rest * points * np.sqrt((window**2).sum())
         total += transform[:, None] * transform.conj() if colour else np.abs(transform) ** 2
         count += 1
     if count == 0:

@@ -227,3 +227,18 @@ def test_the_matrix_of_colours_has_the_luminance_in_it():
     expected = estimate_spectrum(pictures, 20, 31, progress=False)
     np.testing.assert_allclose(luminance, expected, rtol=1e-4, atol=1e-9)
     np.testing.assert_allclose(spectra, spectra.conj().swapaxes(0, 1), atol=1e-12)
+
+
+def test_what_the_network_leaves_of_the_means_stands_at_zero_frequency():
+    rng = np.random.default_rng(0)
+    levels = [0.2, 0.5, 0.9]
+    pictures = [level + 0.1 * (rng.random((20, 20)) - 0.5) for level in levels]
+    without = estimate_spectrum(pictures, 20, 31, progress=False)
+    spectrum = estimate_spectrum(pictures, 20, 31, progress=False, level=0.4)
+    assert spectrum[0, 0] / 31**2 == pytest.approx(np.mean((np.array(levels) - 0.4) ** 2), rel=0.05)
+    assert without[0, 0] < 1e-6 * spectrum[0, 0]
+    np.testing.assert_allclose(spectrum.ravel()[1:], without.ravel()[1:])
+    colour = [np.stack([p, p, 2 * p], axis=-1) for p in pictures]
+    spectra = estimate_spectrum(colour, 20, 31, progress=False, colour=True, level=(0.4, 0.4, 0.8))
+    expected = np.array([[1, 1, 2], [1, 1, 2], [2, 2, 4]]) * spectrum[0, 0]
+    np.testing.assert_allclose(spectra[:, :, 0, 0], expected, rtol=1e-5)

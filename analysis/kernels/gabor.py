@@ -100,8 +100,9 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
     # Whole turns of the frequency move the phase by the fractional part of the centre.
     phase -= (p[:2] - omega) @ p[2:4]
     right = facing_right(omega)
-    if (right != omega).any():
-        omega, phase = right, -phase
+    if right @ omega < 0:
+        phase = -phase
+    omega = right
     phase = np.pi - (np.pi - phase) % (2 * np.pi)
     parameters = np.array(
         [peak * np.hypot(cosine, sine), phase, *omega, p[2], p[3], np.exp(p[4]), np.exp(p[5]), p[6] % np.pi]

@@ -95,10 +95,11 @@ def kernel_table(
     """
     described = describe_kernels(layer, grid=grid)
     measured = measure_kernels(layer, images, shifts, size, grid, progress, on_skip, root)
-    table = xr.merge([described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop")
+    table = xr.merge([described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop_conflicts")
     table = table.assign_attrs(described.attrs | measured.attrs)
     colour = layer.weight.shape[1] == 3
-    spectra = estimate_spectrum(images, size, max(POINTS, size), progress, colour=colour)
+    level = layer.mean if colour else layer.mean[0]
+    spectra = estimate_spectrum(images, size, max(POINTS, size), progress, colour=colour, level=level)
     _add_prediction(table, layer, spectra, grid, progress)
     change = table.eta_rmax.mean("shift").values
     rank = np.where(np.isfinite(change), rankdata(-np.nan_to_num(change, nan=-1), method="ordinal"), -1)
