@@ -3,6 +3,7 @@
 from analysis.kernels.complex_filters import complex_filters, dead_kernels, first_colour
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.gabor import fit_gabor, gabor
+from analysis.kernels.grids import compare_grids
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels, network_output
 from analysis.kernels.sources import first_layer
@@ -10,6 +11,7 @@ from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 
 __all__ = [
     "FirstLayer",
+    "compare_grids",
     "complex_filters",
     "dead_kernels",
     "describe_kernels",

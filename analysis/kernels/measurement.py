@@ -61,6 +61,10 @@ class LayerResponses:
         # A multiple of the stride, so that every stride-th position is a folding of the spectrum.
         self.points = stride * fft.next_fast_len(-(-max(size) // stride))
         self.dtype = np.result_type(dtype, np.complex64)
+        self.use(filters)
+
+    def use(self, filters: NDArray[Any]) -> None:
+        """Take these filters from now on, without a change of the valid region; shape (L, C, N, N), N <= points."""
         spectra = np.conj(fft.fft2(np.conj(filters), (self.points, self.points), workers=get_num_threads()))
         self.spectra = np.ascontiguousarray(spectra, dtype=self.dtype)
 

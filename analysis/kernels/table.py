@@ -95,7 +95,9 @@ def kernel_table(
     """
     described = describe_kernels(layer, grid=grid)
     measured = measure_kernels(layer, images, shifts, size, grid, progress, on_skip, root)
-    table = xr.merge([described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop_conflicts")
+    table = xr.merge(
+        [described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop_conflicts"
+    )
     table = table.assign_attrs(described.attrs | measured.attrs)
     colour = layer.weight.shape[1] == 3
     level = layer.mean if colour else layer.mean[0]
