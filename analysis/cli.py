@@ -322,9 +322,7 @@ def _summarise_kernels(table: xr.Dataset, folder: Path, seconds: float) -> None:
     if dead := frame.index[frame.kind == "dead"].tolist():
         print(f"dead kernels, left out: {', '.join(map(str, dead))}")
     print("\nLargest change of RMax under shifts (eta):")
-    print(
-        f"{'kernel':>6} {'kind':<9} {'wavelength':>10} {'angle':>6} {'gamma_1':>8} {'rho':>6} {'RMax':>6} {'CMod':>6}"
-    )
+    print(f"{'kernel':>6} {'kind':<9} {'wavelength':>10} {'angle':>6} {'gamma':>8} {'rho':>6} {'RMax':>6} {'CMod':>6}")
     for row in frame[frame["rank"] > 0].nsmallest(8, "rank").itertuples():
         print(
             f"{row.Index:>6} {row.kind:<9} {row.wavelength:>7.1f} px {row.orientation:>5.0f}° {row.gamma:>8.3f} "
@@ -351,7 +349,8 @@ def main() -> None:
             message = str(error) or type(error).__name__
         else:
             raise
-        print(f"shiftscope: {message.splitlines()[0]}", file=sys.stderr)
+        first = next(iter(message.strip().splitlines()), type(error).__name__)
+        print(f"shiftscope: {first}", file=sys.stderr)
         sys.exit(2)
     if code == 130:
         print("shiftscope: interrupted", file=sys.stderr)

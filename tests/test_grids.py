@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis import FirstLayer, measure_kernels
+from analysis import FirstLayer, measure_kernels, plots
 from analysis.kernels import compare_grids, gabor
 
 GREY = np.array([0.6, 0.6, 0.5])[:, None, None]
@@ -59,3 +59,14 @@ def test_kernels_that_are_not_square(compared):
 def test_bad_grids(grids, error, message):
     with pytest.raises(error, match=message):
         compare_grids(LAYER, IMAGES, grids, size=96, progress=False)
+
+
+def test_the_figure_has_median_and_largest_of_every_class(compared):
+    kind = np.array(["band-pass", "band-pass", "blob", "dead"])
+    panels = plots.grids_figure(compared, kind).axes
+    assert len(panels) == 3
+    for ax, values in zip(panels, (compared.filter_change.values,), strict=False):
+        lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+        assert set(lines) == {f"{name}, {what}" for name in ("band-pass", "blob") for what in ("median", "largest")}
+        np.testing.assert_allclose(lines["band-pass, largest"], values[:-1, :2].max(axis=1))
+        np.testing.assert_allclose(lines["band-pass, median"], np.median(values[:-1, :2], axis=1))

@@ -193,7 +193,7 @@ def test_bundled_photographs_are_the_same_in_any_block(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"size": 20}, ValueError, "too small for filters of 20x20"),
+        ({"size": 20}, ValueError, "too small for filters of 20 pixels.*at least 26"),
         ({"size": 0}, ValueError, "size is 0"),
         ({"grid": 0}, ValueError, "grid is 0"),
         ({"shifts": [(0, 0, 1)]}, ValueError, "shift is"),

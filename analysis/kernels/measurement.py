@@ -119,7 +119,14 @@ class LayerExperiment:
         # Ratios do not depend on the scale, and float32 likes numbers about 1.
         weight = weight / np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
         side = size - 2 * self.sums.margin
-        self.responses = LayerResponses(complex_filters(weight, grid), layer.stride, (side, side), dtype, layer.q)
+        filters = complex_filters(weight, grid)
+        needed = filters.shape[-1] + 2 * layer.q * layer.stride + 2 * self.sums.margin
+        if size < needed:
+            raise ValueError(
+                f"pictures of {size} pixels are too small for filters of {filters.shape[-1]} pixels, their pooling "
+                f"window and these shifts: expected at least {needed}"
+            )
+        self.responses = LayerResponses(filters, layer.stride, (side, side), dtype, layer.q)
 
     def add(self, pictures: NDArray[Any]) -> NDArray[np.bool_]:
         """Measure a block of pictures and add the result.

@@ -24,9 +24,10 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, rank_correlation
 from analysis.plots.first_layer import filter_crop
 from analysis.theory import gamma_map
+from wavelets._check import integer
 
 CORRELATIONS = {
-    "ρ measured, γ₁(mθ)": ("rho_rms", "gamma"),
+    "ρ measured, γ(mθ)": ("rho_rms", "gamma"),
     "ρ measured, ρ predicted on a Gaussian field": ("rho_rms", "predicted_rho"),
     "η of RMax measured, predicted on a Gaussian field": ("eta_rmax_rms", "predicted_eta_rmax"),
     "η of RMax, η of CMod": ("eta_rmax", "eta_cmod"),
@@ -127,8 +128,41 @@ def report_page(table: xr.Dataset, layer: FirstLayer, drawn: dict[str, bytes]) -
         correlations=correlations,
         figures={name: _data_uri(png) for name, png in drawn.items()},
         cards=cards,
+        gamma=plots.first_layer.gamma_name(table),
         shifts=list(zip(table.shift_y.values.tolist(), table.shift_x.values.tolist(), strict=True)),
     )
+
+
+def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:
+    """Card of one kernel: in colour, as complex filter, in frequency, its Gabor fit, and its numbers.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        What `kernel_table` returns.
+    layer : FirstLayer
+        What it was made from.
+    index : int
+        Position in the layer, from 0.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no such kernel, or it is dead.
+    """
+    integer("index", index, 0, len(layer.weight) - 1)
+    row = kernel_frame(table).iloc[index].to_dict()
+    if row["kind"] == "dead":
+        raise ValueError(f"kernel {index} is dead: there is nothing to show")
+    plane, _, _ = first_colour(layer.weight[index : index + 1])
+    filters = complex_filters(plane[:, None], int(table.attrs["grid"]))
+    fitted, _ = fit_gabor(plane[0], (row["theta_y"], row["theta_x"]))
+    shown = gabor(fitted, plane.shape[1:])
+    return plots.card_figure(layer.weight[index], filters[0, 0], shown, row, layer.stride)
 
 
 def _card(row: dict[str, Any], kernel: np.ndarray, plane: np.ndarray, w: np.ndarray, stride: int) -> dict[str, Any]:

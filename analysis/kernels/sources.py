@@ -91,7 +91,7 @@ def first_layer(
     if model is not None:
         geometry |= _geometry(model)
     given: dict[str, Any] = {
-        "name": name,
+        "name": None if name is None else _printable(name),
         "stride": stride,
         "padding": padding,
         "pool": pool,

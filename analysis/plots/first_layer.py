@@ -28,6 +28,7 @@ from analysis.plots.style import (
 )
 
 KIND_COLOURS = {"band-pass": SKY, "blob": ORANGE, "low-pass": GREEN}
+KIND_LINES = {"band-pass": BLUE, "blob": VERMILION, "low-pass": GREEN}  # darker, for lines
 KIND_MARKERS = {"band-pass": "o", "blob": "s", "low-pass": "D"}
 FOURIER_POINTS = 65  # as the poster
 COLUMNS = 8
@@ -98,20 +99,22 @@ def mosaic_figure(weight: ArrayLike, title: str = "") -> Figure:
     return _tiled([kernel_image(v) for v in weight], f"{title}: {height}×{width} pixels, zero is mid-grey", "upper")
 
 
-def fourier_figure(weight: ArrayLike, title: str = "") -> Figure:
+def fourier_figure(weight: ArrayLike, title: str = "", points: int = FOURIER_POINTS) -> Figure:
     """Spectra of all kernels of a layer (poster, Fig. 1, right), colour by colour, each scaled by its maximum.
 
     Parameters
     ----------
     weight : array_like, shape (L, C, h, w), real
     title : str
+    points : int
+        Frequencies along each axis.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    images = [fourier_image(v) for v in np.asarray(weight)]
-    return _tiled(images, f"{title}: |V̂| of each colour, −π to π along both axes, 0 in the middle, y upwards", "lower")
+    images = [fourier_image(v, points) for v in np.asarray(weight)]
+    return _tiled(images, f"{title}: |V̂| of each colour, −π to π, y upwards", "lower", 6.4)
 
 
 def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) -> Figure:
@@ -131,9 +134,10 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
     matplotlib.figure.Figure
         A real kernel has two opposite peaks: the one of the half-plane theta_x >= 0 is filled.
     """
-    figure = Figure(figsize=(8.6, 6.6), layout="compressed")
+    figure = Figure(figsize=(7.8, 6.2), layout="compressed")
     ax = figure.subplots()
-    colour_bar(ax, draw_plane(ax, gamma), "γ₁(mθ)")
+    name = gamma_name(table)
+    colour_bar(ax, draw_plane(ax, gamma), f"{name}(mθ)")
     kinds = table.kind.values
     for kind, colour in KIND_COLOURS.items():
         chosen = kinds == kind
@@ -164,7 +168,8 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
         handle.set_markersize(float(np.sqrt(_area(part))))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
     numbers = "; numbers: largest change of RMax" if labels and "rank" in table else ""
-    ax.set_title(f"{table.attrs['layer']}: kernels over γ₁(mθ), m = {table.attrs['stride']}{numbers}", fontsize=11)
+    title = f"{table.attrs['layer']}: kernels over {name}(mθ), m = {table.attrs['stride']}{numbers}"
+    ax.set_title(title, fontsize=11, parse_math=False)
     return figure
 
 
@@ -185,7 +190,7 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
     rho = table.rho_rms.values
     kinds = table.kind.values
     for ax, predicted, label in (
-        (axes[0], table.gamma.values, "γ₁(mθ), the limit of vanishing bandwidth"),
+        (axes[0], table.gamma.values, f"{gamma_name(table)}(mθ), the limit of vanishing bandwidth"),
         (axes[1], table.predicted_rho.values, "ρ predicted on a Gaussian field (band-pass kernels)"),
     ):
         shown = np.concatenate([predicted, rho])[np.tile(np.isfinite(predicted) & np.isfinite(rho), 2)]
@@ -197,7 +202,8 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
                 area = _area(table.energy_in_window.values[chosen]) / 2
                 ax.scatter(predicted[chosen], rho[chosen], area, color=colour, label=kind, **style)
         ax.set(xlabel=label, ylabel="ρ measured (rms)")
-        ax.legend(fontsize=9, loc="lower right")
+        if ax.collections:
+            ax.legend(fontsize=9, loc="lower right")
     ax = axes[2]
     _diagonal(ax, np.concatenate([table.eta_rmax_rms.values.ravel(), table.predicted_eta_rmax.values.ravel()]))
     colours = (VERMILION, BLUE, PURPLE, GREEN)
@@ -216,7 +222,7 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
             )
     ax.set(xlabel="η predicted on a Gaussian field", ylabel="η measured (rms)")
     ax.legend(fontsize=9, loc="upper left")
-    figure.suptitle(f"{table.attrs['layer']}, {table.attrs['images_used']} images")
+    figure.suptitle(f"{table.attrs['layer']}, {table.attrs['images_used']} images", parse_math=False)
     return figure
 
 
@@ -249,8 +255,44 @@ def ranking_figure(table: xr.Dataset) -> Figure:
         f"({dy:g}, {dx:g})" for dy, dx in zip(table.shift_y.values, table.shift_x.values, strict=True)
     )
     ax.set(xlabel="kernel", ylabel=f"η, mean over u = {shifts} px", xlim=(-0.8, len(order) - 0.2))
-    ax.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11)
+    ax.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11, parse_math=False)
     ax.legend(fontsize=9)
+    return figure
+
+
+def grids_figure(compared: xr.Dataset, kind: ArrayLike) -> Figure:
+    """How W, the discrepancy and the change of CMod depend on the grid of the Hilbert transform, kernel by kernel.
+
+    Parameters
+    ----------
+    compared : xarray.Dataset
+        What :func:`analysis.kernels.compare_grids` returns.
+    kind : array_like of str, shape (L,)
+        Classes of the kernels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Changes relative to the grid of the picture, median and largest of each class.
+    """
+    kind = np.asarray(kind)
+    last = compared.isel(grid=-1)
+    panels = {
+        "W, relative distance": compared.filter_change.values,
+        "ρ, relative change": np.abs(compared.rho_rms / last.rho_rms - 1).values,
+        "η of CMod, largest relative change": np.abs(compared.eta_cmod_rms / last.eta_cmod_rms - 1).max("shift").values,
+    }
+    names = [f"{side}" for side in compared.grid.values[:-1]]
+    figure = Figure(figsize=(13, 3.9), layout="compressed")
+    for ax, (label, values) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for name, marker in KIND_MARKERS.items():
+            chosen = values[:-1][:, kind == name]
+            if chosen.size:
+                style = {"color": KIND_LINES[name], "marker": marker, "markersize": 5}
+                ax.plot(names, np.median(chosen, axis=1), **style, label=f"{name}, median")
+                ax.plot(names, chosen.max(axis=1), **style, linestyle=":", label=f"{name}, largest")
+        ax.set(yscale="log", xlabel="side of the grid (pixels)", ylabel=label)
+        ax.legend(fontsize=8)
     return figure
 
 
@@ -334,6 +376,11 @@ def draw_filter_spectrum(ax: Axes, w: ArrayLike, theta: tuple[float, float], str
     ax.set_title("|Ŵ|, θ and B(θ, π/2m)", fontsize=10)
 
 
+def gamma_name(table: xr.Dataset) -> str:
+    """Symbol of gamma with the half-width of the layer's pooling window as its index."""
+    return "γ" + str(table.attrs["q"]).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
 def _lines(row: Mapping[str, object]) -> list[str]:
     """Numbers of one kernel, as text."""
     return [
@@ -342,7 +389,7 @@ def _lines(row: Mapping[str, object]) -> list[str]:
         f"κ/π      {row['bandwidth'] / np.pi:.2f}",
         f"in B     {row['energy_in_window']:.0%}",
         f"one hue  {row['monochrome']:.0%}",
-        f"γ₁(mθ)   {row['gamma']:.3f}",
+        f"γ(mθ)    {row['gamma']:.3f}",
         *(
             f"{label:<8} {row[name]:.3f}"
             for name, label in (
@@ -371,15 +418,15 @@ def _diagonal(ax: Axes, shown: NDArray[np.float64]) -> None:
     ax.set(xlim=limits, ylim=limits, box_aspect=1)
 
 
-def _tiled(images: list[NDArray[np.float64]], title: str, origin: str) -> Figure:
+def _tiled(images: list[NDArray[np.float64]], title: str, origin: str, width: float = 8.2) -> Figure:
     """Pictures in rows of ``COLUMNS``, with their numbers."""
     rows = -(-len(images) // COLUMNS)
-    figure = Figure(figsize=(8.2, 0.5 + 1.13 * rows), layout="constrained")
+    figure = Figure(figsize=(width, 0.5 + 0.138 * width * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
         ax.imshow(image, origin=origin, interpolation="nearest")
         ax.set_title(str(index), fontsize=7, pad=1.5)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
