@@ -196,7 +196,7 @@ def test_what_was_written_can_be_loaded(table, folder):
 
 def test_weights_stay_out_of_the_result(layer, folder):
     back = store.load(folder / "kernels.nc")
-    assert set(back.sizes) == {"kernel", "shift", "channel"}
+    assert set(back.sizes) == {"kernel", "shift", "channel", "parameter"}
     assert max(variable.size for variable in back.variables.values()) <= 6 * 3
     bytes_of_file = (folder / "kernels.nc").read_bytes()
     for dtype in ("<f4", "<f8", ">f4", ">f8"):

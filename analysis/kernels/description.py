@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
 
 from analysis.kernels.complex_filters import GRID, complex_filters, dead_kernels, first_colour
-from analysis.kernels.gabor import fit_gabor
+from analysis.kernels.gabor import PARAMETERS, fit_gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.sources import first_layer
 from analysis.theory import gamma
@@ -26,7 +27,11 @@ POINTS = 64  # frequencies along each axis for the class
 
 
 def describe_kernels(
-    layer: FirstLayer | ArrayLike, stride: int | None = None, grid: int = GRID, **options: Any
+    layer: FirstLayer | ArrayLike,
+    stride: int | None = None,
+    grid: int = GRID,
+    progress: bool = True,
+    **options: Any,
 ) -> xr.Dataset:
     r"""Describe the kernels of a first layer, one by one.
 
@@ -38,6 +43,8 @@ def describe_kernels(
         Stride m of the convolution, pixels; needed where the layer does not carry it.
     grid : int
         Side of the grid of the Hilbert transform, in sides of the kernel.
+    progress : bool
+        Show a progress bar on standard error.
     **options
         Further arguments of :func:`analysis.first_layer`.
 
@@ -51,7 +58,8 @@ def describe_kernels(
         `phase` (of the Gabor fit at its centre, rad); `monochrome` (share of the first colour), `colour` (its
         direction), `chroma` (part of that off the grey axis); `gabor_r2`; `coherence` and `passes_zero`, which decide
         the class; `cell_y`, `cell_x` (cell of the packet tiling of depth `levels` in which theta lies, from 0 at -pi);
-        `gamma` (:math:`\gamma_q(m\theta)`). NaN, and -1 for cells, where a kernel is dead.
+        `gamma` (:math:`\gamma_q(m\theta)`); `gabor`, the parameters of the Gabor fit (see
+        :func:`analysis.kernels.fit_gabor`). NaN, and -1 for cells, where a kernel is dead.
 
     Raises
     ------
@@ -65,7 +73,7 @@ def describe_kernels(
     |\widehat V|^2 e^{2i\arg\omega}| \ge 0.4 \sum|\widehat V|^2`, and zero frequency is outside of the half-power band;
     otherwise *blob* if its colour is chromatic or zero frequency outside of the band (dots, noise), else *low-pass*.
     """
-    layer = first_layer(layer, stride=stride, **options)
+    layer = first_layer(layer, stride=stride, progress=progress, **options)
     dead = dead_kernels(layer.weight)
     plane, colour, share = first_colour(layer.weight)
     filters = complex_filters(plane[:, None], grid)[:, 0]
@@ -75,7 +83,8 @@ def describe_kernels(
     columns["chroma"] = np.where(dead, np.nan, 1 - colour.sum(axis=1) ** 2 / colour.shape[1])
     for name in ("cell_y", "cell_x"):
         columns[name] = np.full(count, -1)
-    for index in np.flatnonzero(~dead):
+    gabors = np.full((count, len(PARAMETERS)), np.nan)
+    for index in tqdm(np.flatnonzero(~dead), desc="describe", unit="kernel", disable=not progress):
         w = filters[index]
         theta = characteristic_frequency(w, np.pi / m)
         inside, side = energy_in_window(w, theta, np.pi / m), bandwidth(w, theta, ENERGY)
@@ -92,8 +101,8 @@ def describe_kernels(
         }
         row["cell_y"], row["cell_x"] = np.floor(theta / (np.pi / 2**levels)).astype(int) + 2**levels
         row["coherence"], row["passes_zero"] = _shape_of_spectrum(plane[index])
-        fitted, row["gabor_r2"] = fit_gabor(plane[index], theta)
-        row["phase"] = fitted[1]
+        gabors[index], row["gabor_r2"] = fit_gabor(plane[index], theta)
+        row["phase"] = gabors[index, PARAMETERS.index("phase")]
         for name, value in row.items():
             columns[name][index] = value
     kind = _kinds(dead, columns)
@@ -106,6 +115,8 @@ def describe_kernels(
         {"index": ("kernel", np.arange(count), {"long_name": "position in the layer, from 0"})},
     )
     dataset["colour"] = (("kernel", "channel"), np.where(dead[:, None], np.nan, colour), {"long_name": "first colour"})
+    dataset["gabor"] = (("kernel", "parameter"), gabors, {"long_name": "parameters of the Gabor fit"})
+    dataset = dataset.assign_coords(parameter=list(PARAMETERS))
     return dataset.assign_attrs(
         title="Kernels of a trained first layer",
         layer=layer.name,

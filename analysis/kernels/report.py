@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from analysis import plots, store
 from analysis.kernels.complex_filters import complex_filters, first_colour
-from analysis.kernels.gabor import fit_gabor, gabor
+from analysis.kernels.gabor import gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, rank_correlation
 from analysis.plots.first_layer import filter_crop
@@ -112,7 +112,8 @@ def report_page(table: xr.Dataset, layer: FirstLayer, drawn: dict[str, bytes]) -
     rows = kernel_frame(table).to_dict("records")
     plane, _, _ = first_colour(layer.weight)
     filters = complex_filters(plane[:, None], int(table.attrs["grid"]))[:, 0]
-    cards = [_card(row, layer.weight[i], plane[i], filters[i], layer.stride) for i, row in enumerate(rows)]
+    parts = zip(rows, layer.weight, table.gabor.values, filters, strict=True)
+    cards = [_card(row, kernel, fitted, w, layer.stride) for row, kernel, fitted, w in parts]
     template = importlib.resources.files("analysis.kernels").joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -160,18 +161,16 @@ def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:
         raise ValueError(f"kernel {index} is dead: there is nothing to show")
     plane, _, _ = first_colour(layer.weight[index : index + 1])
     filters = complex_filters(plane[:, None], int(table.attrs["grid"]))
-    fitted, _ = fit_gabor(plane[0], (row["theta_y"], row["theta_x"]))
-    shown = gabor(fitted, plane.shape[1:])
+    shown = gabor(table.gabor.values[index], plane.shape[1:])
     return plots.card_figure(layer.weight[index], filters[0, 0], shown, row, layer.stride)
 
 
-def _card(row: dict[str, Any], kernel: np.ndarray, plane: np.ndarray, w: np.ndarray, stride: int) -> dict[str, Any]:
+def _card(row: dict[str, Any], kernel: np.ndarray, fitted: np.ndarray, w: np.ndarray, stride: int) -> dict[str, Any]:
     """Numbers of one kernel, and its pictures as data URIs; the square is in pixels of the spectrum's picture."""
     card: dict[str, Any] = {"row": row, "kernel": _picture(plots.kernel_image(kernel))}
     if row["kind"] == "dead":
         return card
     theta = np.array([row["theta_y"], row["theta_x"]])
-    fitted, _ = fit_gabor(plane, theta)
     points = 65
     spectrum = plots.fourier_image(w[None], points)
     # Of W and its conjugate, the one whose peak is drawn.
@@ -182,7 +181,7 @@ def _card(row: dict[str, Any], kernel: np.ndarray, plane: np.ndarray, w: np.ndar
     card |= {
         "filter": _picture(plots.phase_image(filter_crop(w, kernel.shape[-2:]))),
         "spectrum": _picture(spectrum[::-1]),
-        "gabor": _picture(plots.kernel_image(gabor(fitted, plane.shape)[None])),
+        "gabor": _picture(plots.kernel_image(gabor(fitted, kernel.shape[-2:])[None])),
         "x": 50 + 50 * theta[1] / np.pi,
         "y": 50 - 50 * theta[0] / np.pi,
         "side": 50 / stride,

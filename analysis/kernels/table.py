@@ -93,7 +93,7 @@ def kernel_table(
     FileNotFoundError, NotADirectoryError
         If the folder is not there.
     """
-    described = describe_kernels(layer, grid=grid)
+    described = describe_kernels(layer, grid=grid, progress=progress)
     measured = measure_kernels(layer, images, shifts, size, grid, progress, on_skip, root)
     table = xr.merge(
         [described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop_conflicts"
