@@ -8,6 +8,8 @@ import pytest
 from analysis.kernels import complex_filters, dead_kernels, first_colour, gabor
 from wavelets import analytic
 
+pytestmark = pytest.mark.nojit
+
 rng = np.random.default_rng(0)
 GABOR = gabor((1, 0.3, 0.6, 1.2, 5, 5, 2, 2, 0), (11, 11))
 

@@ -41,6 +41,7 @@ def slow(pictures, filters, stride):
     )
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 def test_responses_equal_direct_correlations(stride):
     pictures = PICTURES.transpose(0, 3, 1, 2)
@@ -54,6 +55,7 @@ def test_responses_equal_direct_correlations(stride):
     np.testing.assert_allclose(single, expected, atol=2e-6 * np.abs(expected).max())
 
 
+@pytest.mark.nojit
 def test_measurements_equal_those_of_the_slow_operators():
     images = [image[:40, :40] for image in PICTURES]
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)

@@ -388,7 +388,7 @@ def _lines(row: Mapping[str, object]) -> list[str]:
         f"λ        {row['wavelength']:.1f} px at {row['orientation']:.0f}°",
         f"κ/π      {row['bandwidth'] / np.pi:.2f}",
         f"in B     {row['energy_in_window']:.0%}",
-        f"one hue  {row['monochrome']:.0%}",
+        f"1 colour {row['monochrome']:.0%}",
         f"γ(mθ)    {row['gamma']:.3f}",
         *(
             f"{label:<8} {row[name]:.3f}"
