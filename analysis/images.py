@@ -126,7 +126,7 @@ def bundled_images() -> list[Path]:
     paths = [folder / name for name in _BUNDLED]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        raise FileNotFoundError(f"the installed scikit-image lacks {', '.join(missing)} in {_printable(folder)}")
+        raise FileNotFoundError(f"the installed scikit-image lacks {', '.join(missing)} in {printable(folder)}")
     return paths
 
 
@@ -202,9 +202,9 @@ def find_images(folder: FilePath, limit: int | None = None) -> list[Path]:
         _check_positive("limit", limit)
     root = Path(os.fsdecode(folder))
     if not root.exists():
-        raise FileNotFoundError(f"no such folder: {_printable(root)}")
+        raise FileNotFoundError(f"no such folder: {printable(root)}")
     if not root.is_dir():
-        raise NotADirectoryError(f"not a folder: {_printable(root)}")
+        raise NotADirectoryError(f"not a folder: {printable(root)}")
 
     found = []
     for parent, subfolders, names in os.walk(root, onerror=_warn_unlisted):
@@ -213,7 +213,7 @@ def find_images(folder: FilePath, limit: int | None = None) -> list[Path]:
     # A dangling link stays in, to be reported by whoever reads it; a pipe would block its reader.
     images = [path for path in found if path.suffix.lower() in _SUFFIXES and (path.is_file() or path.is_symlink())]
     if not images:
-        raise ValueError(f"no images (JPEG, PNG, WebP, TIFF, BMP) found in {_printable(root)}")
+        raise ValueError(f"no images (JPEG, PNG, WebP, TIFF, BMP) found in {printable(root)}")
     return sorted(images, key=lambda path: path.parts)[:limit]
 
 
@@ -434,7 +434,7 @@ def _stream(
         if isinstance(source, Picture):
             name, read = source.name, _take_again
         elif isinstance(source, str | bytes | os.PathLike):
-            name, read = _printable(source), _read_and_hash
+            name, read = printable(source), _read_and_hash
         else:
             name, read = f"array {position}", _take_and_hash
         try:
@@ -453,7 +453,7 @@ def _fit_planes(pixels: Float32, size: int) -> Float32:
 
 def _read_and_hash(path: FilePath, turn: Turn = luminance) -> tuple[Float32, str]:
     """Picture and digest of one file, from one reading of its bytes."""
-    name = _printable(path)
+    name = printable(path)
     try:
         data = Path(os.fsdecode(path)).read_bytes()
         picture = turn(_decode(data))
@@ -529,7 +529,7 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def _printable(path: FilePath) -> str:
+def printable(path: FilePath) -> str:
     """A path for messages: one line, and what is not a character written as an escape."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
 
@@ -545,4 +545,4 @@ def _warn_skipped(name: str, reason: str) -> None:
 
 
 def _warn_unlisted(error: OSError) -> None:
-    warnings.warn(f"skipped folder {_printable(error.filename)}: {error.strerror}", UserWarning, stacklevel=2)
+    warnings.warn(f"skipped folder {printable(error.filename)}: {error.strerror}", UserWarning, stacklevel=2)

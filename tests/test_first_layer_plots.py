@@ -317,7 +317,11 @@ def test_ranking_follows_the_ranks_of_the_table(table):
 @pytest.mark.parametrize(("index", "measured"), [(0, True), (BLOB, True), (3, False)])
 def test_cards(layer, table, index, measured):
     weight = layer.weight
-    frame = kernel_frame(table) if measured else describe_kernels(layer).drop_dims("channel").to_dataframe()
+    frame = (
+        kernel_frame(table)
+        if measured
+        else describe_kernels(layer).drop_dims(["channel", "gabor_parameter"]).to_dataframe()
+    )
     row = frame.iloc[index].to_dict()
     colour_plane = first_colour(weight)[0][index]
     w = complex_filters(colour_plane[None, None])[0, 0]

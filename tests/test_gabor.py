@@ -36,7 +36,7 @@ def test_parameters_are_in_their_ranges():
         found, r2 = fit_gabor(kernel)
         amplitude, phase, omega_y, omega_x, _, _, *sigmas, angle = found
         assert amplitude > 0 and -np.pi < phase <= np.pi and 0 <= angle <= np.pi
-        assert -np.pi <= omega_y <= np.pi and 0 <= omega_x <= np.pi and min(sigmas) > 0
+        assert max(abs(omega_y), abs(omega_x)) <= np.pi and min(sigmas) > 0
         assert 0 < r2 < 1
         assert r2 == pytest.approx(1 - ((kernel - gabor(found, (7, 9))) ** 2).sum() / (kernel**2).sum(), abs=1e-6)
 
@@ -60,6 +60,14 @@ def test_no_small_step_is_better():
             other = found.copy()
             other[index] += step * (found[0] if index == 0 else 1)
             assert ((kernel - gabor(other, (11, 11))) ** 2).sum() > least
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_of_two_opposite_frequencies_that_of_theta_is_given(side):
+    kernel = gabor(CASES[0], (11, 11))
+    found, r2 = fit_gabor(kernel, (side * 0.5, side * 1.1))
+    np.testing.assert_allclose(found[2:4], (side * 0.5, side * 1.1), atol=1e-3)
+    assert found[1] == pytest.approx(side * 0.7, abs=1e-3) and r2 > 1 - 1e-8
 
 
 def test_scale_and_sign_of_the_kernel():

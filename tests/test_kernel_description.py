@@ -41,6 +41,13 @@ def test_frequency_wavelength_orientation_phase():
     np.testing.assert_allclose(ds.gamma, gamma(4 * np.stack([ds.theta_y, ds.theta_x], axis=1)))
 
 
+def test_a_fit_that_is_hardly_a_wave_has_no_phase():
+    edge = GREY[:, None, None] * X * np.exp(-(X**2 + Y**2) / 18)  # the limit of Gabor kernels of vanishing frequency
+    ds = describe_kernels(np.stack([edge, wave(0.9, 0.8)]), stride=4)
+    assert ds.gabor_r2[0] > 0.99 and np.isnan(ds.phase[0]) and np.isfinite(ds.phase[1])
+    assert (ds.kind == "band-pass").all()
+
+
 def test_a_wider_envelope_has_a_narrower_band():
     narrow, wide = (describe_kernels(wave(0.9, 0.9, sigma=s)[None], stride=4) for s in (2.5, 1.5))
     assert narrow.bandwidth < wide.bandwidth and narrow.energy_in_window > wide.energy_in_window

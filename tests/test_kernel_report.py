@@ -168,7 +168,9 @@ def test_only_dead_kernels_and_predictions_are_missing_from_the_csv(table, folde
     dead = frame.loc[DEAD]
     assert dead[dead.notna()].to_dict() == {"kind": "dead", "cell_y": -1, "cell_x": -1, "rank": -1}
     alive = frame.drop(DEAD)
-    assert alive.columns[alive.isna().any()].tolist() == ["predicted_rho"]
+    # A blob has no prediction, and its Gabor fit hardly a wave.
+    assert alive.columns[alive.isna().any()].tolist() == ["phase", "predicted_rho"]
+    assert alive.phase.isna().tolist() == (alive.kind != "band-pass").tolist()
     assert alive.predicted_rho.isna().tolist() == (alive.kind != "band-pass").tolist()
     assert sorted(alive["rank"]) == [1, 2, 3, 4, 5]
 
@@ -196,7 +198,7 @@ def test_what_was_written_can_be_loaded(table, folder):
 
 def test_weights_stay_out_of_the_result(layer, folder):
     back = store.load(folder / "kernels.nc")
-    assert set(back.sizes) == {"kernel", "shift", "channel", "parameter"}
+    assert set(back.sizes) == {"kernel", "shift", "channel", "gabor_parameter"}
     assert max(variable.size for variable in back.drop_vars("gabor").variables.values()) <= 6 * 3
     assert back.gabor.shape == (6, 9)
     bytes_of_file = (folder / "kernels.nc").read_bytes()

@@ -19,9 +19,10 @@ from wavelets.hilbert import facing_right
 from wavelets.spectrum import bandwidth, energy_in_window, power_spectrum
 
 KINDS = ("band-pass", "blob", "low-pass", "dead")
-COHERENT = 0.4  # of the directions of a spectrum: there is a gap here between AlexNet's gratings and its blobs
+COHERENT = 0.4  # of the directions of a spectrum; from 0.3 to 0.5 the band-pass kernels of AlexNet go from 48 to 41
 PASSES_ZERO = 0.5  # of the spectrum's maximum: the half-power band reaches zero frequency
 CHROMATIC = 0.5  # of a colour's energy off the grey axis
+WAVES = 0.25  # of the frequency theta: a Gabor fit with less is an envelope, and its phase says nothing
 ENERGY = 0.9  # inside the square whose side is the bandwidth
 POINTS = 64  # frequencies along each axis for the class
 
@@ -51,15 +52,16 @@ def describe_kernels(
     Returns
     -------
     xarray.Dataset
-        Dimensions `kernel` and `colour`. `kind` ("band-pass", "blob", "low-pass", "dead"); `theta_y`, `theta_x`
-        (rad/sample, of the correlation kernel, theta_x >= 0), `bandwidth` (side of the square about theta with 90 % of
-        the energy of W, rad/sample), `energy_in_window` (part of it inside :math:`B_\infty(\theta, \pi/2m)`);
-        `wavelength` (pixels), `orientation` (of the wave vector: degrees from the horizontal towards the bottom),
-        `phase` (of the Gabor fit at its centre, rad); `monochrome` (share of the first colour), `colour` (its
-        direction), `chroma` (part of that off the grey axis); `gabor_r2`; `coherence` and `passes_zero`, which decide
-        the class; `cell_y`, `cell_x` (cell of the packet tiling of depth `levels` in which theta lies, from 0 at -pi);
-        `gamma` (:math:`\gamma_q(m\theta)`); `gabor`, the parameters of the Gabor fit (see
-        :func:`analysis.kernels.fit_gabor`). NaN, and -1 for cells, where a kernel is dead.
+        Dimensions `kernel`, `channel` and `gabor_parameter`. `kind` ("band-pass", "blob", "low-pass", "dead");
+        `theta_y`, `theta_x` (rad/sample, of the correlation kernel, theta_x >= 0), `bandwidth` (side of the square
+        about theta with 90 % of the energy of W, rad/sample), `energy_in_window` (part of it inside
+        :math:`B_\infty(\theta, \pi/2m)`); `wavelength` (pixels), `orientation` (of the wave vector: degrees from the
+        horizontal towards the bottom), `phase` (of the Gabor fit at its centre, rad; NaN where the fit is hardly a
+        wave); `monochrome` (share of the first colour), `colour` (its direction), `chroma` (part of that off the grey
+        axis); `gabor_r2`; `coherence` and `passes_zero`, which decide the class; `cell_y`, `cell_x` (cell of the packet
+        tiling of depth `levels` in which theta lies, from 0 at -pi); `gamma` (:math:`\gamma_q(m\theta)`); `gabor`, the
+        parameters of the Gabor fit (see :func:`analysis.kernels.fit_gabor`). NaN, and -1 for cells, where a kernel is
+        dead.
 
     Raises
     ------
@@ -102,7 +104,8 @@ def describe_kernels(
         row["cell_y"], row["cell_x"] = np.floor(theta / (np.pi / 2**levels)).astype(int) + 2**levels
         row["coherence"], row["passes_zero"] = _shape_of_spectrum(plane[index])
         gabors[index], row["gabor_r2"] = fit_gabor(plane[index], theta)
-        row["phase"] = gabors[index, PARAMETERS.index("phase")]
+        _, phase, *omega = gabors[index, :4]
+        row["phase"] = phase if np.hypot(*omega) >= WAVES * np.hypot(*theta) else np.nan
         for name, value in row.items():
             columns[name][index] = value
     kind = _kinds(dead, columns)
@@ -115,8 +118,8 @@ def describe_kernels(
         {"index": ("kernel", np.arange(count), {"long_name": "position in the layer, from 0"})},
     )
     dataset["colour"] = (("kernel", "channel"), np.where(dead[:, None], np.nan, colour), {"long_name": "first colour"})
-    dataset["gabor"] = (("kernel", "parameter"), gabors, {"long_name": "parameters of the Gabor fit"})
-    dataset = dataset.assign_coords(parameter=list(PARAMETERS))
+    dataset["gabor"] = (("kernel", "gabor_parameter"), gabors, {"long_name": "parameters of the Gabor fit"})
+    dataset = dataset.assign_coords(gabor_parameter=list(PARAMETERS))
     return dataset.assign_attrs(
         title="Kernels of a trained first layer",
         layer=layer.name,

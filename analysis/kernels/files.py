@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
+import struct
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.images import _printable
+from analysis.images import printable
 
 TORCH_SUFFIXES = (".pt", ".pth", ".pth.tar", ".ckpt", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".npz", ".npy")
@@ -23,7 +26,7 @@ SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".npz", ".npy")
 # What a file holds: the shape of every array, in the order of the search, and how to get one of them.
 Contents = tuple[dict[str, tuple[int, ...]], Callable[[str], Any]]
 
-_NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+_NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 def read_weight(path: str | os.PathLike[str], weight: str | None = None) -> tuple[str, Any, Any]:
@@ -55,7 +58,7 @@ def read_weight(path: str | os.PathLike[str], weight: str | None = None) -> tupl
     ValueError
         If the file cannot be read, would run code, or has no such weight.
     """
-    shown = _printable(path)
+    shown = printable(path)
     suffix = suffix_of(path)
     need_reader(suffix)
     if suffix in TORCH_SUFFIXES:
@@ -82,7 +85,7 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     for suffix in SUFFIXES:
         if name.endswith(suffix):
             return suffix
-    raise ValueError(f"{_printable(path)}: not a kind of file that is read; expected {', '.join(SUFFIXES)}")
+    raise ValueError(f"{printable(path)}: not a kind of file that is read; expected {', '.join(SUFFIXES)}")
 
 
 def need_reader(suffix: str) -> ModuleType:
@@ -133,8 +136,10 @@ def _reading(shown: str, kind: str) -> Iterator[None]:
             yield
     except Exception as error:
         # The first sentence: torch goes on with advice to load the file in an unsafe way.
-        reason = re.split(r"\.\s", " ".join(str(error).split()))[0]
-        reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        reason = re.split(r"(?<!\d)\.\s", " ".join(str(error).split()))[0]
+        if isinstance(error, (KeyError, IndexError, struct.error)):  # of a parser, about bytes that it does not know
+            reason = "damaged, or another kind of file"
+        reason = reason or type(error).__name__
         raise ValueError(f"{shown}: not {kind} that can be read ({reason})") from error
 
 
@@ -163,7 +168,7 @@ def _torch(path: Path, shown: str) -> Contents:
 def _refusal(path: Path, message: str) -> str | None:
     """The object that a pickle was refused for, in brackets; None where the bytes are no pickle."""
     if named := re.search(r"GLOBAL (\S+)", message):
-        return f" ({_printable(named[1])})"
+        return f" ({printable(named[1])})"
     with open(path, "rb") as file:
         head = file.read(2)
     return "" if head == b"PK" or (head[:1] == b"\x80" and head[1:] <= b"\x05") else None
@@ -182,7 +187,12 @@ def _flatten(node: object, tensor: type, prefix: str = "") -> Iterator[tuple[str
 def _safetensors(path: Path, shown: str) -> Contents:
     safetensors = need_reader(".safetensors")
     with _reading(shown, "a safetensors file"):
-        stored = dict(safetensors.deserialize(path.read_bytes()))
+        with safetensors.safe_open(path, framework="numpy"):  # checks the header against the file
+            pass
+        with open(path, "rb") as file:
+            start = 8 + (length := int.from_bytes(file.read(8), "little"))
+            stored = json.loads(file.read(length))
+        stored.pop("__metadata__", None)
 
     def order(name: str) -> tuple[bool, list[int | str]]:
         parts = re.split(r"([0-9]+)", name)  # texts and numbers take turns, so that conv2 comes before conv10
@@ -190,25 +200,56 @@ def _safetensors(path: Path, shown: str) -> Contents:
 
     def read(name: str) -> NDArray[Any]:
         entry = stored[name]
-        if entry["dtype"] == "BF16":  # the upper half of a float32
-            values = (np.frombuffer(entry["data"], "<u2").astype(np.uint32) << 16).view(np.float32)
-        elif entry["dtype"] in _NUMBERS:
-            values = np.frombuffer(entry["data"], _NUMBERS[entry["dtype"]])
-        else:
+        dtype = _NUMBERS.get(entry["dtype"])
+        if dtype is None:
             raise ValueError(f"{shown}: {name!r} is stored as {entry['dtype']}; expected F64, F32, F16 or BF16")
+        first, last = entry["data_offsets"]
+        with open(path, "rb") as file:
+            file.seek(start + first)
+            values = np.frombuffer(file.read(last - first), dtype)
+        if entry["dtype"] == "BF16":  # the upper half of a float32
+            values = (values.astype(np.uint32) << 16).view(np.float32)
         return values.reshape(entry["shape"])
 
     return {name: tuple(stored[name]["shape"]) for name in sorted(stored, key=order)}, read
 
 
 def _numpy(path: Path, shown: str) -> Contents:
-    with _reading(shown, "a file of numpy arrays"):
-        with open(path, "rb") as file:
-            if not file.read(6).startswith((b"PK", b"\x93NUMPY")):  # else numpy takes it for a pickle
-                raise ValueError("wrong first bytes")
-            file.seek(0)
-            content = np.load(file, allow_pickle=False)
+    """Shapes from the headers alone; numbers are read when they are asked for."""
+    with _reading(shown, "a file of numpy arrays"), open(path, "rb") as file:
+        head = file.read(6)
+        file.seek(0)
+        if head.startswith(b"PK"):
+            with zipfile.ZipFile(file) as archive:
+                names = [name for name in archive.namelist() if name.endswith(".npy")]
+                headers = {}
+                for name in names:
+                    with archive.open(name) as member:
+                        headers[name.removesuffix(".npy")] = _header(member)
+        elif head == b"\x93NUMPY":
+            headers = {"": _header(file)}
+        else:  # numpy would take it for a pickle
+            raise ValueError("wrong first bytes")
+        if any(dtype.hasobject for _, dtype in headers.values()):
+            raise ValueError("it holds Python objects, which are pickles")
+
+    def read(name: str) -> NDArray[Any]:
+        with _reading(shown, "a file of numpy arrays"):
+            content = np.load(path, allow_pickle=False)
             if isinstance(content, np.ndarray):
-                content = {"": one_channel(content)}
-            arrays = {name: content[name] for name in content}
-    return {name: array.shape for name, array in arrays.items()}, arrays.__getitem__
+                return one_channel(content)
+            with content:
+                return content[name]
+
+    shapes = {name: shape for name, (shape, _) in headers.items()}
+    if list(shapes) == [""] and len(shapes[""]) == 3:
+        shapes[""] = (shapes[""][0], 1, *shapes[""][1:])
+    return shapes, read
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array of numpy's format."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype

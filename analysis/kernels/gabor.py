@@ -28,9 +28,9 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
     -------
     parameters : ndarray, shape (9,), float64
         In the order of ``PARAMETERS``: amplitude A > 0; phase :math:`\varphi` of the wave at the envelope's centre, in
-        (-pi, pi]; frequency (rad/sample), in the half-plane omega_x > 0; centre (pixels from the first row and column);
-        standard deviations of the envelope (pixels), and the angle of its first axis (rad, from the horizontal towards
-        the bottom).
+        (-pi, pi]; frequency (rad/sample), of two opposite ones that on the side of theta; centre (pixels from the first
+        row and column); standard deviations of the envelope (pixels), and the angle of its first axis (rad, from the
+        horizontal towards the bottom).
     r2 : float
         :math:`R^2 = 1 - \|V - G\|^2/\|V\|^2`, 1 for a Gabor kernel.
 
@@ -65,7 +65,7 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
     h, w = v.shape
     w_analytic = analytic(v, "auto", 4 * max(v.shape))
     if theta is None:
-        theta = characteristic_frequency(w_analytic)
+        theta = facing_right(characteristic_frequency(w_analytic))
     start = real_array(theta, "theta", 1).astype(np.float64)
     y, x = np.mgrid[:h, :w].astype(np.float64)
     energy = v**2 / (v**2).sum()
@@ -99,10 +99,8 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
     omega = (p[:2] + np.pi) % (2 * np.pi) - np.pi
     # Whole turns of the frequency move the phase by the fractional part of the centre.
     phase -= (p[:2] - omega) @ p[2:4]
-    right = facing_right(omega)
-    if right @ omega < 0:
-        phase = -phase
-    omega = right
+    if omega @ start < 0:
+        omega, phase = -omega, -phase
     phase = np.pi - (np.pi - phase) % (2 * np.pi)
     parameters = np.array(
         [peak * np.hypot(cosine, sine), phase, *omega, p[2], p[3], np.exp(p[4]), np.exp(p[5]), p[6] % np.pi]

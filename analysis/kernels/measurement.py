@@ -17,6 +17,7 @@ from analysis.kernels.complex_filters import GRID, complex_filters, dead_kernels
 from analysis.kernels.layer import FirstLayer
 from analysis.operators import pool
 from analysis.stability import SHIFTS, Stability, shift_coordinates
+from analysis.translation import margin_for
 from wavelets._check import integer, real_array
 from wavelets._threads import get_num_threads, over_batch
 
@@ -112,6 +113,13 @@ class LayerExperiment:
         dtype: Any = np.float32,
     ) -> None:
         self.layer, self.size = layer, integer("size", size, 1)
+        reach = integer("grid", grid, 1) * max(layer.weight.shape[-2:])
+        needed = reach + 2 * layer.q * layer.stride + 2 * margin_for(shifts)
+        if size < needed:
+            raise ValueError(
+                f"pictures of {size} pixels are too small for filters of {reach} pixels, their pooling window and "
+                f"these shifts: expected at least {needed}"
+            )
         self.alive = ~dead_kernels(layer.weight)
         self.sums = Stability(int(self.alive.sum()), shifts)
         self.mean, self.std = (np.array(v, dtype)[:, None, None] for v in (layer.mean, layer.std))
@@ -120,12 +128,6 @@ class LayerExperiment:
         weight = weight / np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
         side = size - 2 * self.sums.margin
         filters = complex_filters(weight, grid)
-        needed = filters.shape[-1] + 2 * layer.q * layer.stride + 2 * self.sums.margin
-        if size < needed:
-            raise ValueError(
-                f"pictures of {size} pixels are too small for filters of {filters.shape[-1]} pixels, their pooling "
-                f"window and these shifts: expected at least {needed}"
-            )
         self.responses = LayerResponses(filters, layer.stride, (side, side), dtype, layer.q)
 
     def add(self, pictures: NDArray[Any]) -> NDArray[np.bool_]:
@@ -217,7 +219,8 @@ def measure_kernels(
     -----
     theory.md 5.2 and 3.6. Responses are those of the whole colour kernel; W is taken channel by channel in the same
     half-plane, so that its real part is V. Positions whose filter reaches over the border are left out, and the
-    padding of the network with them; bias and ReLU commute with the pooling and are left out as well.
+    padding of the network with them; bias and ReLU commute with the pooling and are left out as well. So does a batch
+    normalisation with positive scales; a kernel whose scale is negative is pooled as -V, which is not looked at here.
     """
     experiment = LayerExperiment(layer, shifts, size, grid)
     colour = layer.weight.shape[1] == 3

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.images import _printable
+from analysis.images import printable
 from analysis.kernels.files import SUFFIXES, need_reader, one_channel, read_weight, suffix_of
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.networks import NETWORKS, Network, fetch
@@ -91,7 +91,7 @@ def first_layer(
     if model is not None:
         geometry |= _geometry(model)
     given: dict[str, Any] = {
-        "name": None if name is None else _printable(name),
+        "name": None if name is None else printable(name),
         "stride": stride,
         "padding": padding,
         "pool": pool,
@@ -197,16 +197,18 @@ def _from_network(
 
 
 def _from_file(path: str, weight: str | None) -> tuple[dict[str, Any], str]:
-    shown = _printable(path)
+    shown = printable(path)
     try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with open(path, "rb"):
+            pass
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {shown}") from None
     except OSError as error:
         raise type(error)(f"cannot read {shown}: {error.strerror or error}") from None
     parameter, kernels, bias = read_weight(path, weight)
-    origin = _printable(os.path.basename(path))
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    origin = printable(os.path.basename(path))
     fields: dict[str, Any] = {
         "name": origin[: -len(suffix_of(path))] or origin,
         "weight": kernels,

@@ -93,8 +93,9 @@ def kernel_table(
     FileNotFoundError, NotADirectoryError
         If the folder is not there.
     """
-    described = describe_kernels(layer, grid=grid, progress=progress)
+    # First what can fail: pictures that are missing or too small.
     measured = measure_kernels(layer, images, shifts, size, grid, progress, on_skip, root)
+    described = describe_kernels(layer, grid=grid, progress=progress)
     table = xr.merge(
         [described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop_conflicts"
     )

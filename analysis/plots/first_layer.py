@@ -29,6 +29,7 @@ from analysis.plots.style import (
 
 KIND_COLOURS = {"band-pass": SKY, "blob": ORANGE, "low-pass": GREEN}
 KIND_LINES = {"band-pass": BLUE, "blob": VERMILION, "low-pass": GREEN}  # darker, for lines
+KIND_HATCHES = {"band-pass": "", "blob": "///", "low-pass": "..."}
 KIND_MARKERS = {"band-pass": "o", "blob": "s", "low-pass": "D"}
 FOURIER_POINTS = 65  # as the poster
 COLUMNS = 8
@@ -248,7 +249,8 @@ def ranking_figure(table: xr.Dataset) -> Figure:
     for kind, colour in KIND_COLOURS.items():
         chosen = kinds == kind
         if chosen.any():
-            ax.bar(x[chosen], rmax[chosen], color=colour, label=f"RMax, {kind}")
+            style = {"color": colour, "hatch": KIND_HATCHES[kind], "edgecolor": "white", "linewidth": 0}
+            ax.bar(x[chosen], rmax[chosen], label=f"RMax, {kind}", **style)
     ax.plot(x, cmod, "o", color=BLACK, markersize=3.5, label="CMod")
     ax.set_xticks(x, [str(i) for i in order], rotation=90, fontsize=7)
     shifts = " and ".join(
