@@ -70,6 +70,14 @@ def test_of_two_opposite_frequencies_that_of_theta_is_given(side):
     assert found[1] == pytest.approx(side * 0.7, abs=1e-3) and r2 > 1 - 1e-8
 
 
+def test_a_frequency_that_wraps_round_is_turned_back_with_its_phase():
+    case = (1.0, 0.7, 0.0, 3.0, 5.2, 4.7, 2.0, 2.0, 0.0)
+    kernel = gabor(case, (11, 11))
+    found, r2 = fit_gabor(kernel, (0.0, 3.3))  # beyond the Nyquist frequency: what is found there is -3.0
+    assert found[3] > 0 and r2 > 1 - 1e-6
+    np.testing.assert_allclose(gabor(found, (11, 11)), kernel, atol=1e-3)
+
+
 def test_scale_and_sign_of_the_kernel():
     kernel = gabor(CASES[0], (11, 11))
     found, _ = fit_gabor(kernel)

@@ -56,17 +56,21 @@ def test_responses_equal_direct_correlations(stride):
 
 
 @pytest.mark.nojit
-def test_measurements_equal_those_of_the_slow_operators():
+@pytest.mark.parametrize("q", [1, 2])
+def test_measurements_equal_those_of_the_slow_operators(q):
     images = [image[:40, :40] for image in PICTURES]
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
-    ds = measure_kernels(layer(mean=mean, std=std), images, [(0, 1), (1.5, 0)], 40, grid=2, progress=False)
+    one = layer(mean=mean, std=std, pool=2 * q + 1)
+    ds = measure_kernels(one, images, [(0, 1), (1.5, 0)], 40, grid=2, progress=False)
     normalised = ((np.array(images, np.float64) - mean) / std).transpose(0, 3, 1, 2)
     filters, margin = complex_filters(WEIGHT, 2), 6  # two pixels for the shift, four for the interpolation
 
     def operators(pictures):
         z = slow(pictures, filters, 2)
-        r = np.stack([z.real[..., i : i + z.shape[2] - 2, j : j + z.shape[3] - 2] for i in range(3) for j in range(3)])
-        return r.max(axis=0)[..., ::2, ::2], np.abs(z[..., 1:-1:2, 1:-1:2])
+        h, w = (n - 2 * q for n in z.shape[2:])
+        side = range(2 * q + 1)
+        r = np.stack([z.real[..., i : i + h, j : j + w] for i in side for j in side])
+        return r.max(axis=0)[..., ::2, ::2], np.abs(z[..., q : q + h : 2, q : q + w : 2])
 
     def norm(x):
         return np.sqrt((x**2).sum(axis=(2, 3)))

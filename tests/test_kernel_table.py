@@ -45,6 +45,19 @@ def test_the_prediction_is_that_of_the_colours_of_the_same_pictures(table):
     assert np.isnan(table.predicted_rho[5:]).all()
 
 
+def test_the_prediction_knows_the_colours_and_the_means_of_the_pictures():
+    smooth = [x.copy() for x in IMAGES]
+    for x in smooth:  # red has another spectrum than green and blue, and all a mean that the layer does not take off
+        x[..., 0] = (x[..., 0] + np.roll(x[..., 0], 1, 0) + np.roll(x[..., 0], 1, 1)) / 3
+    layer = FirstLayer("test", WEIGHT[:5], 2, mean=(0.3, 0.2, 0.4), std=(0.1, 0.3, 1.0))
+    found = kernel_table(layer, smooth, SHIFTS, 96, progress=False)
+    spectra = estimate_spectrum(smooth, 96, 255, progress=False, colour=True, level=layer.mean)
+    scaled = spectra / np.outer(layer.std, layer.std)[..., None, None]
+    predicted = predict(complex_filters(WEIGHT[:5]), scaled, 2, SHIFTS, progress=False)
+    for name in ("rho", "eta_rmax", "eta_cmod"):
+        np.testing.assert_allclose(found[f"predicted_{name}"], predicted[f"{name}_rms"], rtol=5e-3)
+
+
 def test_the_prediction_is_right_on_noise(table):
     # Independent uniform pixels: not Gaussian, but their weighted sums nearly are.
     keep = table.kind.values == "band-pass"
