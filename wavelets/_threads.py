@@ -1,19 +1,25 @@
-"""Spread a batch over threads: the kernels release the interpreter lock, so plain threads are enough.
+"""Spread work over threads: the kernels release the interpreter lock, so plain threads are enough.
 
 No numba threading layer is involved, hence nothing to configure and nothing that breaks when several Python threads or
-forked workers call at once.
+forked workers call at once. The threads wait between calls; a forked child starts its own.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 
 from wavelets._check import integer
 
 _threads: int | None = None
+_pools: dict[int, ThreadPoolExecutor] = {}  # by their number of threads
+_busy = threading.local()  # set in a thread that works for a pool: what it calls does not wait for that pool again
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 def set_num_threads(count: int | None) -> None:
@@ -48,15 +54,37 @@ def get_num_threads() -> int:
 
 def over_batch(work: Callable[[slice], object], count: int) -> None:
     """Call `work` on slices that together cover range(count), in parallel."""
-    threads = min(get_num_threads(), count)
+    threads = 1 if getattr(_busy, "on", False) else min(get_num_threads(), count)
     if threads <= 1:
         if count:
             work(slice(0, count))
         return
     edges = [count * t // threads for t in range(threads + 1)]
     parts = [slice(low, high) for low, high in pairwise(edges)]
-    with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(work, part) for part in parts[1:]]
+    others = [_pool(threads - 1).submit(_work_alone, work, part) for part in parts[1:]]
+    try:
         work(parts[0])
-        for other in others:
-            other.result()
+    finally:
+        wait(others)  # no thread goes on writing once the caller has its arrays back
+    for other in others:
+        other.result()
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # As good as atomic: of two pools made at once one is kept, and the other ends with its work.
+    return _pools.get(threads) or _pools.setdefault(threads, ThreadPoolExecutor(threads, "wavelets"))
+
+
+def _work_alone(work: Callable[[slice], object], part: slice) -> None:
+    _busy.on = True
+    work(part)
+
+
+def over_parts(work: Callable[[int, int], object], count: int, most: int) -> None:
+    """Call ``work(begin, end)`` on parts of at most `most` that together cover range(count), in parallel."""
+
+    def share(part: slice) -> None:
+        for begin in range(part.start, part.stop, most):
+            work(begin, min(begin + most, part.stop))
+
+    over_batch(share, count)

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavelets import _kernels, rule, stages
 from wavelets._check import from_torch, integer, real_array
-from wavelets._threads import over_batch
+from wavelets._threads import get_num_threads, over_batch, over_parts
 from wavelets.filters import DEFAULT, FilterBank, filter_bank
 from wavelets.plan import Plan, axis_plan
 
 MAX_LEVELS = 6
+STRIP = 2**18  # bytes of one buffer of a strip: a few of them fit into the cache of a core
+ROW = 256  # columns that make a loop along a row worth its start
+
+Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[Any]]
 
 
 class Coefficients(np.ndarray):
@@ -76,7 +80,7 @@ class _DualTree:
         self._plan = lru_cache(maxsize=32)(self._make_plan)
 
     def _make_plan(self, n: int, kind: str, dtype: np.dtype[np.floating]) -> Plan:
-        return axis_plan(self.bank, self.levels, n, self.boundary, self.stride < 2**self.levels, kind, dtype)
+        return axis_plan(self.bank, self.levels, n, self.boundary, not self._decimated, kind, dtype)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_plan"}
@@ -90,6 +94,11 @@ class _DualTree:
             f"{type(self).__name__}(levels={self.levels}, filters={self.bank.name!r}, "
             f"stride={self.stride}, boundary={self.boundary!r})"
         )
+
+    @property
+    def _decimated(self) -> bool:
+        """Whether the last stage is decimated, too."""
+        return self.stride == 2**self.levels
 
     @cached_property
     def start(self) -> int:
@@ -263,12 +272,12 @@ class DualTreePackets1D(_DualTree):
         x = self._real_input(x)
         batch, n = x.shape[:-1], x.shape[-1]
         plan = self._plan(n, "forward", x.dtype)
-        columns = np.ascontiguousarray(x.reshape(-1, n).T)
         nodes, count = 2**self.levels, int(plan.sizes[-1])
-        trees = np.empty((2, nodes * count, columns.shape[1]), x.dtype)
-        scratch = np.empty((2, _kernels.scratch_size(plan, columns.shape[1])), x.dtype)
-        _kernels.analyse(plan, columns, trees, scratch)
-        d1, d2 = trees.reshape(2, nodes, count, -1).transpose(0, 3, 1, 2)
+        signals = np.require(x.reshape(1, -1, n), requirements=["C", "W"])
+        trees = self._trees(signals.shape[1], plan, x.dtype)
+        lines = lines_at_once(n, x.dtype)
+        over_parts(lambda *part: _kernels.filter_along_x(plan, signals, *part, trees), signals.shape[1], lines)
+        d1, d2 = np.moveaxis(trees[0, _kernels.DATA :].reshape(-1, 2, nodes, count), 1, 0)
         c = d1 + 1j * self._signs[:, None].astype(x.dtype) * d2
         return Coefficients(c.reshape(*batch, nodes, count), (n,))
 
@@ -291,7 +300,7 @@ class DualTreePackets1D(_DualTree):
         TypeError, ValueError
             If the coefficients do not belong to this transform and size.
         """
-        return 0.5 * self._backward(c, size, "inverse")
+        return self._backward(c, size, "inverse", 0.5 if self._decimated else 0.25)
 
     def adjoint(self, c: ArrayLike, size: int | None = None) -> NDArray[Any]:
         r"""Adjoint for the real inner product: :math:`\operatorname{Re}\langle c, Tx\rangle = \langle T^*c, x\rangle`.
@@ -300,18 +309,25 @@ class DualTreePackets1D(_DualTree):
         """
         return self._backward(c, size, "adjoint")
 
-    def _backward(self, c: ArrayLike, size: int | None, kind: str) -> NDArray[Any]:
+    def _backward(self, c: ArrayLike, size: int | None, kind: str, factor: float = 1.0) -> NDArray[Any]:
         nodes = 2**self.levels
         array, (n,) = self._complex_input(c, size, nodes)
         batch, count = array.shape[:-2], array.shape[-1]
         plan = self._plan(n, kind, array.real.dtype)
         flat = array.reshape(-1, nodes, count)
-        trees = np.stack([flat.real, flat.imag * self._signs[:, None].astype(plan.values.dtype)])
-        trees = np.ascontiguousarray(trees.transpose(0, 2, 3, 1)).reshape(2, nodes * count, -1)
-        out = np.empty((n, trees.shape[-1]), plan.values.dtype)
-        scratch = np.empty((2, _kernels.scratch_size(plan, trees.shape[-1])), out.dtype)
-        _kernels.synthesise(plan, trees, out, scratch)
-        return np.ascontiguousarray(out.T).reshape(*batch, n)
+        trees = self._trees(len(flat), plan, array.real.dtype)
+        d1, d2 = np.moveaxis(trees[0, _kernels.DATA :].reshape(-1, 2, nodes, count), 1, 0)
+        d1[:], d2[:] = flat.real, flat.imag * self._signs[:, None].astype(trees.dtype)
+        out = np.empty((1, len(flat), n), trees.dtype)
+        factor = trees.dtype.type(factor)
+        lines = lines_at_once(n, trees.dtype)
+        over_parts(lambda *part: _kernels.synthesise_along_x(plan, trees, factor, *part, out), len(flat), lines)
+        return out.reshape(*batch, n)
+
+    @staticmethod
+    def _trees(signals: int, plan: Plan, dtype: np.dtype[np.floating]) -> NDArray[Any]:
+        """Room for both trees of all signals: one strip, see :mod:`wavelets._kernels`."""
+        return np.empty((1, _kernels.DATA + signals, 2 * (len(plan.pairs[0]) + 1) * int(plan.sizes[-1])), dtype)
 
 
 class DualTreePackets2D(_DualTree):
@@ -466,11 +482,13 @@ class DualTreePackets2D(_DualTree):
         channels = 2 * 4**self.levels
         grid = int(plan_y.sizes[-1]), int(plan_x.sizes[-1])
         out = np.empty((len(images), channels, *grid, 2), x.dtype)
-        signs = self._signs(x.dtype)
-        over_batch(
-            lambda part: _kernels.forward_2d(plan_y, plan_x, self._channels, signs, images[part], out[part]),
-            len(images),
-        )
+        tables = plan_y, plan_x, self._channels, self._signs(x.dtype)
+        if len(images) >= get_num_threads():
+            layout = strip_layout(plan_y, plan_x, x.dtype, len(images))
+            over_batch(lambda part: _kernels.forward_2d(*tables, layout, images[part], out[part]), len(images))
+        else:
+            for image, result in zip(images[:, None], out[:, None], strict=True):
+                self._forward_one(tables, image, result)
         c = out.view(np.result_type(x.dtype, np.complex64))
         return Coefficients(c.reshape(*batch, channels, *grid), size)
 
@@ -493,7 +511,7 @@ class DualTreePackets2D(_DualTree):
         TypeError, ValueError
             If the coefficients do not belong to this transform and size.
         """
-        return self._backward(c, size, "inverse") / 8
+        return self._backward(c, size, "inverse", 1 / 8 if self._decimated else 1 / 32)
 
     def adjoint(self, c: ArrayLike, size: tuple[int, int] | int | None = None) -> NDArray[Any]:
         r"""Adjoint for the real inner product: :math:`\operatorname{Re}\langle c, Tx\rangle = \langle T^*c, x\rangle`.
@@ -502,7 +520,9 @@ class DualTreePackets2D(_DualTree):
         """
         return self._backward(c, size, "adjoint")
 
-    def _backward(self, c: ArrayLike, size: tuple[int, int] | int | None, kind: str) -> NDArray[Any]:
+    def _backward(
+        self, c: ArrayLike, size: tuple[int, int] | int | None, kind: str, factor: float = 1.0
+    ) -> NDArray[Any]:
         channels = 2 * 4**self.levels
         array, size_out = self._complex_input(c, size, channels)
         batch, grid = array.shape[:-3], array.shape[-2:]
@@ -510,12 +530,83 @@ class DualTreePackets2D(_DualTree):
         plan_y, plan_x = (self._plan(n, kind, real) for n in size_out)
         flat = array.reshape(-1, channels, *grid).view(real).reshape(-1, channels, *grid, 2)
         out = np.empty((len(flat), *size_out), real)
-        signs = self._signs(real)
-        over_batch(
-            lambda part: _kernels.backward_2d(plan_y, plan_x, self._channels, signs, flat[part], out[part]),
-            len(flat),
-        )
+        tables = plan_y, plan_x, self._channels, self._signs(real)
+        factor = real.type(factor)
+        if len(out) >= get_num_threads():
+            layout = strip_layout(plan_y, plan_x, real, len(out))
+            over_batch(lambda p: _kernels.backward_2d(*tables, layout, factor, flat[p], out[p]), len(out))
+        else:
+            for c_one, image in zip(flat[:, None], out[:, None], strict=True):
+                self._backward_one(tables, factor, c_one, image)
         return out.reshape(*batch, *size_out)
+
+    def _forward_one(self, tables: Tables, image: NDArray[Any], out: NDArray[Any]) -> None:
+        """Transform image (1, H, W) into out, several threads at a time."""
+        plan_y, plan_x, channels, signs = tables
+        layout = strip_layout(plan_y, plan_x, image.dtype, 1)
+        between = np.empty((layout.strips, _kernels.DATA + image.shape[1], 2 * layout.width), image.dtype)
+        nx = plan_x.sizes[-1]
+
+        def along_y(strip: int, _: int) -> None:
+            _kernels.filter_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, out)
+
+        over_parts(lambda *p: _kernels.filter_along_x(plan_x, image, *p, between), image.shape[1], layout.lines)
+        over_parts(along_y, layout.strips, 1)
+
+    def _backward_one(self, tables: Tables, factor: float, c: NDArray[Any], image: NDArray[Any]) -> None:
+        """Walk `_forward_one` backwards, c -> image (1, H, W), times a factor."""
+        plan_y, plan_x, channels, signs = tables
+        layout = strip_layout(plan_y, plan_x, image.dtype, 1)
+        between = np.empty((layout.strips, _kernels.DATA + image.shape[1], 2 * layout.width), image.dtype)
+        nx = plan_x.sizes[-1]
+
+        def along_y(strip: int, _: int) -> None:
+            _kernels.synthesise_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, c)
+
+        over_parts(along_y, layout.strips, 1)
+        over_parts(
+            lambda *p: _kernels.synthesise_along_x(plan_x, between, factor, *p, image), image.shape[1], layout.lines
+        )
+
+
+class Layout(NamedTuple):
+    """How the kernels cut up their work; see :mod:`wavelets._kernels`."""
+
+    group: int  # images transformed at once
+    lines: int  # of the images, transformed along x at once
+    strips: int
+    width: int  # columns of each strip
+
+
+def strip_layout(plan_y: Plan, plan_x: Plan, dtype: np.dtype[np.floating], images: int) -> Layout:
+    """Choose the parts of a batch that are transformed at once, so that buffers stay in the cache and rows are long.
+
+    Parameters
+    ----------
+    plan_y, plan_x : Plan
+        Of the two axes.
+    dtype : dtype
+        Of the images.
+    images : int
+        How many there are.
+    """
+    height, width = int(plan_y.sizes[0]), int(plan_x.sizes[0])
+    threads = get_num_threads()
+    group = min(-(-ROW // max(height, width)), -(-images // threads))
+    node = int(plan_x.sizes[-1])
+    nodes = group * (len(plan_x.pairs[0]) + 1)
+    # Whole nodes, so that a channel is written in one go; several of them if they are small.
+    together = min(max(STRIP // dtype.itemsize // (2 * height * node), 1), -(-nodes // (1 if images >= threads else threads)))
+    strips = -(-nodes // together)
+    per_strip = -(-nodes // strips) * node
+    while 2 * per_strip > _kernels.WIDEST:
+        per_strip = -(-per_strip // 2)
+    return Layout(group, lines_at_once(width, dtype), -(-nodes * node // per_strip), per_strip)
+
+
+def lines_at_once(n: int, dtype: np.dtype[np.floating]) -> int:
+    """Lines of n samples that are transformed along their axis at once."""
+    return min(max(STRIP // dtype.itemsize // n // 16 * 16, 16), _kernels.WIDEST)
 
 
 def mean_frequency(kernels: NDArray[Any]) -> NDArray[np.float64]:

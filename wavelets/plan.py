@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from wavelets import rule, stages
-from wavelets._kernels import CHUNK
+from wavelets import rule
+from wavelets._kernels import Lattice, Taps
 from wavelets.filters import FilterBank
+from wavelets.lattice import lattice
+from wavelets.stages import coefficient_count
+from wavelets.sweeps import Sweep, analysis_sweep, synthesis_sweep
 
 KINDS = ("forward", "adjoint", "inverse")
+Filters = tuple[Lattice, ...] | tuple[Taps, ...]
 
 
 class Plan(NamedTuple):
-    """The stages of both trees as packed sparse matrices; what the kernels read.
+    """The sweeps of both trees; what the kernels read.
 
     Attributes
     ----------
-    indptr : ndarray, shape (J, 2, R + 1), int64
-        Matrix ``[l, p]`` splits nodes after l stages; p is the tree (l = 0) or the pair (l > 0), counted from 0. Its
-        row r has the entries ``indptr[l, p, r]`` to ``indptr[l, p, r + 1]``, always a multiple of `CHUNK` of them.
-    indices : ndarray, shape (E,), int64
-        Column of each entry.
-    values : ndarray, shape (E,), float32 or float64
-        Entries; the padding ones are zero.
+    first, main : tuple of two Lattice or two Taps
+        Filters of the first stage, for trees 1 and 2, and of the others, for pairs 1 and 2.
+    steps : ndarray, shape (S, 4), int64
+        The steps of all sweeps, see :class:`wavelets.sweeps.Sweep`.
+    step_ranges : ndarray, shape (J, 2, 2), int64
+        Sweep ``[l, p]`` splits nodes after l stages; p is the tree (l = 0) or the pair (l > 0), counted from 0. Its
+        steps go from ``step_ranges[l, p, 0]`` to ``step_ranges[l, p, 1]``.
+    additions : ndarray, shape (E, 2), int64
+    addition_ranges : ndarray, shape (J, 2, 2), int64
+        The same for the additions.
     sizes : ndarray, shape (J + 1,), int64
         Samples of one node after 0, 1, ..., J stages.
+    rows : ndarray, shape (J + 1,), int64
+        Rows that one node takes in memory: for the adjoint, there are some that are only added to others.
     pairs : ndarray, shape (2, 2**J - 1), int64
-        For tree t, ``pairs[t, 2**l - 1 + k]`` is the matrix that splits node k after l stages.
+        For tree t, ``pairs[t, 2**l - 1 + k]`` is the pair that splits node k after l stages.
     """
 
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int64]
-    values: NDArray[np.floating]
+    first: Filters
+    main: Filters
+    steps: NDArray[np.int64]
+    step_ranges: NDArray[np.int64]
+    additions: NDArray[np.int64]
+    addition_ranges: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    rows: NDArray[np.int64]
     pairs: NDArray[np.int64]
 
 
@@ -50,51 +63,54 @@ def axis_plan(
     dtype: np.dtype[np.floating],
 ) -> Plan:
     """Pack the forward transform of an axis of n samples, its adjoint, or its inverse."""
+    decimated = [not (undecimated_last and stage == levels - 1) for stage in range(levels)]
+    filters = [[(bank.main_stage if stage else bank.first_stage)(p) for p in (1, 2)] for stage in range(levels)]
     sizes = [n]
-    matrices: list[list[csr_array]] = []
     for stage in range(levels):
-        decimated = not (undecimated_last and stage == levels - 1)
-        source = bank.first_stage if stage == 0 else bank.main_stage
-        build = stages.synthesis if kind == "inverse" else stages.analysis
-        both = [build(*source(number), sizes[-1], boundary, decimated) for number in (1, 2)]
-        matrices.append([m.T.tocsr() for m in both] if kind == "adjoint" else both)
-        taps = source(1)[0].size
-        sizes.append(stages.coefficient_count(sizes[-1], taps, boundary, decimated))
-
-    packed = [[_pad_rows(matrix) for matrix in both] for both in matrices]
-    rows = max(matrix.shape[0] for both in matrices for matrix in both)
-    indptr = np.zeros((levels, 2, rows + 1), dtype=np.int64)
-    entries = 0
-    for stage, both_packed in enumerate(packed):
-        for p, (ends, columns, _) in enumerate(both_packed):
-            indptr[stage, p, : ends.size] = ends + entries
-            entries += columns.size
-    flat = [part for both_packed in packed for part in both_packed]
+        sizes.append(coefficient_count(sizes[-1], filters[stage][0][0].size, boundary, decimated[stage]))
+    rows = list(sizes)
+    sweeps: list[list[Sweep]] = [[] for _ in range(levels)]
+    for stage in reversed(range(levels)):
+        for low, high in filters[stage]:
+            geometry = (low, high, sizes[stage], boundary, decimated[stage])
+            if kind == "forward":
+                sweep = analysis_sweep(*geometry)
+            else:
+                sweep = synthesis_sweep(*geometry, kind, rows[stage + 1])
+            sweeps[stage].append(sweep)
+        if kind != "forward":
+            rows[stage] = max(sweep.rows for sweep in sweeps[stage])
+    flat = [sweep for both in sweeps for sweep in both]
     pairs = [[p - 1 for level in rule.splitting_pairs(tree, levels) for p in level] for tree in rule.TREES]
+    first = _filters(sweeps[0], dtype)
     return Plan(
-        indptr,
-        np.concatenate([columns for _, columns, _ in flat]),
-        np.concatenate([values for _, _, values in flat]).astype(dtype),
+        first,
+        _filters(sweeps[1], dtype) if levels > 1 else first,
+        np.concatenate([sweep.steps for sweep in flat]),
+        _ranges([len(sweep.steps) for sweep in flat]),
+        np.concatenate([sweep.additions for sweep in flat]),
+        _ranges([len(sweep.additions) for sweep in flat]),
         np.array(sizes, dtype=np.int64),
+        np.array(rows, dtype=np.int64),
         np.array(pairs, dtype=np.int64),
     )
 
 
-def _pad_rows(
-    matrix: csr_array,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Entries of a sparse matrix, every row filled up with zeros to a multiple of CHUNK and at least one chunk."""
-    counts = np.diff(matrix.indptr)
-    padded = CHUNK * np.maximum(-(-counts // CHUNK), 1)
-    ends = np.concatenate([[0], np.cumsum(padded)]).astype(np.int64)
-    place = np.repeat(ends[:-1] - matrix.indptr[:-1], counts) + np.arange(matrix.nnz)
-    columns = np.zeros(ends[-1], dtype=np.int64)
-    values = np.zeros(ends[-1], dtype=np.float64)
-    columns[place], values[place] = matrix.indices, matrix.data
-    # Padding repeats a column of its own row, so that it touches no further memory.
-    filler = np.ones(ends[-1], dtype=bool)
-    filler[place] = False
-    last = np.zeros(counts.size, dtype=np.int64)
-    last[counts > 0] = matrix.indices[matrix.indptr[1:][counts > 0] - 1]
-    columns[filler] = np.repeat(last, padded)[filler]
-    return ends, columns, values
+def _filters(sweeps: Sequence[Sweep], dtype: np.dtype[np.floating]) -> Filters:
+    """Two filter pairs as the kernels take them: both as lattices if they are, else both as taps."""
+    lattices = [lattice(sweep.polyphase) for sweep in sweeps]
+    sections = max(len(sweep.polyphase) for sweep in sweeps)
+    if all(found is not None and len(found[0]) == sections for found in lattices):
+        return tuple(Lattice(*(tuple(part.astype(dtype)) for part in found)) for found in lattices if found is not None)
+    taps = []
+    for sweep in sweeps:
+        polyphase = np.zeros((sections, 2, 2), dtype)
+        polyphase[sections - len(sweep.polyphase) :] = sweep.polyphase
+        taps.append(Taps(*(tuple(polyphase[:, row].ravel()) for row in (0, 1))))
+    return tuple(taps)
+
+
+def _ranges(counts: list[int]) -> NDArray[np.int64]:
+    """First and last of each of consecutive parts, for the two sweeps of every stage."""
+    ends = np.cumsum(counts)
+    return np.stack([ends - counts, ends], axis=-1).reshape(-1, 2, 2)
