@@ -17,7 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.feed import feed
-from analysis.operators import packet_pool, smallest_side
+from analysis.operators import smallest_side
+from analysis.packet_sums import packet_sums
 from analysis.stability import SHIFTS, Stability, labelled, shift_coordinates
 from analysis.theory import gamma
 from wavelets import DualTreePackets2D, FilterBank
@@ -89,7 +90,7 @@ class HeatmapExperiment:
         """
         if pictures.shape[1:] != (self.size, self.size):
             raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {self.size}, {self.size})")
-        return self.sums.add(pictures, lambda x: packet_pool(self.transform, x, self.q))
+        return self.sums.add(pictures, lambda windows: packet_sums(self.transform, windows, self.q))
 
     def dataset(self) -> xr.Dataset:
         """Return the result so far as a labelled dataset, without provenance."""

@@ -201,6 +201,18 @@ def valid_region(transform: DualTreePackets2D, size: tuple[int, ...]) -> tuple[i
     return first, counts
 
 
+def window_counts(counts: tuple[int, ...], q: int) -> tuple[int, ...]:
+    """Pooling windows along each axis of a valid region; ValueError if there is none."""
+    integer("q", q, 0)
+    windows = tuple((n - 2 * q - 1) // 2 + 1 for n in counts)
+    if min(windows) < 1:
+        raise ValueError(
+            f"the valid region has {counts[0]}x{counts[1]} positions; expected at least {2 * q + 1}x{2 * q + 1}, "
+            f"one pooling window for q = {q}: the image is too small"
+        )
+    return windows
+
+
 def smallest_side(transform: DualTreePackets2D, q: int = 1) -> int:
     """Side of the smallest square image, pixels, whose valid region holds one pooling window."""
     offset = transform.start + transform.stride * _first_inside(transform)
@@ -216,13 +228,7 @@ def _pool_window(
     z: NDArray[Any], corner: tuple[int, int], counts: tuple[int, ...], q: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Pool the part of z (n, h, w) that starts at `corner` and has `counts` positions."""
-    integer("q", q, 0)
-    windows = tuple((n - 2 * q - 1) // 2 + 1 for n in counts)
-    if min(windows) < 1:
-        raise ValueError(
-            f"the valid region has {counts[0]}x{counts[1]} positions; expected at least {2 * q + 1}x{2 * q + 1}, "
-            f"one pooling window for q = {q}: the image is too small"
-        )
+    windows = window_counts(counts, q)
     parts = z.view(z.real.dtype).reshape(*z.shape, 2)
     r = np.empty((len(z), *windows), parts.dtype)
     c = np.empty_like(r)

@@ -7,7 +7,7 @@ by the largest shift on every side.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,35 @@ FORMULAS = {
     "eta_cmod": "|CMod(T_u X) - CMod(X)| / |CMod(X)|",
 }
 
-Operators = Callable[[NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
+Maps = tuple[NDArray[Any], NDArray[Any]]
+
+
+class Sums(NamedTuple):
+    """Sums over the positions of each of n pictures, of F filters and S shifts; float64."""
+
+    rmax: NDArray[np.float64]  # (n, F), squares of RMax
+    cmod: NDArray[np.float64]  # (n, F), squares of CMod
+    distance: NDArray[np.float64]  # (n, F), squares of their difference
+    rmax_change: NDArray[np.float64]  # (n, F, S), squares of the change of RMax
+    cmod_change: NDArray[np.float64]  # (n, F, S)
+    positions: int
+
+
+Measure = Callable[[Sequence[NDArray[Any]]], Sums]
+
+
+def sums_of_maps(operators: Callable[[NDArray[Any]], Maps]) -> Measure:
+    """Turn operators, which return RMax and CMod of pictures, each (n, F, h, w), into what `Stability` asks for."""
+
+    def measure(pictures: Sequence[NDArray[Any]]) -> Sums:
+        r, c = operators(pictures[0])
+        changes = np.empty((2, *r.shape[:2], len(pictures) - 1))
+        for s, moved in enumerate(pictures[1:]):
+            moved_r, moved_c = operators(moved)
+            changes[0, ..., s], changes[1, ..., s] = _distance(moved_r, r), _distance(moved_c, c)
+        return Sums(_energy(r), _energy(c), _distance(r, c), *changes, r[0, 0].size)
+
+    return measure
 
 
 class Stability:
@@ -45,14 +73,14 @@ class Stability:
         self.rmax_change = RatioSums.zeros((count, len(self.shifts)))
         self.cmod_change = RatioSums.zeros((count, len(self.shifts)))
 
-    def add(self, pictures: NDArray[Any], operators: Operators) -> NDArray[np.bool_]:
+    def add(self, pictures: NDArray[Any], measure: Measure) -> NDArray[np.bool_]:
         """Measure a block of pictures and add the result.
 
         Parameters
         ----------
         pictures : ndarray, shape (n, ..., H, W), real
-        operators : callable
-            Turns windows of the pictures into RMax and CMod, each (n, filters, h, w).
+        measure : callable
+            Turns a list of windows of the pictures, one unshifted and one for each shift, into `Sums`.
 
         Returns
         -------
@@ -60,21 +88,17 @@ class Stability:
             Whether each picture was used; a flat one is not, and adds nothing.
         """
         base = windows(pictures, (0.0, 0.0), self.margin)
-        r, c = operators(base)
-        energy_r, energy_c = _energy(r), _energy(c)
+        sums = measure([base, *(windows(pictures, shift, self.margin) for shift in self.shifts)])
         brightest = np.abs(base).reshape(len(base), -1).max(axis=1).astype(np.float64)
         # A constant picture excites the low-pass filters only, with its mean: that says nothing about shifts.
         varied = np.ptp(base, axis=(-2, -1)).reshape(len(base), -1).max(axis=1) > SILENCE * brightest
-        floor = (SILENCE * brightest[:, None]) ** 2 * r[0, 0].size
-        heard = (energy_c > floor) & (energy_r > floor) & varied[:, None]
-        self.discrepancy += RatioSums.of(_distance(r, c), energy_c, heard)
-        shifted_r, shifted_c = (np.empty((*heard.shape, len(self.shifts))) for _ in range(2))
-        for s, shift in enumerate(self.shifts):
-            moved_r, moved_c = operators(windows(pictures, shift, self.margin))
-            shifted_r[..., s], shifted_c[..., s] = _distance(moved_r, r), _distance(moved_c, c)
-        defined = np.broadcast_to(heard[..., None], shifted_r.shape)
-        self.rmax_change += RatioSums.of(shifted_r, np.broadcast_to(energy_r[..., None], shifted_r.shape), defined)
-        self.cmod_change += RatioSums.of(shifted_c, np.broadcast_to(energy_c[..., None], shifted_c.shape), defined)
+        floor = (SILENCE * brightest[:, None]) ** 2 * sums.positions
+        heard = (sums.cmod > floor) & (sums.rmax > floor) & varied[:, None]
+        self.discrepancy += RatioSums.of(sums.distance, sums.cmod, heard)
+        shape = sums.rmax_change.shape
+        defined, rmax, cmod = (np.broadcast_to(a[..., None], shape) for a in (heard, sums.rmax, sums.cmod))
+        self.rmax_change += RatioSums.of(sums.rmax_change, rmax, defined)
+        self.cmod_change += RatioSums.of(sums.cmod_change, cmod, defined)
         return heard.any(axis=1)
 
     def variables(self, dim: str) -> dict[str, Any]:

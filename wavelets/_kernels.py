@@ -1,9 +1,9 @@
 """Numba loops of the packet transforms: arrays in, arrays out.
 
-Nothing here knows a bank, a boundary rule or a packet rule: a stage is a sweep (:mod:`wavelets.sweeps`), a transform a tree
-of them, packed into a :class:`wavelets.plan.Plan`. The innermost loops run along contiguous rows, across a strip of
-columns that stays in the cache, so that every multiplication is vectorised whatever the boundary. The functions release
-the interpreter lock and are serial: threads are the caller's.
+Nothing here knows a bank, a boundary rule or a packet rule: a stage is a sweep (:mod:`wavelets.sweeps`), a transform a
+tree of them, packed into a :class:`wavelets.plan.Plan`. The innermost loops run along contiguous rows, across a strip
+of columns that stays in the cache, so that every multiplication is vectorised whatever the boundary. The functions
+release the interpreter lock and are serial: threads are the caller's.
 
 One file holds the whole call graph, since numba's cache does not notice changes in other modules.
 """
@@ -22,7 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Array = Any  # numba infers the types; each docstring says the shapes
 
 FLAGS = {"contract", "reassoc", "arcp", "nsz"}  # not-a-number stays what it is (no ``nnan``, no ``ninf``)
-WIDEST = 1040  # columns of a buffer; known to the compiler, it tells that delays do not overlap (no power of two: cache sets)
+WIDEST = 1040  # columns of a buffer at most; a constant tells the compiler that rows of delays do not overlap, and one
+# that is no power of two keeps them in different sets of the cache
 DATA = 2  # rows in front of every buffer: one of zeros, one of waste
 TILE = 64  # rows that a transposition takes at a time
 
@@ -41,14 +42,14 @@ class Disjoint(Compiler):
     """Compile a function none of whose arrays overlap: no checks of that before each of its loops."""
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+        super().__init__(*arguments)  # type: ignore[no-untyped-call]
         self.state.flags.noalias = True
 
 
 def jit_disjoint(function: F) -> F:
     """Compile, and inline into each caller, a function none of whose arrays overlap where one is written and read."""
-    options = {"nogil": True, "cache": True, "fastmath": FLAGS, "forceinline": True}
-    return cast(F, numba.njit(pipeline_class=Disjoint, **options)(function))
+    compiled = numba.njit(nogil=True, cache=True, fastmath=FLAGS, forceinline=True, pipeline_class=Disjoint)
+    return cast(F, compiled(function))
 
 
 def by_type(choose: F) -> F:
@@ -180,17 +181,13 @@ def one_step(filters: Array, x: Array, rows: Array, out_u: Array, out_v: Array) 
 def sweep(filters: Array, steps: Array, x: Array, x_at: Array, out: Array, out_at: Array, work: Array) -> Any:
     """Sweep a filter pair over the rows of x from `x_at` on, into those of `out` from `out_at` on."""
 
-    def of_lattice(
-        filters: Array, steps: Array, x: Array, x_at: int, out: Array, out_at: int, work: Array
-    ) -> None:
+    def of_lattice(filters: Array, steps: Array, x: Array, x_at: int, out: Array, out_at: int, work: Array) -> None:
         for s in range(0, steps.shape[0], 2):
             u0, v0 = out[row(steps[s, 2], out_at, 1)], out[row(steps[s, 3], out_at, 1)]
             u1, v1 = out[row(steps[s + 1, 2], out_at, 1)], out[row(steps[s + 1, 3], out_at, 1)]
             two_steps(filters, x, rows_read(steps, s, x_at, (0, 0, 0, 0)), u0, v0, u1, v1, work)
 
-    def of_taps(
-        filters: Array, steps: Array, x: Array, x_at: int, out: Array, out_at: int, work: Array
-    ) -> None:
+    def of_taps(filters: Array, steps: Array, x: Array, x_at: int, out: Array, out_at: int, work: Array) -> None:
         before = len(filters.first) // 2 - 1
         for s in range(before, steps.shape[0]):
             if steps[s, 2] >= 0 or steps[s, 3] >= 0:
@@ -202,7 +199,9 @@ def sweep(filters: Array, steps: Array, x: Array, x_at: Array, out: Array, out_a
 
 
 @jit
-def split(plan: Array, tree: int, level: int, node: int, x: Array, x_at: int, out: Array, out_at: int, work: Array) -> None:
+def split(
+    plan: Array, tree: int, level: int, node: int, x: Array, x_at: int, out: Array, out_at: int, work: Array
+) -> None:
     """One stage on one node of a tree."""
     pair = plan.pairs[tree, 2**level - 1 + node]
     begin, end = plan.step_ranges[level, pair]
@@ -301,14 +300,14 @@ def turn(x: Array, r0: int, r1: int, c0: int, c1: int, out: Array, row_0: int, c
             out[row_0 + c - c0, column_0 + r - r0] = x[r, c]
 
 
-# In two dimensions a group of images is transformed at once, so that rows are long enough. Along x first: the images are
-# turned, filtered, and turned back into strips (strips, DATA + H, 2 * width), whose first half is of horizontal tree 1
-# and the second of tree 2. A tree's columns are image, node, x; column c is number c % width of strip c // width.
+# In two dimensions a group of images is transformed at once, so that rows are long enough. Along x first: the images
+# are turned, filtered, and turned back into strips (strips, DATA + H, 2 * width), whose first half is of horizontal
+# tree 1 and the second of tree 2. Columns of a tree are image, node, x; number c is c % width of strip c // width.
 
 
 @jit
 def filter_along_x(plan: Array, images: Array, begin: int, end: int, strips: Array) -> None:
-    """Transform lines of the images (images, H, W), number `begin` to `end` counted through all of them, into strips."""
+    """Transform lines of images (images, H, W), number `begin` to `end` counted through all of them, into strips."""
     height, n = images.shape[1], images.shape[2]
     levels, width = plan.sizes.size - 1, strips.shape[2] // 2
     columns = 2**levels * plan.sizes[-1]
@@ -342,7 +341,7 @@ def filter_along_y(plan: Array, strip: Array, first: int, nx: int, channels: Arr
     leaves = np.empty((2, DATA + 2 * ny, width), strip.dtype)
     work = np.empty(work_size(plan), strip.dtype)
     strip[0] = 0
-    top = np.int64(DATA)  # a constant in the calls would be compiled for once more
+    top: Any = np.int64(DATA)  # a constant in the calls would be compiled for once more
     parents = [analyse(plan, tree, levels - 1, strip, storage[:2], storage[2 + tree], work) for tree in range(2)]
     for parent in range(2 ** (levels - 1)):
         at = DATA + parent * plan.sizes[levels - 1]
@@ -354,13 +353,12 @@ def filter_along_y(plan: Array, strip: Array, first: int, nx: int, channels: Arr
 
 
 @jit
-def trees_to_filters(
-    leaves: Array, row_0: int, first: int, nx: int, channels: Array, signs: Array, out: Array
-) -> None:
+def trees_to_filters(leaves: Array, row_0: int, first: int, nx: int, channels: Array, signs: Array, out: Array) -> None:
     """Combine the four real tree products of one vertical node into the outputs of Psi_a and Psi_b (theory.md 4.4).
 
     leaves (2, ..., 2 * width): vertical tree, y from `row_0` on, horizontal tree and column. out (images, 2 * P**2, ny,
-    nx, 2): the last axis is real and imaginary part. `channels` (P,) are those of Psi_a; `signs` (2 * P**2,) conjugates by -1.
+    nx, 2): the last axis is real and imaginary part. `channels` (P,) are those of Psi_a; a sign of -1 (2 * P**2,)
+    conjugates.
     """
     nodes, width = channels.size, leaves.shape[2] // 2
     end = min(first + width, out.shape[0] * nodes * nx)
@@ -389,9 +387,7 @@ def to_filters(
 
 
 @jit
-def filters_to_trees(
-    leaves: Array, row_0: int, first: int, nx: int, channels: Array, signs: Array, c: Array
-) -> None:
+def filters_to_trees(leaves: Array, row_0: int, first: int, nx: int, channels: Array, signs: Array, c: Array) -> None:
     """Transpose of `trees_to_filters`: from c (images, 2 * P**2, ny, nx, 2) to leaves (2, ..., 2 * width)."""
     nodes, width = channels.size, leaves.shape[2] // 2
     end = min(first + width, c.shape[0] * nodes * nx)
@@ -428,7 +424,7 @@ def synthesise_along_y(plan: Array, strip: Array, first: int, nx: int, channels:
     leaves[:, 0] = 0
     work = np.empty(work_size(plan), strip.dtype)
     nodes, rows = 2 ** (levels - 1), plan.rows[levels - 1]
-    top = np.int64(DATA)
+    top: Any = np.int64(DATA)
     parents = [buffer(storage[2 + tree], nodes * rows, width) for tree in range(2)]
     for parent in range(nodes):
         for node in range(2):
@@ -436,14 +432,16 @@ def synthesise_along_y(plan: Array, strip: Array, first: int, nx: int, channels:
             filters_to_trees(leaves, at, first, nx, channels[2 * parent + node], signs, c)
         for tree in range(2):
             split(plan, tree, levels - 1, parent, leaves[tree], top, parents[tree], DATA + parent * rows, work)
-    trees = [synthesise(plan, tree, levels - 1, parents[tree], storage[:2], storage[4 + tree], work) for tree in range(2)]
+    trees = [
+        synthesise(plan, tree, levels - 1, parents[tree], storage[:2], storage[4 + tree], work) for tree in range(2)
+    ]
     for y in range(DATA, strip.shape[0]):
         add(trees[0][y], trees[1][y], strip.dtype.type(1), strip[y])
 
 
 @jit_disjoint
 def add(a: Array, b: Array, factor: float, out: Array) -> None:
-    """out = factor * (a + b), for rows."""
+    """Put factor * (a + b) into a row."""
     for x in range(out.size):
         out[x] = factor * (a[x] + b[x])
 
@@ -475,7 +473,16 @@ def synthesise_along_x(plan: Array, strips: Array, factor: float, begin: int, en
     for image in range(begin // height, (end - 1) // height + 1):
         low, high = max(begin - image * height, 0), min(end - image * height, height)
         row_0, column_0 = DATA + 0 * n, 0 * n
-        turn(nodes, row_0, row_0 + n, image * height + low - begin, image * height + high - begin, images[image], low, column_0)
+        turn(
+            nodes,
+            row_0,
+            row_0 + n,
+            image * height + low - begin,
+            image * height + high - begin,
+            images[image],
+            low,
+            column_0,
+        )
 
 
 @jit

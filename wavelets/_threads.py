@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
 
 from wavelets._check import integer
+
+PIECES = 4  # for each thread
 
 _threads: int | None = None
 _pools: dict[int, ThreadPoolExecutor] = {}  # by their number of threads
@@ -53,21 +55,31 @@ def get_num_threads() -> int:
 
 
 def over_batch(work: Callable[[slice], object], count: int) -> None:
-    """Call `work` on slices that together cover range(count), in parallel."""
+    """Call `work` on slices that together cover range(count), in parallel.
+
+    There are several slices for each thread, which takes the next one when it is done: a core that is busy with
+    something else does less.
+    """
     threads = 1 if getattr(_busy, "on", False) else min(get_num_threads(), count)
     if threads <= 1:
         if count:
             work(slice(0, count))
         return
-    edges = [count * t // threads for t in range(threads + 1)]
-    parts = [slice(low, high) for low, high in pairwise(edges)]
-    others = [_pool(threads - 1).submit(_work_alone, work, part) for part in parts[1:]]
+    pieces = min(count, PIECES * threads)
+    edges = [count * piece // pieces for piece in range(pieces + 1)]
+    parts = iter([slice(low, high) for low, high in pairwise(edges)])  # a list's iterator is safe to share
+    others = [_pool(threads - 1).submit(_work_alone, work, parts) for _ in range(threads - 1)]
     try:
-        work(parts[0])
+        _take(work, parts)
     finally:
         wait(others)  # no thread goes on writing once the caller has its arrays back
     for other in others:
         other.result()
+
+
+def _take(work: Callable[[slice], object], parts: Iterator[slice]) -> None:
+    for part in parts:
+        work(part)
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
@@ -75,9 +87,9 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return _pools.get(threads) or _pools.setdefault(threads, ThreadPoolExecutor(threads, "wavelets"))
 
 
-def _work_alone(work: Callable[[slice], object], part: slice) -> None:
+def _work_alone(work: Callable[[slice], object], parts: Iterator[slice]) -> None:
     _busy.on = True
-    work(part)
+    _take(work, parts)
 
 
 def over_parts(work: Callable[[int, int], object], count: int, most: int) -> None:

@@ -98,7 +98,7 @@ class _DualTree:
     @property
     def _decimated(self) -> bool:
         """Whether the last stage is decimated, too."""
-        return self.stride == 2**self.levels
+        return bool(self.stride == 2**self.levels)
 
     @cached_property
     def start(self) -> int:
@@ -276,7 +276,9 @@ class DualTreePackets1D(_DualTree):
         signals = np.require(x.reshape(1, -1, n), requirements=["C", "W"])
         trees = self._trees(signals.shape[1], plan, x.dtype)
         lines = lines_at_once(n, x.dtype)
-        over_parts(lambda *part: _kernels.filter_along_x(plan, signals, *part, trees), signals.shape[1], lines)
+        over_parts(
+            lambda begin, end: _kernels.filter_along_x(plan, signals, begin, end, trees), signals.shape[1], lines
+        )
         d1, d2 = np.moveaxis(trees[0, _kernels.DATA :].reshape(-1, 2, nodes, count), 1, 0)
         c = d1 + 1j * self._signs[:, None].astype(x.dtype) * d2
         return Coefficients(c.reshape(*batch, nodes, count), (n,))
@@ -321,7 +323,9 @@ class DualTreePackets1D(_DualTree):
         out = np.empty((1, len(flat), n), trees.dtype)
         factor = trees.dtype.type(factor)
         lines = lines_at_once(n, trees.dtype)
-        over_parts(lambda *part: _kernels.synthesise_along_x(plan, trees, factor, *part, out), len(flat), lines)
+        over_parts(
+            lambda begin, end: _kernels.synthesise_along_x(plan, trees, factor, begin, end, out), len(flat), lines
+        )
         return out.reshape(*batch, n)
 
     @staticmethod
@@ -451,8 +455,10 @@ class DualTreePackets2D(_DualTree):
         channels[rule.quad_tree_order(self.levels)] = np.arange(4**self.levels)
         return channels
 
-    def _signs(self, dtype: np.dtype[np.floating]) -> NDArray[Any]:
-        return np.where(self.packets.conjugated, -1, 1).astype(dtype)
+    def tables(self, size: tuple[int, int], kind: str, dtype: np.dtype[np.floating]) -> Tables:
+        """Return what kernels need to know: plans of both axes, channels of Psi_a, signs that conjugate."""
+        plan_y, plan_x = (self._plan(n, kind, dtype) for n in size)
+        return plan_y, plan_x, self._channels, np.where(self.packets.conjugated, -1, 1).astype(dtype)
 
     def forward(self, x: ArrayLike) -> Coefficients:
         """Transform real images.
@@ -476,15 +482,14 @@ class DualTreePackets2D(_DualTree):
             If `x` has fewer than two axes, no pixels, or holds NaN or infinity.
         """
         x = self._real_input(x)
-        batch, size = x.shape[:-2], x.shape[-2:]
-        plan_y, plan_x = (self._plan(n, "forward", x.dtype) for n in size)
+        batch, size = x.shape[:-2], (x.shape[-2], x.shape[-1])
+        tables = self.tables(size, "forward", x.dtype)
         images = np.require(x.reshape(-1, *size), requirements=["C", "W"])
         channels = 2 * 4**self.levels
-        grid = int(plan_y.sizes[-1]), int(plan_x.sizes[-1])
+        grid = tuple(int(plan.sizes[-1]) for plan in tables[:2])
         out = np.empty((len(images), channels, *grid, 2), x.dtype)
-        tables = plan_y, plan_x, self._channels, self._signs(x.dtype)
         if len(images) >= get_num_threads():
-            layout = strip_layout(plan_y, plan_x, x.dtype, len(images))
+            layout = strip_layout(tables[0], tables[1], x.dtype, len(images))
             over_batch(lambda part: _kernels.forward_2d(*tables, layout, images[part], out[part]), len(images))
         else:
             for image, result in zip(images[:, None], out[:, None], strict=True):
@@ -524,21 +529,20 @@ class DualTreePackets2D(_DualTree):
         self, c: ArrayLike, size: tuple[int, int] | int | None, kind: str, factor: float = 1.0
     ) -> NDArray[Any]:
         channels = 2 * 4**self.levels
-        array, size_out = self._complex_input(c, size, channels)
+        array, (height, width) = self._complex_input(c, size, channels)
         batch, grid = array.shape[:-3], array.shape[-2:]
         real = array.real.dtype
-        plan_y, plan_x = (self._plan(n, kind, real) for n in size_out)
+        tables = self.tables((height, width), kind, real)
         flat = array.reshape(-1, channels, *grid).view(real).reshape(-1, channels, *grid, 2)
-        out = np.empty((len(flat), *size_out), real)
-        tables = plan_y, plan_x, self._channels, self._signs(real)
+        out = np.empty((len(flat), height, width), real)
         factor = real.type(factor)
         if len(out) >= get_num_threads():
-            layout = strip_layout(plan_y, plan_x, real, len(out))
+            layout = strip_layout(tables[0], tables[1], real, len(out))
             over_batch(lambda p: _kernels.backward_2d(*tables, layout, factor, flat[p], out[p]), len(out))
         else:
             for c_one, image in zip(flat[:, None], out[:, None], strict=True):
                 self._backward_one(tables, factor, c_one, image)
-        return out.reshape(*batch, *size_out)
+        return out.reshape(*batch, height, width)
 
     def _forward_one(self, tables: Tables, image: NDArray[Any], out: NDArray[Any]) -> None:
         """Transform image (1, H, W) into out, several threads at a time."""
@@ -550,7 +554,9 @@ class DualTreePackets2D(_DualTree):
         def along_y(strip: int, _: int) -> None:
             _kernels.filter_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, out)
 
-        over_parts(lambda *p: _kernels.filter_along_x(plan_x, image, *p, between), image.shape[1], layout.lines)
+        over_parts(
+            lambda begin, end: _kernels.filter_along_x(plan_x, image, begin, end, between), image.shape[1], layout.lines
+        )
         over_parts(along_y, layout.strips, 1)
 
     def _backward_one(self, tables: Tables, factor: float, c: NDArray[Any], image: NDArray[Any]) -> None:
@@ -565,7 +571,9 @@ class DualTreePackets2D(_DualTree):
 
         over_parts(along_y, layout.strips, 1)
         over_parts(
-            lambda *p: _kernels.synthesise_along_x(plan_x, between, factor, *p, image), image.shape[1], layout.lines
+            lambda begin, end: _kernels.synthesise_along_x(plan_x, between, factor, begin, end, image),
+            image.shape[1],
+            layout.lines,
         )
 
 
@@ -596,7 +604,9 @@ def strip_layout(plan_y: Plan, plan_x: Plan, dtype: np.dtype[np.floating], image
     node = int(plan_x.sizes[-1])
     nodes = group * (len(plan_x.pairs[0]) + 1)
     # Whole nodes, so that a channel is written in one go; several of them if they are small.
-    together = min(max(STRIP // dtype.itemsize // (2 * height * node), 1), -(-nodes // (1 if images >= threads else threads)))
+    together = min(
+        max(STRIP // dtype.itemsize // (2 * height * node), 1), -(-nodes // (1 if images >= threads else threads))
+    )
     strips = -(-nodes // together)
     per_strip = -(-nodes // strips) * node
     while 2 * per_strip > _kernels.WIDEST:

@@ -1,9 +1,9 @@
 """One stage of the transform along one axis, written as a sweep over pairs of samples.
 
-A filter pair with an even number of taps takes its input two samples at a time: output s is a sum of 2 x 2 matrices times
-the last K pairs. What a boundary does to that is a matter of which rows are read and written, so a sweep is a list of
-steps - two rows in, two rows out - and analysis, adjoint and inverse differ in their lists only. The adjoint and the
-inverse run backwards over the coefficients with the transposed matrices.
+A filter pair with an even number of taps takes its input two samples at a time: output s is a sum of 2 x 2 matrices
+times the last K pairs. What a boundary does to that is a matter of which rows are read and written, so a sweep is a
+list of steps - two rows in, two rows out - and analysis, adjoint and inverse differ in their lists only. The adjoint
+and the inverse run backwards over the coefficients with the transposed matrices.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def synthesis_sweep(
     sample = np.concatenate(samples).ravel()
     target = sample.copy()
     used = np.flatnonzero(sample >= 0)
-    first = used[np.unique(sample[used], return_index=True)[1]]
-    later = np.setdiff1d(used, first)
+    writers = used[np.unique(sample[used], return_index=True)[1]]
+    later = np.setdiff1d(used, writers)
     target[later] = n + np.arange(later.size)
     for step, part in zip(steps, np.split(target.reshape(-1, 2), np.cumsum([len(s) for s in steps])[:-1]), strict=True):
         step[:, 2:] = part

@@ -16,7 +16,7 @@ from analysis.feed import feed
 from analysis.kernels.complex_filters import GRID, complex_filters, dead_kernels
 from analysis.kernels.layer import FirstLayer
 from analysis.operators import pool
-from analysis.stability import SHIFTS, Stability, shift_coordinates
+from analysis.stability import SHIFTS, Stability, shift_coordinates, sums_of_maps
 from analysis.translation import margin_for
 from wavelets._check import integer, real_array
 from wavelets._threads import get_num_threads, over_batch
@@ -153,7 +153,7 @@ class LayerExperiment:
         expected = (channels, self.size, self.size)
         if pictures.shape[1:] != expected:
             raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {', '.join(map(str, expected))})")
-        return self.sums.add((pictures - self.mean) / self.std, self._operators)
+        return self.sums.add((pictures - self.mean) / self.std, sums_of_maps(self._operators))
 
     def dataset(self) -> xr.Dataset:
         """Return the result so far, without provenance; NaN for dead kernels."""

@@ -1,0 +1,60 @@
+"""The sums of the heatmap experiment for all packet filters at once, without keeping a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import _packet_sums
+from analysis.operators import packet_pool, valid_region, window_counts
+from analysis.stability import Sums, sums_of_maps
+from wavelets import DualTreePackets2D, get_num_threads
+from wavelets._threads import over_batch
+from wavelets.packets import strip_layout
+
+
+def packet_sums(transform: DualTreePackets2D, pictures: Sequence[NDArray[Any]], q: int = 1) -> Sums:
+    """Measure RMax, CMod, their distance and their changes, for all dual-tree packet filters.
+
+    Parameters
+    ----------
+    transform : DualTreePackets2D
+        Its stride is m: use ``stride=2**(levels - 1)`` for the geometry of the poster.
+    pictures : sequence of ndarray, shape (n, H, W), float32 or float64
+        Windows of the same pictures: unshifted, then one for each of S shifts.
+    q : int
+        Half-width of the pooling window.
+
+    Returns
+    -------
+    Sums
+        What :func:`analysis.stability.sums_of_maps` finds on the maps of :func:`analysis.packet_pool`, up to rounding;
+        each thread needs a few megabytes, whatever the number of pictures.
+
+    Raises
+    ------
+    ValueError
+        If the valid region holds no pooling window.
+    """
+    x = np.stack(pictures)
+    size = x.shape[-2], x.shape[-1]
+    corner, counts = valid_region(transform, size)
+    rows, columns = window_counts(counts, q)
+    plan_y, plan_x, channels, _ = transform.tables(size, "forward", x.dtype)
+    cut = strip_layout(plan_y, plan_x, x.dtype, get_num_threads())
+    if cut.width % plan_x.sizes[-1]:  # a node of such wide pictures does not fit into one strip
+        return sums_of_maps(lambda windows: packet_pool(transform, windows, q))(list(x))
+    layout = cut.lines, cut.strips, cut.width, rows, columns
+    sums = np.zeros((x.shape[1], channels.size * 2, _packet_sums.CHANGES + 2 * (len(x) - 1)))
+
+    def measure(part: slice) -> None:
+        windows = np.ascontiguousarray(x[:, part])
+        _packet_sums.packet_sums(plan_y, plan_x, channels, layout, corner, q, windows, sums[part])
+
+    over_batch(measure, x.shape[1])
+    energies, changes = sums[..., : _packet_sums.CHANGES], sums[..., _packet_sums.CHANGES :]
+    rmax_change, cmod_change = np.split(changes, 2, axis=-1)
+    return Sums(*np.moveaxis(energies, -1, 0), rmax_change, cmod_change, rows * columns)
