@@ -1,0 +1,564 @@
+"""The packet transform and the analytic version of kernels as differentiable torch code; importing this needs torch.
+
+A transform along one axis is linear and written once: :func:`analyse` walks down the packet tree, :func:`synthesise`
+is its transpose. "Banded" applies them as they are, "dense" multiplies by their matrices, "numba" hands both to
+:class:`wavelets.DualTreePackets2D`. theory.md, sections 1 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.functional import pad
+
+from wavelets import rule, stages
+from wavelets._check import integer
+from wavelets.filters import DEFAULT, FilterBank
+from wavelets.hilbert import _resolve, half_plane_sign, zero_padded
+from wavelets.packets import DualTreePackets2D
+
+METHODS = ("auto", "numba", "dense", "banded")
+
+DENSE_ADVANTAGE = 64
+"""Multiply-adds of a GEMM in the time of one of the banded passes, on an accelerator: see `prefers_dense`."""
+
+PADDED = "periodization, odd lengths padded by a zero"
+"""The boundary of the inverse's transpose where that of the transform is periodization."""
+
+HALF = {torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
+REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+COMPLEX = (torch.complex32, torch.complex64, torch.complex128)
+
+Stages = list[tuple[Tensor, int]]  # taps (2**(l + 1), 2, T) of every node of both trees, and the step, 1 or 2
+Size = Sequence[int] | int
+
+CACHED = 16
+"""Matrices that a module keeps."""
+
+
+class DualTreePackets2d(nn.Module):
+    r"""Dual-tree complex wavelet packet transform over the last two axes, as a module without parameters.
+
+    Parameters
+    ----------
+    levels, filters, stride, boundary
+        As in :class:`wavelets.DualTreePackets2D`.
+    method : {"auto", "numba", "dense", "banded"}
+        How to compute. "numba": the compiled CPU kernels, an opaque operator to torch. "dense": two GEMMs with the
+        matrices of the axes. "banded": the stages, one pass a tap. "auto": numba on the CPU (but under forward-mode
+        differentiation, which that has not), elsewhere what :func:`prefers_dense` says.
+
+    Attributes
+    ----------
+    transform : DualTreePackets2D
+        The numpy transform, which knows the filters: `packets`, `frequencies`, `kernels()`, `start`, ...
+    levels, stride, boundary, bank
+        Those of `transform`.
+
+    Raises
+    ------
+    TypeError, ValueError, ModuleNotFoundError
+        As :class:`wavelets.DualTreePackets2D`; ValueError if the method is none of the above.
+
+    Notes
+    -----
+    *Precision.* The dtype of the input decides. float32 and float64 agree with the numpy transform to 1e-5 and 1e-12 of
+    the largest coefficient. float16 and bfloat16 are computed in float32, under autocast too, and give complex64: the
+    relative error of the coefficients is that of the rounded image, at most 2**-11 and 2**-9 in the Euclidean norm
+    where the frame is tight. Run `backward` outside autocast, as torch asks. TF32 touches "dense" only, and only if
+    asked for (``torch.set_float32_matmul_precision``); the error then is about 1e-3. NaN and infinity propagate.
+
+    *State.* The filters are constants: the state dict is empty, and `to` moves them but leaves them in float64, so that
+    ``.half().double()`` loses nothing. A device must have float64. Matrices of "dense" are kept for the sizes seen
+    last, outside of `torch.compile` and `torch.export`; copies and pickles start without.
+
+    *Transformations.* All are differentiable any number of times. "auto" and "numba" need `wavelets.nn` imported where
+    an exported program is loaded; "dense" and "banded" need torch alone, and "banded" may have dynamic H and W.
+
+    *Memory format.* Any strides are read, channels-last among them. Results are contiguous: channels-last would cost
+    one more pass, and has no meaning for five axes.
+
+    Examples
+    --------
+    >>> module = DualTreePackets2d(levels=2)
+    >>> c = module(torch.ones(8, 3, 64, 48))
+    >>> c.shape, c.dtype
+    (torch.Size([8, 3, 32, 16, 12]), torch.complex64)
+    >>> torch.allclose(module.inverse(c, (64, 48)), torch.ones(8, 3, 64, 48))
+    True
+    """
+
+    first: Tensor
+    main: Tensor
+    pairs: Tensor
+    signs: Tensor
+
+    def __init__(
+        self,
+        levels: int,
+        filters: str | FilterBank = DEFAULT,
+        stride: int | None = None,
+        boundary: str = "periodization",
+        method: str = "auto",
+    ) -> None:
+        super().__init__()
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
+        self.transform = DualTreePackets2D(levels, filters, stride, boundary)
+        self.method = method
+        self.levels, self.stride, self.boundary = self.transform.levels, self.transform.stride, self.transform.boundary
+        self.bank = self.transform.bank
+        pairs = [[p - 1 for level in rule.splitting_pairs(tree, self.levels) for p in level] for tree in rule.TREES]
+        conjugated = torch.tensor(self.transform.packets.conjugated.tolist())
+        constants = {"pairs": torch.tensor(pairs), "signs": 1 - 2 * conjugated.to(torch.int8), **self._taps()}
+        for name, values in constants.items():
+            self.register_buffer(name, values, persistent=False)
+        self._matrices: dict[tuple[Any, ...], Tensor] = {}
+
+    @property
+    def packets(self) -> np.recarray[Any, Any]:
+        """Table of the filters, one row a channel: see :attr:`wavelets.DualTreePackets2D.packets`."""
+        return self.transform.packets
+
+    @property
+    def frequencies(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Nominal characteristic frequencies, shape (2 * 4**J, 2), vertical then horizontal, rad/sample."""
+        return self.transform.frequencies
+
+    @property
+    def redundancy(self) -> int:
+        """Frame bound of the transform without extension: 8, and 4 times as much if the last stage keeps two phases."""
+        return 8 if self.stride == 2**self.levels else 32
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform real images.
+
+        Parameters
+        ----------
+        x : Tensor, shape (..., H, W), float16, bfloat16, float32 or float64
+            Any batch, channels and size from 1x1 up.
+
+        Returns
+        -------
+        Tensor, shape (..., 2 * 4**J, h, w), complex64, or complex128 for float64
+            h and w as in :meth:`wavelets.DualTreePackets2D.forward`.
+
+        Raises
+        ------
+        TypeError
+            If `x` is not a real floating tensor.
+        ValueError
+            If it has no pixels or is on another device than the module.
+        """
+        return self._analyse(self._here(checked(x, "x", REAL, 2), "x"), self.boundary)
+
+    def inverse(self, c: Tensor, size: Size) -> Tensor:
+        """Reconstruct the images exactly.
+
+        Parameters
+        ----------
+        c : Tensor, shape (..., 2 * 4**J, h, w), complex
+            Coefficients.
+        size : (int, int) or int
+            H and W of the original.
+
+        Returns
+        -------
+        Tensor, shape (..., H, W), float32, or float64 for complex128
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the coefficients do not belong to this transform and size.
+        """
+        # Every coefficient that touches the image is there, so the transpose without extension is a left inverse
+        # whatever the extension was: see stages.synthesis.
+        return self._synthesise(c, size, PADDED if self.boundary == "periodization" else "zero") / self.redundancy
+
+    def adjoint(self, c: Tensor, size: Size) -> Tensor:
+        r"""Adjoint for the real inner product: :math:`\operatorname{Re}\langle c, Tx\rangle = \langle T^*c, x\rangle`.
+
+        Parameters, results and errors are those of `inverse`.
+        """
+        return self._synthesise(c, size, self.boundary)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"{self.transform!r}, method={self.method!r}"
+
+    def _analyse(self, x: Tensor, boundary: str) -> Tensor:
+        method = self._choose(x, x.shape[-2:])
+        if method == "numba":
+            c: Tensor = numba_analyse(x, self.first, self.main, self.levels, self.stride, boundary)
+            return c
+        if method == "dense":
+            vertical, horizontal = (self._matrix(n, boundary, x.dtype) for n in x.shape[-2:])
+            with no_autocast(x.device):
+                trees = vertical @ (x @ horizontal.mT)
+        else:
+            tree = self._stages(x.dtype)
+            trees = analyse(analyse(x, tree, boundary).mT, tree, boundary).mT
+        return trees_to_filters(trees, self.levels, self.signs)
+
+    def _synthesise(self, c: Tensor, size: Size, boundary: str) -> Tensor:
+        c = self._here(checked(c, "c", COMPLEX, 3), "c")
+        height, width = self._checked_size(c, size)
+        method = self._choose(c, (height, width))
+        if method == "numba":
+            x: Tensor = numba_synthesise(c, self.first, self.main, height, width, self.levels, self.stride, boundary)
+            return x
+        trees = filters_to_trees(c, self.levels, self.signs)
+        if method == "dense":
+            vertical, horizontal = (self._matrix(n, boundary, trees.dtype) for n in (height, width))
+            with no_autocast(c.device):
+                return vertical.mT @ (trees @ horizontal)
+        tree = self._stages(trees.dtype)
+        return synthesise(synthesise(trees.mT, tree, width, boundary).mT, tree, height, boundary)
+
+    def _choose(self, t: Tensor, size: Sequence[int]) -> str:
+        on_cpu = t.device.type == "cpu"
+        if self.method == "numba" and not on_cpu:
+            raise ValueError(f"method 'numba' runs on the CPU; the tensor is on {t.device}")
+        if self.method != "auto":
+            return self.method
+        if on_cpu and (torch.compiler.is_compiling() or _is_plain(t)):
+            return "numba"
+        return "dense" if prefers_dense(max(size), self.levels, self.main.shape[-1]) else "banded"
+
+    def _stages(self, dtype: torch.dtype) -> Stages:
+        """Return the taps of all nodes, stage by stage, and the steps."""
+        first, main = self.first.to(dtype), self.main.to(dtype)
+        taps = [first] + [main[self.pairs[:, 2**s - 1 : 2 ** (s + 1) - 1]].flatten(0, 1) for s in range(1, self.levels)]
+        return with_steps(taps, self.stride)
+
+    def _matrix(self, n: int, boundary: str, dtype: torch.dtype) -> Tensor:
+        """Matrix of `analyse` for an axis of n samples, shape (2 * 2**J * count, n); see *State* in the class."""
+        if torch.compiler.is_compiling():
+            return self._new_matrix(n, boundary, dtype)
+        key = n, boundary, dtype, self.first.device
+        matrix = self._matrices.get(key)
+        if matrix is None:
+            with torch.inference_mode(False):  # what is made in inference mode cannot be differentiated through later
+                matrix = self._new_matrix(n, boundary, dtype)
+            if _is_plain(matrix):
+                if len(self._matrices) >= CACHED:
+                    self._matrices.clear()
+                self._matrices[key] = matrix
+        return matrix
+
+    def _new_matrix(self, n: int, boundary: str, dtype: torch.dtype) -> Tensor:
+        return analyse(torch.eye(n, dtype=dtype, device=self.first.device), self._stages(dtype), boundary)
+
+    def _taps(self) -> dict[str, Tensor]:
+        """Filters of the bank, (2, 2, T): tree or pair, low-pass and high-pass, taps."""
+        pairs = {"first": self.bank.first_stage, "main": self.bank.main_stage}
+        return {name: torch.from_numpy(np.stack([pair(1), pair(2)])) for name, pair in pairs.items()}
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        """Follow `to` to another device, but keep the filters as they are in float64."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, taps in self._taps().items():
+            self._buffers[name] = taps.to(self.signs.device)
+        self._matrices.clear()
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_matrices": {}}
+
+    def _here(self, t: Tensor, name: str) -> Tensor:
+        if t.device != self.signs.device:
+            raise ValueError(f"{name} is on {t.device}, the module on {self.signs.device}; expected one device")
+        return t
+
+    def _checked_size(self, c: Tensor, size: Size) -> tuple[int, int]:
+        both: Any = size if isinstance(size, Sequence) and len(size) == 2 else (size, size)
+        height, width = both = [n if isinstance(n, torch.SymInt) else integer("size", n, 1) for n in both]
+        grid = grid_of(both, self.first, self.main, self.levels, self.stride, self.boundary)
+        if tuple(c.shape[-3:]) != (self.signs.numel(), *grid):
+            raise ValueError(
+                f"c has shape {tuple(c.shape)}; expected (..., {self.signs.numel()}, {grid[0]}, {grid[1]}) "
+                f"for images of {height}x{width} and {self.transform!r}"
+            )
+        return height, width
+
+
+def checked(t: Any, name: str, dtypes: tuple[torch.dtype, ...], axes: int) -> Tensor:
+    """Return a tensor of one of the dtypes with at least so many axes, half precision as single."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{name} must be a tensor, not {type(t).__name__}")
+    if t.dtype not in dtypes:
+        raise TypeError(f"{name} has dtype {t.dtype}; expected one of {', '.join(map(str, dtypes))}")
+    if t.ndim < axes or 0 in t.shape[-axes:]:
+        raise ValueError(f"{name} has shape {tuple(t.shape)}; expected at least {axes} axes, the last {axes} not empty")
+    return t.to(HALF.get(t.dtype, t.dtype))
+
+
+def prefers_dense(n: int, levels: int, taps: int) -> bool:
+    """Whether GEMMs beat the banded stages for an axis of n samples, off the CPU.
+
+    A coefficient costs n multiply-adds dense and ``levels * taps`` banded; but a GEMM runs at the arithmetic rate of a
+    device and the banded passes, which read and write what they work on once a tap, at the rate of its memory.
+    """
+    return n <= DENSE_ADVANTAGE * levels * taps
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Context in which matrix products keep the precision of their arguments."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+# ---- one axis -------------------------------------------------------------------------------------------------------
+
+
+def analyse(x: Tensor, tree: Stages, boundary: str) -> Tensor:
+    """Both trees along the last axis but one: x (..., n, m) -> (..., 2 * 2**J * count, m); tree, node, sample."""
+    x = torch.stack([x, x], dim=-3)
+    for taps, step in tree:
+        x = analyse_stage(x, taps, step, boundary)
+    return x.flatten(-3, -2)
+
+
+def synthesise(c: Tensor, tree: Stages, n: int, boundary: str) -> Tensor:
+    """Transpose of `analyse`: c (..., 2 * 2**J * count, m) -> (..., n, m)."""
+    sizes = node_sizes(n, tree, boundary)
+    c = c.reshape(*c.shape[:-2], 2 * tree[-1][0].shape[0], sizes[-1], c.shape[-1])
+    for (taps, step), size in zip(reversed(tree), reversed(sizes[:-1]), strict=True):
+        c = synthesise_stage(c, taps, step, size, boundary)
+    return c.sum(dim=-3)
+
+
+def analyse_stage(x: Tensor, taps: Tensor, step: int, boundary: str) -> Tensor:
+    """Split every node: x (..., C, n, m), taps (C, 2, T) -> (..., 2 * C, count, m)."""
+    n = x.shape[-2]
+    index = extension(n, taps.shape[-1], step, boundary, x.device)
+    count = (index.shape[0] - taps.shape[-1]) // step + 1
+    if boundary in ("zero", PADDED):
+        x = pad(x, (0, 0, 0, 1))
+    x = x.index_select(-2, index).unsqueeze(-3)
+    total = x.new_zeros(())
+    for t in range(taps.shape[-1]):
+        total = torch.addcmul(total, taps[:, :, t, None, None], x[..., t : t + step * (count - 1) + 1 : step, :])
+    return total.flatten(-4, -3)
+
+
+def synthesise_stage(c: Tensor, taps: Tensor, step: int, n: int, boundary: str) -> Tensor:
+    """Transpose of `analyse_stage`: c (..., 2 * C, count, m) -> (..., C, n, m)."""
+    count, m = c.shape[-2:]
+    nodes, reach = taps.shape[0], taps.shape[-1] // step  # a sample of the extension meets `reach` coefficients
+    c = pad(c, (0, 0, reach - 1, reach - 1)).reshape(*c.shape[:-3], nodes, 2, count + 2 * reach - 2, 1, m)
+    taps = taps.reshape(nodes, 2, reach, 1, step, 1)
+    total = c.new_zeros(())
+    for t in range(reach):
+        last = reach - 1 - t
+        for branch in (rule.LOW, rule.HIGH):
+            part = c[..., branch, last : last + count + reach - 1, :, :]
+            total = torch.addcmul(total, taps[:, branch, t], part)
+    x = total.flatten(-3, -2)
+    index = extension(n, reach * step, step, boundary, c.device)
+    return x.new_zeros((*x.shape[:-2], n + 1, x.shape[-1])).index_add(-2, index, x)[..., :n, :]
+
+
+def extension(n: int, taps: int, step: int, boundary: str, device: torch.device) -> Tensor:
+    """Sample of a signal of length n at each position that a stage reads; n stands for zero. See `stages.extend`."""
+    start = stages.first_sample(taps, _rule_of(boundary), step == 2)
+    index = torch.arange(start, start + step * (stage_count(n, taps, step, boundary) - 1) + taps, device=device)
+    if boundary == "zero":
+        return torch.where((index < 0) | (index >= n), n, index)
+    if boundary == "symmetric":
+        index = index % (2 * n)
+        return torch.minimum(index, 2 * n - 1 - index)
+    if boundary == "reflect":
+        period = max(2 * n - 2, 1)
+        index = index % period
+        return torch.minimum(index, period - index)
+    return (index % (n + n % 2)).clamp(max=n if boundary == PADDED else n - 1)
+
+
+def with_steps(taps: list[Tensor], stride: int) -> Stages:
+    """Stages of these taps: every step is 2, but 1 for a last stage that is not decimated."""
+    last = len(taps) - 1
+    return [(t, stride // 2**last if stage == last else 2) for stage, t in enumerate(taps)]
+
+
+def node_sizes(n: int, tree: Stages, boundary: str) -> list[int]:
+    """Samples of a node after 0, 1, ..., J stages."""
+    sizes = [n]
+    for taps, step in tree:
+        sizes.append(stage_count(sizes[-1], taps.shape[-1], step, boundary))
+    return sizes
+
+
+def stage_count(n: int, taps: int, step: int, boundary: str) -> int:
+    """Number of coefficients of each output of a stage."""
+    return stages.coefficient_count(n, taps, _rule_of(boundary), step == 2)
+
+
+def _rule_of(boundary: str) -> str:
+    return "periodization" if boundary == PADDED else boundary
+
+
+# ---- two axes -------------------------------------------------------------------------------------------------------
+
+
+def grid_of(
+    size: Sequence[int], first: Tensor, main: Tensor, levels: int, stride: int, boundary: str
+) -> tuple[int, ...]:
+    """Positions of the coefficients of an image on each axis."""
+    tree = with_steps([first] + [main] * (levels - 1), stride)
+    return tuple(node_sizes(n, tree, boundary)[-1] for n in size)
+
+
+def trees_to_filters(d: Tensor, levels: int, signs: Tensor) -> Tensor:
+    """Real trees (..., 2 * P * ny, 2 * P * nx) -> filters (..., 2 * P**2, ny, nx), complex; theory.md 4.4."""
+    lead, bits = d.shape[:-2], (2,) * levels
+    ny, nx = (n // 2 ** (levels + 1) for n in d.shape[-2:])
+    d = d.reshape(*lead, 2, *bits, ny, 2, *bits, nx).permute(quad_tree_axes(len(lead), levels))
+    d11, d12, d21, d22 = d.reshape(*lead, 4, 4**levels, ny, nx).unbind(-4)
+    real = torch.cat([d11 - d22, d11 + d22], dim=-3)
+    imag = torch.cat([d21 + d12, d21 - d12], dim=-3)
+    return torch.view_as_complex(torch.stack([real, imag * signs[:, None, None]], dim=-1))
+
+
+def filters_to_trees(c: Tensor, levels: int, signs: Tensor) -> Tensor:
+    """Transpose of `trees_to_filters`."""
+    lead, bits, (ny, nx) = c.shape[:-3], (2, 2) * levels, c.shape[-2:]
+    (real_a, real_b), (imag_a, imag_b) = (part.chunk(2, -3) for part in (c.real, c.imag * signs[:, None, None]))
+    axes = quad_tree_axes(len(lead), levels)
+    back = sorted(range(len(axes)), key=axes.__getitem__)
+    d = torch.stack([real_a + real_b, imag_a - imag_b, imag_a + imag_b, real_b - real_a], dim=-4)
+    d = d.reshape(*lead, 2, 2, *bits, ny, nx).permute(back)
+    return d.reshape(*lead, 2 ** (levels + 1) * ny, 2 ** (levels + 1) * nx)
+
+
+def quad_tree_axes(lead: int, levels: int) -> list[int]:
+    """Order of the axes (..., tree, bits, position, tree, bits, position) that interleaves the bits of the nodes."""
+    y, x = lead, lead + levels + 2
+    bits = [axis + 1 + bit for bit in range(levels) for axis in (y, x)]
+    return [*range(lead), y, x, *bits, y + levels + 1, x + levels + 1]
+
+
+# ---- the numba kernels as operators of torch ------------------------------------------------------------------------
+
+
+@torch.library.custom_op("shiftscope::analyse", mutates_args=())
+def numba_analyse(x: Tensor, first: Tensor, main: Tensor, levels: int, stride: int, boundary: str) -> Tensor:
+    """Forward transform by the numpy one; a program that holds this operator holds the filters too."""
+    twin = _twin(first.numpy().tobytes(), main.numpy().tobytes(), levels, stride, _rule_of(boundary))
+    ragged = boundary == PADDED and any(n % 2**levels for n in x.shape[-2:])
+    if x.numel() and not ragged and x.isfinite().all():
+        return torch.from_numpy(np.asarray(twin.transform.forward(x)))
+    return twin._analyse(x, boundary)  # what the numpy transform has not, or refuses
+
+
+@torch.library.custom_op("shiftscope::synthesise", mutates_args=())
+def numba_synthesise(
+    c: Tensor, first: Tensor, main: Tensor, height: int, width: int, levels: int, stride: int, boundary: str
+) -> Tensor:
+    """Transpose of `numba_analyse`."""
+    twin = _twin(first.numpy().tobytes(), main.numpy().tobytes(), levels, stride, _rule_of(boundary))
+    if not c.numel():
+        return twin._synthesise(c, (height, width), boundary)
+    if boundary == PADDED:
+        return torch.from_numpy(twin.transform.inverse(c, (height, width)) * twin.redundancy)
+    return torch.from_numpy(twin.transform.adjoint(c, (height, width)))
+
+
+@lru_cache(maxsize=16)
+def _twin(first: bytes, main: bytes, levels: int, stride: int, boundary: str) -> DualTreePackets2d:
+    """Module of the filters that an operator was given as tensors."""
+    h_first = np.frombuffer(first).reshape(2, 2, -1)[0, 0, 2:]  # what FilterBank puts before it
+    h1, h2 = np.frombuffer(main).reshape(2, 2, -1)[:, 0]
+    return DualTreePackets2d(levels, FilterBank("tensors", h1, h2, h_first), stride, boundary, "banded")
+
+
+@numba_analyse.register_fake
+def _(x: Tensor, first: Tensor, main: Tensor, levels: int, stride: int, boundary: str) -> Tensor:
+    grid = grid_of(x.shape[-2:], first, main, levels, stride, boundary)
+    return x.new_empty((*x.shape[:-2], 2 * 4**levels, *grid), dtype=x.dtype.to_complex())
+
+
+@numba_synthesise.register_fake
+def _(
+    c: Tensor, first: Tensor, main: Tensor, height: int, width: int, levels: int, stride: int, boundary: str
+) -> Tensor:
+    return c.new_empty((*c.shape[:-3], height, width), dtype=c.dtype.to_real())
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    t, first, main, *ctx.arguments = inputs
+    ctx.size = t.shape[-2:]
+    ctx.save_for_backward(first, main)
+
+
+def _analyse_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    x = numba_synthesise(gradient, *ctx.saved_tensors, *ctx.size, *ctx.arguments)
+    return x, *[None] * 5
+
+
+def _synthesise_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    return numba_analyse(gradient, *ctx.saved_tensors, *ctx.arguments[2:]), *[None] * 7
+
+
+def _batched(operator: Any) -> Callable[..., tuple[Tensor, int]]:
+    """Rule for vmap: one more leading axis."""
+    return lambda info, in_dims, t, *rest: (operator(t.movedim(in_dims[0], 0), *rest), 0)
+
+
+numba_analyse.register_autograd(_analyse_backward, setup_context=_remember)
+numba_synthesise.register_autograd(_synthesise_backward, setup_context=_remember)
+numba_analyse.register_vmap(_batched(numba_analyse))
+numba_synthesise.register_vmap(_batched(numba_synthesise))
+
+
+def _is_plain(t: Tensor) -> bool:
+    """Whether a tensor is just values: not a tracer's, not one of a transformation of torch.func, without a tangent."""
+    try:
+        t.data_ptr()
+    except RuntimeError:  # what those tensors answer
+        return False
+    return forward_ad.unpack_dual(t).tangent is None  # type: ignore[no-untyped-call]
+
+
+# ---- kernels --------------------------------------------------------------------------------------------------------
+
+
+def analytic(kernel: Tensor, direction: str | ArrayLike = "x", size: Size | None = None) -> Tensor:
+    r"""Analytic version W = V + i H(V) of real kernels V, differentiable: :func:`wavelets.analytic` on any device.
+
+    Parameters
+    ----------
+    kernel : Tensor, shape (..., kh, kw), float16, bfloat16, float32 or float64
+        The kernels V; half precision is computed in float32.
+    direction, size
+        As in :func:`wavelets.analytic`. A direction that is found ("auto") or given counts as a constant.
+
+    Returns
+    -------
+    Tensor, shape (..., H, W), complex64, or complex128 for float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`wavelets.analytic`; but NaN and infinity propagate, except into a direction that is to be found.
+
+    Notes
+    -----
+    theory.md, section 1.
+    """
+    v = checked(kernel, "kernel", REAL, 2)
+    height, width = zero_padded(np.empty(v.shape[-2:]), v.shape[-2:] if size is None else size).shape
+    v = pad(v, (0, width - v.shape[-1], 0, height - v.shape[-2]))
+    positive: Any = v.detach()
+    signs = half_plane_sign((height, width), _resolve(direction, positive))
+    hilbert = torch.fft.ifft2(torch.from_numpy(signs).to(v.device) * torch.fft.fft2(v)).imag
+    return torch.complex(v, hilbert)
