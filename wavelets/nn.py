@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn.functional import pad
 
 from wavelets import rule, stages
@@ -39,6 +38,7 @@ COMPLEX = (torch.complex32, torch.complex64, torch.complex128)
 
 Stages = list[tuple[Tensor, int]]  # taps (2**(l + 1), 2, T) of every node of both trees, and the step, 1 or 2
 Size = Sequence[int] | int
+Map = Callable[[Tensor], Tensor]
 
 CACHED = 16
 """Matrices that a module keeps."""
@@ -53,8 +53,8 @@ class DualTreePackets2d(nn.Module):
         As in :class:`wavelets.DualTreePackets2D`.
     method : {"auto", "numba", "dense", "banded"}
         How to compute. "numba": the compiled CPU kernels, an opaque operator to torch. "dense": two GEMMs with the
-        matrices of the axes. "banded": the stages, one pass a tap. "auto": numba on the CPU (but under forward-mode
-        differentiation, which that has not), elsewhere what :func:`prefers_dense` says.
+        matrices of the axes. "banded": the stages, one pass a tap. "auto": numba on the CPU, elsewhere what
+        :func:`prefers_dense` says.
 
     Attributes
     ----------
@@ -71,17 +71,19 @@ class DualTreePackets2d(nn.Module):
     Notes
     -----
     *Precision.* The dtype of the input decides. float32 and float64 agree with the numpy transform to 1e-5 and 1e-12 of
-    the largest coefficient. float16 and bfloat16 are computed in float32, under autocast too, and give complex64: the
-    relative error of the coefficients is that of the rounded image, at most 2**-11 and 2**-9 in the Euclidean norm
-    where the frame is tight. Run `backward` outside autocast, as torch asks. TF32 touches "dense" only, and only if
-    asked for (``torch.set_float32_matmul_precision``); the error then is about 1e-3. NaN and infinity propagate.
+    the largest coefficient. float16 and bfloat16 are computed in float32 and give complex64, and autocast changes
+    nothing: the error of the coefficients is that of the rounded image, relatively at most 2**-11 and 2**-8 in the
+    Euclidean norm where the frame is tight. TF32 touches "dense" only, and only if torch is asked for it
+    (`torch.set_float32_matmul_precision`); the error then is about 1e-3. NaN and infinity propagate.
 
     *State.* The filters are constants: the state dict is empty, and `to` moves them but leaves them in float64, so that
-    ``.half().double()`` loses nothing. A device must have float64. Matrices of "dense" are kept for the sizes seen
-    last, outside of `torch.compile` and `torch.export`; copies and pickles start without.
+    ``.half().double()`` loses nothing; the device must have float64. Matrices of "dense" are kept for the `CACHED`
+    sizes seen last, but not by `torch.compile` and `torch.export`; copies and pickles start without.
 
-    *Transformations.* All are differentiable any number of times. "auto" and "numba" need `wavelets.nn` imported where
-    an exported program is loaded; "dense" and "banded" need torch alone, and "banded" may have dynamic H and W.
+    *Transformations.* Derivatives of any order and mode, `torch.func`, `torch.compile` and `torch.export`, with a
+    dynamic batch and dynamic H and W. A program exported from "auto" on the CPU or "numba" can be loaded where
+    `wavelets.nn` has been imported, one from "dense" or "banded" anywhere. Inside a compiled function, the transforms
+    of `torch.func` need "dense" or "banded".
 
     *Memory format.* Any strides are read, channels-last among them. Results are contiguous: channels-last would cost
     one more pass, and has no meaning for five axes.
@@ -158,7 +160,9 @@ class DualTreePackets2d(nn.Module):
         ValueError
             If it has no pixels or is on another device than the module.
         """
-        return self._analyse(self._here(checked(x, "x", REAL, 2), "x"), self.boundary)
+        x = self._here(checked(x, "x", REAL, 2), "x")
+        down, up = self._maps(x.shape[-2:], self.boundary)
+        return apply_linear(x, down, up)
 
     def inverse(self, c: Tensor, size: Size) -> Tensor:
         """Reconstruct the images exactly.
@@ -181,18 +185,27 @@ class DualTreePackets2d(nn.Module):
         """
         # Every coefficient that touches the image is there, so the transpose without extension is a left inverse
         # whatever the extension was: see stages.synthesis.
-        return self._synthesise(c, size, PADDED if self.boundary == "periodization" else "zero") / self.redundancy
+        return self._transpose(c, size, PADDED if self.boundary == "periodization" else "zero") / self.redundancy
 
     def adjoint(self, c: Tensor, size: Size) -> Tensor:
         r"""Adjoint for the real inner product: :math:`\operatorname{Re}\langle c, Tx\rangle = \langle T^*c, x\rangle`.
 
         Parameters, results and errors are those of `inverse`.
         """
-        return self._synthesise(c, size, self.boundary)
+        return self._transpose(c, size, self.boundary)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
         return f"{self.transform!r}, method={self.method!r}"
+
+    def _transpose(self, c: Tensor, size: Size, boundary: str) -> Tensor:
+        c = self._here(checked(c, "c", COMPLEX, 3), "c")
+        down, up = self._maps(self._checked_size(c, size), boundary)
+        return apply_linear(c, up, down)
+
+    def _maps(self, size: Sequence[int], boundary: str) -> tuple[Map, Map]:
+        """Transform of images of this size, and its transpose."""
+        return partial(self._analyse, boundary=boundary), partial(self._synthesise, size=size, boundary=boundary)
 
     def _analyse(self, x: Tensor, boundary: str) -> Tensor:
         method = self._choose(x, x.shape[-2:])
@@ -208,10 +221,9 @@ class DualTreePackets2d(nn.Module):
             trees = analyse(analyse(x, tree, boundary).mT, tree, boundary).mT
         return trees_to_filters(trees, self.levels, self.signs)
 
-    def _synthesise(self, c: Tensor, size: Size, boundary: str) -> Tensor:
-        c = self._here(checked(c, "c", COMPLEX, 3), "c")
-        height, width = self._checked_size(c, size)
-        method = self._choose(c, (height, width))
+    def _synthesise(self, c: Tensor, size: Sequence[int], boundary: str) -> Tensor:
+        height, width = size
+        method = self._choose(c, size)
         if method == "numba":
             x: Tensor = numba_synthesise(c, self.first, self.main, height, width, self.levels, self.stride, boundary)
             return x
@@ -229,7 +241,7 @@ class DualTreePackets2d(nn.Module):
             raise ValueError(f"method 'numba' runs on the CPU; the tensor is on {t.device}")
         if self.method != "auto":
             return self.method
-        if on_cpu and (torch.compiler.is_compiling() or _is_plain(t)):
+        if on_cpu:
             return "numba"
         return "dense" if prefers_dense(max(size), self.levels, self.main.shape[-1]) else "banded"
 
@@ -246,9 +258,8 @@ class DualTreePackets2d(nn.Module):
         key = n, boundary, dtype, self.first.device
         matrix = self._matrices.get(key)
         if matrix is None:
-            with torch.inference_mode(False):  # what is made in inference mode cannot be differentiated through later
-                matrix = self._new_matrix(n, boundary, dtype)
-            if _is_plain(matrix):
+            matrix = self._new_matrix(n, boundary, dtype)
+            if type(matrix) is Tensor:  # and not a tracer's
                 if len(self._matrices) >= CACHED:
                     self._matrices.clear()
                 self._matrices[key] = matrix
@@ -315,6 +326,46 @@ def no_autocast(device: torch.device) -> AbstractContextManager[Any]:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def apply_linear(t: Tensor, function: Map, transpose: Map) -> Tensor:
+    """Apply a linear function of the last axes, with derivatives that save nothing and cost as much as the function.
+
+    Compilers see the function itself: they differentiate it as well, and cannot trace what `Linear` defines.
+    """
+    if torch.compiler.is_compiling():
+        return function(t)
+    result: Tensor = Linear.apply(t, function, transpose)  # type: ignore[no-untyped-call]
+    return result
+
+
+class Linear(torch.autograd.Function):
+    """A linear function is its own derivative; the gradient is the transpose. Leading axes are a batch."""
+
+    @staticmethod
+    def forward(t: Tensor, function: Map, transpose: Map) -> Tensor:
+        """Apply the function."""
+        return function(t)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the two functions."""
+        _, ctx.function, ctx.transpose = inputs
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        """Apply the transpose, differentiably."""
+        return apply_linear(gradient, ctx.transpose, ctx.function), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        """Apply the function to the tangent."""
+        return apply_linear(tangent, ctx.function, ctx.transpose)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], t: Tensor, function: Map, transpose: Map) -> tuple[Tensor, int]:
+        """Take the axis as one more of the batch."""
+        return apply_linear(t.movedim(in_dims[0], 0), function, transpose), 0
 
 
 # ---- one axis -------------------------------------------------------------------------------------------------------
@@ -509,24 +560,8 @@ def _synthesise_backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     return numba_analyse(gradient, *ctx.saved_tensors, *ctx.arguments[2:]), *[None] * 7
 
 
-def _batched(operator: Any) -> Callable[..., tuple[Tensor, int]]:
-    """Rule for vmap: one more leading axis."""
-    return lambda info, in_dims, t, *rest: (operator(t.movedim(in_dims[0], 0), *rest), 0)
-
-
 numba_analyse.register_autograd(_analyse_backward, setup_context=_remember)
 numba_synthesise.register_autograd(_synthesise_backward, setup_context=_remember)
-numba_analyse.register_vmap(_batched(numba_analyse))
-numba_synthesise.register_vmap(_batched(numba_synthesise))
-
-
-def _is_plain(t: Tensor) -> bool:
-    """Whether a tensor is just values: not a tracer's, not one of a transformation of torch.func, without a tangent."""
-    try:
-        t.data_ptr()
-    except RuntimeError:  # what those tensors answer
-        return False
-    return forward_ad.unpack_dual(t).tangent is None  # type: ignore[no-untyped-call]
 
 
 # ---- kernels --------------------------------------------------------------------------------------------------------
