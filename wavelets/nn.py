@@ -376,7 +376,7 @@ def analyse(x: Tensor, tree: Stages, boundary: str) -> Tensor:
     x = torch.stack([x, x], dim=-3)
     for taps, step in tree:
         x = analyse_stage(x, taps, step, boundary)
-    return x.flatten(-3, -2)
+    return x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2], x.shape[-1])
 
 
 def synthesise(c: Tensor, tree: Stages, n: int, boundary: str) -> Tensor:
@@ -399,7 +399,7 @@ def analyse_stage(x: Tensor, taps: Tensor, step: int, boundary: str) -> Tensor:
     total = x.new_zeros(())
     for t in range(taps.shape[-1]):
         total = torch.addcmul(total, taps[:, :, t, None, None], x[..., t : t + step * (count - 1) + 1 : step, :])
-    return total.flatten(-4, -3)
+    return total.reshape(*total.shape[:-4], 2 * taps.shape[0], count, x.shape[-1])
 
 
 def synthesise_stage(c: Tensor, taps: Tensor, step: int, n: int, boundary: str) -> Tensor:
@@ -414,7 +414,7 @@ def synthesise_stage(c: Tensor, taps: Tensor, step: int, n: int, boundary: str) 
         for branch in (rule.LOW, rule.HIGH):
             part = c[..., branch, last : last + count + reach - 1, :, :]
             total = torch.addcmul(total, taps[:, branch, t], part)
-    x = total.flatten(-3, -2)
+    x = total.reshape(*total.shape[:-3], step * (count + reach - 1), m)
     index = extension(n, reach * step, step, boundary, c.device)
     return x.new_zeros((*x.shape[:-2], n + 1, x.shape[-1])).index_add(-2, index, x)[..., :n, :]
 
