@@ -27,7 +27,11 @@ from wavelets.packets import DualTreePackets2D
 METHODS = ("auto", "numba", "dense", "banded")
 
 DENSE_ADVANTAGE = 64
-"""Multiply-adds of a GEMM in the time of one of the banded passes, on an accelerator: see `prefers_dense`."""
+"""Multiply-adds of a GEMM in the time of one of a banded pass, on an accelerator: see `prefers_dense`.
+
+Reckoned, not measured: a pass moves three float32 words a multiply-add, and an H200 does about 80 multiply-adds in the
+time of that by its data sheet (67 TFLOP/s, 4.8 TB/s). `benchmarks/bench_torch.py` measures it: two CPU cores gave 39.
+"""
 
 PADDED = "periodization, odd lengths padded by a zero"
 """The boundary of the inverse's transpose where that of the transform is periodization."""
