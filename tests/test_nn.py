@@ -296,6 +296,25 @@ def test_exported_programs_take_any_batch_and_size(method):
         assert close(loaded(x), module(x), 1e-5)
 
 
+def test_an_exported_program_needs_torch_alone(tmp_path):
+    x = torch.randn(2, 9, 12)
+    program = torch.export.export(DualTreePackets2d(1, "cf_1_1", method="dense"), (x,))
+    torch.export.save(program, tmp_path / "program.pt2")
+    code = (
+        "import sys, torch; p = torch.export.load('program.pt2').module(); "
+        "assert p(torch.ones(2, 9, 12)).shape == (2, 8, 5, 6); assert 'wavelets' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_torch_func_inside_a_compiled_function():
+    torch._dynamo.reset()
+    module = DualTreePackets2d(1, "cf_1_1", method="dense")
+    x = torch.randn(2, 6, 8)
+    gradient = torch.func.grad(lambda x: module(x).abs().square().sum())
+    assert close(torch.compile(gradient, fullgraph=True, backend="aot_eager")(x), gradient(x), 1e-5)
+
+
 def test_the_operators_keep_the_rules_of_torch():
     module = DualTreePackets2d(2)
     x = torch.randn(2, 12, 13, dtype=torch.float64, requires_grad=True)

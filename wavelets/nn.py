@@ -81,13 +81,13 @@ class DualTreePackets2d(nn.Module):
     (`torch.set_float32_matmul_precision`); the error then is about 1e-3. NaN and infinity propagate.
 
     *State.* The filters are constants: the state dict is empty, and `to` moves them but leaves them in float64, so that
-    ``.half().double()`` loses nothing; the device must have float64. Matrices of "dense" are kept for the `CACHED`
-    sizes seen last, but not by `torch.compile` and `torch.export`; copies and pickles start without.
+    ``.half().double()`` loses nothing; the device must have float64. Up to `CACHED` matrices of
+    "dense" are kept, but none by `torch.compile` and `torch.export`; copies and pickles start without.
 
-    *Transformations.* Derivatives of any order and mode, `torch.func`, `torch.compile` and `torch.export`, with a
-    dynamic batch and dynamic H and W. A program exported from "auto" on the CPU or "numba" can be loaded where
-    `wavelets.nn` has been imported, one from "dense" or "banded" anywhere. Inside a compiled function, the transforms
-    of `torch.func` need "dense" or "banded".
+    *Transformations.* Derivatives of any order and mode, `torch.func`, `torch.compile` (first derivatives, as for all
+    of torch) and `torch.export`, the last two with a dynamic batch and dynamic H and W. A program exported from "auto"
+    on the CPU or "numba" can be loaded where `wavelets.nn` has been imported, one from "dense" or "banded" anywhere.
+    Inside a compiled function, the transforms of `torch.func` need "dense" or "banded".
 
     *Memory format.* Any strides are read, channels-last among them. Results are contiguous: channels-last would cost
     one more pass, and has no meaning for five axes.
