@@ -188,7 +188,7 @@ class DualTreePackets2d(nn.Module):
             If the coefficients do not belong to this transform and size.
         """
         # Every coefficient that touches the image is there, so the transpose without extension is a left inverse
-        # whatever the extension was: see stages.synthesis.
+        # whatever the extension was: see wavelets.sweeps.synthesis_sweep.
         return self._transpose(c, size, PADDED if self.boundary == "periodization" else "zero") / self.redundancy
 
     def adjoint(self, c: Tensor, size: Size) -> Tensor:
