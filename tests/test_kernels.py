@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import wavelets
-from wavelets import DualTreePackets1D, DualTreePackets2D, _kernels, _reference, packets
+from wavelets import DualTreePackets1D, DualTreePackets2D, _kernels, _reference, filter_bank, packets, plan
 from wavelets.packets import lines_at_once, strip_layout
 from wavelets.plan import KINDS
 
@@ -17,6 +17,17 @@ from wavelets.plan import KINDS
 def default_threads():
     yield
     wavelets.set_num_threads(None)
+
+
+every_engine = pytest.mark.parametrize("engine", [_kernels.Lattice, _kernels.Taps])
+
+
+def use(monkeypatch, engine):
+    """Make plans hold lattices, which is what they hold of the default bank, or taps."""
+    if engine is _kernels.Taps:
+        monkeypatch.setattr(plan, "lattice", lambda polyphase: None)
+    main = plan.axis_plan(filter_bank(), 2, 20, "zero", False, "forward", np.dtype(np.float64)).main
+    assert all(isinstance(pair, engine) for pair in main)
 
 
 def relative(a, b):
@@ -77,6 +88,14 @@ def test_a_layout_covers_all_columns_and_fits_the_buffers(levels, threads):
             assert 2 * layout.width <= _kernels.WIDEST and layout.lines <= _kernels.WIDEST
             assert (layout.strips - 1) * layout.width < columns <= layout.strips * layout.width
             assert 16 <= lines_at_once(size, np.dtype(dtype)) == layout.lines
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("filters", ["cf_1_2+db2", "cf_1_1+db3"])  # the longer ones last, and first
+def test_there_is_room_for_all_delays(filters):
+    tables = DualTreePackets2D(2, filters).tables((8, 8), "adjoint", np.dtype(np.float64))
+    assert {len(pair.tangents) for pair in tables[0].first + tables[0].main} == {2, 3}
+    assert _kernels.work_size(tables[0]) >= 2 * _kernels.WIDEST
 
 
 @pytest.mark.parametrize(
@@ -177,13 +196,23 @@ def test_all_depths(levels):
     assert np.vdot(y, c).real == pytest.approx(np.vdot(t.adjoint(y), x), rel=1e-12)
 
 
+def test_a_first_stage_of_taps_before_lattices():
+    t = DualTreePackets2D(2, "cf_1_1+sym3")
+    first, main = t.tables((9, 12), "forward", np.dtype(np.float64))[0][:2]
+    assert isinstance(first[0], _kernels.Taps) and isinstance(main[0], _kernels.Lattice)
+    x = np.random.default_rng(15).standard_normal((2, 9, 12))
+    assert relative(t.forward(x), _reference.forward_2d(t, x)) < 1e-12
+
+
 # ---- memory ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize("filters", ["cf_3_3", "cf_1_1+sym3"])  # lattices, and taps
-def test_what_was_in_memory_does_not_come_out(monkeypatch, filters):
+@every_engine
+def test_what_was_in_memory_does_not_come_out(monkeypatch, engine):
     # With the jit off, this reaches the buffers of the kernels, too.
+    use(monkeypatch, engine)
+    wavelets.set_num_threads(2)  # two images as a batch, one in parts
     empty = np.empty
 
     def poisoned(shape, dtype=float, **options):
@@ -194,7 +223,7 @@ def test_what_was_in_memory_does_not_come_out(monkeypatch, filters):
 
     rng = np.random.default_rng(12)
     for boundary in ("periodization", "symmetric", "zero"):
-        one, two = (cls(2, filters, boundary=boundary) for cls in (DualTreePackets1D, DualTreePackets2D))
+        one, two = (cls(2, boundary=boundary) for cls in (DualTreePackets1D, DualTreePackets2D))
         x = rng.standard_normal((2, 5, 6))
         for t, signal in ((one, x[0]), (two, x), (two, x[0])):
             expected = round_trip(t, signal)
@@ -224,11 +253,13 @@ def reached(t, n, pixel):
     return (pixel - first) % n < t.kernel_size
 
 
-@pytest.mark.parametrize(("levels", "filters"), [(1, "cf_3_3"), (2, "cf_3_3"), (2, "cf_1_1+sym3")])
-def test_one_huge_value_stays_within_the_filters(levels, filters):
+@every_engine
+@pytest.mark.parametrize("levels", [1, 2])
+def test_one_huge_value_stays_within_the_filters(monkeypatch, levels, engine):
+    use(monkeypatch, engine)
     size, pixel = (64, 96), (31, 50)
     x = np.random.default_rng(14).standard_normal((2, *size))
-    t = DualTreePackets2D(levels, filters)
+    t = DualTreePackets2D(levels)
     expected = np.asarray(t.forward(x))
     spoiled = x.copy()
     spoiled[1, *pixel] = 1e30
