@@ -91,6 +91,15 @@ def test_what_is_no_lattice_stays_taps():
         assert lattice(E) is None
 
 
+@pytest.mark.nojit
+@pytest.mark.parametrize(("tangent", "there"), [(1e5, True), (1e7, False)])
+def test_large_gains_stay_taps(tangent, there):
+    scale = 1 / (1 + tangent**2)
+    E = impulse_response(np.full(2, tangent), np.full(2, scale))
+    assert np.abs(E).max() == pytest.approx(1)
+    assert (lattice(E) is not None) == there
+
+
 # ---- what plans choose ----------------------------------------------------------------------------------------------
 
 
