@@ -9,13 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavelets import rule
-from wavelets._kernels import Lattice, Taps
 from wavelets.filters import FilterBank
-from wavelets.lattice import lattice
+from wavelets.lattice import Lattice, lattice
 from wavelets.stages import coefficient_count
 from wavelets.sweeps import Sweep, analysis_sweep, synthesis_sweep
 
 KINDS = ("forward", "adjoint", "inverse")
+
+
+class Taps(NamedTuple):
+    """A filter pair as it stands: the taps of both outputs over the rows of the last K pairs."""
+
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+
+
 Filters = tuple[Lattice, ...] | tuple[Taps, ...]
 
 
@@ -51,6 +59,10 @@ class Plan(NamedTuple):
     sizes: NDArray[np.int64]
     rows: NDArray[np.int64]
     pairs: NDArray[np.int64]
+
+
+Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[np.floating]]
+"""What the kernels need in two dimensions: plans of both axes, channels of Psi_a, signs that conjugate."""
 
 
 def axis_plan(
@@ -98,10 +110,12 @@ def axis_plan(
 
 def _filters(sweeps: Sequence[Sweep], dtype: np.dtype[np.floating]) -> Filters:
     """Two filter pairs as the kernels take them: both as lattices if they are, else both as taps."""
-    lattices = [lattice(sweep.polyphase) for sweep in sweeps]
     sections = max(len(sweep.polyphase) for sweep in sweeps)
-    if all(found is not None and len(found[0]) == sections for found in lattices):
-        return tuple(Lattice(*(tuple(part.astype(dtype)) for part in found)) for found in lattices if found is not None)
+    lattices = [found for sweep in sweeps if (found := lattice(sweep.polyphase)) and len(found.tangents) == sections]
+    if len(lattices) == len(sweeps):
+        return tuple(
+            Lattice(tuple(map(dtype.type, found.tangents)), tuple(map(dtype.type, found.scales))) for found in lattices
+        )
     taps = []
     for sweep in sweeps:
         polyphase = np.zeros((sections, 2, 2), dtype)
