@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wavelets import rule
 from wavelets.filters import FilterBank
 from wavelets.lattice import Lattice, lattice
 from wavelets.stages import coefficient_count
-from wavelets.sweeps import Sweep, analysis_sweep, synthesis_sweep
+from wavelets.sweeps import BLOCK, NOWHERE, Sweep, analysis_sweep, synthesis_sweep
 
 KINDS = ("forward", "adjoint", "inverse")
 
@@ -90,6 +90,7 @@ def axis_plan(
             else:
                 sweep = synthesis_sweep(*geometry, kind, rows[stage + 1])
             sweeps[stage].append(sweep)
+        sweeps[stage] = _of_one_length(sweeps[stage])
         if kind != "forward":
             rows[stage] = max(sweep.rows for sweep in sweeps[stage])
     flat = [sweep for both in sweeps for sweep in both]
@@ -108,20 +109,30 @@ def axis_plan(
     )
 
 
+def _of_one_length(sweeps: list[Sweep]) -> list[Sweep]:
+    """Sweeps with as many matrices each: zeros in front, and steps that read nothing."""
+    sections = max(len(sweep.polyphase) for sweep in sweeps)
+    padded = []
+    for sweep in sweeps:
+        missing = sections - len(sweep.polyphase)
+        polyphase = np.concatenate([np.zeros((missing, 2, 2)), sweep.polyphase])
+        steps = np.concatenate([np.full((missing * BLOCK, 4), NOWHERE), sweep.steps])
+        padded.append(sweep._replace(polyphase=polyphase, steps=steps))
+    return padded
+
+
 def _filters(sweeps: Sequence[Sweep], dtype: np.dtype[np.floating]) -> Filters:
     """Two filter pairs as the kernels take them: both as lattices if they are, else both as taps."""
-    sections = max(len(sweep.polyphase) for sweep in sweeps)
-    lattices = [found for sweep in sweeps if (found := lattice(sweep.polyphase)) and len(found.tangents) == sections]
+    lattices = [found for sweep in sweeps if (found := lattice(sweep.polyphase))]
     if len(lattices) == len(sweeps):
-        return tuple(
-            Lattice(tuple(map(dtype.type, found.tangents)), tuple(map(dtype.type, found.scales))) for found in lattices
-        )
-    taps = []
-    for sweep in sweeps:
-        polyphase = np.zeros((sections, 2, 2), dtype)
-        polyphase[sections - len(sweep.polyphase) :] = sweep.polyphase
-        taps.append(Taps(*(tuple(polyphase[:, row].ravel()) for row in (0, 1))))
-    return tuple(taps)
+        return tuple(Lattice(_numbers(found.tangents, dtype), _numbers(found.scales, dtype)) for found in lattices)
+    rows = [sweep.polyphase.swapaxes(0, 1).reshape(2, -1) for sweep in sweeps]
+    return tuple(Taps(*(_numbers(row, dtype) for row in both)) for both in rows)
+
+
+def _numbers(values: ArrayLike, dtype: np.dtype[np.floating]) -> tuple[float, ...]:
+    """Numbers of a dtype as a tuple."""
+    return tuple(np.asarray(values).astype(dtype))
 
 
 def _ranges(counts: list[int]) -> NDArray[np.int64]:
