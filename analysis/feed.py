@@ -124,8 +124,8 @@ def _provenance(used: int, skipped: list[str], digest: str, colour: bool) -> dic
     versions = {f"{name}_version": _version(name) for name in ("numpy", "scipy", "numba", "pillow")}
     return {
         "luminance": "none: red, green and blue" if colour else "0.299 R + 0.587 G + 0.114 B, in [0, 1]",
-        "resize": "shorter side to size, bilinear with antialiasing, centre crop; JPEG of four times the size and more "
-        "decoded at 1/2 to 1/8",
+        "resize": "shorter side to size, bilinear with antialiasing, centre crop; JPEG files decoded "
+        "at 1/2 to 1/8 where that leaves four times the size",
         "images_used": used,
         "images_skipped_count": len(skipped),
         "images_skipped": listed,
