@@ -46,6 +46,9 @@ def heatmaps(
     predict: Annotated[
         bool, typer.Option("--predict", help="Also predict the maps from the power spectrum of the images.")
     ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="Where torch shall compute, such as cuda. Default: numba, on the CPU.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
 ) -> None:
     """Measure RMax-CMod discrepancy and shift stability of every dual-tree packet filter.
@@ -61,7 +64,7 @@ def heatmaps(
 
     depths = list(dict.fromkeys(levels or [2, 3]))
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
-    experiments = [HeatmapExperiment(depth, filters, shifts, size) for depth in depths]
+    experiments = [HeatmapExperiment(depth, filters, shifts, size, device=device) for depth in depths]
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; expected at least 1")
     sources = find_images(images, limit) if images is not None else bundled_crops(size)[:limit]
@@ -292,7 +295,8 @@ def _summarise(datasets: list[xr.Dataset], folder: Path, seconds: float) -> None
     first = datasets[0]
     print(
         f"\n{first.images_used} images used, {first.images_skipped_count} skipped, filters {first.filters}, "
-        f"{seconds:.1f} s. Band-pass filters, means over images:\n"
+        f"{seconds:.1f} s:\n{first.seconds_measuring:.1f} s measured, {first.seconds_waiting:.1f} s waited for images; "
+        f"reading them took {first.seconds_reading:.1f} s of processor time.\n\nBand-pass filters, means over images:\n"
     )
     print(f"{'J':>2} {'m':>2}  {'quantity':<34} {'min':>7} {'median':>7} {'max':>7}")
     for ds in datasets:

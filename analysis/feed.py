@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from analysis.images import Picture, find_images, load_pictures
+from analysis.images import find_images, load_pictures
 
-BLOCK = 8  # pictures at a time: enough for all threads, few enough to stay in some tens of megabytes
+BLOCK = 8  # pictures measured at a time: enough for all threads, few enough to stay in some tens of megabytes
+AHEAD = 2 * BLOCK  # pictures read at most before they are measured
 LONGEST_ATTRIBUTE = 30_000  # HDF5 keeps attributes in 64 kB
 
 
@@ -55,7 +57,9 @@ def feed(
     Returns
     -------
     dict
-        Provenance: how pictures were read, how many were used and skipped, digest, versions, time.
+        Provenance: how pictures were read, how many were used and skipped, digest, versions, date, and where the time
+        went: `seconds_total`; of these, `seconds_measuring` in `add` and `seconds_waiting` for pictures; and
+        `seconds_reading`, the processor time of the threads that read files meanwhile.
 
     Raises
     ------
@@ -78,10 +82,18 @@ def feed(
 
     digest = hashlib.sha256()
     used = 0
+    seconds = dict.fromkeys(("total", "reading", "waiting", "measuring"), 0.0)
+    start = time.perf_counter()
     total = len(images) if hasattr(images, "__len__") else None
     with tqdm(total=total, unit="image", desc=desc, disable=not progress) as bar:
-        for block in _blocks(load_pictures(images, size, skip, colour), BLOCK):
+        pictures = load_pictures(images, size, skip, colour, AHEAD)
+        before = time.perf_counter()
+        while block := list(islice(pictures, BLOCK)):
+            seconds["waiting"] += time.perf_counter() - before
+            seconds["reading"] += sum(picture.seconds for picture in block)
+            before = time.perf_counter()
             responds = add(np.stack([picture.pixels for picture in block]))
+            seconds["measuring"] += time.perf_counter() - before
             for picture, usable in zip(block, responds, strict=True):
                 if usable:
                     used += 1
@@ -89,15 +101,13 @@ def feed(
                 else:
                     skip(picture.name, "flat: all its pixels are equal")
             bar.update(used + len(skipped) - bar.n)
+            before = time.perf_counter()
+    seconds["total"] = time.perf_counter() - start
     if used == 0:
         example = f"; for example {skipped[0]}" if skipped else ""
         raise ValueError(f"none of the {len(skipped)} images could be used{example}")
-    return _provenance(used, skipped, digest.hexdigest(), colour)
-
-
-def _blocks(pictures: Iterator[Picture], size: int) -> Iterator[list[Picture]]:
-    while block := list(islice(pictures, size)):
-        yield block
+    provenance = _provenance(used, skipped, digest.hexdigest(), colour)
+    return provenance | {f"seconds_{name}": round(value, 3) for name, value in seconds.items()}
 
 
 def _short(name: str, root: str | os.PathLike[str] | None) -> str:
@@ -114,7 +124,8 @@ def _provenance(used: int, skipped: list[str], digest: str, colour: bool) -> dic
     versions = {f"{name}_version": _version(name) for name in ("numpy", "scipy", "numba", "pillow")}
     return {
         "luminance": "none: red, green and blue" if colour else "0.299 R + 0.587 G + 0.114 B, in [0, 1]",
-        "resize": "shorter side to size, bilinear with antialiasing, centre crop",
+        "resize": "shorter side to size, bilinear with antialiasing, centre crop; JPEG files decoded "
+        "at 1/2 to 1/8 where that leaves four times the size",
         "images_used": used,
         "images_skipped_count": len(skipped),
         "images_skipped": listed,

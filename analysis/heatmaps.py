@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from analysis.feed import feed
 from analysis.operators import smallest_side
 from analysis.packet_sums import packet_sums
-from analysis.stability import SHIFTS, Stability, labelled, shift_coordinates
+from analysis.stability import SHIFTS, Measure, Stability, labelled, shift_coordinates
 from analysis.theory import gamma
 from wavelets import DualTreePackets2D, FilterBank
 from wavelets._check import integer
@@ -42,11 +42,15 @@ class HeatmapExperiment:
         Side of the pictures, pixels.
     q : int
         Half-width of the pooling window.
+    device : str, optional
+        Where torch shall compute, such as "cuda"; by default the numba kernels do, on the CPU.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is out of range, or if pictures of that size have no valid region.
+    ModuleNotFoundError
+        If a device is given and torch is not installed.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class HeatmapExperiment:
         shifts: Sequence[Sequence[float]] = SHIFTS,
         size: int = 224,
         q: int = 1,
+        device: str | None = None,
     ) -> None:
         self.transform = DualTreePackets2D(levels, filters, stride=2 ** (check_levels(levels) - 1))
         integer("q", q, 0)
@@ -70,6 +75,12 @@ class HeatmapExperiment:
                 f"pictures of {size} pixels leave windows of {max(side, 0)} for these shifts; levels = {levels} with "
                 f"{self.transform.bank.name} needs at least {needed}, one pooling window of its kernels"
             )
+        self.device = device
+        self._measure: Measure = lambda windows: packet_sums(self.transform, windows, q)
+        if device is not None:
+            from analysis.on_torch import measure_on  # torch is optional
+
+            self._measure = measure_on(device, self.transform, q)
 
     def add(self, pictures: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Measure a block of pictures and add the result.
@@ -90,7 +101,7 @@ class HeatmapExperiment:
         """
         if pictures.shape[1:] != (self.size, self.size):
             raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {self.size}, {self.size})")
-        return self.sums.add(pictures, lambda windows: packet_sums(self.transform, windows, self.q))
+        return self.sums.add(pictures, self._measure)
 
     def dataset(self) -> xr.Dataset:
         """Return the result so far as a labelled dataset, without provenance."""
@@ -110,6 +121,8 @@ class HeatmapExperiment:
             "size": self.size,
             "window": self.size - 2 * self.sums.margin,
         }
+        if self.device is not None:
+            attributes["device"] = self.device
         return xr.Dataset(variables, coords, attributes)
 
 
@@ -122,6 +135,7 @@ def heatmaps(
     q: int = 1,
     progress: bool = True,
     on_skip: Callable[[str, str], object] | None = None,
+    device: str | None = None,
 ) -> xr.Dataset:
     r"""Measure discrepancy and shift stability of every dual-tree packet filter on images.
 
@@ -143,6 +157,8 @@ def heatmaps(
         Show a progress bar on standard error.
     on_skip : callable, optional
         Called with the name and the reason of each picture that is left out.
+    device : str, optional
+        Where torch shall compute, such as "cuda"; by default the numba kernels do, on the CPU.
 
     Returns
     -------
@@ -160,12 +176,16 @@ def heatmaps(
         If the folder is not there.
     ValueError
         If there are no images, or none of them could be used.
+    ModuleNotFoundError
+        If a device is given and torch is not installed.
 
     Notes
     -----
-    theory.md 5.2; Figs. 5 and 6 of Leterme et al.'s poster. A single thread of control; transforms use all cores.
+    theory.md 5.2; Figs. 5 and 6 of Leterme et al.'s poster. Pictures are read ahead in threads while others are
+    transformed, pooled and summed on all cores; memory does not grow with their number. The attributes
+    `seconds_...` say where the time went, see :func:`analysis.feed.feed`.
     """
-    experiment = HeatmapExperiment(levels, filters, shifts, size, q)
+    experiment = HeatmapExperiment(levels, filters, shifts, size, q, device)
     (dataset,) = run(images, [experiment], progress, on_skip)
     return dataset
 

@@ -1,8 +1,7 @@
 """Image files and arrays as float32 pictures: luminance, or red, green and blue.
 
 Everything that reads pixels goes one way: bytes, decoded pixels, luminance or colours, and a square
-cut from the middle at a common size. Pictures are streamed one at a time, so memory does not grow with
-their number.
+cut from the middle at a common size. Pictures are streamed, so memory does not grow with their number.
 """
 
 import contextlib
@@ -10,6 +9,8 @@ import hashlib
 import importlib.resources
 import io
 import os
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from analysis.prefetch import prefetch
 from wavelets._check import from_torch
 
 __all__ = [
@@ -39,6 +41,8 @@ __all__ = [
 FilePath = str | bytes | os.PathLike[str]
 Float32 = NDArray[np.float32]
 Turn = Callable[[ArrayLike], Float32]  # pixels as they are decoded -> luminance or colours
+
+ENOUGH = 4  # a JPEG file is not decoded below so many times the size that is wanted
 
 # The other decoders of Pillow stay closed: some of them start programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -94,11 +98,14 @@ class Picture:
         Luminance, or R, G and B; 0 is black and 1 is white.
     sha256 : str
         Hexadecimal digest of the file's bytes; for an array, of its dtype, shape and bytes.
+    seconds : float
+        What reading it took of a processor's time.
     """
 
     name: str
     pixels: Float32
     sha256: str
+    seconds: float = 0.0
 
 
 def bundled_images() -> list[Path]:
@@ -385,8 +392,9 @@ def load_pictures(
     size: int | None = 224,
     on_skip: Callable[[str, str], object] | None = None,
     colour: bool = False,
+    ahead: int = 0,
 ) -> Iterator[Picture]:
-    """Stream pictures, one in memory at a time, in the order of their sources.
+    """Stream pictures in the order of their sources.
 
     A source that cannot be used is skipped and reported; it never stops the stream.
 
@@ -401,6 +409,8 @@ def load_pictures(
         is issued.
     colour : bool
         Keep red, green and blue instead of the luminance.
+    ahead : int
+        How many pictures to read ahead, in threads; by default each is read when it is asked for.
 
     Returns
     -------
@@ -414,49 +424,67 @@ def load_pictures(
         If `sources` is a single path.
     ValueError
         If `size` is not a positive integer.
+
+    Notes
+    -----
+    A JPEG file whose sides are at least eight times `size` is decoded at 1/2, 1/4 or 1/8 of its size, never below four
+    times `size`: the decoder leaves out frequencies that the resize would remove. On the bundled photographs that
+    changes a picture by 1 % of its standard deviation.
     """
     # Here and not in the generator, where errors would wait for the first picture.
     if isinstance(sources, str | bytes | os.PathLike):
         raise TypeError("sources must be an iterable of paths or arrays; see find_images(folder)")
     if size is not None:
         _check_positive("size", size)
-    return _stream(sources, size, on_skip or _warn_skipped, colours if colour else luminance)
+    return _stream(sources, size, on_skip or _warn_skipped, colours if colour else luminance, ahead)
 
 
 def _stream(
-    sources: Iterable[Any],
-    size: int | None,
-    on_skip: Callable[[str, str], object],
-    turn: Turn,
+    sources: Iterable[Any], size: int | None, on_skip: Callable[[str, str], object], turn: Turn, ahead: int
 ) -> Iterator[Picture]:
-    read: Callable[[Any, Turn], tuple[Float32, str]]
-    for position, source in enumerate(sources):
-        if isinstance(source, Picture):
-            name, read = source.name, _take_again
-        elif isinstance(source, str | bytes | os.PathLike):
-            name, read = printable(source), _read_and_hash
-        else:
-            name, read = f"array {position}", _take_and_hash
+    def read(numbered: tuple[int, Any]) -> Picture | ImageError:
+        position, source = numbered
         try:
-            pixels, sha256 = read(source, turn)
+            return _read(source, f"array {position}", size, turn)
         except ImageError as error:
-            on_skip(name, error.reason)
-        except (TypeError, ValueError) as error:
-            on_skip(name, _reason(error))
+            return error
+
+    with _pillow_quiet() if ahead else contextlib.nullcontext():
+        for result in prefetch(read, enumerate(sources), ahead):
+            if isinstance(result, Picture):
+                yield result
+            else:
+                on_skip(result.name, result.reason)
+
+
+def _read(source: Any, name: str, size: int | None, turn: Turn) -> Picture:
+    """Read one source, which has the given name if it has none; ImageError if it cannot be used."""
+    start = time.thread_time()
+    try:
+        if isinstance(source, Picture):
+            name = source.name
+            pixels, sha256 = _take_again(source, turn)
+        elif isinstance(source, str | bytes | os.PathLike):
+            name = printable(source)
+            pixels, sha256 = _read_and_hash(source, turn, size)
         else:
-            yield Picture(name, pixels if size is None else _fit_planes(pixels, size), sha256)
+            pixels, sha256 = _take_and_hash(source, turn)
+        pixels = pixels if size is None else _fit_planes(pixels, size)
+        return Picture(name, pixels, sha256, time.thread_time() - start)
+    except (TypeError, ValueError) as error:
+        raise error if isinstance(error, ImageError) else ImageError(name, _reason(error)) from error
 
 
 def _fit_planes(pixels: Float32, size: int) -> Float32:
     return fit(pixels, size) if pixels.ndim == 2 else np.stack([fit(plane, size) for plane in pixels])
 
 
-def _read_and_hash(path: FilePath, turn: Turn = luminance) -> tuple[Float32, str]:
-    """Picture and digest of one file, from one reading of its bytes."""
+def _read_and_hash(path: FilePath, turn: Turn = luminance, size: int | None = None) -> tuple[Float32, str]:
+    """Picture and digest of one file, from one reading of its bytes; a large JPEG comes reduced towards `size`."""
     name = printable(path)
     try:
         data = Path(os.fsdecode(path)).read_bytes()
-        picture = turn(_decode(data))
+        picture = turn(_decode(data, size))
     # On damaged files Pillow's decoders raise nearly everything, from SyntaxError to MemoryError.
     except Exception as error:
         raise ImageError(name, _reason(error)) from error
@@ -476,18 +504,45 @@ def _take_and_hash(source: ArrayLike, turn: Turn) -> tuple[Float32, str]:
     return picture, hashlib.sha256(header + pixels.tobytes()).hexdigest()
 
 
-def _decode(data: bytes) -> NDArray[Any]:
+def _decode(data: bytes, size: int | None = None) -> NDArray[Any]:
     """Pixels of the first frame, upright, in a form that `luminance` takes."""
     if not data:
         raise ValueError("the file is empty")
-    with warnings.catch_warnings():
-        # Odd metadata is not worth a word; a picture that floods the memory is.
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            image.load()
-            _set_upright(image)
-            return _pixels(image)
+    with _pillow_quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        if size is not None:
+            image.draft(None, (ENOUGH * size, ENOUGH * size))  # type: ignore[arg-type]  # does nothing but for JPEG
+        image.load()
+        _set_upright(image)
+        return _pixels(image)
+
+
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_quiet_filters = warnings.catch_warnings()
+
+
+@contextlib.contextmanager
+def _pillow_quiet() -> Iterator[None]:
+    """Context in which Pillow says nothing of odd metadata, and refuses a picture that floods the memory.
+
+    Filters of warnings belong to the whole process: of several threads the first to enter sets them, and the last to
+    leave takes them back. They concern Pillow's own modules only.
+    """
+    global _quiet_users, _quiet_filters
+    with _quiet_lock:
+        if _quiet_users == 0:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+        _quiet_users += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_users -= 1
+            if _quiet_users == 0:
+                _quiet_filters.__exit__(None, None, None)
 
 
 def _set_upright(image: Image.Image) -> None:

@@ -5,36 +5,43 @@ What :func:`analysis.packet_pool` gives for images and their shifts (theory.md 2
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from analysis.operators import valid_region
+from analysis.operators import valid_region, window_counts
+from analysis.stability import Measure, Sums
+from wavelets import DualTreePackets2D
 from wavelets._check import integer
 from wavelets.nn import DualTreePackets2d
 
 
-class Sums(NamedTuple):
-    """Sums over the pixels of n images for F filters and S shifts; R is RMax, C is CMod, an index s a shifted image.
+def measure_on(device: str, transform: DualTreePackets2D, q: int, block: int = 16) -> Measure:
+    """Turn a transform into what :class:`analysis.stability.Stability` asks for, computed by torch on a device.
 
-    Attributes
-    ----------
-    rmax_energy, cmod_energy, discrepancy : Tensor, shape (n, F), float64
-        Sums of R**2, C**2 and (R - C)**2.
-    rmax_change, cmod_change : Tensor, shape (n, F, S), float64
-        Sums of (R_s - R)**2 and (C_s - C)**2.
-    cells : int
-        Pixels of a map of R or C.
+    Raises
+    ------
+    ValueError
+        If torch does not know the device, or has none of the kind.
     """
+    try:
+        module = DualTreePackets2d(transform.levels, transform.bank, transform.stride, transform.boundary).to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"torch cannot use the device {device!r}: {reason}") from error
 
-    rmax_energy: Tensor
-    cmod_energy: Tensor
-    discrepancy: Tensor
-    rmax_change: Tensor
-    cmod_change: Tensor
-    cells: int
+    def measure(pictures: Sequence[NDArray[Any]]) -> Sums:
+        base, *moved = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in pictures)
+        shifted = torch.stack(moved) if moved else base.new_empty((0, *base.shape))
+        *sums, positions = packet_sums(module, base, shifted, q, block)
+        return Sums(*(values.cpu().numpy() for values in sums), positions)
+
+    return measure
 
 
 def packet_sums(module: DualTreePackets2d, base: Tensor, moved: Tensor, q: int = 1, block: int = 16) -> Sums:
@@ -56,7 +63,7 @@ def packet_sums(module: DualTreePackets2d, base: Tensor, moved: Tensor, q: int =
     Returns
     -------
     Sums
-        On the device of the images, without gradients.
+        Of float64 tensors on the device of the images, without gradients.
 
     Raises
     ------
@@ -76,11 +83,7 @@ def packet_sums(module: DualTreePackets2d, base: Tensor, moved: Tensor, q: int =
             f"base has shape {tuple(base.shape)} and moved {tuple(moved.shape)}; expected (n, H, W) and (S, n, H, W)"
         )
     first, counts = valid_region(module.transform, tuple(base.shape[-2:]))
-    if min(counts) < 2 * q + 1:
-        raise ValueError(
-            f"the valid region has {counts[0]}x{counts[1]} positions; expected at least {2 * q + 1}x{2 * q + 1}, "
-            f"one pooling window for q = {q}: the image is too small"
-        )
+    rows, columns = window_counts(counts, q)
     filters = module.signs.numel()
     energies = torch.zeros((3, len(base), filters), dtype=torch.float64, device=base.device)
     changes = torch.zeros((2, len(base), filters, len(moved)), dtype=torch.float64, device=base.device)
@@ -92,8 +95,7 @@ def packet_sums(module: DualTreePackets2d, base: Tensor, moved: Tensor, q: int =
         for s, images in enumerate(moved):
             r_moved, c_moved = _pooled(module, images[part], first, counts, q)
             changes[0, part, :, s], changes[1, part, :, s] = _energy(r_moved - r), _energy(c_moved - c)
-    cells = ((counts[0] - 2 * q - 1) // 2 + 1) * ((counts[1] - 2 * q - 1) // 2 + 1)
-    return Sums(*energies, *changes, cells)
+    return Sums(*energies, *changes, rows * columns)
 
 
 @torch.no_grad()

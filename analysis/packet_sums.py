@@ -13,7 +13,7 @@ from analysis.operators import packet_pool, valid_region, window_counts
 from analysis.stability import Sums, sums_of_maps
 from wavelets import DualTreePackets2D, get_num_threads
 from wavelets._threads import over_batch
-from wavelets.packets import strip_layout
+from wavelets.strips import strip_layout
 
 
 def packet_sums(transform: DualTreePackets2D, pictures: Sequence[NDArray[Any]], q: int = 1) -> Sums:
@@ -43,8 +43,9 @@ def packet_sums(transform: DualTreePackets2D, pictures: Sequence[NDArray[Any]], 
     size = x.shape[-2], x.shape[-1]
     corner, counts = valid_region(transform, size)
     rows, columns = window_counts(counts, q)
-    plan_y, plan_x, channels, _ = transform.tables(size, "forward", x.dtype)
-    cut = strip_layout(plan_y, plan_x, x.dtype, get_num_threads())
+    tables = transform.tables(size, "forward", x.dtype)
+    plan_y, plan_x, channels, _ = tables
+    cut = strip_layout(tables, x.dtype, get_num_threads())
     if cut.width % plan_x.sizes[-1]:  # a node of such wide pictures does not fit into one strip
         return sums_of_maps(lambda windows: packet_pool(transform, windows, q))(list(x))
     layout = cut.lines, cut.strips, cut.width, rows, columns

@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import sys
+import warnings
 import zlib
 from pathlib import Path
 
@@ -683,3 +684,72 @@ def test_bundled_crops_in_colour_are_the_same_crops():
     for c, g in zip(coloured, grey, strict=True):
         assert c.pixels.shape == (3, 64, 64)
         np.testing.assert_allclose(np.tensordot([0.299, 0.587, 0.114], c.pixels, 1), g.pixels, atol=1e-6)
+
+
+# ---- reading ahead, and large JPEG files ----------------------------------------------------------------------------
+
+
+def test_large_jpeg_files_are_decoded_at_a_fraction_of_their_size(tmp_path, monkeypatch):
+    y, x = np.mgrid[:900, :1100]
+    path = tmp_path / "large.jpg"
+    Image.fromarray(np.uint8(127 + 60 * np.cos(x / 40) + 60 * np.sin(y / 60 + x / 90))).save(path, quality=95)
+    decoded = []
+    monkeypatch.setattr(
+        images, "_pixels", lambda image, original=images._pixels: (decoded.append(image.size), original(image))[1]
+    )
+    pictures = {size: next(load_pictures([path], size)).pixels for size in (20, 56, 112, 113, 225)}
+    next(load_pictures([path], None))
+    assert decoded == [(138, 113), (275, 225), (550, 450), (1100, 900), (1100, 900), (1100, 900)]
+    monkeypatch.setattr(Image.Image, "draft", lambda *_: None)
+    whole = {size: next(load_pictures([path], size)).pixels for size in (20, 56, 112)}
+    for size, picture in whole.items():
+        assert np.sqrt(np.mean((pictures[size] - picture) ** 2)) < 0.02 * picture.std()
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 16])
+def test_reading_ahead_changes_nothing(tmp_path, ahead):
+    sources = [np.full((8, 8), k / 10) for k in range(7)]
+    sources[2] = np.full((8, 8), np.nan)
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    sources[4], sources[5] = tmp_path / "a.png", tmp_path / "gone.png"
+    reports = {0: [], ahead: []}
+    streams = [list(load_pictures(sources, 4, lambda *r, k=k: reports[k].append(r), ahead=k)) for k in (0, ahead)]
+    assert reports[0] == reports[ahead] and [name for name, _ in reports[0]] == ["array 2", str(tmp_path / "gone.png")]
+    for one, other in zip(*streams, strict=True):
+        assert (one.name, one.sha256) == (other.name, other.sha256)
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+def test_no_more_pictures_are_read_ahead_than_allowed():
+    taken = 0
+
+    def sources():
+        nonlocal taken
+        while taken < 30:
+            taken += 1
+            yield GREY
+
+    for position, _ in enumerate(load_pictures(sources(), 4, ahead=5)):
+        assert taken <= position + 1 + 5
+    assert taken == 30
+
+
+def test_what_the_sources_raise_arrives():
+    def sources():
+        yield GREY
+        raise RuntimeError("the camera fell")
+
+    with pytest.raises(RuntimeError, match="camera"):
+        list(load_pictures(sources(), 4, ahead=2))
+
+
+def test_warning_filters_are_as_before_after_reading_in_threads(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    stream = load_pictures([tmp_path / "a.png"] * 20, 4, ahead=4)
+    next(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        next(stream)
+    stream.close()
+    assert warnings.filters == before

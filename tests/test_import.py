@@ -26,7 +26,7 @@ IMPORT = """
 import sys
 import wavelets
 
-found = {"torch", "dtcwt", "matplotlib", "analysis"} & set(sys.modules)
+found = {"numba", "torch", "dtcwt", "matplotlib", "analysis"} & set(sys.modules)
 assert not found, found
 """
 

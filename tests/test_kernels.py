@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import wavelets
-from wavelets import DualTreePackets1D, DualTreePackets2D, _kernels, _reference, filter_bank, packets, plan
-from wavelets.packets import lines_at_once, strip_layout
-from wavelets.plan import KINDS
+from wavelets import DualTreePackets1D, DualTreePackets2D, _kernels, _reference, filter_bank, plan, strips
+from wavelets.lattice import Lattice
+from wavelets.plan import KINDS, Taps
+from wavelets.strips import lines_at_once, strip_layout
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +20,12 @@ def default_threads():
     wavelets.set_num_threads(None)
 
 
-every_engine = pytest.mark.parametrize("engine", [_kernels.Lattice, _kernels.Taps])
+every_engine = pytest.mark.parametrize("engine", [Lattice, Taps])
 
 
 def use(monkeypatch, engine):
     """Make plans hold lattices, which is what they hold of the default bank, or taps."""
-    if engine is _kernels.Taps:
+    if engine is Taps:
         monkeypatch.setattr(plan, "lattice", lambda polyphase: None)
     main = plan.axis_plan(filter_bank(), 2, 20, "zero", False, "forward", np.dtype(np.float64)).main
     assert all(isinstance(pair, engine) for pair in main)
@@ -82,7 +83,7 @@ def test_a_layout_covers_all_columns_and_fits_the_buffers(levels, threads):
     for size, images, dtype in product((1, 5, 30, 224, 519, 1100, 5000), (1, 2, 7, 100), (np.float32, np.float64)):
         for height in (1, 40, 3000):
             plans = [t.tables((n, n), "forward", np.dtype(dtype))[0] for n in (height, size)]
-            layout = strip_layout(*plans, np.dtype(dtype), images)
+            layout = strip_layout((*plans, None, None), np.dtype(dtype), images)
             columns = layout.group * 2**levels * plans[1].sizes[-1]
             assert 1 <= layout.group <= images
             assert 2 * layout.width <= _kernels.WIDEST and layout.lines <= _kernels.WIDEST
@@ -114,11 +115,11 @@ def test_the_layout_changes_nothing(monkeypatch, levels, shape, boundary):
     assert relative(expected[0], _reference.forward_2d(t, x)) < 1e-12
     layouts = set()
     for strip, row, threads in product((1, 2**13, 2**30), (1, 30, 10**6), (1, 2, 3)):
-        monkeypatch.setattr(packets, "STRIP", strip)
-        monkeypatch.setattr(packets, "ROW", row)
+        monkeypatch.setattr(strips, "STRIP", strip)
+        monkeypatch.setattr(strips, "ROW", row)
         wavelets.set_num_threads(threads)
         tables = t.tables(shape[1:], "forward", x.dtype)
-        layouts.add(strip_layout(*tables[:2], x.dtype, len(x)))
+        layouts.add(strip_layout(tables, x.dtype, len(x)))
         for got, values in zip(round_trip(t, x), expected, strict=True):
             assert relative(got, values) < 1e-14
     assert len(layouts) > 4
@@ -132,8 +133,8 @@ def test_small_images_in_groups_and_strips(monkeypatch, threads):
     wavelets.set_num_threads(threads)
     expected = _reference.forward_2d(t, x)
     for strip, row in ((1, 1), (1, 10), (2**20, 10)):  # strips that end within an image; the last group has one
-        monkeypatch.setattr(packets, "STRIP", strip)
-        monkeypatch.setattr(packets, "ROW", row)
+        monkeypatch.setattr(strips, "STRIP", strip)
+        monkeypatch.setattr(strips, "ROW", row)
         c = t.forward(x)
         assert relative(c, expected) < 1e-13
         assert relative(t.inverse(c), x) < 1e-13
@@ -148,10 +149,10 @@ def test_parts_of_an_image_come_in_any_order(monkeypatch):
     x = np.random.default_rng(16).standard_normal((18, 11))
     t = DualTreePackets2D(1)
     wavelets.set_num_threads(3)
-    monkeypatch.setattr(packets, "over_parts", backwards)
+    monkeypatch.setattr(strips, "over_parts", backwards)
     tables = t.tables(x.shape, "forward", x.dtype)
-    layout = strip_layout(*tables[:2], x.dtype, 1)._replace(width=5, strips=3)  # strips end within nodes of 6
-    monkeypatch.setattr(packets, "strip_layout", lambda *arguments: layout)
+    layout = strip_layout(tables, x.dtype, 1)._replace(width=5, strips=3)  # strips end within nodes of 6
+    monkeypatch.setattr(strips, "strip_layout", lambda *arguments: layout)
     c = t.forward(x)
     assert relative(c, _reference.forward_2d(t, x)) < 1e-13
     assert relative(t.inverse(c), x) < 1e-13
@@ -181,7 +182,7 @@ def test_nodes_wider_than_a_buffer(levels, stride, size, threads):
     tables = t.tables(size, "forward", x.dtype)
     nx = tables[1].sizes[-1]
     if size[1] > size[0]:
-        assert 2 * nx > _kernels.WIDEST and strip_layout(*tables[:2], x.dtype, 1).width < nx
+        assert 2 * nx > _kernels.WIDEST and strip_layout(tables, x.dtype, 1).width < nx
     c = t.forward(x)
     assert relative(c, _reference.forward_2d(t, x)) < 1e-12
     assert relative(t.inverse(c), x) < 1e-12
@@ -217,7 +218,7 @@ def test_all_depths(levels):
 def test_a_first_stage_of_taps_before_lattices():
     t = DualTreePackets2D(2, "cf_1_1+sym3")
     first, main = t.tables((9, 12), "forward", np.dtype(np.float64))[0][:2]
-    assert isinstance(first[0], _kernels.Taps) and isinstance(main[0], _kernels.Lattice)
+    assert isinstance(first[0], Taps) and isinstance(main[0], Lattice)
     x = np.random.default_rng(15).standard_normal((2, 9, 12))
     assert relative(t.forward(x), _reference.forward_2d(t, x)) < 1e-12
 

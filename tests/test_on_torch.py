@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis import packet_pool
+from analysis import HeatmapExperiment, packet_pool
+from analysis.stability import sums_of_maps
 from wavelets import DualTreePackets2D
 
 torch = pytest.importorskip("torch")
-from analysis.on_torch import Sums, packet_sums  # noqa: E402
+from analysis.on_torch import packet_sums  # noqa: E402
 from wavelets.nn import DualTreePackets2d  # noqa: E402
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -17,14 +18,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
 
 
 def by_numpy(transform, base, moved, q):
-    r, c = packet_pool(transform, base, q)
-    pooled = [packet_pool(transform, images, q) for images in moved]
-
-    def energy(maps):
-        return np.square(maps.astype(np.float64)).sum(axis=(-2, -1))
-
-    changes = [np.stack([energy(other[i] - (r, c)[i]) for other in pooled], axis=-1) for i in range(2)]
-    return Sums(energy(r), energy(c), energy(r - c), *changes, r[0, 0].size)
+    return sums_of_maps(lambda images: packet_pool(transform, images, q))([base, *moved])
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -40,7 +34,7 @@ def test_equals_the_numpy_operators(levels, size, q, boundary, dtype, tolerance,
     module = DualTreePackets2d(**arguments).to(device)
     for block in (2, 16):
         sums = packet_sums(module, torch.tensor(base, device=device), torch.tensor(moved, device=device), q, block)
-        assert sums.cells == expected.cells
+        assert sums.positions == expected.positions
         for ours, theirs in zip(sums[:-1], expected[:-1], strict=True):
             assert ours.dtype == torch.float64 and ours.device.type == device and not ours.requires_grad
             np.testing.assert_allclose(ours.cpu().numpy(), theirs, rtol=tolerance)
@@ -74,3 +68,20 @@ def test_maps_of_one_block_only_are_made(monkeypatch):
 def test_bad_arguments(base, moved, options, error, message):
     with pytest.raises(error, match=message):
         packet_sums(DualTreePackets2d(1, stride=1), torch.ones(base), torch.ones(moved), **options)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_experiment_on_a_device_gives_the_same_maps(device):
+    pictures = np.random.default_rng(1).random((5, 64, 64)).astype(np.float32)
+    pictures[2] = 0.5  # flat
+    arguments = {"levels": 2, "shifts": [(0, 1), (0.5, 0)], "size": 64}
+    here, there = HeatmapExperiment(**arguments), HeatmapExperiment(**arguments, device=device)
+    np.testing.assert_array_equal(there.add(pictures), here.add(pictures))
+    for name, values in here.dataset().data_vars.items():
+        np.testing.assert_allclose(there.dataset()[name], values, rtol=1e-5, err_msg=name)
+    assert there.dataset().attrs["device"] == device and "device" not in here.dataset().attrs
+
+
+def test_an_unknown_device():
+    with pytest.raises(ValueError, match="device 'nowhere'"):
+        HeatmapExperiment(2, size=64, device="nowhere")

@@ -10,8 +10,9 @@ from analysis import _packet_sums, packet_pool
 from analysis.operators import smallest_side
 from analysis.packet_sums import packet_sums
 from analysis.stability import sums_of_maps
-from wavelets import DualTreePackets2D, packets, stages
-from wavelets.packets import strip_layout
+from wavelets import DualTreePackets2D, stages
+from wavelets import strips as cutting
+from wavelets.strips import strip_layout
 
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}
 
@@ -79,8 +80,8 @@ def test_threads_and_strips_change_nothing(monkeypatch, threads):
     wavelets.set_num_threads(threads)
     strips = set()
     for strip in (1, 2**16, 2**30):
-        monkeypatch.setattr(packets, "STRIP", strip)
-        strips.add(strip_layout(*t.tables((60, 67), "forward", np.dtype(float))[:2], np.dtype(float), threads).strips)
+        monkeypatch.setattr(cutting, "STRIP", strip)
+        strips.add(strip_layout(t.tables((60, 67), "forward", np.dtype(float)), np.dtype(float), threads).strips)
         for ours, theirs in zip(check(t, windows, 1), expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-13)
     assert len(strips) > 1
@@ -94,16 +95,16 @@ def test_filters_that_are_taps():
 def test_wide_pictures_node_by_node():
     t = DualTreePackets2D(1, stride=1)
     size = (20, 300)
-    plan_y, plan_x = t.tables(size, "forward", np.dtype(float))[:2]
-    assert strip_layout(plan_y, plan_x, np.dtype(float), 1)[2:] == (2, plan_x.sizes[-1])
+    tables = t.tables(size, "forward", np.dtype(float))
+    assert strip_layout(tables, np.dtype(float), 1)[2:] == (2, tables[1].sizes[-1])
     check(t, pictures(1, 2, size), 1)
 
 
 def test_pictures_whose_nodes_fit_no_strip():
     t = DualTreePackets2D(1, stride=1)
     size = (20, 530)
-    plan_y, plan_x = t.tables(size, "forward", np.dtype(float))[:2]
-    assert strip_layout(plan_y, plan_x, np.dtype(float), 1).width % plan_x.sizes[-1]
+    tables = t.tables(size, "forward", np.dtype(float))
+    assert strip_layout(tables, np.dtype(float), 1).width % tables[1].sizes[-1]
     check(t, pictures(1, 2, size), 1)
 
 

@@ -1,4 +1,4 @@
-"""The README's Python block runs as it stands."""
+"""The README's Python blocks run as they stand."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
-def test_python_block_runs(tmp_path, monkeypatch):
+def blocks():
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_numpy_block_runs(tmp_path, monkeypatch):
+    block, _ = blocks()
     rng = np.random.default_rng(0)
     folder = tmp_path / "path" / "to" / "photographs"
     folder.mkdir(parents=True)
@@ -23,3 +28,13 @@ def test_python_block_runs(tmp_path, monkeypatch):
     exec(block, names)
     assert (tmp_path / "discrepancy.png").is_file()
     assert names["images"].shape == (2, 64, 64)
+
+
+def test_torch_block_runs():
+    torch = pytest.importorskip("torch")
+    _, block = blocks()
+    pictures = torch.rand(2, 64, 48)
+    names = {"images": pictures}
+    exec(block, names)
+    assert names["c"].shape == (2, 128, 8, 6)
+    torch.testing.assert_close(names["images"], pictures)

@@ -11,12 +11,14 @@ One file holds the whole call graph, since numba's cache does not notice changes
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from numba.core.compiler import Compiler
 from numba.extending import overload
+
+from wavelets.lattice import Lattice
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = Any  # numba infers the types; each docstring says the shapes
@@ -63,20 +65,6 @@ def by_type(choose: F) -> F:
 
     overload(call, jit_options={"fastmath": FLAGS, "forceinline": True}, strict=False)(choose)
     return cast(F, call)
-
-
-class Lattice(NamedTuple):
-    """A filter pair as rotations and delays; see :func:`wavelets.lattice.lattice`."""
-
-    tangents: tuple[float, ...]
-    scales: tuple[float, ...]
-
-
-class Taps(NamedTuple):
-    """A filter pair as it stands: the taps of both outputs over the rows of the last K pairs."""
-
-    first: tuple[float, ...]
-    second: tuple[float, ...]
 
 
 @by_type

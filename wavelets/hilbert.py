@@ -12,8 +12,8 @@ from operator import index
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
 from wavelets._check import from_torch, real_array
 
@@ -74,7 +74,7 @@ def hilbert2d(x: ArrayLike, direction: str | ArrayLike = "x") -> Floats:
     x = real_array(x, "x", axes=2)
     s = half_plane_sign(x.shape[-2:], _resolve(direction, x))
     # i H(x) has the spectrum s X^, and int8 signs keep complex64 as it is
-    return np.ascontiguousarray(fft.ifft2(s * fft.fft2(x)).imag)
+    return np.ascontiguousarray(scipy.fft.ifft2(s * scipy.fft.fft2(x)).imag)
 
 
 def analytic(
@@ -207,7 +207,7 @@ def dominant_direction(kernel: ArrayLike) -> NDArray[np.float64]:
     """
     v = np.asarray(real_array(kernel, "kernel", axes=2), dtype=np.float64)
     peak = np.abs(v).max(axis=(-2, -1), keepdims=True)
-    energy = without_noise(np.abs(fft.fft2(v / np.where(peak > 0, peak, 1))) ** 2)
+    energy = without_noise(np.abs(scipy.fft.fft2(v / np.where(peak > 0, peak, 1))) ** 2)
     omega_y, omega_x = _frequencies(v.shape[-2])[:, None], _frequencies(v.shape[-1])
     j_yy, j_xy, j_xx = (
         (energy * product).sum(axis=(-2, -1)) for product in (omega_y**2, omega_x * omega_y, omega_x**2)
@@ -289,7 +289,7 @@ def without_noise(energy: Floats) -> Floats:
 
 def _frequencies(n: int) -> NDArray[np.float64]:
     """Frequencies of n samples in the order of ``fftfreq``, 0 in place of the Nyquist frequency."""
-    omega: NDArray[np.float64] = 2 * np.pi * fft.fftfreq(n)
+    omega: NDArray[np.float64] = 2 * np.pi * scipy.fft.fftfreq(n)
     if n % 2 == 0:
         omega[n // 2] = 0.0
     return omega

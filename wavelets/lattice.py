@@ -6,6 +6,8 @@ perfect-reconstruction QMF banks", IEEE Trans. Acoustics, Speech and Signal Proc
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,18 @@ EXACT = 1e-14  # taps that a lattice gives back with a larger error stay as they
 LARGEST_GAIN = 1e12  # of the rotations before the final scale: far from the end of single precision
 
 
-def lattice(polyphase: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+class Lattice(NamedTuple):
+    r"""Rotations and delays.
+
+    Section k takes (u, v) to :math:`(u + a_k v, v - a_k u)`; before each but the first, u waits one step. At the end u
+    and v are multiplied by the scales.
+    """
+
+    tangents: tuple[float, ...]
+    scales: tuple[float, ...]
+
+
+def lattice(polyphase: NDArray[np.float64]) -> Lattice | None:
     r"""Factor the 2 x 2 matrices of a filter pair into rotations.
 
     Parameters
@@ -23,12 +36,8 @@ def lattice(polyphase: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
     Returns
     -------
-    tangents : ndarray, shape (K,)
-        Section k takes (u, v) to :math:`(u + a_k v, v - a_k u)`; before each but the first, u waits one step.
-    scales : ndarray, shape (2,)
-        Factors of u and v at the end.
-    None
-        If there are fewer than two sections, or the taps are not orthonormal to rounding.
+    Lattice or None
+        Of K sections; none if there are fewer than two, or the taps are not orthonormal to rounding.
 
     Notes
     -----
@@ -47,16 +56,16 @@ def lattice(polyphase: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
         scale = u[0, 0]
         tangents.append(u[0, 1] / scale)
         mirrored = np.sign(u[0, 0] * v[0, 1] - u[0, 1] * v[0, 0])
-    found = np.array(tangents[::-1], dtype=np.float64)
-    found[1:] *= float(mirrored)
-    scales = np.array([scale, scale * mirrored], dtype=np.float64)
-    if len(found) < 2 or not np.isfinite(found).all() or not abs(scale) * LARGEST_GAIN > 1:
+    first, *others = tangents[::-1]
+    found = Lattice((float(first), *(float(mirrored * a) for a in others)), (float(scale), float(scale * mirrored)))
+    if not others or not np.isfinite(found.tangents).all() or not abs(scale) * LARGEST_GAIN > 1:
         return None
-    return (found, scales) if np.abs(impulse_response(found, scales) - polyphase).max() <= EXACT else None
+    return found if np.abs(impulse_response(found) - polyphase).max() <= EXACT else None
 
 
-def impulse_response(tangents: NDArray[np.float64], scales: NDArray[np.float64]) -> NDArray[np.float64]:
+def impulse_response(filters: Lattice) -> NDArray[np.float64]:
     """Polyphase matrices (K, 2, 2) of a lattice, by feeding it the unit pairs."""
+    tangents, scales = filters
     K = len(tangents)
     delayed = np.zeros((K - 1, 2))
     response = np.empty((K, 2, 2))
@@ -66,5 +75,5 @@ def impulse_response(tangents: NDArray[np.float64], scales: NDArray[np.float64])
             u, v = u + a * v, v - a * u
             if k < K - 1:
                 u, delayed[k] = delayed[k].copy(), u
-        response[K - 1 - step] = scales[:, None] * np.stack([u, v])
+        response[K - 1 - step] = np.array(scales)[:, None] * np.stack([u, v])
     return response

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets import _kernels, rule, stages
+from wavelets import rule, stages
 from wavelets._check import from_torch, integer, real_array
-from wavelets._threads import get_num_threads, over_batch, over_parts
 from wavelets.filters import DEFAULT, FilterBank, filter_bank
-from wavelets.plan import Plan, axis_plan
+from wavelets.plan import Plan, Tables, axis_plan
 
 MAX_LEVELS = 6
-STRIP = 2**18  # bytes of one buffer of a strip: a few of them fit into the cache of a core
-ROW = 256  # columns that make a loop along a row worth its start
-
-Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[Any]]
 
 
 class Coefficients(np.ndarray):
@@ -269,17 +264,14 @@ class DualTreePackets1D(_DualTree):
         ValueError
             If `x` has no samples or holds NaN or infinity.
         """
+        from wavelets import strips  # numba takes a moment to import
+
         x = self._real_input(x)
         batch, n = x.shape[:-1], x.shape[-1]
         plan = self._plan(n, "forward", x.dtype)
         nodes, count = 2**self.levels, int(plan.sizes[-1])
-        signals = np.require(x.reshape(1, -1, n), requirements=["C", "W"])
-        trees = self._trees(signals.shape[1], plan, x.dtype)
-        lines = lines_at_once(n, x.dtype)
-        over_parts(
-            lambda begin, end: _kernels.filter_along_x(plan, signals, begin, end, trees), signals.shape[1], lines
-        )
-        d1, d2 = np.moveaxis(trees[0, _kernels.DATA :].reshape(-1, 2, nodes, count), 1, 0)
+        signals = np.require(x.reshape(-1, n), requirements=["C", "W"])
+        d1, d2 = strips.analyse(plan, signals).reshape(2, -1, nodes, count)
         c = d1 + 1j * self._signs[:, None].astype(x.dtype) * d2
         return Coefficients(c.reshape(*batch, nodes, count), (n,))
 
@@ -312,26 +304,16 @@ class DualTreePackets1D(_DualTree):
         return self._backward(c, size, "adjoint")
 
     def _backward(self, c: ArrayLike, size: int | None, kind: str, factor: float = 1.0) -> NDArray[Any]:
+        from wavelets import strips  # numba takes a moment to import
+
         nodes = 2**self.levels
         array, (n,) = self._complex_input(c, size, nodes)
         batch, count = array.shape[:-2], array.shape[-1]
         plan = self._plan(n, kind, array.real.dtype)
         flat = array.reshape(-1, nodes, count)
-        trees = self._trees(len(flat), plan, array.real.dtype)
-        d1, d2 = np.moveaxis(trees[0, _kernels.DATA :].reshape(-1, 2, nodes, count), 1, 0)
-        d1[:], d2[:] = flat.real, flat.imag * self._signs[:, None].astype(trees.dtype)
-        out = np.empty((1, len(flat), n), trees.dtype)
-        factor = trees.dtype.type(factor)
-        lines = lines_at_once(n, trees.dtype)
-        over_parts(
-            lambda begin, end: _kernels.synthesise_along_x(plan, trees, factor, begin, end, out), len(flat), lines
-        )
-        return out.reshape(*batch, n)
-
-    @staticmethod
-    def _trees(signals: int, plan: Plan, dtype: np.dtype[np.floating]) -> NDArray[Any]:
-        """Room for both trees of all signals: one strip, see :mod:`wavelets._kernels`."""
-        return np.empty((1, _kernels.DATA + signals, 2 * (len(plan.pairs[0]) + 1) * int(plan.sizes[-1])), dtype)
+        d2 = flat.imag * self._signs[:, None].astype(flat.real.dtype)
+        trees = np.stack([flat.real, d2]).reshape(2, len(flat), -1)
+        return strips.synthesise(plan, trees, factor).reshape(*batch, n)
 
 
 class DualTreePackets2D(_DualTree):
@@ -481,6 +463,8 @@ class DualTreePackets2D(_DualTree):
         ValueError
             If `x` has fewer than two axes, no pixels, or holds NaN or infinity.
         """
+        from wavelets import strips  # numba takes a moment to import
+
         x = self._real_input(x)
         batch, size = x.shape[:-2], (x.shape[-2], x.shape[-1])
         tables = self.tables(size, "forward", x.dtype)
@@ -488,12 +472,7 @@ class DualTreePackets2D(_DualTree):
         channels = 2 * 4**self.levels
         grid = tuple(int(plan.sizes[-1]) for plan in tables[:2])
         out = np.empty((len(images), channels, *grid, 2), x.dtype)
-        if len(images) >= get_num_threads():
-            layout = strip_layout(tables[0], tables[1], x.dtype, len(images))
-            over_batch(lambda part: _kernels.forward_2d(*tables, layout, images[part], out[part]), len(images))
-        else:
-            for image, result in zip(images[:, None], out[:, None], strict=True):
-                self._forward_one(tables, image, result)
+        strips.forward(tables, images, out)
         c = out.view(np.result_type(x.dtype, np.complex64))
         return Coefficients(c.reshape(*batch, channels, *grid), size)
 
@@ -528,6 +507,8 @@ class DualTreePackets2D(_DualTree):
     def _backward(
         self, c: ArrayLike, size: tuple[int, int] | int | None, kind: str, factor: float = 1.0
     ) -> NDArray[Any]:
+        from wavelets import strips  # numba takes a moment to import
+
         channels = 2 * 4**self.levels
         array, (height, width) = self._complex_input(c, size, channels)
         batch, grid = array.shape[:-3], array.shape[-2:]
@@ -535,88 +516,8 @@ class DualTreePackets2D(_DualTree):
         tables = self.tables((height, width), kind, real)
         flat = array.reshape(-1, channels, *grid).view(real).reshape(-1, channels, *grid, 2)
         out = np.empty((len(flat), height, width), real)
-        factor = real.type(factor)
-        if len(out) >= get_num_threads():
-            layout = strip_layout(tables[0], tables[1], real, len(out))
-            over_batch(lambda p: _kernels.backward_2d(*tables, layout, factor, flat[p], out[p]), len(out))
-        else:
-            for c_one, image in zip(flat[:, None], out[:, None], strict=True):
-                self._backward_one(tables, factor, c_one, image)
+        strips.backward(tables, factor, flat, out)
         return out.reshape(*batch, height, width)
-
-    def _forward_one(self, tables: Tables, image: NDArray[Any], out: NDArray[Any]) -> None:
-        """Transform image (1, H, W) into out, several threads at a time."""
-        plan_y, plan_x, channels, signs = tables
-        layout = strip_layout(plan_y, plan_x, image.dtype, 1)
-        between = np.empty((layout.strips, _kernels.DATA + image.shape[1], 2 * layout.width), image.dtype)
-        nx = plan_x.sizes[-1]
-
-        def along_y(strip: int, _: int) -> None:
-            _kernels.filter_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, out)
-
-        over_parts(
-            lambda begin, end: _kernels.filter_along_x(plan_x, image, begin, end, between), image.shape[1], layout.lines
-        )
-        over_parts(along_y, layout.strips, 1)
-
-    def _backward_one(self, tables: Tables, factor: float, c: NDArray[Any], image: NDArray[Any]) -> None:
-        """Walk `_forward_one` backwards, c -> image (1, H, W), times a factor."""
-        plan_y, plan_x, channels, signs = tables
-        layout = strip_layout(plan_y, plan_x, image.dtype, 1)
-        between = np.empty((layout.strips, _kernels.DATA + image.shape[1], 2 * layout.width), image.dtype)
-        nx = plan_x.sizes[-1]
-
-        def along_y(strip: int, _: int) -> None:
-            _kernels.synthesise_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, c)
-
-        over_parts(along_y, layout.strips, 1)
-        over_parts(
-            lambda begin, end: _kernels.synthesise_along_x(plan_x, between, factor, begin, end, image),
-            image.shape[1],
-            layout.lines,
-        )
-
-
-class Layout(NamedTuple):
-    """How the kernels cut up their work; see :mod:`wavelets._kernels`."""
-
-    group: int  # images transformed at once
-    lines: int  # of the images, transformed along x at once
-    strips: int
-    width: int  # columns of each strip
-
-
-def strip_layout(plan_y: Plan, plan_x: Plan, dtype: np.dtype[np.floating], images: int) -> Layout:
-    """Choose the parts of a batch that are transformed at once, so that buffers stay in the cache and rows are long.
-
-    Parameters
-    ----------
-    plan_y, plan_x : Plan
-        Of the two axes.
-    dtype : dtype
-        Of the images.
-    images : int
-        How many there are.
-    """
-    height, width = int(plan_y.sizes[0]), int(plan_x.sizes[0])
-    threads = get_num_threads()
-    group = min(-(-ROW // max(height, width)), -(-images // threads))
-    node = int(plan_x.sizes[-1])
-    nodes = group * (len(plan_x.pairs[0]) + 1)
-    # Whole nodes, so that a channel is written in one go; several of them if they are small.
-    together = min(
-        max(STRIP // dtype.itemsize // (2 * height * node), 1), -(-nodes // (1 if images >= threads else threads))
-    )
-    strips = -(-nodes // together)
-    per_strip = -(-nodes // strips) * node
-    while 2 * per_strip > _kernels.WIDEST:
-        per_strip = -(-per_strip // 2)
-    return Layout(group, lines_at_once(width, dtype), -(-nodes * node // per_strip), per_strip)
-
-
-def lines_at_once(n: int, dtype: np.dtype[np.floating]) -> int:
-    """Lines of n samples that are transformed along their axis at once."""
-    return min(max(STRIP // dtype.itemsize // n // 16 * 16, 16), _kernels.WIDEST)
 
 
 def mean_frequency(kernels: NDArray[Any]) -> NDArray[np.float64]:

@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wavelets import rule
-from wavelets._kernels import Lattice, Taps
 from wavelets.filters import FilterBank
-from wavelets.lattice import lattice
+from wavelets.lattice import Lattice, lattice
 from wavelets.stages import coefficient_count
-from wavelets.sweeps import Sweep, analysis_sweep, synthesis_sweep
+from wavelets.sweeps import BLOCK, NOWHERE, Sweep, analysis_sweep, synthesis_sweep
 
 KINDS = ("forward", "adjoint", "inverse")
+
+
+class Taps(NamedTuple):
+    """A filter pair as it stands: the taps of both outputs over the rows of the last K pairs."""
+
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+
+
 Filters = tuple[Lattice, ...] | tuple[Taps, ...]
 
 
@@ -53,6 +61,10 @@ class Plan(NamedTuple):
     pairs: NDArray[np.int64]
 
 
+Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[np.floating]]
+"""What the kernels need in two dimensions: plans of both axes, channels of Psi_a, signs that conjugate."""
+
+
 def axis_plan(
     bank: FilterBank,
     levels: int,
@@ -78,6 +90,7 @@ def axis_plan(
             else:
                 sweep = synthesis_sweep(*geometry, kind, rows[stage + 1])
             sweeps[stage].append(sweep)
+        sweeps[stage] = _of_one_length(sweeps[stage])
         if kind != "forward":
             rows[stage] = max(sweep.rows for sweep in sweeps[stage])
     flat = [sweep for both in sweeps for sweep in both]
@@ -96,18 +109,30 @@ def axis_plan(
     )
 
 
+def _of_one_length(sweeps: list[Sweep]) -> list[Sweep]:
+    """Sweeps with as many matrices each: zeros in front, and steps that read nothing."""
+    sections = max(len(sweep.polyphase) for sweep in sweeps)
+    padded = []
+    for sweep in sweeps:
+        missing = sections - len(sweep.polyphase)
+        polyphase = np.concatenate([np.zeros((missing, 2, 2)), sweep.polyphase])
+        steps = np.concatenate([np.full((missing * BLOCK, 4), NOWHERE), sweep.steps])
+        padded.append(sweep._replace(polyphase=polyphase, steps=steps))
+    return padded
+
+
 def _filters(sweeps: Sequence[Sweep], dtype: np.dtype[np.floating]) -> Filters:
     """Two filter pairs as the kernels take them: both as lattices if they are, else both as taps."""
-    lattices = [lattice(sweep.polyphase) for sweep in sweeps]
-    sections = max(len(sweep.polyphase) for sweep in sweeps)
-    if all(found is not None and len(found[0]) == sections for found in lattices):
-        return tuple(Lattice(*(tuple(part.astype(dtype)) for part in found)) for found in lattices if found is not None)
-    taps = []
-    for sweep in sweeps:
-        polyphase = np.zeros((sections, 2, 2), dtype)
-        polyphase[sections - len(sweep.polyphase) :] = sweep.polyphase
-        taps.append(Taps(*(tuple(polyphase[:, row].ravel()) for row in (0, 1))))
-    return tuple(taps)
+    lattices = [found for sweep in sweeps if (found := lattice(sweep.polyphase))]
+    if len(lattices) == len(sweeps):
+        return tuple(Lattice(_numbers(found.tangents, dtype), _numbers(found.scales, dtype)) for found in lattices)
+    rows = [sweep.polyphase.swapaxes(0, 1).reshape(2, -1) for sweep in sweeps]
+    return tuple(Taps(*(_numbers(row, dtype) for row in both)) for both in rows)
+
+
+def _numbers(values: ArrayLike, dtype: np.dtype[np.floating]) -> tuple[float, ...]:
+    """Numbers of a dtype as a tuple."""
+    return tuple(np.asarray(values).astype(dtype))
 
 
 def _ranges(counts: list[int]) -> NDArray[np.int64]:

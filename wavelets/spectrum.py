@@ -14,8 +14,8 @@ from operator import index
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 
 from wavelets._check import from_torch, real_array
 from wavelets.hilbert import (
@@ -72,7 +72,7 @@ def power_spectrum(kernel: ArrayLike, size: int) -> Energies:
     array([[0., 4.],
            [0., 4.]])
     """
-    energy: Energies = np.abs(fft.fft2(zero_padded(_planes(kernel), index(size)))) ** 2
+    energy: Energies = np.abs(scipy.fft.fft2(zero_padded(_planes(kernel), index(size)))) ** 2
     return energy
 
 
@@ -252,7 +252,7 @@ class _Energy:
 
     def __init__(self, kernel: Plane, size: int | None) -> None:
         self.periodic = size is not None
-        self.size = fft.next_fast_len(_lags(kernel)) if size is None else index(size)
+        self.size = scipy.fft.next_fast_len(_lags(kernel)) if size is None else index(size)
         self.spectrum = power_spectrum(kernel, self.size)
         self.real = not np.iscomplexobj(kernel)
 
@@ -287,7 +287,7 @@ def _in_interval(size: int, centre: float, side: float) -> Energies:
 def _integration_weights(size: int, centre: float, side: float) -> Energies:
     """Weights that integrate, over an interval, trigonometric polynomials given on a grid."""
     lag = _integers(size)
-    weights: Energies = size * fft.ifft(_sinc(lag, side) * np.exp(-1j * centre * lag)).real
+    weights: Energies = size * scipy.fft.ifft(_sinc(lag, side) * np.exp(-1j * centre * lag)).real
     return weights
 
 
@@ -314,7 +314,7 @@ def _best_window(kernel: Plane, size: int, side: float) -> NDArray[np.float64]:
     # energies of all windows = spectrum of the autocorrelation times the window's transform,
     # on a multiple of the grid on which the autocorrelation does not wrap around
     refinement = -(-_lags(kernel) // size)
-    correlation = fft.ifft2(power_spectrum(kernel, refinement * size))
+    correlation = scipy.fft.ifft2(power_spectrum(kernel, refinement * size))
     lag = _integers(refinement * size)
     k = _integers(size)
     k_y, k_x = np.meshgrid(k, k, indexing="ij")
@@ -327,7 +327,7 @@ def _best_window(kernel: Plane, size: int, side: float) -> NDArray[np.float64]:
     halvings = max(0, int(np.log2(side / step)))
     for halving in range(halvings + 1):
         w = _sinc(lag, side / 2**halving)
-        inside = fft.fft2(correlation * w[:, None] * w)[::refinement, ::refinement].real
+        inside = scipy.fft.fft2(correlation * w[:, None] * w)[::refinement, ::refinement].real
         best = inside[tied].max()
         slack = SLACK * best if halving < halvings else 0
         tied &= inside >= best - slack - ROUNDING * total
@@ -341,7 +341,7 @@ def _centre_of_mass(kernel: Plane, size: int, power: float) -> NDArray[np.float6
     """Centre of mass of the half of a symmetric spectrum towards which the kernel varies most."""
     size |= 1  # an odd grid has no Nyquist frequency, whose sign would be arbitrary
     e_y, e_x = dominant_direction(zero_padded(kernel, size))
-    omega_x = 2 * np.pi * fft.fftfreq(size)
+    omega_x = 2 * np.pi * scipy.fft.fftfreq(size)
     omega_y = omega_x[:, None]
     norm = np.hypot(omega_y, omega_x)
     norm[0, 0] = 1.0
@@ -355,7 +355,7 @@ def _centre_of_mass(kernel: Plane, size: int, power: float) -> NDArray[np.float6
 def _circular_mean(kernel: Plane, size: int, power: float) -> NDArray[np.float64]:
     """Circular mean of the spectrum on each axis."""
     mass = without_noise(power_spectrum(kernel, size)) ** (power / 2)
-    turn = np.exp(2j * np.pi * fft.fftfreq(size))
+    turn = np.exp(2j * np.pi * scipy.fft.fftfreq(size))
     mean = np.array([mass.sum(axis=1) @ turn, mass.sum(axis=0) @ turn]) / mass.sum()
     return np.where(np.abs(mean) > ROUNDING, np.angle(mean), 0.0)
 
@@ -426,7 +426,7 @@ def _grid_size(kernels: NDArray[Any], size: int | None) -> int:
 
 def _integers(size: int) -> NDArray[np.float64]:
     """0, 1, ..., -1 in the order of ``fftfreq``."""
-    integers: NDArray[np.float64] = np.rint(size * fft.fftfreq(size))
+    integers: NDArray[np.float64] = np.rint(size * scipy.fft.fftfreq(size))
     return integers
 
 
