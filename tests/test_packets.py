@@ -10,7 +10,7 @@ import pywt
 from scipy.signal import correlate2d
 
 import wavelets
-from wavelets import DualTreePackets1D, DualTreePackets2D, FilterBank, _reference, filter_bank, rule, stages
+from wavelets import DualTreePackets1D, DualTreePackets2D, FilterBank, _reference, rule, stages
 
 BOUNDARIES = stages.BOUNDARIES
 
