@@ -54,19 +54,20 @@ def get_num_threads() -> int:
     return os.cpu_count() or 1
 
 
-def over_batch(work: Callable[[slice], object], count: int) -> None:
+def over_batch(work: Callable[[slice], object], count: int, unit: int = 1) -> None:
     """Call `work` on slices that together cover range(count), in parallel.
 
-    There are several slices for each thread, which takes the next one when it is done: a core that is busy with
-    something else does less.
+    All but the last are multiples of `unit`. There are several slices for each thread, which takes the next one when it
+    is done: a core that is busy with something else does less.
     """
-    threads = 1 if getattr(_busy, "on", False) else min(get_num_threads(), count)
+    units = -(-count // unit)
+    threads = 1 if getattr(_busy, "on", False) else min(get_num_threads(), units)
     if threads <= 1:
         if count:
             work(slice(0, count))
         return
-    pieces = min(count, PIECES * threads)
-    edges = [count * piece // pieces for piece in range(pieces + 1)]
+    pieces = min(units, PIECES * threads)
+    edges = [min(units * piece // pieces * unit, count) for piece in range(pieces + 1)]
     parts = iter([slice(low, high) for low, high in pairwise(edges)])  # a list's iterator is safe to share
     others = [_pool(threads - 1).submit(_work_alone, work, parts) for _ in range(threads - 1)]
     try:

@@ -17,6 +17,7 @@ from wavelets.plan import Plan, Tables
 
 STRIP = 2**18  # bytes of one buffer of a strip: a few of them fit into the cache of a core
 ROW = 256  # columns that make a loop along a row worth its start
+WORTHWHILE = 2**14  # pixels that make a piece of work worth a thread: about 0.1 ms
 
 Array = NDArray[Any]
 
@@ -25,7 +26,8 @@ def forward(tables: Tables, images: Array, out: Array) -> None:
     """Transform images (B, H, W) into out (B, 2 * P**2, ny, nx, 2): real and imaginary parts."""
     if len(images) >= get_num_threads():
         layout = strip_layout(tables, images.dtype, len(images))
-        over_batch(lambda part: _kernels.forward_2d(*tables, layout, images[part], out[part]), len(images))
+        unit = _together(layout, images.shape)
+        over_batch(lambda part: _kernels.forward_2d(*tables, layout, images[part], out[part]), len(images), unit)
         return
     plan_y, plan_x, channels, signs = tables
     layout = strip_layout(tables, images.dtype, 1)
@@ -48,7 +50,8 @@ def backward(tables: Tables, factor: float, c: Array, out: Array) -> None:
     factor = out.dtype.type(factor)
     if len(out) >= get_num_threads():
         layout = strip_layout(tables, out.dtype, len(out))
-        over_batch(lambda part: _kernels.backward_2d(*tables, layout, factor, c[part], out[part]), len(out))
+        unit = _together(layout, out.shape)
+        over_batch(lambda part: _kernels.backward_2d(*tables, layout, factor, c[part], out[part]), len(out), unit)
         return
     plan_y, plan_x, channels, signs = tables
     layout = strip_layout(tables, out.dtype, 1)
@@ -91,6 +94,12 @@ def synthesise(plan: Plan, trees: Array, factor: float) -> Array:
         lines_at_once(out.shape[2], out.dtype),
     )
     return np.asarray(out[0])
+
+
+def _together(layout: Layout, shape: tuple[int, ...]) -> int:
+    """Images, in whole groups, that are worth a thread's while."""
+    _, height, width = shape
+    return -(-WORTHWHILE // (layout.group * height * width)) * layout.group
 
 
 class Layout(NamedTuple):
