@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import slug
-from benchmarks.tables import Table, as_dict, from_dict, number
+from benchmarks.tables import SPREAD, Table, as_dict, from_dict, number
 
 FOLDER = Path(__file__).parent / "history"
+REPORT = ("date", "quick", "machine", "tables")
+MACHINE = ("cpu", "cores", "threads", "system", "python", "blas", "versions", "commit")
 SLOWER = 1.1  # more than this many times the older figure is worth a word
 
 
@@ -41,7 +43,9 @@ def load(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         tables_of(report)
-        report["machine"]["cpu"]
+        missing = {*REPORT} - {*report} or {*MACHINE} - {*report["machine"]}
+        if missing:
+            raise KeyError(min(missing))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
@@ -62,6 +66,8 @@ def compare(new: dict[str, Any], old: dict[str, Any]) -> tuple[str, list[str]]:
         for key in ("cpu", "device", "threads", "blas", "versions")
         if old["machine"].get(key) != new["machine"].get(key)
     ]
+    if old["quick"] != new["quick"]:
+        lines.append("  note: one of the two is a quick run")
     alone = 0
     for table in tables_of(new):
         before = older[table.name].figures if table.name in older else {}
@@ -72,7 +78,9 @@ def compare(new: dict[str, Any], old: dict[str, Any]) -> tuple[str, list[str]]:
             ratio = figure / before[job]
             if ratio > SLOWER:
                 slower.append(f"{table.name}: {job}")
-            flag = f"  MORE THAN {100 * (SLOWER - 1):.0f} % SLOWER" if ratio > SLOWER else ""
+            flag = f"  WORSE BY MORE THAN {100 * (SLOWER - 1):.0f} %" if ratio > SLOWER else ""
+            if flag and job in table.columns.get(SPREAD, {}):
+                flag += f" (± {table.columns[SPREAD][job]:.0f} %)"
             lines.append(
                 f"  {table.name}: {job}: {number(figure)} / {number(before[job])} {table.unit} = {ratio:.2f}{flag}"
             )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,36 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{name}+" if changed else name
+
+
+class Neighbours:
+    """How many cores other processes used meanwhile: what makes figures worthless without anyone noticing."""
+
+    def __init__(self) -> None:
+        self.begin = time.perf_counter()
+        self.busy, self.own = busy_seconds(), own_seconds()
+
+    def cores(self) -> float | None:
+        """Return the cores that others used since this was made, on average; None where the system does not say."""
+        busy = busy_seconds()
+        if busy is None or self.busy is None:
+            return None
+        others = busy - self.busy - (own_seconds() - self.own)
+        return max(others, 0.0) / (time.perf_counter() - self.begin)
+
+
+def busy_seconds() -> float | None:
+    """Processor seconds of all processes together."""
+    path = Path("/proc/stat")
+    if not path.is_file():
+        return None
+    user, nice, system, _idle, _wait, interrupts, soft, stolen = map(int, path.read_text().split()[1:9])
+    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds() -> float:
+    """Processor seconds of this process and of the children that have ended."""
+    return sum(os.times()[:4])
 
 
 def slug(name: str) -> str:

@@ -18,6 +18,7 @@ from benchmarks.settings import SECTIONS, Settings, available_cores
 from benchmarks.tables import Table, as_markdown, as_text
 from benchmarks.timing import RULE
 
+QUIET = 0.1  # cores that other processes may use
 RUN: dict[str, Callable[[Settings], list[Table]]] = dict(
     zip(SECTIONS, (peers, scaling, experiment, files, memory, cold_start), strict=True)
 )
@@ -46,15 +47,21 @@ def run(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     report = history.make_report([], described, asdict(settings), options.quick)
     print(f"{header(report)}\n\n{RULE}\n")
     tables: list[Table] = []
+    others: dict[str, float | None] = {}
     try:
         for name in options.only:
+            neighbours = machine.Neighbours()
             found = RUN[name](settings)
+            others[name] = neighbours.cores()
             if text := rendered(found, options.markdown):
                 print(text, flush=True)
+            if warning := crowded({name: others[name]}):
+                print(f"{warning}\n", flush=True)
             tables += found
     finally:
         wavelets.set_num_threads(before)
     report["tables"] = [asdict(table) for table in tables]
+    report["cores_used_by_others"] = others
     path = history.save(report, options.history, described["cpu"])
     print(f"saved as {path}")
     return report
@@ -64,3 +71,11 @@ def show(report: dict[str, Any], markdown: bool) -> None:
     """Print a report that was measured earlier."""
     print(f"{header(report)}\n\n{RULE}\n")
     print(rendered(history.tables_of(report), markdown))
+    if warning := crowded(report.get("cores_used_by_others", {})):
+        print(warning)
+
+
+def crowded(others: dict[str, float | None]) -> str:
+    """Warn of sections during which the machine was not quiet; empty if it was."""
+    busy = [f"{name}: {cores:.1f}" for name, cores in others.items() if cores and cores > QUIET]
+    return f"WARNING: other processes were busy, times are too long (cores they used: {', '.join(busy)})" * bool(busy)

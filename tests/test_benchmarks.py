@@ -86,16 +86,17 @@ def test_a_report_survives_the_file_and_a_second_one_its_name(tmp_path):
 
 def test_compare_flags_what_is_slower(tmp_path, capsys):
     figures = {"first": 1.2, "second": 1.05, "third": 1.0, "last": 1.0}
-    table = tables.Table("peers", "Peers", "ms", figures, main=True)
+    table = tables.Table("peers", "Peers", "ms", figures, {tables.SPREAD: {"first": 7.0}}, main=True)
     new = history.make_report([table], machine.describe(1, 2), {}, quick=False)
     path = history.save(new, tmp_path, "cpu")
     old = copy.deepcopy(new)
     old["tables"][0]["figures"] = {"first": 1.0, "second": 1.0, "third": 2.0}
     old["machine"]["cpu"] = "another"
+    old["quick"] = True
     text, slower = history.compare(new, old)
     assert slower == ["peers: first"]
-    assert text.count("SLOWER") == 1 and "= 1.20  MORE THAN 10 % SLOWER" in text and "= 0.50\n" in text
-    assert "cpu was another" in text and "1 are new" in text
+    assert text.count("WORSE") == 1 and "= 1.20  WORSE BY MORE THAN 10 % (± 7 %)\n" in text and "= 0.50\n" in text
+    assert "cpu was another" in text and "a quick run" in text and "1 are new" in text
     before = tmp_path / "old.json"
     before.write_text(json.dumps(old))
     capsys.readouterr()
@@ -127,7 +128,15 @@ def test_bad_options_end_with_2_and_one_line(arguments, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "{}", '{"tables": [{}], "machine": {"cpu": ""}}', '{"tables": 3}', '{"tables": [], "machine": 1}']
+    "content",
+    [
+        "[]",
+        "{}",
+        '{"tables": [], "machine": {"cpu": ""}, "date": "", "quick": true}',
+        '{"tables": [{}]}',
+        '{"tables": 3}',
+        '{"tables": [], "machine": 1}',
+    ],
 )
 def test_another_json_file_is_no_report(content, tmp_path):
     path = tmp_path / "other.json"
@@ -172,6 +181,13 @@ def test_a_round_runs_every_job_and_slow_ones_less_often(monkeypatch):
     assert times["fast"] == pytest.approx([0.02] * 3) and times["slow"] == pytest.approx([1.0] * 3)
     assert done.count("fast") == 2 + 6 * (1 + 5)  # two to learn how long it takes; in every round one untimed call
     assert done.count("slow") == 3 + 2  # in the first and the sixth round
+
+
+def test_busy_neighbours_are_noticed():
+    assert suite.crowded({"peers": 0.05, "files": None}) == suite.crowded({}) == ""
+    assert "cores they used: files: 1.3" in suite.crowded({"peers": 0.05, "files": 1.26})
+    cores = machine.Neighbours().cores()
+    assert cores is None or cores >= 0
 
 
 def test_summary_and_numbers():
