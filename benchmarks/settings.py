@@ -19,8 +19,8 @@ class Settings:
     """Sizes and repetitions; the defaults are the full run."""
 
     threads: int = 1
-    rounds: int = 15
-    seconds: float = 0.1  # for the timed calls of one job in one round
+    rounds: int = 21
+    seconds: float = 0.05  # for the timed calls of one job in one round
     side: int = 224
     batch: int = 16
     levels: tuple[int, ...] = (3, 2)  # of the peers; the first one is that of everything else

@@ -78,4 +78,7 @@ def show(report: dict[str, Any], markdown: bool) -> None:
 def crowded(others: dict[str, float | None]) -> str:
     """Warn of sections during which the machine was not quiet; empty if it was."""
     busy = [f"{name}: {cores:.1f}" for name, cores in others.items() if cores and cores > QUIET]
-    return f"WARNING: other processes were busy, times are too long (cores they used: {', '.join(busy)})" * bool(busy)
+    return (
+        f"WARNING: other processes were busy, times and ratios mean little (cores they used: {', '.join(busy)})"
+        * bool(busy)
+    )

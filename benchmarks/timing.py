@@ -21,7 +21,7 @@ RULE = (
     "a turn is a pause, untimed calls, then timed calls."
 )
 PAUSE = 0.05  # seconds: longer than idle BLAS and OpenMP threads spin
-WARM = 0.01  # seconds of untimed calls, and one call at least
+WARM = 0.02  # seconds of untimed calls, and one call at least
 MOST_CALLS = 20
 SLOW = 0.5  # seconds: a job of such calls warms itself up, has one call a turn, and a turn in every fifth round only
 

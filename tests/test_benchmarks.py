@@ -177,8 +177,8 @@ def test_a_round_runs_every_job_and_slow_ones_less_often(monkeypatch):
         return work
 
     monkeypatch.setattr("benchmarks.timing.time.perf_counter", lambda: clock[0])
-    times = measure({"fast": job("fast", 0.02), "slow": job("slow", 1.0)}, rounds=6, seconds=0.11, pause=0)
-    assert times["fast"] == pytest.approx([0.02] * 3) and times["slow"] == pytest.approx([1.0] * 3)
+    times = measure({"fast": job("fast", 0.025), "slow": job("slow", 1.0)}, rounds=6, seconds=0.13, pause=0)
+    assert times["fast"] == pytest.approx([0.025] * 3) and times["slow"] == pytest.approx([1.0] * 3)
     assert done.count("fast") == 2 + 6 * (1 + 5)  # two to learn how long it takes; in every round one untimed call
     assert done.count("slow") == 3 + 2  # in the first and the sixth round
 
