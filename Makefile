@@ -43,8 +43,8 @@ oracle: $(if $(ORACLE_PYTHON),$(ORACLE)/oracle)  ## the comparisons with dtcwt, 
 notebooks: $(VENV)/test  ## open the notebooks in JupyterLab
 	$(VENV)/bin/jupyter lab notebooks
 
-bench: $(VENV)/test  ## time the packet transform beside its peers
-	$(PY) benchmarks/bench_packets.py
+bench: $(VENV)/test  ## time the transforms and the experiment beside their peers (ten minutes)
+	$(PY) -m benchmarks
 
 clean:      ## remove the environments and everything generated
 	rm -rf $(VENV) $(ORACLE) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \

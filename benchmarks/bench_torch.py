@@ -1,34 +1,27 @@
-"""Time the torch module, its formulations interleaved in one run: `python benchmarks/bench_torch.py --device cuda`.
+"""Time the torch module, its formulations interleaved in one run: `python -m benchmarks.bench_torch --device cuda`.
 
-Prints median images per second of the forward transform, of forward and backward, and of the fused measurement; then
-both formulations by image side, where they cross, and the `DENSE_ADVANTAGE` of wavelets.nn that this machine suggests.
+Prints medians of the forward transform, of forward and backward, and of the fused measurement; then both formulations
+by image side, where they cross, and the `DENSE_ADVANTAGE` of wavelets.nn that this machine suggests. The tables are
+kept beside those of `python -m benchmarks`.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 import torch
 
 from analysis.on_torch import packet_sums
+from benchmarks import history, machine
+from benchmarks.settings import available_cores
+from benchmarks.tables import Table, as_text
+from benchmarks.timing import RULE, Job, measure
 from wavelets.nn import DENSE_ADVANTAGE, DualTreePackets2d
 
 
-def medians(jobs: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
-    """Median seconds of each job, one of each a round; the first round warms up."""
-    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(rounds + 1):
-        for name, job in jobs.items():
-            wait()
-            start = time.perf_counter()
-            job()
-            wait()
-            times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values[1:])) for name, values in times.items()}
+def waiting_for(device: str) -> Job:
+    return torch.cuda.synchronize if device.startswith("cuda") else lambda: None
 
 
 def methods_on(device: str) -> list[str]:
@@ -41,52 +34,61 @@ def forward_and_backward(module: DualTreePackets2d, images: torch.Tensor) -> tor
     return leaf.grad
 
 
-def throughput(arguments: argparse.Namespace) -> None:
-    """Print what one device does with a batch of images of one size."""
+def throughput(arguments: argparse.Namespace) -> Table:
+    """What one device does with a batch of images of one size."""
     device, levels = arguments.device, arguments.levels
     images = torch.rand(arguments.batch, arguments.side, arguments.side, device=device)
     moved = torch.rand(1, *images.shape, device=device)
-    print(f"\n| {arguments.batch} images of {arguments.side}x{arguments.side}, J={levels} | method | images/s |")
-    print("|---|---|---|")
     jobs = {}
     for method in methods_on(device):
         coarse = DualTreePackets2d(levels, method=method).to(device)
         fine = DualTreePackets2d(levels, stride=2 ** (levels - 1), method=method).to(device)
         coefficients = coarse(images)
         jobs |= {
-            f"forward, stride {coarse.stride} | {method}": lambda m=coarse: m(images),
-            f"forward, stride {fine.stride} | {method}": lambda m=fine: m(images),
-            f"inverse | {method}": lambda m=coarse, c=coefficients: m.inverse(c, arguments.side),
-            f"forward and backward | {method}": lambda m=coarse: forward_and_backward(m, images),
-            f"fused sums, one shift | {method}": lambda m=fine: packet_sums(m, images, moved, block=arguments.block),
+            f"forward, stride {coarse.stride}, {method}": lambda m=coarse: m(images),
+            f"forward, stride {fine.stride}, {method}": lambda m=fine: m(images),
+            f"inverse, {method}": lambda m=coarse, c=coefficients: m.inverse(c, arguments.side),
+            f"forward and backward, {method}": lambda m=coarse: forward_and_backward(m, images),
+            f"fused sums, one shift, {method}": lambda m=fine: packet_sums(m, images, moved, block=arguments.block),
         }
-    for name, seconds in medians(jobs, arguments.rounds, device).items():
-        print(f"| {name} | {arguments.batch / seconds:.0f} |")
+    times = measure(jobs, arguments.rounds, desc="throughput", wait=waiting_for(device))
+    title = f"torch module, {arguments.batch} images of {arguments.side}x{arguments.side}, float32, J = {levels}"
+    name = f"torch J={levels} batch={arguments.batch} side={arguments.side}"
+    table = Table.of_times(name, title, "ms per image", times, 1e3 / arguments.batch, main=True)
+    table.columns["images/s"] = {job: 1e3 / figure for job, figure in table.figures.items()}
+    return table
 
 
-def crossover(arguments: argparse.Namespace) -> None:
-    """Print how dense and banded compare as the image grows, about as many pixels in every batch."""
+def crossover(arguments: argparse.Namespace) -> Table:
+    """How dense and banded compare as the image grows, about as many pixels in every batch."""
     device, levels = arguments.device, arguments.levels
     modules = {method: DualTreePackets2d(levels, method=method).to(device) for method in ("dense", "banded")}
-    ratios = {}
-    print("\n| side | dense, ms per image | banded, ms per image | dense / banded |\n|---|---|---|---|")
+    title = (
+        f"Formulations by side, about {arguments.batch * arguments.side**2 / 1e6:.1f} megapixels a call, J = {levels}"
+    )
+    table = Table(f"torch crossover J={levels}", title, "ms per image")
+    ratios: dict[int, float] = {}
     for side in arguments.sides:
         batch = max(1, arguments.batch * arguments.side**2 // side**2)
         images = torch.rand(batch, side, side, device=device)
         jobs = {method: lambda m=module, x=images: m(x) for method, module in modules.items()}
-        dense, banded = (1e3 * seconds / batch for seconds in medians(jobs, arguments.rounds, device).values())
-        ratios[side] = dense / banded
-        print(f"| {side} | {dense:.3f} | {banded:.3f} | {ratios[side]:.2f} |")
+        times = measure(jobs, arguments.rounds, desc=f"side {side}", wait=waiting_for(device))
+        table.figures |= {f"side {side}, {method}": 1e3 * time.median / batch for method, time in times.items()}
+        ratios[side] = times["dense"].median / times["banded"].median
+    table.columns["dense / banded"] = {f"side {side}, dense": ratio for side, ratio in ratios.items()}
     # The time of a coefficient grows as its side for dense and not for banded: a line through the origin.
     side = max(ratios)
     border = side / ratios[side]
     taps = modules["dense"].bank.h1.size
-    print(f"\nThey cross at a side of about {border:.0f}: DENSE_ADVANTAGE = {border / (levels * taps):.0f} here;")
-    print(f"wavelets.nn has {DENSE_ADVANTAGE}, {DENSE_ADVANTAGE * levels * taps} pixels, for accelerators.")
+    table.notes = [
+        f"They cross at a side of about {border:.0f}: DENSE_ADVANTAGE = {border / (levels * taps):.0f} here;",
+        f"wavelets.nn has {DENSE_ADVANTAGE}, {DENSE_ADVANTAGE * levels * taps} pixels, for accelerators.",
+    ]
+    return table
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(given: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_torch", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--levels", type=int, default=3)
     parser.add_argument("--batch", type=int, default=16)
@@ -94,11 +96,26 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 64, 128, 256, 512, 1024])
     parser.add_argument("--rounds", type=int, default=7, help="interleaved repetitions of every job")
-    arguments = parser.parse_args()
-    name = torch.cuda.get_device_name() if arguments.device.startswith("cuda") else f"{torch.get_num_threads()} threads"
-    print(f"torch {torch.__version__}, {arguments.device} ({name}), float32")
-    throughput(arguments)
-    crossover(arguments)
+    parser.add_argument("--history", type=Path, default=history.FOLDER, help="folder of the results")
+    parser.add_argument("--compare", type=Path, metavar="OLD.json", help="ratio of each figure to those of this file")
+    arguments = parser.parse_args(given)
+    try:
+        old = arguments.compare and history.load(arguments.compare)
+    except ValueError as error:
+        parser.error(str(error))
+    on_gpu = arguments.device.startswith("cuda")
+    described = machine.describe(torch.get_num_threads(), available_cores())
+    device = torch.cuda.get_device_name(arguments.device) if on_gpu else f"{described['cpu']} torch"
+    print(f"torch {torch.__version__}, {arguments.device} ({device}), float32\n\n{RULE}\n")
+    tables = []
+    for section in (throughput, crossover):
+        tables.append(section(arguments))
+        print(as_text(tables[-1]), flush=True)
+    settings = {name: value for name, value in vars(arguments).items() if name not in ("history", "compare")}
+    report = history.make_report(tables, described | {"device": device}, settings, quick=False)
+    print(f"saved as {history.save(report, arguments.history, device)}")
+    if old:
+        print(history.compare(report, old)[0])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,96 @@
+"""The heatmap experiment: on pictures in memory, and from JPEG files on disk."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis import HeatmapExperiment, bundled_crops, heatmaps, packet_pool
+from analysis.stability import sums_of_maps
+from benchmarks import child
+from benchmarks.photographs import write_photographs
+from benchmarks.settings import Settings
+from benchmarks.tables import Table
+from benchmarks.timing import Times, measure, summary
+
+SHIFTS = [(0, 1)]  # one pixel to the right: two passes of the transform, RMax and CMod
+IMAGENET = 50_000  # pictures of its validation set
+
+
+def experiment(settings: Settings) -> list[Table]:
+    """Fused, and built from maps of whole images, on the same pictures."""
+    crops = [crop.pixels for crop in bundled_crops(settings.side)]
+    pictures = np.stack([crops[n % len(crops)] for n in range(settings.batch)])
+    jobs = {}
+    for levels in settings.levels:
+        fused, naive = (HeatmapExperiment(levels, shifts=SHIFTS, size=settings.side) for _ in range(2))
+        measure_maps = sums_of_maps(lambda windows, t=naive.transform: packet_pool(t, windows))
+        jobs[f"J = {levels}, fused (HeatmapExperiment.add)"] = lambda e=fused: e.add(pictures)
+        jobs[f"J = {levels}, with maps (packet_pool)"] = lambda e=naive, m=measure_maps: e.sums.add(pictures, m)
+    times = measure(jobs, settings.rounds, settings.seconds, "experiment")
+    title = f"Heatmap experiment, one shift, {settings.batch} pictures of {settings.side}x{settings.side} in memory"
+    table = Table.of_times("experiment", title, "ms per image", times, 1e3 / settings.batch, main=True)
+    ratio = {}
+    for fused, naive in zip(*[iter(times)] * 2, strict=True):
+        ratio |= {fused: 1.0, naive: times[naive].median / times[fused].median}
+    table.columns["times the fused one"] = ratio
+    return [table]
+
+
+def run_folder(folder: str, count: int | None, levels: int, size: int) -> dict[str, Any]:
+    """Measure the first files of a folder, or all; called in a process of its own."""
+    paths = sorted(Path(folder).iterdir())
+    images: Any = folder if count is None else paths[:count]
+    given: dict[str, Any] = {"levels": levels, "shifts": SHIFTS, "size": size, "progress": False}
+    heatmaps(paths[:1], **given)  # loads the machine code: a cost of the start, not of an image
+    begin = time.perf_counter()
+    ds = heatmaps(images, **given)
+    seconds = time.perf_counter() - begin
+    # Where the time went, if the experiment reports it.
+    parts = {name: float(value) for name, value in ds.attrs.items() if name.startswith("seconds")}
+    try:
+        peak = child.memory("VmHWM")
+    except OSError:
+        peak = None
+    return {"seconds": seconds, "images": int(ds.attrs["images_used"]), "parts": parts, "peak": peak}
+
+
+def files(settings: Settings) -> list[Table]:
+    """From a folder of JPEG files, each run in a process of its own, files in the system's cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        average = write_photographs(Path(folder), settings.files) / settings.files
+        given = {"folder": folder, "levels": settings.levels[0], "size": settings.side}
+        child.call(run_folder, settings.threads, count=1, **given)  # compiles, if need be
+        runs = [child.call(run_folder, settings.threads, count=None, **given) for _ in range(settings.file_runs)]
+        few = [child.call(run_folder, settings.threads, count=n, **given) for n in {settings.files // 4} - {0}]
+    per_image = [run["seconds"] / run["images"] for run in runs]
+    label = f"heatmaps(folder), J = {given['levels']}, one shift"
+    title = f"Heatmap experiment from {settings.files} JPEG files of 500x375, {average / 1e3:.0f} kB each"
+    table = Table.of_times("files", title, "ms per image", {label: summary(per_image)}, 1e3, main=True)
+    table.columns[f"minutes for {IMAGENET}"] = {label: IMAGENET * summary(per_image).median / 60}
+    table.notes.append(
+        f"Median of {len(runs)} runs, each in a new process after a first picture; the files were cached."
+    )
+    tables = [table]
+    if names := list(runs[0]["parts"]):
+        spent: dict[str, Times] = {
+            name.removeprefix("seconds_"): summary([run["parts"][name] / run["images"] for run in runs])
+            for name in names
+        }
+        parts = Table.of_times(
+            "files, parts", "Where the time goes, as reported by the run", "ms per image", spent, 1e3
+        )
+        parts.notes.append("Parts overlap where several threads work: they add up to more than the time that passes.")
+        tables.append(parts)
+    peak = Table("files, memory", "Peak memory of the whole process", "MB", main=True)
+    for run in (*few, *runs):
+        name = f"{run['images']} files"
+        if run["peak"] is None:
+            peak.skipped[name] = "memory is read from /proc, which this system does not have"
+        else:
+            peak.figures[name] = max(peak.figures.get(name, 0.0), run["peak"] / child.MB)
+    return [*tables, peak]

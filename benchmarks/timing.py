@@ -1,0 +1,80 @@
+"""Medians of interleaved repetitions.
+
+A round runs every job once, in an order drawn anew. A job's turn is a pause, untimed calls, then timed calls: the
+threads of BLAS and OpenMP go on spinning for some 30 ms after their work and would take a core from the next job, and
+the first calls after a pause, on a core that slept and with caches that others filled, take up to twice as long. What
+is reported is the median of all timed calls of all rounds. So what slows the whole machine for a while slows all jobs
+alike, and ratios are steadier than times.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+RULE = (
+    "Medians of interleaved repetitions: in every round each job has its turn, in random order; "
+    "a turn is a pause, untimed calls, then timed calls."
+)
+PAUSE = 0.05  # seconds: longer than idle BLAS and OpenMP threads spin
+WARM = 0.02  # seconds of untimed calls, and one call at least
+MOST_CALLS = 20
+SLOW = 0.5  # seconds: a job of such calls warms itself up, has one call a turn, and a turn in every fifth round only
+
+Job = Callable[[], object]
+
+
+class Times(NamedTuple):
+    """Seconds of a call: the median, and the quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+
+def measure(
+    jobs: dict[str, Job],
+    rounds: int,
+    seconds: float = 0.1,
+    desc: str = "rounds",
+    wait: Job = lambda: None,
+    pause: float = PAUSE,
+) -> dict[str, Times]:
+    """Time jobs as the module says; `wait` returns when a device is done."""
+    calls = {}
+    for name, job in jobs.items():
+        call(job, wait)  # compile, make plans
+        calls[name] = min(max(int(seconds / max(call(job, wait), 1e-9)), 1), MOST_CALLS)
+    slow = {name for name in jobs if calls[name] == 1 and call(jobs[name], wait) > SLOW}
+    order = np.random.default_rng(0)
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for number in tqdm(range(rounds), desc=desc, disable=None):
+        for name in order.permutation(list(jobs)).tolist():
+            if name in slow and number % 5:
+                continue
+            time.sleep(pause)
+            begin = time.perf_counter()
+            while name not in slow:
+                call(jobs[name], wait)
+                if time.perf_counter() - begin > WARM:
+                    break
+            times[name] += [call(jobs[name], wait) for _ in range(calls[name])]
+    return {name: summary(values) for name, values in times.items()}
+
+
+def call(job: Job, wait: Job = lambda: None) -> float:
+    """Seconds of one call."""
+    wait()
+    begin = time.perf_counter()
+    job()
+    wait()
+    return time.perf_counter() - begin
+
+
+def summary(values: list[float]) -> Times:
+    low, median, high = np.percentile(values, [25, 50, 75]).tolist()
+    return Times(median, low, high)
