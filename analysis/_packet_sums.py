@@ -29,56 +29,56 @@ CHANGES = 3  # first of the sums that belong to shifts; before them, energies of
 
 
 @jit_disjoint
-def pool_row(
-    tree_1: Array,
-    tree_2: Array,
-    c1: int,
-    c2: int,
-    top: int,
-    q: int,
-    sign: float,
-    highest: Array,
-    rmax: Array,
-    cmod: Array,
+def row_of_windows(
+    tree_1: Array, tree_2: Array, top: int, q: int, sign: float, column: Array, highest: Array, squares: Array
 ) -> None:
-    """One row of RMax and CMod of Psi_a (`sign` = -1) or Psi_b (+1), from the products of the real trees.
+    """Largest real part of every window of one row, and the squared moduli of the row of its centres.
 
-    tree_1, tree_2 (rows, columns): vertical trees. The window is rows `top` to `top + 2 q`; columns begin at `c1` for
-    horizontal tree 1 and at `c2` for tree 2. `highest` has room for the maxima of all columns. Whether a filter is
-    conjugated makes no difference to either.
+    tree_1, tree_2 (rows, 2 * width): vertical trees; the second half of the columns is of horizontal tree 2. Responses
+    are those of Psi_a for a `sign` of -1 and of Psi_b for +1; whether a filter is conjugated makes no difference here.
+    The window of column x is rows `top` to `top + 2 q`, columns x to x + 2 q: the last 2 q are no windows, nor are those
+    that reach into the next node.
     """
-    for x in range(highest.size):
-        highest[x] = tree_1[top, c1 + x] + sign * tree_2[top, c2 + x]
+    width = column.size
+    for x in range(width):
+        column[x] = tree_1[top, x] + sign * tree_2[top, width + x]
     for y in range(top + 1, top + 2 * q + 1):
-        for x in range(highest.size):
-            highest[x] = max(highest[x], tree_1[y, c1 + x] + sign * tree_2[y, c2 + x])
-    for j in range(rmax.size):
-        rmax[j] = highest[2 * j]
+        for x in range(width):
+            column[x] = max(column[x], tree_1[y, x] + sign * tree_2[y, width + x])
+    for x in range(width):
+        highest[x] = column[x]
+        re = tree_1[top + q, x] + sign * tree_2[top + q, width + x]
+        im = tree_2[top + q, x] - sign * tree_1[top + q, width + x]
+        squares[x] = re * re + im * im
     for dx in range(1, 2 * q + 1):
-        for j in range(rmax.size):
-            rmax[j] = max(rmax[j], highest[2 * j + dx])
-    for j in range(cmod.size):
-        re = tree_1[top + q, c1 + q + 2 * j] + sign * tree_2[top + q, c2 + q + 2 * j]
-        im = tree_2[top + q, c1 + q + 2 * j] - sign * tree_1[top + q, c2 + q + 2 * j]
-        cmod[j] = np.sqrt(re * re + im * im)
+        for x in range(width - 2 * q):
+            highest[x] = max(highest[x], column[x + dx])
 
 
 @jit_disjoint
-def squared_distance(a: Array, b: Array) -> float:
-    """Sum of (a - b)**2 over a row."""
-    total = a.dtype.type(0)
-    for j in range(a.size):
-        total += (a[j] - b[j]) * (a[j] - b[j])
-    return total
+def energies(highest: Array, squares: Array, rmax: Array, cmod: Array, sums: Array) -> None:
+    """Every second window is one of RMax and CMod: keep them, and add their squares and that of their difference."""
+    rr, cc, rc = rmax.dtype.type(0), rmax.dtype.type(0), rmax.dtype.type(0)
+    for j in range(rmax.size):
+        r, c = highest[2 * j], np.sqrt(squares[2 * j])
+        rmax[j], cmod[j] = r, c
+        rr += r * r
+        cc += c * c
+        rc += (r - c) * (r - c)
+    sums[0] += rr
+    sums[1] += cc
+    sums[2] += rc
 
 
 @jit_disjoint
-def energy(a: Array) -> float:
-    """Sum of a**2 over a row."""
-    total = a.dtype.type(0)
-    for j in range(a.size):
-        total += a[j] * a[j]
-    return total
+def changes(highest: Array, squares: Array, rmax: Array, cmod: Array) -> tuple[float, float]:
+    """Squared distances of a row of RMax and CMod from those of the unshifted window."""
+    rr, cc = rmax.dtype.type(0), rmax.dtype.type(0)
+    for j in range(rmax.size):
+        r, c = highest[2 * j] - rmax[j], np.sqrt(squares[2 * j]) - cmod[j]
+        rr += r * r
+        cc += c * c
+    return rr, cc
 
 
 def _kernel(transform_source: str) -> Callable[..., None]:
@@ -103,8 +103,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
         leaves = np.empty((2, DATA + 2 * ny, 2 * width), x.dtype)
         work = np.empty(work_size(plan_y), x.dtype)
         base = np.empty((sums.shape[1], 2, rows, columns), x.dtype)
-        highest = np.empty(2 * columns - 1 + 2 * q, x.dtype)
-        moved = np.empty((2, columns), x.dtype)
+        column, highest, squares = np.empty((3, width), x.dtype)
         top = np.int64(DATA)
         for n in range(sums.shape[0]):
             for shift in range(shifts + 1):
@@ -122,23 +121,20 @@ def _kernel(transform_source: str) -> Callable[..., None]:
                             at = DATA + i // 2 * plan_y.sizes[levels - 1]
                             for tree in range(2):
                                 split(plan_y, tree, levels - 1, i // 2, parents[tree], at, leaves[tree], top, work)
-                        for j in range(first, last):
-                            for branch in range(2):
-                                f = channels[i, j] + branch * nodes * nodes
-                                c1 = (j - first) * nx + corner
-                                sign = x.dtype.type(2 * branch - 1)
-                                for row in range(rows):
-                                    window = DATA + i % 2 * ny + corner + 2 * row
-                                    r, c = (base[f, 0, row], base[f, 1, row]) if shift == 0 else (moved[0], moved[1])
-                                    pool_row(leaves[0], leaves[1], c1, c1 + width, window, q, sign, highest, r, c)
+                        for branch in range(2):
+                            sign = x.dtype.type(2 * branch - 1)
+                            for row in range(rows):
+                                window = DATA + i % 2 * ny + corner + 2 * row
+                                row_of_windows(leaves[0], leaves[1], window, q, sign, column, highest, squares)
+                                for j in range(first, last):
+                                    f, at = channels[i, j] + branch * nodes * nodes, (j - first) * nx + corner
+                                    r, c = base[f, 0, row], base[f, 1, row]
                                     if shift == 0:
-                                        sums[n, f, 0] += energy(r)
-                                        sums[n, f, 1] += energy(c)
-                                        sums[n, f, 2] += squared_distance(r, c)
+                                        energies(highest[at:], squares[at + q :], r, c, sums[n, f])
                                     else:
-                                        s = CHANGES + shift - 1
-                                        sums[n, f, s] += squared_distance(r, base[f, 0, row])
-                                        sums[n, f, s + shifts] += squared_distance(c, base[f, 1, row])
+                                        dr, dc = changes(highest[at:], squares[at + q :], r, c)
+                                        sums[n, f, CHANGES + shift - 1] += dr
+                                        sums[n, f, CHANGES + shift - 1 + shifts] += dc
 
     return packet_sums
 

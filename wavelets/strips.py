@@ -126,7 +126,7 @@ def strip_layout(tables: Tables, dtype: np.dtype[np.floating], images: int) -> L
     plan_y, plan_x, _, _ = tables
     height, width = int(plan_y.sizes[0]), int(plan_x.sizes[0])
     threads = get_num_threads()
-    group = min(-(-ROW // max(height, width)), -(-images // threads))
+    group = min(max(ROW // max(height, width), 1), -(-images // threads))
     node = int(plan_x.sizes[-1])
     nodes = group * (len(plan_x.pairs[0]) + 1)
     # Whole nodes, so that a channel is written in one go; several of them if they are small.
