@@ -36,8 +36,8 @@ def row_of_windows(
 
     tree_1, tree_2 (rows, 2 * width): vertical trees; the second half of the columns is of horizontal tree 2. Responses
     are those of Psi_a for a `sign` of -1 and of Psi_b for +1; whether a filter is conjugated makes no difference here.
-    The window of column x is rows `top` to `top + 2 q`, columns x to x + 2 q: the last 2 q are no windows, nor are those
-    that reach into the next node.
+    The window of column x is rows `top` to `top + 2 q`, columns x to x + 2 q: the last 2 q are no windows, nor are
+    those that reach into the next node.
     """
     width = column.size
     for x in range(width):

@@ -16,7 +16,9 @@ from wavelets._threads import over_batch
 from wavelets.strips import strip_layout
 
 
-def packet_sums(transform: DualTreePackets2D, pictures: Sequence[NDArray[Any]], q: int = 1) -> Sums:
+def packet_sums(
+    transform: DualTreePackets2D, pictures: Sequence[NDArray[Any]], q: int = 1, pooling: bool = True
+) -> Sums:
     """Measure RMax, CMod, their distance and their changes, for all dual-tree packet filters.
 
     Parameters
@@ -27,6 +29,8 @@ def packet_sums(transform: DualTreePackets2D, pictures: Sequence[NDArray[Any]], 
         Windows of the same pictures: unshifted, then one for each of S shifts.
     q : int
         Half-width of the pooling window.
+    pooling : bool
+        False transforms only and leaves all sums zero: what is left of the time.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def packet_sums(transform: DualTreePackets2D, pictures: Sequence[NDArray[Any]], 
     cut = strip_layout(tables, x.dtype, get_num_threads())
     if cut.width % plan_x.sizes[-1]:  # a node of such wide pictures does not fit into one strip
         return sums_of_maps(lambda windows: packet_pool(transform, windows, q))(list(x))
-    layout = cut.lines, cut.strips, cut.width, rows, columns
+    layout = cut.lines, cut.strips, cut.width, rows if pooling else 0, columns
     sums = np.zeros((x.shape[1], channels.size * 2, _packet_sums.CHANGES + 2 * (len(x) - 1)))
 
     def measure(part: slice) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from analysis import HeatmapExperiment, bundled_crops, heatmaps, packet_pool
+from analysis.packet_sums import packet_sums
 from analysis.stability import sums_of_maps
+from analysis.translation import windows
 from benchmarks import child
 from benchmarks.photographs import write_photographs
 from benchmarks.settings import Settings
@@ -30,13 +32,17 @@ def experiment(settings: Settings) -> list[Table]:
         fused, naive = (HeatmapExperiment(levels, shifts=SHIFTS, size=settings.side) for _ in range(2))
         measure_maps = sums_of_maps(lambda windows, t=naive.transform: packet_pool(t, windows))
         jobs[f"J = {levels}, fused (HeatmapExperiment.add)"] = lambda e=fused: e.add(pictures)
+        both = [windows(pictures, shift, fused.sums.margin) for shift in [(0, 0), *SHIFTS]]
+        jobs[f"J = {levels}, its transforms alone, nothing pooled"] = lambda e=fused, b=both: packet_sums(
+            e.transform, b, pooling=False
+        )
         jobs[f"J = {levels}, with maps (packet_pool)"] = lambda e=naive, m=measure_maps: e.sums.add(pictures, m)
     times = measure(jobs, settings.rounds, settings.seconds, "experiment")
     title = f"Heatmap experiment, one shift, {settings.batch} pictures of {settings.side}x{settings.side} in memory"
     table = Table.of_times("experiment", title, "ms per image", times, 1e3 / settings.batch, main=True)
     ratio = {}
-    for fused, naive in zip(*[iter(times)] * 2, strict=True):
-        ratio |= {fused: 1.0, naive: times[naive].median / times[fused].median}
+    for fused, *others in zip(*[iter(times)] * 3, strict=True):
+        ratio |= {job: times[job].median / times[fused].median for job in (fused, *others)}
     table.columns["times the fused one"] = ratio
     return [table]
 

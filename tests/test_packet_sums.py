@@ -164,3 +164,9 @@ def test_the_source_of_the_transform_is_part_of_the_key():
     assert contents(_packet_sums._kernel("b")) == ["b"]
     (used,) = contents(_packet_sums.packet_sums)
     assert len(bytes.fromhex(used)) == 32
+
+
+def test_without_pooling_nothing_is_summed():
+    t = DualTreePackets2D(2, stride=2)
+    sums = packet_sums(t, [np.ones((2, 60, 60)), np.ones((2, 60, 60))], pooling=False)
+    assert not any(np.any(part) for part in sums[:-1]) and sums.rmax_change.shape == (2, 32, 1)

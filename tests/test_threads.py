@@ -46,6 +46,18 @@ def test_every_index_is_worked_on_once(threads):
 
 
 @pytest.mark.nojit
+@pytest.mark.parametrize("unit", [2, 5, 40])
+def test_slices_are_whole_units(unit):
+    wavelets.set_num_threads(3)
+    for count in [*range(20), 101]:
+        parts = []
+        over_batch(parts.append, count, unit)
+        parts.sort(key=lambda part: part.start)
+        assert [i for part in parts for i in range(part.start, part.stop)] == list(range(count))
+        assert all(part.start < part.stop and part.start % unit == 0 for part in parts)
+
+
+@pytest.mark.nojit
 def test_all_threads_take_part():
     wavelets.set_num_threads(3)
     everyone = threading.Barrier(3, timeout=PATIENCE)

@@ -1,6 +1,7 @@
 """The kernels over whole batches: how the work is cut up for caches and threads.
 
-A batch is spread over threads image by image; a single image strip by strip, first along x, then along y.
+A batch is spread over threads image by image; fewer images than threads, unless they are small, one after the other and
+strip by strip, first along x, then along y.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from wavelets.plan import Plan, Tables
 
 STRIP = 2**18  # bytes of one buffer of a strip: a few of them fit into the cache of a core
 ROW = 256  # columns that make a loop along a row worth its start
+SMALL = 2**17  # pixels of an image that is not worth spreading over threads: less than 1 ms
 WORTHWHILE = 2**14  # pixels that make a piece of work worth a thread: about 0.1 ms
 
 Array = NDArray[Any]
@@ -24,8 +26,8 @@ Array = NDArray[Any]
 
 def forward(tables: Tables, images: Array, out: Array) -> None:
     """Transform images (B, H, W) into out (B, 2 * P**2, ny, nx, 2): real and imaginary parts."""
-    if len(images) >= get_num_threads():
-        layout = strip_layout(tables, images.dtype, len(images))
+    if _whole_images(images.shape):
+        layout = strip_layout(tables, images.dtype, max(len(images), get_num_threads()))
         unit = _together(layout, images.shape)
         over_batch(lambda part: _kernels.forward_2d(*tables, layout, images[part], out[part]), len(images), unit)
         return
@@ -48,8 +50,8 @@ def forward(tables: Tables, images: Array, out: Array) -> None:
 def backward(tables: Tables, factor: float, c: Array, out: Array) -> None:
     """Walk `forward` backwards, from c (B, 2 * P**2, ny, nx, 2) to out (B, H, W), times a factor."""
     factor = out.dtype.type(factor)
-    if len(out) >= get_num_threads():
-        layout = strip_layout(tables, out.dtype, len(out))
+    if _whole_images(out.shape):
+        layout = strip_layout(tables, out.dtype, max(len(out), get_num_threads()))
         unit = _together(layout, out.shape)
         over_batch(lambda part: _kernels.backward_2d(*tables, layout, factor, c[part], out[part]), len(out), unit)
         return
@@ -94,6 +96,12 @@ def synthesise(plan: Plan, trees: Array, factor: float) -> Array:
         lines_at_once(out.shape[2], out.dtype),
     )
     return np.asarray(out[0])
+
+
+def _whole_images(shape: tuple[int, ...]) -> bool:
+    """Whether threads take whole images of a batch (B, H, W), or strips of them."""
+    images, height, width = shape
+    return images >= get_num_threads() or height * width <= SMALL
 
 
 def _together(layout: Layout, shape: tuple[int, ...]) -> int:
