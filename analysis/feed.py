@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from analysis.images import find_images, load_pictures
+from analysis.images import find_images, pictures_ahead
 
 BLOCK = 8  # pictures measured at a time: enough for all threads, few enough to stay in some tens of megabytes
 AHEAD = 2 * BLOCK  # pictures read at most before they are measured
@@ -85,8 +85,10 @@ def feed(
     seconds = dict.fromkeys(("total", "reading", "waiting", "measuring"), 0.0)
     start = time.perf_counter()
     total = len(images) if hasattr(images, "__len__") else None
-    with tqdm(total=total, unit="image", desc=desc, disable=not progress) as bar:
-        pictures = load_pictures(images, size, skip, colour, AHEAD)
+    with (
+        tqdm(total=total, unit="image", desc=desc, disable=not progress) as bar,
+        pictures_ahead(images, size, skip, colour, AHEAD) as pictures,
+    ):
         before = time.perf_counter()
         while block := list(islice(pictures, BLOCK)):
             seconds["waiting"] += time.perf_counter() - before

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -392,9 +392,8 @@ def load_pictures(
     size: int | None = 224,
     on_skip: Callable[[str, str], object] | None = None,
     colour: bool = False,
-    ahead: int = 0,
 ) -> Iterator[Picture]:
-    """Stream pictures in the order of their sources.
+    """Stream pictures, one in memory at a time, in the order of their sources.
 
     A source that cannot be used is skipped and reported; it never stops the stream.
 
@@ -409,8 +408,6 @@ def load_pictures(
         is issued.
     colour : bool
         Keep red, green and blue instead of the luminance.
-    ahead : int
-        How many pictures to read ahead, in threads; by default each is read when it is asked for.
 
     Returns
     -------
@@ -428,20 +425,45 @@ def load_pictures(
     Notes
     -----
     A JPEG file whose sides are at least eight times `size` is decoded at 1/2, 1/4 or 1/8 of its size, never below four
-    times `size`: the decoder leaves out frequencies that the resize would remove. On the bundled photographs that
-    changes a picture by 1 % of its standard deviation.
+    times `size`: the decoder leaves out frequencies that the resize would weaken or alias. On the bundled photographs
+    that changes a picture by about 1 % of its standard deviation, on fine texture by up to 13 %.
     """
-    # Here and not in the generator, where errors would wait for the first picture.
+    check_sources(sources, size)
+    return _stream(sources, size, on_skip or _warn_skipped, colours if colour else luminance, 0)
+
+
+@contextlib.contextmanager
+def pictures_ahead(
+    sources: Iterable[FilePath | ArrayLike | Picture],
+    size: int | None,
+    on_skip: Callable[[str, str], object],
+    colour: bool,
+    ahead: int,
+) -> Iterator[Iterator[Picture]]:
+    """Context with the stream of `load_pictures`, up to `ahead` pictures of it read in threads before they are due.
+
+    The threads read under Pillow's warning filters of :func:`_pillow_quiet`, which are those of the whole process: a
+    context and no generator, so that they end where they should.
+    """
+    check_sources(sources, size)
+    with (
+        _pillow_quiet(),
+        contextlib.closing(_stream(sources, size, on_skip, colours if colour else luminance, ahead)) as stream,
+    ):
+        yield stream
+
+
+def check_sources(sources: Iterable[Any], size: int | None) -> None:
+    """Raise at once what a generator would raise with its first picture."""
     if isinstance(sources, str | bytes | os.PathLike):
         raise TypeError("sources must be an iterable of paths or arrays; see find_images(folder)")
     if size is not None:
         _check_positive("size", size)
-    return _stream(sources, size, on_skip or _warn_skipped, colours if colour else luminance, ahead)
 
 
 def _stream(
     sources: Iterable[Any], size: int | None, on_skip: Callable[[str, str], object], turn: Turn, ahead: int
-) -> Iterator[Picture]:
+) -> Generator[Picture, None, None]:
     def read(numbered: tuple[int, Any]) -> Picture | ImageError:
         position, source = numbered
         try:
@@ -449,8 +471,8 @@ def _stream(
         except ImageError as error:
             return error
 
-    with _pillow_quiet() if ahead else contextlib.nullcontext():
-        for result in prefetch(read, enumerate(sources), ahead):
+    with contextlib.closing(prefetch(read, enumerate(sources), ahead)) as results:
+        for result in results:
             if isinstance(result, Picture):
                 yield result
             else:

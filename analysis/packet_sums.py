@@ -35,8 +35,9 @@ def packet_sums(
     Returns
     -------
     Sums
-        What :func:`analysis.stability.sums_of_maps` finds on the maps of :func:`analysis.packet_pool`, up to rounding;
-        each thread needs a few megabytes, whatever the number of pictures.
+        What :func:`analysis.stability.sums_of_maps` finds on the maps of :func:`analysis.packet_pool`, up to rounding.
+        Each thread needs a few megabytes, whatever the number of pictures; but pictures so wide that a packet node has
+        more than 520 columns (2080 pixels for J = 3) are measured on their maps, one picture at a time.
 
     Raises
     ------
@@ -51,7 +52,9 @@ def packet_sums(
     plan_y, plan_x, channels, _ = tables
     cut = strip_layout(tables, x.dtype, get_num_threads())
     if cut.width % plan_x.sizes[-1]:  # a node of such wide pictures does not fit into one strip
-        return sums_of_maps(lambda windows: packet_pool(transform, windows, q))(list(x))
+        measure_maps = sums_of_maps(lambda windows: packet_pool(transform, windows, q))
+        *parts, positions = zip(*(measure_maps(list(x[:, n : n + 1])) for n in range(x.shape[1])), strict=True)
+        return Sums(*(np.concatenate(part) * pooling for part in parts), positions[0])
     layout = cut.lines, cut.strips, cut.width, rows if pooling else 0, columns
     sums = np.zeros((x.shape[1], channels.size * 2, _packet_sums.CHANGES + 2 * (len(x) - 1)))
 

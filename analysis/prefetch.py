@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TypeVar
 
 from wavelets import get_num_threads
@@ -14,7 +13,7 @@ Source = TypeVar("Source")
 Result = TypeVar("Result")
 
 
-def prefetch(work: Callable[[Source], Result], sources: Iterable[Source], ahead: int) -> Iterator[Result]:
+def prefetch(work: Callable[[Source], Result], sources: Iterable[Source], ahead: int) -> Generator[Result, None, None]:
     """Apply `work` to every source, as :func:`map` does, up to `ahead` of them before their results are asked for.
 
     Parameters
@@ -28,19 +27,26 @@ def prefetch(work: Callable[[Source], Result], sources: Iterable[Source], ahead:
 
     Yields
     ------
-    What `work` returns, in the order of the sources. What it raises is raised in its place.
+    What `work` returns, in the order of the sources. What it raises, or what `sources` raises, is raised in its place.
     """
     if ahead == 0:
         yield from map(work, sources)
         return
-    sources = iter(sources)
     pool = ThreadPoolExecutor(min(get_num_threads(), ahead), "prefetch")
+    waiting: deque[Future[Result]] = deque()
     try:
-        waiting: deque[Future[Result]] = deque(pool.submit(work, source) for source in islice(sources, ahead))
-        while waiting:
-            result = waiting.popleft().result()
-            for source in islice(sources, 1):
-                waiting.append(pool.submit(work, source))
-            yield result
+        failure = None
+        source = iter(sources)
+        while True:
+            try:
+                while failure is None and len(waiting) < ahead:
+                    waiting.append(pool.submit(work, next(source)))
+            except BaseException as error:  # the end among them; first come the results of what was drawn before
+                failure = error
+            if not waiting:
+                break
+            yield waiting.popleft().result()
+        if failure is not None and not isinstance(failure, StopIteration):
+            raise failure
     finally:
         pool.shutdown(cancel_futures=True)

@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import sys
+import threading
 import warnings
 import zlib
 from pathlib import Path
@@ -706,16 +707,22 @@ def test_large_jpeg_files_are_decoded_at_a_fraction_of_their_size(tmp_path, monk
         assert np.sqrt(np.mean((pictures[size] - picture) ** 2)) < 0.02 * picture.std()
 
 
+def ahead_of(sources, size, ahead, on_skip=print):
+    with images.pictures_ahead(sources, size, on_skip, False, ahead) as stream:
+        yield from stream
+
+
 @pytest.mark.parametrize("ahead", [1, 3, 16])
 def test_reading_ahead_changes_nothing(tmp_path, ahead):
     sources = [np.full((8, 8), k / 10) for k in range(7)]
     sources[2] = np.full((8, 8), np.nan)
     Image.fromarray(RGB).save(tmp_path / "a.png")
     sources[4], sources[5] = tmp_path / "a.png", tmp_path / "gone.png"
-    reports = {0: [], ahead: []}
-    streams = [list(load_pictures(sources, 4, lambda *r, k=k: reports[k].append(r), ahead=k)) for k in (0, ahead)]
-    assert reports[0] == reports[ahead] and [name for name, _ in reports[0]] == ["array 2", str(tmp_path / "gone.png")]
-    for one, other in zip(*streams, strict=True):
+    reports = [], []
+    first = list(load_pictures(sources, 4, lambda *report: reports[0].append(report)))
+    second = list(ahead_of(sources, 4, ahead, lambda *report: reports[1].append(report)))
+    assert reports[0] == reports[1] and [name for name, _ in reports[0]] == ["array 2", str(tmp_path / "gone.png")]
+    for one, other in zip(first, second, strict=True):
         assert (one.name, one.sha256) == (other.name, other.sha256)
         np.testing.assert_array_equal(one.pixels, other.pixels)
 
@@ -729,27 +736,30 @@ def test_no_more_pictures_are_read_ahead_than_allowed():
             taken += 1
             yield GREY
 
-    for position, _ in enumerate(load_pictures(sources(), 4, ahead=5)):
-        assert taken <= position + 1 + 5
+    for position, _ in enumerate(ahead_of(sources(), 4, 5)):
+        assert taken <= position + 5
     assert taken == 30
 
 
-def test_what_the_sources_raise_arrives():
+def test_what_was_drawn_before_the_sources_failed_is_delivered():
     def sources():
+        yield GREY
         yield GREY
         raise RuntimeError("the camera fell")
 
+    stream = ahead_of(sources(), 4, 4)
+    assert [next(stream).name, next(stream).name] == ["array 0", "array 1"]
     with pytest.raises(RuntimeError, match="camera"):
-        list(load_pictures(sources(), 4, ahead=2))
+        next(stream)
 
 
-def test_warning_filters_are_as_before_after_reading_in_threads(tmp_path):
+def test_reading_ahead_leaves_warning_filters_and_no_threads(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     before = list(warnings.filters)
-    stream = load_pictures([tmp_path / "a.png"] * 20, 4, ahead=4)
-    next(stream)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with images.pictures_ahead([tmp_path / "a.png"] * 20, 4, print, False, 4) as stream:
         next(stream)
-    stream.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            next(stream)
     assert warnings.filters == before
+    assert not any(thread.name.startswith("prefetch") for thread in threading.enumerate())

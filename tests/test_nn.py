@@ -535,3 +535,11 @@ def test_analytic_is_differentiable_and_keeps_the_kernel():
 def test_bad_analytic(options, error, message):
     with pytest.raises(error, match=message):
         analytic(torch.ones(2, 4, 5), **options)
+
+
+def test_a_module_made_without_storage_is_whole_on_a_device():
+    with torch.device("meta"):
+        module = DualTreePackets2d(2, method="banded")
+    module = module.to_empty(device="cpu")
+    x = torch.rand(2, 24, 20)
+    torch.testing.assert_close(module(x), DualTreePackets2d(2, method="banded")(x))

@@ -82,6 +82,7 @@ def test_the_experiment_on_a_device_gives_the_same_maps(device):
     assert there.dataset().attrs["device"] == device and "device" not in here.dataset().attrs
 
 
-def test_an_unknown_device():
-    with pytest.raises(ValueError, match="device 'nowhere'"):
-        HeatmapExperiment(2, size=64, device="nowhere")
+@pytest.mark.parametrize("device", ["nowhere", "meta", ""])
+def test_a_device_that_is_none(device):
+    with pytest.raises(ValueError, match=f"device '{device}'; expected"):
+        HeatmapExperiment(2, size=64, device=device)

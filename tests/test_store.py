@@ -26,7 +26,7 @@ def test_round_trip_is_identical(dataset, tmp_path):
     back = load(path)
     xr.testing.assert_identical(back, dataset)
     assert back.attrs == dataset.attrs
-    assert all(type(back.attrs[name]) in (str, np.int64, int) for name in dataset.attrs)
+    assert all(type(back.attrs[name]) in (str, np.int64, int, np.float64, float) for name in dataset.attrs)
     for name in dataset.variables:
         np.testing.assert_array_equal(back[name].values, dataset[name].values)
         assert back[name].attrs == dataset[name].attrs

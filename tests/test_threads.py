@@ -97,6 +97,50 @@ def test_an_error_comes_out_once_all_parts_have_stopped(in_caller):
 
 
 @pytest.mark.nojit
+def test_after_an_error_no_part_is_begun():
+    wavelets.set_num_threads(2)
+    begun = []
+
+    def work(part):
+        begun.append(part)
+        time.sleep(0.02)
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        over_batch(work, 100)
+    assert len(begun) <= 2 < PIECES * 2
+
+
+@pytest.mark.nojit
+def test_a_small_call_does_not_wait_for_the_large_one_of_another_thread():
+    wavelets.set_num_threads(2)
+    go_on, occupied = threading.Event(), threading.Barrier(3, timeout=PATIENCE)
+
+    def long_work(part):
+        if part.start in (0, 1):
+            occupied.wait()
+            go_on.wait(PATIENCE)
+
+    other = threading.Thread(target=over_batch, args=(long_work, 2))
+    other.start()
+    occupied.wait()  # the caller and the pool's only thread are in it
+    parts = []
+    over_batch(parts.append, 8)
+    assert not go_on.is_set() and sum(part.stop - part.start for part in parts) == 8
+    go_on.set()
+    other.join(PATIENCE)
+
+
+@pytest.mark.nojit
+def test_amounts_of_work_do_not_multiply_threads():
+    wavelets.set_num_threads(6)
+    before = set(threading.enumerate())
+    for count in range(2, 9):
+        over_batch(lambda part: time.sleep(0.001), count)
+    assert len(set(threading.enumerate()) - before) <= 5
+
+
+@pytest.mark.nojit
 def test_the_environment_says_how_many(monkeypatch):
     monkeypatch.setenv("NUMBA_NUM_THREADS", " 5 ")
     assert wavelets.get_num_threads() == 5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
@@ -20,17 +21,25 @@ _threads: int | None = None
 _pools: dict[int, ThreadPoolExecutor] = {}  # by their number of threads
 _busy = threading.local()  # set in a thread that works for a pool: what it calls does not wait for that pool again
 
+
+def _forget() -> None:
+    """Begin anew in a forked child, whose threads are gone."""
+    _pools.clear()
+    _busy.on = False
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pools.clear)
+    os.register_at_fork(after_in_child=_forget)
 
 
 def set_num_threads(count: int | None) -> None:
-    """Set how many threads a transform may use; None means all cores that the process may run on.
+    """Set how many threads a transform may use; None means as many as at the start.
 
     Parameters
     ----------
     count : int or None
-        At least 1. The environment variable NUMBA_NUM_THREADS sets the initial value.
+        At least 1. At the start it is what the environment variable NUMBA_NUM_THREADS says, or all cores that the
+        process may run on.
 
     Raises
     ------
@@ -69,18 +78,25 @@ def over_batch(work: Callable[[slice], object], count: int, unit: int = 1) -> No
     pieces = min(units, PIECES * threads)
     edges = [min(units * piece // pieces * unit, count) for piece in range(pieces + 1)]
     parts = iter([slice(low, high) for low, high in pairwise(edges)])  # a list's iterator is safe to share
-    others = [_pool(threads - 1).submit(_work_alone, work, parts) for _ in range(threads - 1)]
+    # One pool for all amounts of work, or there would be a pool for each.
+    pool = _pool(get_num_threads() - 1)
+    others = [pool.submit(_work_alone, work, parts) for _ in range(threads - 1)]
     try:
         _take(work, parts)
     finally:
-        wait(others)  # no thread goes on writing once the caller has its arrays back
-    for other in others:
+        started = [other for other in others if not other.cancel()]  # what still waits behind other work has none left
+        wait(started)  # no thread goes on writing once the caller has its arrays back
+    for other in started:
         other.result()
 
 
 def _take(work: Callable[[slice], object], parts: Iterator[slice]) -> None:
-    for part in parts:
-        work(part)
+    try:
+        for part in parts:
+            work(part)
+    except BaseException:
+        deque(parts, maxlen=0)  # nobody begins another part
+        raise
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -57,8 +57,8 @@ class DualTreePackets2d(nn.Module):
         As in :class:`wavelets.DualTreePackets2D`.
     method : {"auto", "numba", "dense", "banded"}
         How to compute. "numba": the compiled CPU kernels, an opaque operator to torch. "dense": two GEMMs with the
-        matrices of the axes. "banded": the stages, one pass a tap. "auto": numba on the CPU, elsewhere what
-        :func:`prefers_dense` says.
+        matrices of the axes. "banded": the stages, one pass a tap. "auto": numba on the CPU, which takes two to three
+        times as long as the numpy transform for checks and torch's own part, elsewhere what :func:`prefers_dense` says.
 
     Attributes
     ----------
@@ -122,10 +122,7 @@ class DualTreePackets2d(nn.Module):
         self.method = method
         self.levels, self.stride, self.boundary = self.transform.levels, self.transform.stride, self.transform.boundary
         self.bank = self.transform.bank
-        pairs = [[p - 1 for level in rule.splitting_pairs(tree, self.levels) for p in level] for tree in rule.TREES]
-        conjugated = torch.tensor(self.transform.packets.conjugated.tolist())
-        constants = {"pairs": torch.tensor(pairs), "signs": 1 - 2 * conjugated.to(torch.int8), **self._taps()}
-        for name, values in constants.items():
+        for name, values in self._constants().items():
             self.register_buffer(name, values, persistent=False)
         self._matrices: dict[tuple[Any, ...], Tensor] = {}
 
@@ -272,16 +269,20 @@ class DualTreePackets2d(nn.Module):
     def _new_matrix(self, n: int, boundary: str, dtype: torch.dtype) -> Tensor:
         return analyse(torch.eye(n, dtype=dtype, device=self.first.device), self._stages(dtype), boundary)
 
-    def _taps(self) -> dict[str, Tensor]:
-        """Filters of the bank, (2, 2, T): tree or pair, low-pass and high-pass, taps."""
+    def _constants(self) -> dict[str, Tensor]:
+        """All buffers: what the packet rule says, and the filters (2, 2, T): tree or pair, low and high-pass, taps."""
+        splits = [[p - 1 for level in rule.splitting_pairs(tree, self.levels) for p in level] for tree in rule.TREES]
         pairs = {"first": self.bank.first_stage, "main": self.bank.main_stage}
-        return {name: torch.from_numpy(np.stack([pair(1), pair(2)])) for name, pair in pairs.items()}
+        taps = {name: torch.from_numpy(np.stack([pair(1), pair(2)])) for name, pair in pairs.items()}
+        signs = np.where(self.transform.packets.conjugated, -1, 1).astype(np.int8)
+        return {"pairs": torch.from_numpy(np.array(splits)), "signs": torch.from_numpy(signs), **taps}
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
-        """Follow `to` to another device, but keep the filters as they are in float64."""
+        """Follow `to` to another device, with constants as they are: filters in float64, and none uninitialised."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, taps in self._taps().items():
-            self._buffers[name] = taps.to(self.signs.device)
+        device = self.signs.device
+        for name, values in self._constants().items():
+            self._buffers[name] = values.to(device)
         self._matrices.clear()
         return self
 
