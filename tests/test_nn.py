@@ -17,6 +17,8 @@ import wavelets
 from wavelets import DualTreePackets2D, _reference, stages
 
 torch = pytest.importorskip("torch")
+from torch import library  # noqa: E402
+
 from wavelets import nn  # noqa: E402
 from wavelets.nn import DualTreePackets2d, analytic  # noqa: E402
 
@@ -321,8 +323,8 @@ def test_the_operators_keep_the_rules_of_torch():
     x = torch.randn(2, 12, 13, dtype=torch.float64, requires_grad=True)
     c = module(x.detach()).requires_grad_()
     for boundary in ("periodization", nn.PADDED):
-        torch.library.opcheck(nn.numba_analyse, (x, module.first, module.main, 2, 4, boundary))
-        torch.library.opcheck(nn.numba_synthesise, (c, module.first, module.main, 12, 13, 2, 4, boundary))
+        library.opcheck(nn.numba_analyse, (x, module.first, module.main, 2, 4, boundary))
+        library.opcheck(nn.numba_synthesise, (c, module.first, module.main, 12, 13, 2, 4, boundary))
 
 
 # ---- state ----------------------------------------------------------------------------------------------------------

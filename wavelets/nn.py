@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.nn.functional import pad
 
 from wavelets import rule, stages
@@ -506,7 +506,7 @@ def quad_tree_axes(lead: int, levels: int) -> list[int]:
 # ---- the numba kernels as operators of torch ------------------------------------------------------------------------
 
 
-@torch.library.custom_op("shiftscope::analyse", mutates_args=())
+@library.custom_op("shiftscope::analyse", mutates_args=())
 def numba_analyse(x: Tensor, first: Tensor, main: Tensor, levels: int, stride: int, boundary: str) -> Tensor:
     """Forward transform by the numpy one; a program that holds this operator holds the filters too."""
     twin = _twin(first.numpy().tobytes(), main.numpy().tobytes(), levels, stride, _rule_of(boundary))
@@ -516,7 +516,7 @@ def numba_analyse(x: Tensor, first: Tensor, main: Tensor, levels: int, stride: i
     return twin._analyse(x, boundary)  # what the numpy transform has not, or refuses
 
 
-@torch.library.custom_op("shiftscope::synthesise", mutates_args=())
+@library.custom_op("shiftscope::synthesise", mutates_args=())
 def numba_synthesise(
     c: Tensor, first: Tensor, main: Tensor, height: int, width: int, levels: int, stride: int, boundary: str
 ) -> Tensor:
