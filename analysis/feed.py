@@ -1,48 +1,84 @@
-"""Images fed to a measurement, block by block: what was used, what was left out, and from which bytes."""
+"""Images fed to measurements, block by block: here, or on a cluster; from the start, or from where a journal ends."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import time
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from itertools import groupby
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from analysis.images import find_images, pictures_ahead
+from analysis.blocks import BATCH, BLOCK, BlockResult, Measurement, block_keys, measure_block, short_name
+from analysis.images import Picture, check_sources, find_images, outcomes_ahead, printable
+from analysis.journal import Journal
+from analysis.provenance import provenance
+from analysis.tally import Tally
 
-BLOCK = 8  # pictures measured at a time: enough for all threads, few enough to stay in some tens of megabytes
-AHEAD = 2 * BLOCK  # pictures read at most before they are measured
-LONGEST_ATTRIBUTE = 30_000  # HDF5 keeps attributes in 64 kB
+AHEAD = 2 * BATCH  # inputs read at most before they are measured
+
+Results = Generator[tuple[int, BlockResult], None, None]
+Executor = Callable[
+    [Iterable[tuple[int, Any]], int, Sequence[Measurement], int, bool, Callable[[int], object]], Results
+]
+
+
+def here(
+    numbered: Iterable[tuple[int, Any]],
+    block: int,
+    measurements: Sequence[Measurement],
+    size: int,
+    colour: bool,
+    tick: Callable[[int], object],
+) -> Results:
+    """Measure blocks in this process, one after the other; inputs are read ahead in threads.
+
+    Parameters
+    ----------
+    numbered : iterable of (int, source)
+        Inputs with their positions; position // block is the number of the block.
+    block, measurements, size, colour
+        As for `feed`.
+    tick : callable
+        Called with the number of inputs that were dealt with since the last call.
+
+    Yields
+    ------
+    index : int
+        Number of a block.
+    result : BlockResult
+    """
+    with outcomes_ahead(numbered, size, colour, AHEAD) as outcomes:
+        for index, group in groupby(outcomes, key=lambda pair: pair[0] // block):
+            yield index, measure_block((outcome for _, outcome in group), measurements, tick)
 
 
 def feed(
     images: str | os.PathLike[str] | Iterable[Any],
+    measurements: Sequence[Measurement],
     size: int,
-    add: Callable[[NDArray[np.float32]], NDArray[np.bool_]],
     colour: bool = False,
     desc: str = "images",
     progress: bool = True,
     on_skip: Callable[[str, str], object] | None = None,
     root: str | os.PathLike[str] | None = None,
+    block: int = BLOCK,
+    journal: Journal | None = None,
+    executor: Executor = here,
 ) -> dict[str, Any]:
-    """Decode images once each, and hand them on in blocks.
+    """Decode images once each, measure them in blocks, and add up what the blocks come to, in their order.
 
     Parameters
     ----------
     images : path, or iterable of paths, arrays or Pictures
         A folder, searched with :func:`analysis.images.find_images`, or the images themselves; they are streamed.
+    measurements : sequence of Measurement
+        What is measured; their totals are set. They are given pictures (n, size, size), in colour (n, 3, size, size).
     size : int
         Side to which every picture is brought, pixels.
-    add : callable
-        Takes pictures (n, size, size), in colour (n, 3, size, size); returns which of them it could use.
     colour : bool
         Keep red, green and blue instead of the luminance.
     desc : str
@@ -50,16 +86,24 @@ def feed(
     progress : bool
         Show it on standard error.
     on_skip : callable, optional
-        Called with the name and the reason of each picture that is left out.
+        Called with the name and the reason of each picture that is left out, also of those that the journal names.
     root : path, optional
         The result names skipped files relative to this folder, by default the one given as `images`.
+    block : int
+        Inputs of a block.
+    journal : Journal, optional
+        Blocks that it has are not measured again, and the others are appended to it. Images must then be something
+        that can be walked through more than once.
+    executor : callable
+        Measures the blocks: `here`, or :func:`analysis.cluster.on_cluster` for a client.
 
     Returns
     -------
     dict
-        Provenance: how pictures were read, how many were used and skipped, digest, versions, date, and where the time
-        went: `seconds_total`; of these, `seconds_measuring` in `add` and `seconds_waiting` for pictures; and
-        `seconds_reading`, the processor time of the threads that read files meanwhile.
+        Provenance: how pictures were read, how many were used and skipped, digests of the names of all inputs and of
+        the contents of those used, versions, date, and where the time went: `seconds_total` of all blocks; of these,
+        `seconds_measuring` and `seconds_waiting` for pictures; and `seconds_reading`, the processor time of the
+        threads that read files meanwhile.
 
     Raises
     ------
@@ -67,79 +111,80 @@ def feed(
         If `images` is one array, or no picture could be used.
     FileNotFoundError, NotADirectoryError
         If the folder is not there.
+    OSError
+        If the journal cannot be written.
     """
     if isinstance(images, np.ndarray) and (images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (3, 4))):
         raise ValueError(f"images is one array of shape {images.shape}; expected several images: pass [image]")
     if isinstance(images, (str, os.PathLike)):
         root = images
         images = find_images(images)
-    skipped: list[str] = []
+    check_sources(images, size)
+    plan = [] if journal is None else list(block_keys(images, block, root))
+    tally = _front(journal, plan) or Tally.empty(measurements)
+    known = {index for index, (key, _) in enumerate(plan) if index < tally.blocks or (journal and key in journal)}
+    waiting: dict[int, BlockResult] = {}  # measured before their turn, and in no journal
 
-    def skip(name: str, reason: str) -> None:
-        skipped.append(f"{_short(name, root)}: {reason}".replace("\n", " "))
-        if on_skip is not None:
+    def merge() -> None:
+        """Add up the blocks that come next, as far as they are there."""
+        while tally.blocks in waiting or tally.blocks in known:
+            if (result := waiting.pop(tally.blocks, None)) is None:
+                assert journal is not None
+                result = journal[plan[tally.blocks][0]]
+            tally.add(result)
+            _report(result.skipped, on_skip)
+            if journal is not None:
+                journal.fold(tally, [key for key, _ in plan])
+
+    names = hashlib.sha256()
+
+    def missing() -> Iterator[tuple[int, Any]]:
+        """Inputs of the blocks that are not known yet, with their positions."""
+        for position, source in enumerate(images):
+            names.update(_name(source, position, root).encode() + b"\n")
+            if position // block not in known:
+                yield position, source
+
+    _report(tally.skipped, on_skip)
+    total = len(images) if isinstance(images, Sized) else None
+    before = sum(plan[index][1] for index in known)
+    with tqdm(total=total, initial=before, unit="image", desc=desc, disable=not progress) as bar:
+        merge()
+        results = executor(missing(), block, measurements, size, colour, bar.update)
+        with contextlib.closing(results):
+            for index, result in results:
+                if journal is not None:
+                    journal.append(plan[index][0], result)
+                if journal is None or index == tally.blocks:
+                    waiting[index] = result
+                else:
+                    known.add(index)
+                merge()
+    if tally.used == 0:
+        example = "; for example {}: {}".format(*tally.skipped[0]) if tally.skipped else ""
+        raise ValueError(f"none of the {tally.inputs} images could be used{example}")
+    for measurement, sums in zip(measurements, tally.totals, strict=True):
+        measurement.total = sums
+    return provenance(tally, names.hexdigest(), colour, root)
+
+
+def _front(journal: Journal | None, plan: list[tuple[bytes, int]]) -> Tally | None:
+    """The sum of the first blocks that the journal has, if they are still those of the plan."""
+    if journal is None or journal.tally is None:
+        return None
+    return journal.tally if journal.front == [key for key, _ in plan[: len(journal.front)]] else None
+
+
+def _report(skipped: Iterable[tuple[str, str]], on_skip: Callable[[str, str], object] | None) -> None:
+    if on_skip is not None:
+        for name, reason in skipped:
             on_skip(name, reason)
 
-    digest = hashlib.sha256()
-    used = 0
-    seconds = dict.fromkeys(("total", "reading", "waiting", "measuring"), 0.0)
-    start = time.perf_counter()
-    total = len(images) if hasattr(images, "__len__") else None
-    with (
-        tqdm(total=total, unit="image", desc=desc, disable=not progress) as bar,
-        pictures_ahead(images, size, skip, colour, AHEAD) as pictures,
-    ):
-        before = time.perf_counter()
-        while block := list(islice(pictures, BLOCK)):
-            seconds["waiting"] += time.perf_counter() - before
-            seconds["reading"] += sum(picture.seconds for picture in block)
-            before = time.perf_counter()
-            responds = add(np.stack([picture.pixels for picture in block]))
-            seconds["measuring"] += time.perf_counter() - before
-            for picture, usable in zip(block, responds, strict=True):
-                if usable:
-                    used += 1
-                    digest.update(bytes.fromhex(picture.sha256))
-                else:
-                    skip(picture.name, "flat: all its pixels are equal")
-            bar.update(used + len(skipped) - bar.n)
-            before = time.perf_counter()
-    seconds["total"] = time.perf_counter() - start
-    if used == 0:
-        example = f"; for example {skipped[0]}" if skipped else ""
-        raise ValueError(f"none of the {len(skipped)} images could be used{example}")
-    provenance = _provenance(used, skipped, digest.hexdigest(), colour)
-    return provenance | {f"seconds_{name}": round(value, 3) for name, value in seconds.items()}
 
-
-def _short(name: str, root: str | os.PathLike[str] | None) -> str:
-    """Name of a picture as it is kept in results: without the folders above it."""
-    path = Path(name)
-    return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else path.name
-
-
-def _provenance(used: int, skipped: list[str], digest: str, colour: bool) -> dict[str, Any]:
-    listed = "\n".join(skipped)
-    if len(listed.encode()) > LONGEST_ATTRIBUTE:
-        kept = listed.encode()[:LONGEST_ATTRIBUTE].decode(errors="ignore").rpartition("\n")[0]
-        listed = f"{kept}\n... and {len(skipped) - kept.count(chr(10)) - 1} more"
-    versions = {f"{name}_version": _version(name) for name in ("numpy", "scipy", "numba", "pillow")}
-    return {
-        "luminance": "none: red, green and blue" if colour else "0.299 R + 0.587 G + 0.114 B, in [0, 1]",
-        "resize": "shorter side to size, bilinear with antialiasing, centre crop; JPEG files decoded "
-        "at 1/2 to 1/8 where that leaves four times the size",
-        "images_used": used,
-        "images_skipped_count": len(skipped),
-        "images_skipped": listed,
-        "images_sha256": digest,
-        "shiftscope_version": _version("shiftscope"),
-        **versions,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"
+def _name(source: Any, position: int, root: str | os.PathLike[str] | None) -> str:
+    """Name of an input in the digest of all names."""
+    if isinstance(source, Picture):
+        return source.name
+    if isinstance(source, str | bytes | os.PathLike):
+        return short_name(printable(source), root)
+    return f"array {position}"

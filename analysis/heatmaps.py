@@ -16,10 +16,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from analysis.blocks import Measurement
 from analysis.feed import feed
 from analysis.operators import smallest_side
 from analysis.packet_sums import packet_sums
 from analysis.stability import SHIFTS, Measure, Stability, labelled, shift_coordinates
+from analysis.statistics import Total
 from analysis.theory import gamma
 from wavelets import DualTreePackets2D, FilterBank
 from wavelets._check import integer
@@ -68,6 +70,7 @@ class HeatmapExperiment:
         packet_count = 2 * 4**levels
         self.sums = Stability(packet_count, shifts)
         self.size, self.q = size, q
+        self._arguments = (levels, filters, shifts, size, q, device)
         side = size - 2 * self.sums.margin
         needed = smallest_side(self.transform, q)
         if side < needed:
@@ -82,8 +85,33 @@ class HeatmapExperiment:
 
             self._measure = measure_on(device, self.transform, q)
 
-    def add(self, pictures: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Measure a block of pictures and add the result.
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as arguments, without the sums so far."""
+        return HeatmapExperiment, self._arguments
+
+    @property
+    def total(self) -> Total:
+        """Sums over all pictures so far."""
+        return self.sums.total
+
+    @total.setter
+    def total(self, total: Total) -> None:
+        self.sums.total = total
+
+    def settings(self) -> dict[str, Any]:
+        """What the sums depend on beside the pictures, in terms of JSON."""
+        return {
+            "levels": self.transform.levels,
+            "filters": self.transform.bank.name,
+            "filters_sha256": _digest(self.transform.bank),
+            "shifts": self.sums.shifts,
+            "size": self.size,
+            "q": self.q,
+            "device": self.device,
+        }
+
+    def measure(self, pictures: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Measure a block of pictures, and leave the sums so far alone.
 
         Parameters
         ----------
@@ -91,7 +119,9 @@ class HeatmapExperiment:
 
         Returns
         -------
-        ndarray, shape (n,), bool
+        sums : ndarray, shape (N,), float64
+            To be added to `total`.
+        used : ndarray, shape (n,), bool
             Whether each picture was used; a flat one is not, and adds nothing.
 
         Raises
@@ -101,7 +131,13 @@ class HeatmapExperiment:
         """
         if pictures.shape[1:] != (self.size, self.size):
             raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {self.size}, {self.size})")
-        return self.sums.add(pictures, self._measure)
+        return self.sums.measure(pictures, self._measure)
+
+    def add(self, pictures: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Measure a block of pictures, add the result, and return which were used; see `measure`."""
+        sums, used = self.measure(pictures)
+        self.total.add(sums)
+        return used
 
     def dataset(self) -> xr.Dataset:
         """Return the result so far as a labelled dataset, without provenance."""
@@ -196,21 +232,21 @@ def run(
     progress: bool = True,
     on_skip: Callable[[str, str], object] | None = None,
     root: str | os.PathLike[str] | None = None,
+    others: Sequence[Measurement] = (),
+    **feeding: Any,
 ) -> list[xr.Dataset]:
     """Feed images, each decoded once, to several experiments of one picture size.
 
     Parameters, results and errors are those of `heatmaps`, with one dataset for each experiment. Results name skipped
-    files relative to `root`, by default the folder given as `images`.
+    files relative to `root`, by default the folder given as `images`. What is given as `others` measures the same
+    pictures, and `feeding` goes to :func:`analysis.feed.feed`.
     """
     sizes = {experiment.size for experiment in experiments}
     if len(sizes) != 1:
         raise ValueError(f"experiments with pictures of sizes {sorted(sizes)}; expected one size")
     (size,) = sizes
-
-    def add(pictures: NDArray[np.float32]) -> NDArray[np.bool_]:
-        return np.logical_or.reduce([experiment.add(pictures) for experiment in experiments])
-
-    provenance = feed(images, size, add, False, "heatmaps", progress, on_skip, root)
+    measurements = [*experiments, *others]
+    provenance = feed(images, measurements, size, False, "heatmaps", progress, on_skip, root, **feeding)
     return [experiment.dataset().assign_attrs(provenance) for experiment in experiments]
 
 

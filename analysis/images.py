@@ -429,26 +429,32 @@ def load_pictures(
     that changes a picture by about 1 % of its standard deviation, on fine texture by up to 13 %.
     """
     check_sources(sources, size)
-    return _stream(sources, size, on_skip or _warn_skipped, colours if colour else luminance, 0)
+    return _load(sources, size, on_skip or _warn_skipped, colours if colour else luminance)
+
+
+def _load(
+    sources: Iterable[Any], size: int | None, on_skip: Callable[[str, str], object], turn: Turn
+) -> Iterator[Picture]:
+    for _, outcome in _outcomes(enumerate(sources), size, turn, 0):
+        if isinstance(outcome, Picture):
+            yield outcome
+        else:
+            on_skip(outcome.name, outcome.reason)
 
 
 @contextlib.contextmanager
-def pictures_ahead(
-    sources: Iterable[FilePath | ArrayLike | Picture],
-    size: int | None,
-    on_skip: Callable[[str, str], object],
-    colour: bool,
-    ahead: int,
-) -> Iterator[Iterator[Picture]]:
-    """Context with the stream of `load_pictures`, up to `ahead` pictures of it read in threads before they are due.
+def outcomes_ahead(
+    numbered: Iterable[tuple[int, FilePath | ArrayLike | Picture]], size: int | None, colour: bool, ahead: int
+) -> Iterator[Iterator[tuple[int, Picture | ImageError]]]:
+    """Context with what reading each of the numbered sources comes to, in their order.
 
-    The threads read under Pillow's warning filters of :func:`_pillow_quiet`, which are those of the whole process: a
-    context and no generator, so that they end where they should.
+    Up to `ahead` of them are read in threads before they are due; with 0, none, and no thread is started. The threads
+    read under Pillow's warning filters of :func:`_pillow_quiet`, which are those of the whole process: a context and no
+    generator, so that they end where they should.
     """
-    check_sources(sources, size)
     with (
         _pillow_quiet(),
-        contextlib.closing(_stream(sources, size, on_skip, colours if colour else luminance, ahead)) as stream,
+        contextlib.closing(_outcomes(numbered, size, colours if colour else luminance, ahead)) as stream,
     ):
         yield stream
 
@@ -461,22 +467,18 @@ def check_sources(sources: Iterable[Any], size: int | None) -> None:
         _check_positive("size", size)
 
 
-def _stream(
-    sources: Iterable[Any], size: int | None, on_skip: Callable[[str, str], object], turn: Turn, ahead: int
-) -> Generator[Picture, None, None]:
-    def read(numbered: tuple[int, Any]) -> Picture | ImageError:
-        position, source = numbered
+def _outcomes(
+    numbered: Iterable[tuple[int, Any]], size: int | None, turn: Turn, ahead: int
+) -> Generator[tuple[int, Picture | ImageError], None, None]:
+    def read(both: tuple[int, Any]) -> tuple[int, Picture | ImageError]:
+        position, source = both
         try:
-            return _read(source, f"array {position}", size, turn)
+            return position, _read(source, f"array {position}", size, turn)
         except ImageError as error:
-            return error
+            return position, error
 
-    with contextlib.closing(prefetch(read, enumerate(sources), ahead)) as results:
-        for result in results:
-            if isinstance(result, Picture):
-                yield result
-            else:
-                on_skip(result.name, result.reason)
+    with contextlib.closing(prefetch(read, numbered, ahead)) as results:
+        yield from results
 
 
 def _read(source: Any, name: str, size: int | None, turn: Turn) -> Picture:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.signal.windows import hann
-from tqdm import tqdm
 
-from analysis.images import find_images, load_pictures
+from analysis.feed import feed
+from analysis.statistics import Total
 from wavelets._check import integer, real_array
 
 POINTS = 255
@@ -114,29 +114,69 @@ def estimate_spectrum(
     FileNotFoundError, NotADirectoryError
         If the folder is not there.
     """
-    integer("size", size, 1)
-    integer("points", points, size)
-    if isinstance(images, (str, os.PathLike)):
-        images = find_images(images)
-    window = np.outer(hann(size, sym=True), hann(size, sym=True)) if size > 2 else np.ones((size, size))
-    shape = (3, 3, points, points) if colour else (points, points)
-    total, count = np.zeros(shape, complex if colour else float), 0
-    length = len(images) if hasattr(images, "__len__") else None
-    skip = on_skip if on_skip is not None else lambda name, reason: None
-    pictures = load_pictures(images, size, skip, colour)
-    for picture in tqdm(pictures, total=length, desc="spectrum", unit="image", disable=not progress):
-        x = picture.pixels.astype(np.float64)
-        mean = (x * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
-        transform = fft.fft2((x - mean) * window, (points, points))
-        if level is not None:
-            # As a constant over the period, whose energy the last line must not divide by the window's.
-            rest = mean[..., 0, 0] - np.asarray(level)
-            transform[..., 0, 0] = rest * points * np.sqrt((window**2).sum())
-        total += transform[:, None] * transform.conj() if colour else np.abs(transform) ** 2
-        count += 1
-    if count == 0:
-        raise ValueError("none of the images could be used to estimate a spectrum")
-    return total / (count * (window**2).sum())
+    measurement = SpectrumMeasurement(size, points, colour, level)
+    feed(images, [measurement], size, colour, "spectrum", progress, on_skip)
+    return measurement.spectrum()
+
+
+class SpectrumMeasurement:
+    """Sums that give the mean power spectrum of pictures; parameters and errors are those of `estimate_spectrum`.
+
+    Notes
+    -----
+    Pictures are real, so half of the frequencies say all.
+    """
+
+    def __init__(
+        self,
+        size: int = 224,
+        points: int = POINTS,
+        colour: bool = False,
+        level: Sequence[float] | float | None = None,
+    ) -> None:
+        integer("size", size, 1)
+        self.points = integer("points", points, size)
+        self.level = None if level is None else np.asarray(level, dtype=np.float64)
+        self.window = np.outer(hann(size, sym=True), hann(size, sym=True)) if size > 2 else np.ones((size, size))
+        self.pairs = [(k, j) for k in range(3) for j in range(k, 3)] if colour else [(0, 0)]
+        self.half = (points, points // 2 + 1)
+        # how many pictures; of each pair of channels the real part, and of two different ones the imaginary part
+        self.planes = sum(1 if k == j else 2 for k, j in self.pairs)
+        self.total = Total(1 + self.planes * self.half[0] * self.half[1])
+
+    def measure(self, pictures: NDArray[Any]) -> tuple[NDArray[np.float64], None]:
+        """Add up the spectra of pictures (n, size, size), in colour (n, 3, size, size); flat ones count as well."""
+        planes = np.zeros((self.planes, *self.half))
+        for pixels in pictures:
+            x = np.asarray(pixels, dtype=np.float64).reshape(-1, *pixels.shape[-2:])
+            mean = (x * self.window).sum(axis=(-2, -1), keepdims=True) / self.window.sum()
+            transform = fft.rfft2((x - mean) * self.window, (self.points, self.points))
+            if self.level is not None:
+                # As a constant over the period, whose energy `spectrum` must not divide by the window's.
+                rest = mean[..., 0, 0] - self.level
+                transform[..., 0, 0] = rest * self.points * np.sqrt((self.window**2).sum())
+            plane = iter(planes)
+            for k, j in self.pairs:
+                product = transform[k] * transform[j].conj()
+                next(plane)[:] += product.real
+                if k != j:
+                    next(plane)[:] += product.imag
+        return np.concatenate([[len(pictures)], planes.ravel()]), None
+
+    def spectrum(self) -> NDArray[Any]:
+        """Return the mean of all pictures so far, as `estimate_spectrum` does."""
+        count, values = self.total.value[0], self.total.value[1:]
+        planes = iter(values.reshape(self.planes, *self.half))
+        P = self.points
+        whole = np.empty((3, 3, P, P) if len(self.pairs) > 1 else (1, 1, P, P), complex)
+        for k, j in self.pairs:
+            half = next(planes) + (0 if k == j else 1j * next(planes))
+            whole[k, j, :, : self.half[1]] = half
+            left = P - self.half[1]  # columns of the negative frequencies: conjugates of the mirrored ones
+            whole[k, j, :, self.half[1] :] = np.roll(half[::-1], 1, axis=0)[:, left:0:-1].conj()
+            whole[j, k] = whole[k, j].conj()
+        whole /= count * (self.window**2).sum()
+        return whole if len(self.pairs) > 1 else whole[0, 0].real
 
 
 def gaussian_fields(spectrum: ArrayLike, count: int, rng: np.random.Generator) -> NDArray[np.float64]:

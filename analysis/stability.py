@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis import _kernels
-from analysis.statistics import RatioSums
+from analysis.statistics import RatioSums, Total
 from analysis.translation import check_shift, margin_for, windows
 
 SHIFTS = ((0.0, 1.0), (1.0, 0.0))
@@ -69,12 +69,13 @@ class Stability:
     def __init__(self, count: int, shifts: Sequence[Sequence[float]] = SHIFTS) -> None:
         self.shifts = [check_shift(shift) for shift in shifts]
         self.margin = margin_for(self.shifts)
-        self.discrepancy = RatioSums.zeros((count,))
-        self.rmax_change = RatioSums.zeros((count, len(self.shifts)))
-        self.cmod_change = RatioSums.zeros((count, len(self.shifts)))
+        # of the discrepancy, of the change of RMax, and of that of CMod
+        self._shapes: list[tuple[int, ...]] = [(count,), (count, len(self.shifts)), (count, len(self.shifts))]
+        self._ends = np.cumsum([5 * int(np.prod(shape)) for shape in self._shapes])
+        self.total = Total(int(self._ends[-1]))
 
-    def add(self, pictures: NDArray[Any], measure: Measure) -> NDArray[np.bool_]:
-        """Measure a block of pictures and add the result.
+    def measure(self, pictures: NDArray[Any], measure: Measure) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Measure a block of pictures.
 
         Parameters
         ----------
@@ -84,7 +85,9 @@ class Stability:
 
         Returns
         -------
-        ndarray, shape (n,), bool
+        sums : ndarray, shape (N,), float64
+            To be added to `total`.
+        used : ndarray, shape (n,), bool
             Whether each picture was used; a flat one is not, and adds nothing.
         """
         base = windows(pictures, (0.0, 0.0), self.margin)
@@ -94,20 +97,24 @@ class Stability:
         varied = np.ptp(base, axis=(-2, -1)).reshape(len(base), -1).max(axis=1) > SILENCE * brightest
         floor = (SILENCE * brightest[:, None]) ** 2 * sums.positions
         heard = (sums.cmod > floor) & (sums.rmax > floor) & varied[:, None]
-        self.discrepancy += RatioSums.of(sums.distance, sums.cmod, heard)
         shape = sums.rmax_change.shape
         defined, rmax, cmod = (np.broadcast_to(a[..., None], shape) for a in (heard, sums.rmax, sums.cmod))
-        self.rmax_change += RatioSums.of(sums.rmax_change, rmax, defined)
-        self.cmod_change += RatioSums.of(sums.cmod_change, cmod, defined)
-        return heard.any(axis=1)
+        parts = (
+            RatioSums.of(sums.distance, sums.cmod, heard),
+            RatioSums.of(sums.rmax_change, rmax, defined),
+            RatioSums.of(sums.cmod_change, cmod, defined),
+        )
+        return np.concatenate([part.flat for part in parts]), heard.any(axis=1)
 
     def variables(self, dim: str) -> dict[str, Any]:
         """Return the result so far as variables of a dataset, along `dim` and "shift"."""
-        found = {"count": labelled((dim,), self.discrepancy.count, f"pictures that made the {dim} respond")}
+        parts = np.split(self.total.value, self._ends[:-1])
+        discrepancy, *changes = (RatioSums.from_flat(*both) for both in zip(parts, self._shapes, strict=True))
+        found = {"count": labelled((dim,), discrepancy.count, f"pictures that made the {dim} respond")}
         for name, sums, dims in (
-            ("rho", self.discrepancy, (dim,)),
-            ("eta_rmax", self.rmax_change, (dim, "shift")),
-            ("eta_cmod", self.cmod_change, (dim, "shift")),
+            ("rho", discrepancy, (dim,)),
+            ("eta_rmax", changes[0], (dim, "shift")),
+            ("eta_cmod", changes[1], (dim, "shift")),
         ):
             formula = FORMULAS[name]
             found[name] = labelled(dims, sums.mean, f"{formula}, mean over pictures")

@@ -10,12 +10,42 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+class Total:
+    """Sum of vectors, with what rounding took from it: the order of the terms changes the last bit at most.
+
+    Parameters
+    ----------
+    length : int
+        Entries of a vector.
+
+    Notes
+    -----
+    A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", Zeitschrift für Angewandte
+    Mathematik und Mechanik 54, 1974; the error of an addition is that of D. E. Knuth's 2Sum.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.rounded, self.error = np.zeros((2, length))
+
+    def add(self, values: Array, error: Array | float = 0.0) -> None:
+        """Add a vector, or what another total came to: its `rounded` and its `error`."""
+        before, self.rounded = self.rounded, self.rounded + values
+        taken = self.rounded - before
+        self.error = self.error + ((before - (self.rounded - taken)) + (values - taken) + error)
+
+    @property
+    def value(self) -> Array:
+        """The sum, shape (length,)."""
+        return self.rounded + self.error
+
+
 @dataclass
 class RatioSums:
     """Per-image ratios ``sqrt(numerator / denominator)``: their mean, spread and energy-weighted rms.
 
-    Every field is an array of one shape, for example one entry a filter. Two objects over different images add up with
-    ``+``; the order does not matter.
+    Every field is an array of one shape, for example one entry a filter. Objects over different images are merged by
+    adding up their vectors `flat` in a `Total`.
 
     Attributes
     ----------
@@ -34,9 +64,10 @@ class RatioSums:
     denominator: Array
 
     @classmethod
-    def zeros(cls, shape: tuple[int, ...]) -> RatioSums:
-        """Return sums over no images."""
-        return cls(np.zeros(shape, np.int64), *(np.zeros(shape) for _ in range(4)))
+    def from_flat(cls, vector: Array, shape: tuple[int, ...]) -> RatioSums:
+        """Return the sums whose fields have that shape and stand in a vector one after the other."""
+        count, *others = vector.reshape(5, *shape)
+        return cls(count.astype(np.int64), *others)
 
     @classmethod
     def of(cls, numerator: Array, denominator: Array, defined: NDArray[np.bool_]) -> RatioSums:
@@ -51,11 +82,11 @@ class RatioSums:
             np.where(defined, denominator, 0.0).sum(axis=0),
         )
 
-    def __add__(self, other: RatioSums) -> RatioSums:
-        return RatioSums(*(mine + theirs for mine, theirs in zip(self._parts(), other._parts(), strict=True)))
-
-    def _parts(self) -> tuple[NDArray[np.int64], Array, Array, Array, Array]:
-        return self.count, self.total, self.squares, self.numerator, self.denominator
+    @property
+    def flat(self) -> Array:
+        """All fields in one vector."""
+        fields = (self.count, self.total, self.squares, self.numerator, self.denominator)
+        return np.concatenate([np.ravel(field) for field in fields], dtype=np.float64)
 
     @property
     def mean(self) -> Array:

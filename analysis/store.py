@@ -10,6 +10,8 @@ from pathlib import Path
 
 import xarray as xr
 
+UNFINISHED = ".unfinished-"  # begins the name of a file that is being written
+
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:
     """Create a folder for results and prove that files can be written there, before any work is done.
@@ -64,17 +66,38 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         If the file cannot be written, with its final name in the message.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
     try:
         write(temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes left behind that died while they wrote; call it when no other is writing there."""
+    for leftover in folder.glob(f"{UNFINISHED}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a new name in a folder survive a loss of power, where the system can do that."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some network file systems
+        pass
+    finally:
+        os.close(descriptor)
 
 
 def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:

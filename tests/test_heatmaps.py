@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 from scipy.signal import correlate2d
 
-from analysis import band_pass_correlation, bundled_crops, feed, find_images, gamma, heatmaps
+from analysis import band_pass_correlation, blocks, bundled_crops, feed, find_images, gamma, heatmaps
 from analysis.heatmaps import HeatmapExperiment, run
 from wavelets import DualTreePackets2D, filter_bank
 
@@ -140,7 +140,7 @@ def test_a_whole_shift_beside_a_fractional_one_is_still_cropped():
 def test_sums_do_not_depend_on_the_block(monkeypatch, block):
     images = textures(7, 40)
     expected, _ = quiet(images)
-    monkeypatch.setattr(feed, "BLOCK", block)
+    monkeypatch.setattr(blocks, "BATCH", block)
     got, _ = quiet(images)
     same(got, expected)
     assert got.images_sha256 == expected.images_sha256
@@ -220,7 +220,10 @@ def test_the_digest_depends_on_the_content_and_not_on_where_it_lies(tmp_path):
     ds, skipped = quiet(tmp_path / "here")
     assert len(skipped) == 1 and ds.images_sha256 == here
     files = [hashlib.sha256((tmp_path / "here" / f"{i}.png").read_bytes()).digest() for i in range(2)]
-    assert here == hashlib.sha256(b"".join(files)).hexdigest()
+    chained = bytes(32)
+    for file in files:
+        chained = hashlib.sha256(chained + file).digest()
+    assert here == chained.hex()
 
 
 def test_band_pass_correlation_leaves_the_low_pass_out():
@@ -386,19 +389,19 @@ def test_a_generator_of_pictures_is_consumed_lazily(monkeypatch):
             taken += 1
             yield rng.random((40, 40))
 
-    add = HeatmapExperiment.add
+    measure = HeatmapExperiment.measure
 
     def watched(self, pictures):
         seen.append((taken, len(pictures)))
-        return add(self, pictures)
+        return measure(self, pictures)
 
-    monkeypatch.setattr(HeatmapExperiment, "add", watched)
+    monkeypatch.setattr(HeatmapExperiment, "measure", watched)
     ds, _ = quiet(images())
     assert ds.images_used == 60 and sum(n for _, n in seen) == 60
     fed = 0
     for asked_for, count in seen:
         fed += count
-        assert asked_for <= fed + feed.AHEAD and count <= feed.BLOCK
+        assert asked_for <= fed + feed.AHEAD and count <= blocks.BATCH
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures():

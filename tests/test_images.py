@@ -708,8 +708,12 @@ def test_large_jpeg_files_are_decoded_at_a_fraction_of_their_size(tmp_path, monk
 
 
 def ahead_of(sources, size, ahead, on_skip=print):
-    with images.pictures_ahead(sources, size, on_skip, False, ahead) as stream:
-        yield from stream
+    with images.outcomes_ahead(enumerate(sources), size, False, ahead) as stream:
+        for _, outcome in stream:
+            if isinstance(outcome, images.ImageError):
+                on_skip(outcome.name, outcome.reason)
+            else:
+                yield outcome
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 16])
@@ -756,7 +760,7 @@ def test_what_was_drawn_before_the_sources_failed_is_delivered():
 def test_reading_ahead_leaves_warning_filters_and_no_threads(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     before = list(warnings.filters)
-    with images.pictures_ahead([tmp_path / "a.png"] * 20, 4, print, False, 4) as stream:
+    with images.outcomes_ahead(enumerate([tmp_path / "a.png"] * 20), 4, False, 4) as stream:
         next(stream)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -186,11 +186,11 @@ def test_the_published_pool1_of_caffenet_is_reproduced():
 
 
 def test_bundled_photographs_are_the_same_in_any_block(monkeypatch):
-    from analysis import feed
+    from analysis import blocks
 
     crops = bundled_crops(64, colour=True)[:7]
     one = measure_kernels(layer(), crops, size=64, progress=False)
-    monkeypatch.setattr(feed, "BLOCK", 3)
+    monkeypatch.setattr(blocks, "BATCH", 3)
     two = measure_kernels(layer(), crops, size=64, progress=False)
     np.testing.assert_allclose(two.rho, one.rho, rtol=1e-6)
     assert two.images_sha256 == one.images_sha256

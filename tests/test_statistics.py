@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.statistics import RatioSums
+from analysis.statistics import RatioSums, Total
 
 pytestmark = pytest.mark.nojit
 
@@ -24,6 +25,13 @@ def data(n, shape=(4, 3), seed=1):
     denominator[~defined] = rng.choice([0.0, np.nan, np.inf, 1e300], defined.size)[: (~defined).sum()]
     numerator[~defined] = rng.choice([0.0, np.nan, np.inf, 1e300], defined.size)[: (~defined).sum()]
     return numerator, denominator, defined
+
+
+def merge(*parts):
+    total = Total(len(parts[0].flat))
+    for part in parts:
+        total.add(part.flat)
+    return RatioSums.from_flat(total.value, parts[0].count.shape)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")  # inf / 1 and the like, in entries that are left out
@@ -56,31 +64,54 @@ def test_merging_any_split_in_any_order_equals_the_whole(n, cuts, random):
     edges = sorted({0, n, *(cut for cut in cuts if cut < n)})
     parts = [RatioSums.of(*(array[a:b] for array in (numerator, denominator, defined))) for a, b in pairwise(edges)]
     random.shuffle(parts)
-    merged = RatioSums.zeros((4, 3))
-    for part in parts:
-        merged += part
+    merged = merge(*parts)
     whole = RatioSums.of(numerator, denominator, defined)
     for name in FIELDS:
         np.testing.assert_allclose(getattr(merged, name), getattr(whole, name), rtol=1e-12, atol=1e-14)
     assert merged.count.dtype == np.int64
 
 
-def test_addition_leaves_its_terms_alone():
-    a, b = (RatioSums.of(*data(5, seed=s)[:2], np.zeros((5, 4, 3), bool)) for s in (3, 4))
-    c = RatioSums.of(np.ones((2, 4, 3)), np.ones((2, 4, 3)), np.ones((2, 4, 3), bool))
-    d = a + b + c
-    assert (a.count == 0).all() and (b.total == 0).all() and (c.count == 2).all()
-    assert (d.count == 2).all() and (d.mean == 1).all()
+def test_order_changes_the_last_bit_at_most_where_a_plain_sum_loses_all():
+    rng = np.random.default_rng(6)
+    terms = np.concatenate([rng.random((500, 4)) * 10.0 ** rng.integers(-8, 17, (500, 4)), -1e16 * rng.random((9, 4))])
+    exact = np.array([float(sum(map(Fraction, column))) for column in terms.T])
+    for _ in range(5):
+        total = Total(4)
+        for term in rng.permutation(terms):
+            total.add(term)
+        np.testing.assert_allclose(total.value, exact, rtol=3e-16)
+    assert np.abs(terms.sum(axis=0) / exact - 1).max() > 1e-15
+
+
+def test_totals_of_totals_are_those_of_all_terms():
+    terms = np.random.default_rng(7).random((90, 3)) * np.logspace(0, 12, 90)[:, None]
+    whole, tree = Total(3), Total(3)
+    for part in np.split(terms, 9):
+        partial = Total(3)
+        for term in part:
+            whole.add(term)
+            partial.add(term)
+        tree.add(partial.rounded, partial.error)
+    np.testing.assert_array_equal(tree.value, whole.value)
+
+
+def test_what_is_added_is_left_alone():
+    a = RatioSums.of(np.ones((2, 4, 3)), np.ones((2, 4, 3)), np.ones((2, 4, 3), bool))
+    vector = a.flat
+    total = Total(len(vector))
+    total.add(vector)
+    total.add(vector)
+    assert (vector == a.flat).all() and (a.count == 2).all()
+    assert (RatioSums.from_flat(total.value, (4, 3)).count == 4).all()
 
 
 def test_no_image_gives_nan_and_one_image_no_standard_error():
-    none = RatioSums.zeros((2, 3))
+    none = RatioSums.from_flat(Total(30).value, (2, 3))
     for values in (none.mean, none.stderr, none.rms):
         assert values.shape == (2, 3) and np.isnan(values).all()
-    one = none + RatioSums.of(np.full((1, 2, 3), 4.0), np.ones((1, 2, 3)), np.ones((1, 2, 3), bool))
+    one = RatioSums.of(np.full((1, 2, 3), 4.0), np.ones((1, 2, 3)), np.ones((1, 2, 3), bool))
     assert (one.mean == 2).all() and (one.rms == 2).all() and np.isnan(one.stderr).all()
-    two = one + one
-    assert (two.stderr == 0).all()
+    assert (merge(one, one).stderr == 0).all()
 
 
 def test_equal_ratios_have_no_spread_despite_rounding():
@@ -100,5 +131,5 @@ def test_entries_count_each_for_itself():
 def test_scalar_and_empty_shapes():
     scalar = RatioSums.of(np.array([1.0, 4.0]), np.ones(2), np.ones(2, bool))
     assert scalar.mean == pytest.approx(1.5)
-    empty = RatioSums.zeros((5, 0))
-    assert (empty + empty).mean.shape == (5, 0)
+    empty = RatioSums.of(np.ones((1, 5, 0)), np.ones((1, 5, 0)), np.ones((1, 5, 0), bool))
+    assert merge(empty, empty).mean.shape == (5, 0)

@@ -70,10 +70,7 @@ def compare_grids(
     for experiment, w in zip(experiments, filters, strict=True):
         experiment.responses.use(np.roll(w, [-n for n in lead], axis=(-2, -1)))
 
-    def add(pictures: NDArray[np.float32]) -> NDArray[np.bool_]:
-        return np.logical_and.reduce([experiment.add(pictures) for experiment in experiments])
-
-    attributes = feed(images, size, add, layer.weight.shape[1] == 3, "grids", progress)
+    attributes = feed(images, experiments, size, layer.weight.shape[1] == 3, "grids", progress)
     change = np.full((len(filters), len(first.alive)), np.nan)
     norm = np.sqrt((np.abs(filters[-1]) ** 2).sum(axis=(1, 2, 3)))
     for row, w in zip(change, filters, strict=True):

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from analysis import _kernels
+from analysis.blocks import Measurement
 from analysis.feed import feed
 from analysis.kernels.complex_filters import GRID, complex_filters, dead_kernels
 from analysis.kernels.layer import FirstLayer
 from analysis.operators import pool
 from analysis.stability import SHIFTS, Stability, shift_coordinates, sums_of_maps
+from analysis.statistics import Total
 from analysis.translation import margin_for
 from wavelets._check import integer, real_array
 from wavelets._threads import get_num_threads, over_batch
@@ -130,8 +132,17 @@ class LayerExperiment:
         filters = complex_filters(weight, grid)
         self.responses = LayerResponses(filters, layer.stride, (side, side), dtype, layer.q)
 
-    def add(self, pictures: NDArray[Any]) -> NDArray[np.bool_]:
-        """Measure a block of pictures and add the result.
+    @property
+    def total(self) -> Total:
+        """Sums over all pictures so far."""
+        return self.sums.total
+
+    @total.setter
+    def total(self, total: Total) -> None:
+        self.sums.total = total
+
+    def measure(self, pictures: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Measure a block of pictures, and leave the sums so far alone.
 
         Parameters
         ----------
@@ -140,7 +151,9 @@ class LayerExperiment:
 
         Returns
         -------
-        ndarray, shape (n,), bool
+        sums : ndarray, shape (N,), float64
+            To be added to `total`.
+        used : ndarray, shape (n,), bool
             Whether each picture was used; a flat one is not, and adds nothing.
 
         Raises
@@ -153,7 +166,13 @@ class LayerExperiment:
         expected = (channels, self.size, self.size)
         if pictures.shape[1:] != expected:
             raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {', '.join(map(str, expected))})")
-        return self.sums.add((pictures - self.mean) / self.std, sums_of_maps(self._operators))
+        return self.sums.measure((pictures - self.mean) / self.std, sums_of_maps(self._operators))
+
+    def add(self, pictures: NDArray[Any]) -> NDArray[np.bool_]:
+        """Measure a block of pictures, add the result, and return which were used; see `measure`."""
+        sums, used = self.measure(pictures)
+        self.total.add(sums)
+        return used
 
     def dataset(self) -> xr.Dataset:
         """Return the result so far, without provenance; NaN for dead kernels."""
@@ -181,6 +200,8 @@ def measure_kernels(
     progress: bool = True,
     on_skip: Callable[[str, str], object] | None = None,
     root: str | os.PathLike[str] | None = None,
+    others: Sequence[Measurement] = (),
+    **feeding: Any,
 ) -> xr.Dataset:
     r"""Measure how far RMax is from CMod, and how stable each is, for every kernel of a first layer.
 
@@ -201,6 +222,10 @@ def measure_kernels(
         Called with the name and the reason of each picture that is left out.
     root : path, optional
         The result names skipped files relative to this folder, by default the one given as `images`.
+    others : sequence of Measurement
+        What else is measured of the same pictures.
+    **feeding
+        For :func:`analysis.feed.feed`.
 
     Returns
     -------
@@ -224,7 +249,8 @@ def measure_kernels(
     """
     experiment = LayerExperiment(layer, shifts, size, grid)
     colour = layer.weight.shape[1] == 3
-    provenance = feed(images, size, experiment.add, colour, "kernels", progress, on_skip, root)
+    measurements = [experiment, *others]
+    provenance = feed(images, measurements, size, colour, "kernels", progress, on_skip, root, **feeding)
     return experiment.dataset().assign_attrs(provenance | {"size": size, "boundary": "valid region only"})
 
 

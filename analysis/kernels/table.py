@@ -16,7 +16,7 @@ from analysis.kernels.description import describe_kernels
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels
 from analysis.prediction import predict
-from analysis.spectra import POINTS, estimate_spectrum
+from analysis.spectra import POINTS, SpectrumMeasurement
 from analysis.stability import SHIFTS
 from wavelets._check import integer
 
@@ -57,14 +57,15 @@ def kernel_table(
     progress: bool = True,
     on_skip: Callable[[str, str], object] | None = None,
     root: str | os.PathLike[str] | None = None,
+    **feeding: Any,
 ) -> xr.Dataset:
     """Describe, measure and predict all kernels of a first layer.
 
     Parameters
     ----------
     layer : FirstLayer
-    images : path, or sequence of paths, arrays or Pictures
-        As for :func:`analysis.heatmaps`; they are read twice.
+    images : path, or iterable of paths, arrays or Pictures
+        As for :func:`analysis.heatmaps`.
     shifts : sequence of (float, float)
         Shifts u, vertical then horizontal, pixels.
     size : int
@@ -77,6 +78,8 @@ def kernel_table(
         Called with the name and the reason of each picture that is left out.
     root : path, optional
         The result names skipped files relative to this folder, by default the one given as `images`.
+    **feeding
+        For :func:`analysis.feed.feed`.
 
     Returns
     -------
@@ -94,16 +97,15 @@ def kernel_table(
         If the folder is not there.
     """
     # First what can fail: pictures that are missing or too small.
-    measured = measure_kernels(layer, images, shifts, size, grid, progress, on_skip, root)
+    colour = layer.weight.shape[1] == 3
+    spectrum = SpectrumMeasurement(size, max(POINTS, size), colour, layer.mean if colour else layer.mean[0])
+    measured = measure_kernels(layer, images, shifts, size, grid, progress, on_skip, root, [spectrum], **feeding)
     described = describe_kernels(layer, grid=grid, progress=progress)
     table = xr.merge(
         [described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop_conflicts"
     )
     table = table.assign_attrs(described.attrs | measured.attrs)
-    colour = layer.weight.shape[1] == 3
-    level = layer.mean if colour else layer.mean[0]
-    spectra = estimate_spectrum(images, size, max(POINTS, size), progress, colour=colour, level=level)
-    _add_prediction(table, layer, spectra, grid, progress)
+    _add_prediction(table, layer, spectrum.spectrum(), grid, progress)
     change = table.eta_rmax.mean("shift").values
     rank = np.where(np.isfinite(change), rankdata(-np.nan_to_num(change, nan=-1), method="ordinal"), -1)
     table["rank"] = ("kernel", rank.astype(int), {"long_name": "place by the change of RMax, 1 = largest; -1 if dead"})

@@ -1,0 +1,287 @@
+"""Journal of a run: what each block of inputs came to, appended as soon as it is known.
+
+A journal is a file of records, each a header (magic, length, checksum of what follows) and a payload: a line of JSON,
+then numbers. The first record holds the settings. A record that was cut off, by a crash or a full disk, ends the file
+when it is opened again, so that at most the block in flight is lost. When the file has grown large, the records at the
+front of the run are replaced by one with their sum; this is done in a new file that takes the name of the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from analysis.blocks import BlockResult
+from analysis.statistics import Total
+from analysis.store import write_atomically
+from analysis.tally import Tally
+
+HEADER = struct.Struct("<8sQI")
+MAGIC = b"shiftsc1"
+LARGEST = 64 * 2**20  # bytes of a journal before its front is added up
+KEY = 32  # bytes
+
+
+class SettingsDiffer(ValueError):
+    """A journal belongs to a run with other settings."""
+
+
+class Journal:
+    """Records of a run on disk, open for more.
+
+    Parameters
+    ----------
+    path : path
+        The file; it is created, and continued if it is there.
+    settings : dict
+        What the results depend on, in terms of JSON.
+
+    Attributes
+    ----------
+    tally : Tally or None
+        The front of the run, if it has been added up; `front` are the keys of its blocks.
+
+    Raises
+    ------
+    SettingsDiffer
+        If the file is there and belongs to other settings.
+    ValueError
+        If the file is there and is no journal.
+    BlockingIOError
+        If another process has it open.
+    OSError
+        If it cannot be read or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
+        self.path = Path(path)
+        self.settings = json.loads(json.dumps(settings))
+        self.tally: Tally | None = None
+        self.front: list[bytes] = []
+        self._places: dict[bytes, tuple[int, int]] = {}  # where the payload of each block's record is
+        self._folder = _locked(self.path.parent, self.path)
+        try:
+            self._file: BinaryIO = open(self.path, "a+b")
+            try:
+                self._read()
+            except BaseException:
+                self._file.close()
+                raise
+        except BaseException:
+            os.close(self._folder)
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, and let others open it."""
+        self._file.close()
+        os.close(self._folder)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._places
+
+    @property
+    def inputs(self) -> int:
+        """Inputs whose blocks are recorded."""
+        return self._inputs
+
+    def __getitem__(self, key: bytes) -> BlockResult:
+        """Read the record of a block."""
+        offset, length = self._places[key]
+        self._file.seek(offset)
+        return _result(*_parts(self._file.read(length)))
+
+    def append(self, key: bytes, result: BlockResult) -> None:
+        """Record a block; when this returns it is on disk.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the records before it are not affected.
+        """
+        head = {
+            "key": key.hex(),
+            "inputs": result.inputs,
+            "used": result.used,
+            "skipped": result.skipped,
+            "seconds": result.seconds,
+            "lengths": [len(sums) for sums in result.sums],
+        }
+        place = self._append(head, [result.digests, *(sums.tobytes() for sums in result.sums)])
+        if key not in self._places:
+            self._inputs += result.inputs
+        self._places[key] = place
+
+    def fold(self, tally: Tally, keys: list[bytes]) -> None:
+        """Replace the records of the first blocks of the run by their sum, if the file has grown large."""
+        if self._end <= LARGEST or tally.blocks == len(self.front):
+            return
+        front = keys[: tally.blocks]
+        folded = set(front)
+        rest = [place for key, place in self._places.items() if key not in folded]
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as file:
+                file.write(_record({"settings": self.settings}))
+                file.write(_record(*_of_tally(tally, front)))
+                for offset, length in rest:
+                    self._file.seek(offset - HEADER.size)
+                    file.write(self._file.read(HEADER.size + length))
+
+        write_atomically(self.path, write)
+        self._file.close()
+        self._file = open(self.path, "a+b")
+        self._read()
+
+    def _append(self, head: dict[str, Any], numbers: list[bytes]) -> tuple[int, int]:
+        """Write one record at the end, and through to the disk; return where its payload is."""
+        record = _record(head, numbers)
+        try:
+            self._file.write(record)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):  # else the next one to open the file cuts it
+                self._file.close()
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, self._end)
+            raise type(error)(f"cannot write {self.path}: {error.strerror or error}") from error
+        place = self._end + HEADER.size, len(record) - HEADER.size
+        self._end += len(record)
+        return place
+
+    def _read(self) -> None:
+        """Take in the records that are there; cut off what follows the last whole one."""
+        self._places.clear()
+        self._inputs = 0
+        self._file.seek(0)
+        if self._file.read(len(MAGIC)) not in (b"", *(MAGIC[:n] for n in range(1, len(MAGIC) + 1))):
+            raise ValueError(f"{self.path} is not a journal of this project")
+        self._end = 0
+        settings = None
+        for offset, payload in _payloads(self._file):
+            head, numbers = _parts(payload)
+            if settings is None:
+                settings = head.get("settings")
+                if settings != self.settings:
+                    raise SettingsDiffer(
+                        f"{self.path} belongs to other settings: {differences(settings, self.settings)}"
+                    )
+            elif "keys" in head:
+                self.tally, self.front = _tally(head, numbers)
+                self._inputs += self.tally.inputs
+            else:
+                key = bytes.fromhex(head["key"])
+                self._inputs += head["inputs"] if key not in self._places else 0
+                self._places[key] = offset, len(payload)
+            self._end = offset + len(payload)
+        self._file.truncate(self._end)
+        if settings is None:
+            self._append({"settings": self.settings}, [])
+
+
+def differences(there: Any, wanted: dict[str, Any]) -> str:
+    """Say in one line which settings differ: what is there, and what is wanted."""
+    there = there if isinstance(there, dict) else {}
+    names = dict.fromkeys((*there, *wanted))
+    parts = (
+        f"{name} is {json.dumps(there.get(name))} there and {json.dumps(wanted.get(name))} here"
+        for name in names
+        if there.get(name) != wanted.get(name)
+    )
+    return "; ".join(parts)
+
+
+def _locked(folder: Path, path: Path) -> int:
+    """Open a folder and lock it: two runs that append to one journal would spoil it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no lock
+        return os.open(os.devnull, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise BlockingIOError(f"another run is writing to {path}") from None
+    except OSError:  # a file system without locks
+        pass
+    return descriptor
+
+
+def _record(head: dict[str, Any], numbers: list[bytes] | None = None) -> bytes:
+    payload = json.dumps(head).encode() + b"\n" + b"".join(numbers or [])
+    return HEADER.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
+
+
+def _payloads(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Offset and payload of each record, up to the first that is not whole."""
+    offset = 0
+    size = os.fstat(file.fileno()).st_size
+    while offset + HEADER.size <= size:
+        file.seek(offset)
+        magic, length, checksum = HEADER.unpack(file.read(HEADER.size))
+        offset += HEADER.size
+        if magic != MAGIC or length > size - offset:
+            return
+        payload = file.read(length)
+        if zlib.crc32(payload) != checksum:
+            return
+        yield offset, payload
+        offset += length
+
+
+def _parts(payload: bytes) -> tuple[dict[str, Any], bytes]:
+    head, _, numbers = payload.partition(b"\n")
+    return json.loads(head), numbers
+
+
+def _result(head: dict[str, Any], numbers: bytes) -> BlockResult:
+    at = KEY * head["used"]
+    skipped = [(name, reason) for name, reason in head["skipped"]]
+    sums = _split(numbers[at:], head["lengths"])
+    return BlockResult(head["inputs"], head["used"], numbers[:at], skipped, head["seconds"], sums)
+
+
+def _of_tally(tally: Tally, keys: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+    head = {
+        "keys": len(keys),
+        "inputs": tally.inputs,
+        "used": tally.used,
+        "digest": tally.digest.hex(),
+        "skipped": tally.skipped,
+        "seconds": tally.seconds,
+        "lengths": [total.length for total in tally.totals],
+    }
+    vectors = [vector.tobytes() for total in tally.totals for vector in (total.rounded, total.error)]
+    return head, [*keys, *vectors]
+
+
+def _tally(head: dict[str, Any], numbers: bytes) -> tuple[Tally, list[bytes]]:
+    at = KEY * head["keys"]
+    keys = [numbers[begin : begin + KEY] for begin in range(0, at, KEY)]
+    totals = [Total(length) for length in head["lengths"]]
+    vectors = iter(_split(numbers[at:], [length for length in head["lengths"] for _ in range(2)]))
+    for total in totals:
+        total.rounded, total.error = next(vectors), next(vectors)
+    skipped = [(name, reason) for name, reason in head["skipped"]]
+    digest = bytes.fromhex(head["digest"])
+    return Tally(totals, len(keys), head["inputs"], head["used"], digest, skipped, head["seconds"]), keys
+
+
+def _split(numbers: bytes, lengths: list[int]) -> list[np.ndarray]:
+    vector = np.frombuffer(numbers, np.float64)
+    return np.split(vector, np.cumsum(lengths)[:-1]) if lengths else []
