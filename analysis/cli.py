@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -15,6 +16,11 @@ import xarray as xr
 from tqdm import tqdm
 
 from wavelets.filters import DEFAULT
+
+if TYPE_CHECKING:
+    from analysis.journal import Journal
+
+SKIPS_SHOWN = 20  # on the terminal; skipped.txt has all
 
 app = typer.Typer(
     add_completion=False,
@@ -49,6 +55,22 @@ def heatmaps(
     device: Annotated[
         str | None, typer.Option(help="Where torch shall compute, such as cuda. Default: numba, on the CPU.")
     ] = None,
+    block: Annotated[
+        int, typer.Option(help="Images between two entries of the journal, from which a run continues.")
+    ] = 128,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Fail if there is no journal to continue; without it, one is used if there."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever is there.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if an image had to be left out.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="Measure on this dask.distributed cluster.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Measure in so many processes of this machine, with dask.distributed.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each task on a cluster.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
 ) -> None:
     """Measure RMax-CMod discrepancy and shift stability of every dual-tree packet filter.
@@ -60,19 +82,36 @@ def heatmaps(
     from analysis import gamma_map, plots, store
     from analysis.heatmaps import HeatmapExperiment, run
     from analysis.images import bundled_crops, find_images
+    from analysis.journal import resumable
+    from analysis.spectra import POINTS, SpectrumMeasurement
     from analysis.stability import SHIFTS
 
     depths = list(dict.fromkeys(levels or [2, 3]))
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
     experiments = [HeatmapExperiment(depth, filters, shifts, size, device=device) for depth in depths]
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; expected at least 1")
+    _check_counts(limit=limit, block=block)
     sources = find_images(images, limit) if images is not None else bundled_crops(size)[:limit]
     folder = store.writable_folder(out)
 
+    spectrum = SpectrumMeasurement(size, max(POINTS, size)) if predict else None
+    settings = _settings("heatmaps", images, block) | experiments[0].settings() | {"levels": depths, "predict": predict}
+    results = [f"heatmaps_J{depth}.nc" for depth in depths]
     on_skip, skipped = _skips(quiet)
     start = time.perf_counter()
-    datasets = run(sources, experiments, progress=not quiet, on_skip=on_skip, root=images)
+    with resumable(folder, "heatmaps", settings, results, resume, overwrite) as journal:
+        _say_what_is_kept(journal, quiet)
+        with _executor(scheduler, workers, threads) as executor:
+            datasets = run(
+                sources,
+                experiments,
+                progress=not quiet,
+                on_skip=on_skip,
+                root=images,
+                others=[spectrum] if spectrum else [],
+                block=block,
+                journal=journal,
+                **executor,
+            )
     elapsed = time.perf_counter() - start
     failures, attempt = _attempts()
     for dataset in datasets:
@@ -85,10 +124,9 @@ def heatmaps(
             attempt(store.write_atomically, folder / f"heatmaps_J{dataset.levels}.{suffix}", draw)
     if not quiet:
         _summarise(datasets, folder, elapsed)
-    if predict:
-        _predict(datasets, sources, filters, size, folder, attempt, quiet)
-    if failures:
-        raise failures[0]
+    if spectrum:
+        _predict(datasets, spectrum.spectrum(), filters, folder, attempt, quiet)
+    _finish(failures, skipped, len(skipped) + datasets[0].images_used, folder, strict, quiet)
 
 
 @app.command()
@@ -130,6 +168,22 @@ def kernels(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
     size: Annotated[int, typer.Option(help="Side to which every image is brought, pixels.")] = 224,
+    block: Annotated[
+        int, typer.Option(help="Images between two entries of the journal, from which a run continues.")
+    ] = 128,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Fail if there is no journal to continue; without it, one is used if there."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever is there.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if an image had to be left out.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="Measure on this dask.distributed cluster.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Measure in so many processes of this machine, with dask.distributed.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each task on a cluster.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
 ) -> None:
     """Analyse the kernels of a trained first layer: what each is, and how stable its responses are under shifts.
@@ -138,12 +192,12 @@ def kernels(
     """
     from analysis import store
     from analysis.images import bundled_crops, find_images
+    from analysis.journal import resumable
     from analysis.kernels import first_layer, kernel_table
     from analysis.kernels.report import write_results
     from analysis.stability import SHIFTS
 
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; expected at least 1")
+    _check_counts(limit=limit, block=block)
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
     layer = first_layer(
         source,
@@ -161,16 +215,30 @@ def kernels(
     )
     sources = find_images(images, limit) if images is not None else bundled_crops(size, colour=True)[:limit]
     folder = store.writable_folder(out)
+    settings = _settings("kernels", images, block) | layer.settings() | {"shifts": shifts, "size": size}
     on_skip, skipped = _skips(quiet)
     start = time.perf_counter()
-    table = kernel_table(layer, sources, shifts, size, progress=not quiet, on_skip=on_skip, root=images)
+    with resumable(folder, "kernels", settings, ["kernels.nc"], resume, overwrite) as journal:
+        _say_what_is_kept(journal, quiet)
+        with _executor(scheduler, workers, threads) as executor:
+            table = kernel_table(
+                layer,
+                sources,
+                shifts,
+                size,
+                progress=not quiet,
+                on_skip=on_skip,
+                root=images,
+                block=block,
+                journal=journal,
+                **executor,
+            )
     failures, attempt = _attempts()
     _write_skipped(skipped, folder, attempt)
     write_results(table, layer, folder, attempt, progress=not quiet)
     if not quiet:
         _summarise_kernels(table, folder, time.perf_counter() - start)
-    if failures:
-        raise failures[0]
+    _finish(failures, skipped, len(skipped) + table.images_used, folder, strict, quiet)
 
 
 @app.command()
@@ -203,9 +271,8 @@ def verify(
 
 def _predict(
     datasets: list[xr.Dataset],
-    sources: list,
+    spectrum: np.ndarray,
     filters: str,
-    size: int,
     folder: Path,
     attempt: Callable[..., None],
     quiet: bool,
@@ -213,9 +280,7 @@ def _predict(
     """Predict the maps of every depth, fit the share of isolated features, and write results and figures."""
     from analysis import plots, store
     from analysis.prediction import agreement, predict_like
-    from analysis.spectra import POINTS, estimate_spectrum
 
-    spectrum = estimate_spectrum(sources, size, max(POINTS, size), progress=not quiet)
     for dataset in datasets:
         prediction = predict_like(dataset, spectrum, filters, progress=not quiet)
         prediction.attrs["spectrum"] = "mean over the images, each with its mean removed, under a Hann window"
@@ -236,16 +301,64 @@ def _predict(
                 )
 
 
+def _check_counts(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} is {count}; expected at least 1")
+
+
+def _settings(command: str, images: Path | None, block: int) -> dict[str, object]:
+    """What the results of both long commands depend on."""
+    from analysis.images import printable
+    from analysis.provenance import distribution_version
+
+    return {
+        "command": command,
+        "shiftscope_version": distribution_version("shiftscope"),
+        "images": "those of scikit-image" if images is None else printable(images.resolve()),
+        "block": block,
+    }
+
+
+@contextlib.contextmanager
+def _executor(scheduler: str | None, workers: int | None, threads: int) -> Iterator[dict[str, object]]:
+    """Context with where the blocks are measured, as a keyword argument: in this process, or on a cluster."""
+    if scheduler is None and workers is None:
+        yield {}
+        return
+    from analysis.cluster import cluster, on_cluster
+
+    with cluster(scheduler, workers) as client:
+        yield {"executor": on_cluster(client, threads)}
+
+
+def _say_what_is_kept(journal: Journal, quiet: bool) -> None:
+    if journal.inputs and not quiet:
+        print(f"Continuing {journal.path}: {journal.inputs} images were measured before.", file=sys.stderr)
+
+
 def _skips(quiet: bool) -> tuple[Callable[[str, str], None], list[str]]:
     """Return what to call for every skipped image, and the list that it fills."""
     skipped: list[str] = []
 
     def on_skip(name: str, reason: str) -> None:
         skipped.append(f"{name}: {reason}")
-        if not quiet:
+        if not quiet and len(skipped) <= SKIPS_SHOWN:
             tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
 
     return on_skip, skipped
+
+
+def _finish(failures: list[OSError], skipped: list[str], inputs: int, folder: Path, strict: bool, quiet: bool) -> None:
+    """Raise what went wrong with writing; warn of skipped images, and exit with 3 if that was asked for."""
+    if failures:
+        raise failures[0]
+    if skipped and not quiet:
+        print(
+            f"shiftscope: warning: {len(skipped)} of {inputs} images skipped, see {folder}/skipped.txt", file=sys.stderr
+        )
+    if skipped and strict:
+        raise typer.Exit(3)
 
 
 def _attempts() -> tuple[list[OSError], Callable[..., None]]:

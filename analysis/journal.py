@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,17 +22,13 @@ import numpy as np
 
 from analysis.blocks import BlockResult
 from analysis.statistics import Total
-from analysis.store import write_atomically
+from analysis.store import remove_unfinished, write_atomically
 from analysis.tally import Tally
 
 HEADER = struct.Struct("<8sQI")
 MAGIC = b"shiftsc1"
 LARGEST = 64 * 2**20  # bytes of a journal before its front is added up
 KEY = 32  # bytes
-
-
-class SettingsDiffer(ValueError):
-    """A journal belongs to a run with other settings."""
 
 
 class Journal:
@@ -43,6 +40,8 @@ class Journal:
         The file; it is created, and continued if it is there.
     settings : dict
         What the results depend on, in terms of JSON.
+    anew : bool
+        Begin with an empty file, whatever is there.
 
     Attributes
     ----------
@@ -51,17 +50,15 @@ class Journal:
 
     Raises
     ------
-    SettingsDiffer
-        If the file is there and belongs to other settings.
     ValueError
-        If the file is there and is no journal.
+        If the file is there and belongs to other settings, or is no journal.
     BlockingIOError
         If another process has it open.
     OSError
         If it cannot be read or written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], anew: bool = False) -> None:
         self.path = Path(path)
         self.settings = json.loads(json.dumps(settings))
         self.tally: Tally | None = None
@@ -71,6 +68,9 @@ class Journal:
         try:
             self._file: BinaryIO = open(self.path, "a+b")
             try:
+                if anew:
+                    self._file.truncate(0)
+                remove_unfinished(self.path.parent)
                 self._read()
             except BaseException:
                 self._file.close()
@@ -168,7 +168,7 @@ class Journal:
         self._places.clear()
         self._inputs = 0
         self._file.seek(0)
-        if self._file.read(len(MAGIC)) not in (b"", *(MAGIC[:n] for n in range(1, len(MAGIC) + 1))):
+        if not MAGIC.startswith(self._file.read(len(MAGIC))):
             raise ValueError(f"{self.path} is not a journal of this project")
         self._end = 0
         settings = None
@@ -177,9 +177,7 @@ class Journal:
             if settings is None:
                 settings = head.get("settings")
                 if settings != self.settings:
-                    raise SettingsDiffer(
-                        f"{self.path} belongs to other settings: {differences(settings, self.settings)}"
-                    )
+                    raise ValueError(f"{self.path} belongs to other settings: {differences(settings, self.settings)}")
             elif "keys" in head:
                 self.tally, self.front = _tally(head, numbers)
                 self._inputs += self.tally.inputs
@@ -285,3 +283,56 @@ def _tally(head: dict[str, Any], numbers: bytes) -> tuple[Tally, list[bytes]]:
 def _split(numbers: bytes, lengths: list[int]) -> list[np.ndarray]:
     vector = np.frombuffer(numbers, np.float64)
     return np.split(vector, np.cumsum(lengths)[:-1]) if lengths else []
+
+
+@contextlib.contextmanager
+def resumable(
+    folder: Path, name: str, settings: dict[str, Any], results: list[str], resume: bool, overwrite: bool
+) -> Iterator[Journal]:
+    """Context with the journal of a run whose results go to a folder; an error says how to continue.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the file, without ``.journal``.
+    settings : dict
+        What the results depend on.
+    results : list of str
+        Files that the run will write: without a journal, they belong to another run.
+    resume : bool
+        Insist on a journal.
+    overwrite : bool
+        Begin anew, whatever is there.
+
+    Raises
+    ------
+    ValueError
+        If the settings differ, or both or neither of the last two would do.
+    OSError
+        If the journal cannot be written, or another run is using it.
+    """
+    path = folder / f"{name}.journal"
+    if resume and overwrite:
+        raise ValueError("resume and overwrite contradict each other; expected one of them")
+    if resume and not path.exists():
+        raise ValueError(f"there is nothing to resume in {folder}: it has no {path.name}")
+    there = [result for result in results if (folder / result).exists()]
+    if there and not path.exists() and not overwrite:
+        raise ValueError(f"{folder} holds {there[0]} of another run; use --overwrite to replace it, or another folder")
+    try:
+        journal = Journal(path, settings, overwrite)
+    except ValueError as error:
+        raise ValueError(f"{error}; use --overwrite to begin anew, or another folder") from error
+    with journal:
+        try:
+            yield journal
+        except KeyboardInterrupt:
+            print(f"\nshiftscope: {_kept(journal)}", file=sys.stderr)
+            raise
+        except OSError as error:
+            raise OSError(f"{error}; {_kept(journal)}") from error
+
+
+def _kept(journal: Journal) -> str:
+    return f"{journal.inputs} images are kept in {journal.path}: run the same command again to continue"

@@ -414,7 +414,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures():
         return top
 
     peak(8)  # plans and imports
-    assert peak(80) < 1.2 * peak(16)
+    assert peak(160) < 1.2 * peak(40)
 
 
 def test_the_progress_bar_counts_every_picture(capsys):

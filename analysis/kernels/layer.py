@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,20 @@ class FirstLayer:
     parameter: str = ""
     origin: str = ""
     sha256: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """What measurements of the layer depend on, in terms of JSON."""
+        values = np.ascontiguousarray(self.weight)
+        return {
+            "layer": self.name,
+            "weight_sha256": hashlib.sha256(
+                f"{values.shape} {values.dtype.str}".encode() + values.tobytes()
+            ).hexdigest(),
+            "stride": self.stride,
+            "pool": self.pool,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
 
     def __post_init__(self) -> None:
         named = f"weight {self.parameter!r}" if self.parameter else "weight"

@@ -115,6 +115,7 @@ class LayerExperiment:
         dtype: Any = np.float32,
     ) -> None:
         self.layer, self.size = layer, integer("size", size, 1)
+        self._arguments = (layer, shifts, size, grid, dtype)
         reach = integer("grid", grid, 1) * max(layer.weight.shape[-2:])
         needed = reach + 2 * layer.q * layer.stride + 2 * margin_for(shifts)
         if size < needed:
@@ -131,6 +132,10 @@ class LayerExperiment:
         side = size - 2 * self.sums.margin
         filters = complex_filters(weight, grid)
         self.responses = LayerResponses(filters, layer.stride, (side, side), dtype, layer.q)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as arguments, without the sums so far."""
+        return LayerExperiment, self._arguments
 
     @property
     def total(self) -> Total:
