@@ -62,7 +62,7 @@ $(VENV)/core: $(FROZEN) | $(VENV)/made
 	@touch $@
 
 $(VENV)/test: $(FROZEN) | $(VENV)/made
-	$(PY) -m pip install $(PIN) -e '.[test,notebooks,torch]'
+	$(PY) -m pip install $(PIN) -e '.[test,notebooks,torch,distributed]'
 	@touch $@ $(VENV)/core
 
 $(ORACLE)/oracle: $(FROZEN)

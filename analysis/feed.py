@@ -161,7 +161,10 @@ def feed(
                     known.add(index)
                 merge()
     if tally.used == 0:
-        example = "; for example {}: {}".format(*tally.skipped[0]) if tally.skipped else ""
+        example = ""
+        if tally.skipped:
+            name, reason = tally.skipped[0]
+            example = f"; for example {short_name(name, root)}: {reason}"
         raise ValueError(f"none of the {tally.inputs} images could be used{example}")
     for measurement, sums in zip(measurements, tally.totals, strict=True):
         measurement.total = sums

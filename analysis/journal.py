@@ -45,6 +45,8 @@ class Journal:
 
     Attributes
     ----------
+    inputs, used : int
+        Of the blocks that are recorded.
     tally : Tally or None
         The front of the run, if it has been added up; `front` are the keys of its blocks.
 
@@ -93,11 +95,6 @@ class Journal:
     def __contains__(self, key: bytes) -> bool:
         return key in self._places
 
-    @property
-    def inputs(self) -> int:
-        """Inputs whose blocks are recorded."""
-        return self._inputs
-
     def __getitem__(self, key: bytes) -> BlockResult:
         """Read the record of a block."""
         offset, length = self._places[key]
@@ -121,8 +118,7 @@ class Journal:
             "lengths": [len(sums) for sums in result.sums],
         }
         place = self._append(head, [result.digests, *(sums.tobytes() for sums in result.sums)])
-        if key not in self._places:
-            self._inputs += result.inputs
+        self._count(key, result.inputs, result.used)
         self._places[key] = place
 
     def fold(self, tally: Tally, keys: list[bytes]) -> None:
@@ -146,6 +142,11 @@ class Journal:
         self._file = open(self.path, "a+b")
         self._read()
 
+    def _count(self, key: bytes, inputs: int, used: int) -> None:
+        if key not in self._places:
+            self.inputs += inputs
+            self.used += used
+
     def _append(self, head: dict[str, Any], numbers: list[bytes]) -> tuple[int, int]:
         """Write one record at the end, and through to the disk; return where its payload is."""
         record = _record(head, numbers)
@@ -166,7 +167,7 @@ class Journal:
     def _read(self) -> None:
         """Take in the records that are there; cut off what follows the last whole one."""
         self._places.clear()
-        self._inputs = 0
+        self.inputs = self.used = 0
         self._file.seek(0)
         if not MAGIC.startswith(self._file.read(len(MAGIC))):
             raise ValueError(f"{self.path} is not a journal of this project")
@@ -180,10 +181,11 @@ class Journal:
                     raise ValueError(f"{self.path} belongs to other settings: {differences(settings, self.settings)}")
             elif "keys" in head:
                 self.tally, self.front = _tally(head, numbers)
-                self._inputs += self.tally.inputs
+                self.inputs += self.tally.inputs
+                self.used += self.tally.used
             else:
                 key = bytes.fromhex(head["key"])
-                self._inputs += head["inputs"] if key not in self._places else 0
+                self._count(key, head["inputs"], head["used"])
                 self._places[key] = offset, len(payload)
             self._end = offset + len(payload)
         self._file.truncate(self._end)
@@ -317,7 +319,7 @@ def resumable(
         raise ValueError("resume and overwrite contradict each other; expected one of them")
     if resume and not path.exists():
         raise ValueError(f"there is nothing to resume in {folder}: it has no {path.name}")
-    there = [result for result in results if (folder / result).exists()]
+    there = [result for result in results if (folder / result).is_file()]
     if there and not path.exists() and not overwrite:
         raise ValueError(f"{folder} holds {there[0]} of another run; use --overwrite to replace it, or another folder")
     try:
@@ -328,10 +330,14 @@ def resumable(
         try:
             yield journal
         except KeyboardInterrupt:
-            print(f"\nshiftscope: {_kept(journal)}", file=sys.stderr)
+            if journal.used:
+                print(f"\nshiftscope: {_kept(journal)}", file=sys.stderr)
             raise
         except OSError as error:
-            raise OSError(f"{error}; {_kept(journal)}") from error
+            raise OSError(f"{error}; {_kept(journal)}" if journal.used else str(error)) from error
+        finally:
+            if not journal.used:  # nothing worth keeping
+                path.unlink(missing_ok=True)
 
 
 def _kept(journal: Journal) -> str:

@@ -31,12 +31,12 @@ def experiment(settings: Settings) -> list[Table]:
     for levels in settings.levels:
         fused, naive = (HeatmapExperiment(levels, shifts=SHIFTS, size=settings.side) for _ in range(2))
         measure_maps = sums_of_maps(lambda windows, t=naive.transform: packet_pool(t, windows))
-        jobs[f"J = {levels}, fused (HeatmapExperiment.add)"] = lambda e=fused: e.add(pictures)
+        jobs[f"J = {levels}, fused (HeatmapExperiment.measure)"] = lambda e=fused: e.measure(pictures)
         both = [windows(pictures, shift, fused.sums.margin) for shift in [(0, 0), *SHIFTS]]
         jobs[f"J = {levels}, its transforms alone, nothing pooled"] = lambda e=fused, b=both: packet_sums(
             e.transform, b, pooling=False
         )
-        jobs[f"J = {levels}, with maps (packet_pool)"] = lambda e=naive, m=measure_maps: e.sums.add(pictures, m)
+        jobs[f"J = {levels}, with maps (packet_pool)"] = lambda e=naive, m=measure_maps: e.sums.measure(pictures, m)
     times = measure(jobs, settings.rounds, settings.seconds, "experiment")
     title = f"Heatmap experiment, one shift, {settings.batch} pictures of {settings.side}x{settings.side} in memory"
     table = Table.of_times("experiment", title, "ms per image", times, 1e3 / settings.batch, main=True)

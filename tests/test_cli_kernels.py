@@ -20,7 +20,7 @@ from analysis.kernels.networks import NETWORKS
 
 FILES = sorted(
     [
-        *("kernels.nc", "kernels.csv", "report.html"),
+        *("kernels.nc", "kernels.csv", "kernels.journal", "report.html"),
         *(f"{name}.png" for name in ("mosaic", "fourier", "plane", "predicted", "ranking")),
     ]
 )
@@ -134,7 +134,9 @@ def test_writes_results_and_a_summary_and_replaces_older_results(shiftscope, wei
     assert str(out) in lines[-1]
 
     (images / "broken.jpg").unlink()
-    code, printed, _ = shiftscope(*arguments)
+    code, printed, errors = shiftscope(*arguments)
+    assert code == 2 and printed == "" and "shifts is [[0.0, 1.0]] there and [[0.0, 1.0], [1.0, 0.0]] here" in errors
+    code, printed, _ = shiftscope(*arguments, "--overwrite")
     assert code == 0 and names(out) == FILES  # and the list of skipped files is gone
     second = load(out / "kernels.nc")
     assert (second.images_used, second.images_skipped_count, second.layer) == (3, 0, "net")

@@ -67,7 +67,6 @@ class FirstLayer:
         """What measurements of the layer depend on, in terms of JSON."""
         values = np.ascontiguousarray(self.weight)
         return {
-            "layer": self.name,
             "weight_sha256": hashlib.sha256(
                 f"{values.shape} {values.dtype.str}".encode() + values.tobytes()
             ).hexdigest(),
