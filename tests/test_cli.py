@@ -140,7 +140,7 @@ def test_a_real_interrupt_signal_is_heard(folder, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs start with it ignored
     )
     seen = ""
-    while not re.search(r"[1-9]\d*/40\d", seen) and process.poll() is None:  # some images are done
+    while not re.search(r"([3-9]\d|[1-9]\d\d)/40\d", seen) and process.poll() is None:  # more than a block is done
         seen += process.stderr.read(1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -330,13 +330,14 @@ def test_what_is_there_decides(tmp_path):
     (tmp_path / "heatmaps_J3.nc").write_bytes(b"of old")
     with pytest.raises(ValueError, match=r"holds heatmaps_J3.nc of another run; use --overwrite"):
         begin(["heatmaps_J2.nc", "heatmaps_J3.nc"])
-    assert begin(["heatmaps_J2.nc"]) == 0 and begin(["heatmaps_J3.nc"], resume=True) == 0
+    assert begin(["heatmaps_J2.nc"]) == 0 and not (tmp_path / "heatmaps.journal").exists()  # nothing came of it
     with Journal(tmp_path / "heatmaps.journal", SETTINGS) as kept:
         kept.append(key(1), result(1))
-    assert begin() == 2
+    assert begin(["heatmaps_J3.nc"], resume=True) == 2
     with pytest.raises(ValueError, match=r"size is 96 there and 97 here; use --overwrite"):
         begin(settings=SETTINGS | {"size": 97})
     assert begin(settings=SETTINGS | {"size": 97}, overwrite=True) == 0
+    assert not (tmp_path / "heatmaps.journal").exists()
 
 
 def test_killed_while_it_writes_a_result_is_whole(tmp_path):
