@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from analysis.folders import FilePath, ImageFolder, check_positive, find_images, printable, walk_images
 from analysis.prefetch import prefetch
 from wavelets._check import from_torch
 
 __all__ = [
     "ImageError",
+    "ImageFolder",
     "Picture",
     "bundled_crops",
     "bundled_images",
@@ -36,9 +37,9 @@ __all__ = [
     "load_pictures",
     "luminance",
     "read_image",
+    "walk_images",
 ]
 
-FilePath = str | bytes | os.PathLike[str]
 Float32 = NDArray[np.float32]
 Turn = Callable[[ArrayLike], Float32]  # pixels as they are decoded -> luminance or colours
 
@@ -46,7 +47,6 @@ ENOUGH = 4  # a JPEG file is not decoded below so many times the size that is wa
 
 # The other decoders of Pillow stay closed: some of them start programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 
 # What the scikit-image wheel holds beside these is drawn, binary, text, medical or a stereo twin.
 _BUNDLED = (
@@ -163,7 +163,7 @@ def bundled_crops(size: int = 224, colour: bool = False) -> list[Picture]:
     ValueError
         If `size` is not a positive integer.
     """
-    _check_positive("size", size)
+    check_positive("size", size)
     crops = []
     for path in bundled_images():
         pixels, sha256 = _read_and_hash(path, colours if colour else luminance)
@@ -175,53 +175,6 @@ def bundled_crops(size: int = 224, colour: bool = False) -> list[Picture]:
             digest = hashlib.sha256(f"{sha256} {top} {left} {side}".encode()).hexdigest()
             crops.append(Picture(f"{path.name}, crop {third + 1} of 3", crop, digest))
     return crops
-
-
-def find_images(folder: FilePath, limit: int | None = None) -> list[Path]:
-    """Image files in a folder and its subfolders.
-
-    Files are taken by suffix: .jpg, .jpeg, .png, .webp, .tif, .tiff and .bmp, in any case. Hidden
-    files, hidden folders and linked folders are passed over. A subfolder that cannot be listed is
-    reported as a `UserWarning`.
-
-    Parameters
-    ----------
-    folder : path
-        Where to look.
-    limit : int, optional
-        Return the first `limit` files only; by default all.
-
-    Returns
-    -------
-    list of Path
-        Sorted by their parts, as strings: the same order on every machine.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder does not exist.
-    NotADirectoryError
-        If it is not a folder.
-    ValueError
-        If it has no images, or `limit` is not a positive integer.
-    """
-    if limit is not None:
-        _check_positive("limit", limit)
-    root = Path(os.fsdecode(folder))
-    if not root.exists():
-        raise FileNotFoundError(f"no such folder: {printable(root)}")
-    if not root.is_dir():
-        raise NotADirectoryError(f"not a folder: {printable(root)}")
-
-    found = []
-    for parent, subfolders, names in os.walk(root, onerror=_warn_unlisted):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
-    # A dangling link stays in, to be reported by whoever reads it; a pipe would block its reader.
-    images = [path for path in found if path.suffix.lower() in _SUFFIXES and (path.is_file() or path.is_symlink())]
-    if not images:
-        raise ValueError(f"no images (JPEG, PNG, WebP, TIFF, BMP) found in {printable(root)}")
-    return sorted(images, key=lambda path: path.parts)[:limit]
 
 
 def luminance(pixels: ArrayLike) -> Float32:
@@ -370,7 +323,7 @@ def fit(picture: ArrayLike, size: int = 224) -> Float32:
     TypeError, ValueError
         If `luminance` refuses the picture, or `size` is not a positive integer.
     """
-    _check_positive("size", size)
+    check_positive("size", size)
     picture = luminance(picture)
     short = min(picture.shape)
     # Cutting both ends alike keeps the centre; a margin of `short` is beyond the filter's reach.
@@ -458,7 +411,7 @@ def check_sources(sources: Iterable[Any], size: int | None) -> None:
     if isinstance(sources, str | bytes | os.PathLike):
         raise TypeError("sources must be an iterable of paths or arrays; see find_images(folder)")
     if size is not None:
-        _check_positive("size", size)
+        check_positive("size", size)
 
 
 def _stream(
@@ -606,20 +559,6 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
-def printable(path: FilePath) -> str:
-    """A path for messages: one line, and what is not a character written as an escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
-
-
-def _check_positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, not {value!r}")
-
-
 def _warn_skipped(name: str, reason: str) -> None:
     # Three frames up: the loop that draws pictures from the stream.
     warnings.warn(f"skipped {name}: {reason}", UserWarning, stacklevel=3)
-
-
-def _warn_unlisted(error: OSError) -> None:
-    warnings.warn(f"skipped folder {printable(error.filename)}: {error.strerror}", UserWarning, stacklevel=2)
