@@ -2,6 +2,8 @@
 
 Everything that reads pixels goes one way: bytes, decoded pixels, luminance or colours, and a square
 cut from the middle at a common size. Pictures are streamed, so memory does not grow with their number.
+
+docs/inputs.md says what becomes of each kind of file, sound or broken: it is used, or skipped for one reason.
 """
 
 import contextlib
@@ -9,6 +11,7 @@ import hashlib
 import importlib.resources
 import io
 import os
+import stat
 import threading
 import time
 import warnings
@@ -43,6 +46,8 @@ __all__ = [
 Float32 = NDArray[np.float32]
 Turn = Callable[[ArrayLike], Float32]  # pixels as they are decoded -> luminance or colours
 
+MAX_FILE_BYTES = 2**30  # beyond what a picture needs that may be decoded, and below what memory holds
+MAX_VALUE = 1e9  # of pixels that are measured: their energies are summed in float32
 ENOUGH = 4  # a JPEG file is not decoded below so many times the size that is wanted
 
 # The other decoders of Pillow stay closed: some of them start programs (Ghostscript).
@@ -285,8 +290,9 @@ def read_image(path: FilePath) -> Float32:
     ------
     ImageError
         If the file cannot be opened or decoded for any reason: it is missing, empty, truncated,
-        not an image, larger than ``PIL.Image.MAX_IMAGE_PIXELS`` (89 million pixels), has NaN or
-        infinite pixels, or integers without an agreed white level (signed, or 32 bits).
+        not an image, no regular file, larger than ``PIL.Image.MAX_IMAGE_PIXELS`` (89 million pixels)
+        or than 1 GiB, has NaN or infinite pixels, or integers without an agreed white level (signed,
+        or 32 bits); or it changes while it is read.
 
     Notes
     -----
@@ -348,7 +354,8 @@ def load_pictures(
 ) -> Iterator[Picture]:
     """Stream pictures, one in memory at a time, in the order of their sources.
 
-    A source that cannot be used is skipped and reported; it never stops the stream.
+    A source that cannot be used is skipped and reported; it never stops the stream. Beside what `read_image` refuses,
+    these are pictures with values beyond a billion times white, whose energies would overflow.
 
     Parameters
     ----------
@@ -445,8 +452,10 @@ def _read(source: Any, name: str, size: int | None, turn: Turn) -> Picture:
         else:
             pixels, sha256 = _take_and_hash(source, turn)
         pixels = pixels if size is None else _fit_planes(pixels, size)
+        if (largest := float(max(pixels.max(), -pixels.min()))) > MAX_VALUE:
+            raise ValueError(f"pixels reach {largest:.3g}, where white is 1; at most {MAX_VALUE:.0e} can be measured")
         return Picture(name, pixels, sha256, time.thread_time() - start)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, MemoryError) as error:
         raise error if isinstance(error, ImageError) else ImageError(name, _reason(error)) from error
 
 
@@ -458,12 +467,32 @@ def _read_and_hash(path: FilePath, turn: Turn = luminance, size: int | None = No
     """Picture and digest of one file, from one reading of its bytes; a large JPEG comes reduced towards `size`."""
     name = printable(path)
     try:
-        data = Path(os.fsdecode(path)).read_bytes()
+        data = _read_bytes(path)
         picture = turn(_decode(data, size))
     # On damaged files Pillow's decoders raise nearly everything, from SyntaxError to MemoryError.
     except Exception as error:
         raise ImageError(name, _reason(error)) from error
     return picture, hashlib.sha256(data).hexdigest()
+
+
+def _read_bytes(path: FilePath) -> bytes:
+    """Bytes of a regular file that stays as it is while they are read."""
+    with open(os.fsdecode(path), "rb", opener=_open_at_once) as file:
+        before = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise ValueError("not a regular file, but a pipe or a device")
+        if before.st_size > MAX_FILE_BYTES:
+            raise ValueError(f"the file has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read")
+        data = file.read(before.st_size + 1)
+        after = os.fstat(file.fileno())
+    if not len(data) == before.st_size == after.st_size or before.st_mtime_ns != after.st_mtime_ns:
+        raise ValueError("the file changed while it was read")
+    return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for anybody at the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _take_again(source: Picture, turn: Turn) -> tuple[Float32, str]:
