@@ -16,6 +16,8 @@ from itertools import islice
 from numbers import Integral
 from pathlib import Path
 
+from analysis.messages import printable
+
 __all__ = ["ImageFolder", "find_images", "walk_images"]
 
 FilePath = str | bytes | os.PathLike[str]
@@ -140,11 +142,6 @@ def find_images(folder: FilePath, limit: int | None = None) -> list[Path]:
         If it has no images, or `limit` is not a positive integer.
     """
     return [Path(path) for path in ImageFolder(folder, limit)]
-
-
-def printable(path: FilePath) -> str:
-    """A path for messages: one line, and what is not a character written as an escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
 
 
 def check_positive(name: str, value: object) -> None:

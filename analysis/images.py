@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.resources
 import io
+import logging
 import os
 import stat
 import threading
@@ -24,7 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from analysis.folders import FilePath, ImageFolder, check_positive, find_images, printable, walk_images
+from analysis.folders import FilePath, ImageFolder, check_positive, find_images, walk_images
+from analysis.messages import one_line, printable
 from analysis.prefetch import prefetch
 from wavelets._check import from_torch
 
@@ -49,6 +51,9 @@ Turn = Callable[[ArrayLike], Float32]  # pixels as they are decoded -> luminance
 MAX_FILE_BYTES = 2**30  # beyond what a picture needs that may be decoded, and below what memory holds
 MAX_VALUE = 1e9  # of pixels that are measured: their energies are summed in float32
 ENOUGH = 4  # a JPEG file is not decoded below so many times the size that is wanted
+
+# Pillow logs what it then raises. Without a handler of anybody's it would be printed, into the progress bar.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # The other decoders of Pillow stay closed: some of them start programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -581,11 +586,11 @@ def _deep_grey(image: Image.Image) -> Float32:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line and without memory addresses."""
+    """What went wrong, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return "Pillow finds no JPEG, PNG, WebP, TIFF or BMP image in it"
     text = getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split()) or type(error).__name__
+    return one_line(text) or type(error).__name__
 
 
 def _warn_skipped(name: str, reason: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.images import printable
+from analysis.messages import one_line, printable
 
 TORCH_SUFFIXES = (".pt", ".pth", ".pth.tar", ".ckpt", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".npz", ".npy")
@@ -136,7 +136,7 @@ def _reading(shown: str, kind: str) -> Iterator[None]:
             yield
     except Exception as error:
         # The first sentence: torch goes on with advice to load the file in an unsafe way.
-        reason = re.split(r"(?<!\d)\.\s", " ".join(str(error).split()))[0]
+        reason = re.split(r"(?<!\d)\.\s", one_line(str(error)))[0]
         if isinstance(error, (KeyError, IndexError, struct.error)):  # of a parser, about bytes that it does not know
             reason = "damaged, or another kind of file"
         reason = reason or type(error).__name__
