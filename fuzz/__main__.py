@@ -40,24 +40,29 @@ def run(target: str, runs: int, seed: int) -> bool:
     FOUND.mkdir(exist_ok=True)
     before = set(FOUND.iterdir())
     with tempfile.TemporaryDirectory(dir=MEMORY if os.path.isdir(MEMORY) else None) as scratch:
-        corpus, count = Path(scratch, "corpus"), Path(scratch, "count")
+        corpus, count, log = (Path(scratch, name) for name in ("corpus", "count", "log"))
         corpus.mkdir()
         count.write_bytes(bytes(8))
         for name, data in importlib.import_module(f"fuzz.{target}").seeds().items():
             (corpus / name).write_bytes(data)
         command = [sys.executable, "-m", f"fuzz.{target}", str(corpus), f"-runs={runs}", f"-seed={seed}", *LIMITS]
         start = time.perf_counter()
-        finished = subprocess.run(
-            [*command, f"-artifact_prefix={FOUND}{os.sep}", "-verbosity=0", "-print_final_stats=0"],
-            env=os.environ | {"SHIFTSCOPE_FUZZ_COUNT": str(count), "TMPDIR": scratch},
-            check=False,
-        )
+        with open(log, "wb") as messages:  # decoders print there; the progress line is standard output
+            finished = subprocess.run(
+                [*command, f"-artifact_prefix={FOUND}{os.sep}"],
+                env=os.environ | {"SHIFTSCOPE_FUZZ_COUNT": str(count), "TMPDIR": scratch},
+                stderr=messages,
+                check=False,
+            )
         seconds = time.perf_counter() - start
+        tail = log.read_text(errors="replace").splitlines()[-20:]
         executed = int.from_bytes(count.read_bytes(), "little")
     found = sorted(set(FOUND.iterdir()) - before)
     failed = finished.returncode != 0 or bool(found)
     print(f"\n{target}: {executed} executions in {seconds:.0f} s ({executed / seconds:.0f}/s), ", end="")
     print(f"stopped with exit code {finished.returncode}" if failed else "nothing found")
+    if failed:
+        print(*tail, sep="\n")
     for path in found:
         print(f"  reproduce: python -m fuzz.{target} {os.path.relpath(path)}")
     return failed

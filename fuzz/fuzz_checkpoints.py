@@ -30,6 +30,9 @@ import numpy as np
 file = FileToRead()
 
 
+NUMBERS = bytes(i % 120 for i in range(216))  # finite in every floating type
+
+
 def _archive(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -39,14 +42,14 @@ def _archive(members: dict[str, bytes]) -> bytes:
 
 
 def pickled(data: bytes) -> bytes:
-    """A torch archive around a pickle, with the bytes of two storages."""
-    storages = {f"a/data/{key}": bytes(range(216)) for key in "01"}
+    """A torch archive around a pickle, with two storages of as many bytes as those of the seeds."""
+    storages = {"a/data/0": NUMBERS, "a/data/1": NUMBERS[:8]}
     return _archive({"a/data.pkl": data, "a/byteorder": b"little", **storages, "a/version": b"3\n"})
 
 
 def headed(data: bytes) -> bytes:
     """A .safetensors file around a header."""
-    return len(data).to_bytes(8, "little") + data + bytes(216)
+    return len(data).to_bytes(8, "little") + data + NUMBERS
 
 
 def zipped(data: bytes) -> bytes:
@@ -65,19 +68,20 @@ KINDS = [
 ]
 
 
-def execute(data: bytes) -> None:
-    """Read one file as the command line does."""
+def execute(data: bytes) -> bool:
+    """Read one file as the command line does; whether it holds weights."""
     suffix, wrap = KINDS[data[0] % len(KINDS)] if data else KINDS[0]
     path = file.holding(wrap(data[1:]), suffix)
     try:
         layer = first_layer(path, stride=2)
     except (TypeError, ValueError) as error:
         check_one_line(str(error))
-        return
+        return False
     if layer.weight.ndim != 4 or not np.isfinite(layer.weight).all():
         raise AssertionError(
             f"a weight of shape {layer.weight.shape} from {layer.weight.min()} to {layer.weight.max()}"
         )
+    return True
 
 
 def seeds() -> dict[str, bytes]:
@@ -89,7 +93,11 @@ def seeds() -> dict[str, bytes]:
         found[name] = bytes([kind]) + data
 
     state = {"conv1.weight": torch.from_numpy(weight), "conv1.bias": torch.ones(2), "epoch": 3}
-    half = {"model": {"w": torch.from_numpy(weight).half()}, "list": [1.5, "a", None, True], "set": {1}}
+    half = {
+        "model": {"w": torch.from_numpy(np.tile(weight, (2, 1, 1, 1))).half()},
+        "list": [1.5, "a", None, True],
+        "set": {1},
+    }
     for name, tree in (("state", state), ("half", half), ("tensor", torch.from_numpy(weight))):
         for zip_format in (True, False):
             buffer = io.BytesIO()
@@ -116,7 +124,8 @@ def seeds() -> dict[str, bytes]:
     for name, array in (("f4", weight), ("grey", weight[:, 0].astype(">f8")), ("u1", np.asfortranarray(weight > 0))):
         buffer = io.BytesIO()
         np.save(buffer, array)
-        keep(f"member-{name}", 5, buffer.getvalue())
+        if array.ndim == 4:  # of three axes only in a file of one array
+            keep(f"member-{name}", 5, buffer.getvalue())
         keep(f"npy-{name}", 6, buffer.getvalue())
     return found
 

@@ -33,8 +33,8 @@ def mended(data: bytes) -> bytes:
     return b"".join(parts) + data[position:]
 
 
-def execute(data: bytes) -> None:
-    """Read one file as the run does: reduced or whole, in grey or in colour."""
+def execute(data: bytes) -> bool:
+    """Read one file as the run does, reduced or whole, in grey or in colour; whether it is a picture."""
     how = data[0] if data else 0
     path = file.holding(mended(data[1:]) if how & 1 else data[1:], ".jpg")
     size, colour = (SIDE if how & 2 else None), bool(how & 4)
@@ -51,6 +51,7 @@ def execute(data: bytes) -> None:
             raise AssertionError(f"{pixels.dtype} from {pixels.min()} to {pixels.max()}")
         if pixels.ndim != 2 + colour or (size is not None and pixels.shape[-2:] != (size, size)):
             raise AssertionError(f"shape {pixels.shape} for size {size}")
+    return not skipped
 
 
 def seeds() -> dict[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import logging
 import os
 import pickle
 import re
@@ -137,6 +138,12 @@ def cmyk(name):
 
 
 CMYK = np.repeat([[0.701, 0.0]], 32, axis=1) * np.ones((16, 1))
+
+
+def many_samples(data):
+    """Set the number of samples a pixel of a little-endian TIFF file to 5635."""
+    entry = data.index(struct.pack("<HHI", 277, 3, 1))
+    return data[: entry + 8] + struct.pack("<I", 5635) + data[entry + 12 :]
 
 
 def folder_of_that_name(folder, _):
@@ -327,6 +334,7 @@ SKIPPED = [
     Kind("NaN in a float TIFF", with_value(np.nan), reason="NaN or infinite"),
     Kind("infinity in a float TIFF", with_value(-np.inf), reason="NaN or infinite"),
     Kind("float TIFF with huge values", with_value(-1e30), reason=r"reach 1e\+30.*at most 1e\+09"),
+    Kind("TIFF of thousands of channels", saved("a.tif", RGB, after=many_samples), reason="."),  # once logged to stderr
     Kind("signed 32-bit TIFF", saved("a.tif", GREY.astype(np.int32)), reason="no agreed white level"),
     Kind("folder named as a picture, as a source", folder_of_that_name, reason="^Is a directory$"),
     Kind("pipe, as a source", pipe, reason="not a regular file"),
@@ -359,6 +367,7 @@ def descriptors():
 def test_outcome(kind, ahead, tmp_path, monkeypatch, capfd):
     source = kind.make(tmp_path, monkeypatch)
     good = luminance(np.linspace(0, 1, 20).reshape(4, 5))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a run, where what Pillow logs would be printed
     before = descriptors()
     skipped = []
     with pictures_ahead([good, source, good], None, lambda *report: skipped.append(report), False, ahead) as stream:

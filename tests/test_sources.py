@@ -442,6 +442,15 @@ def test_not_weights(data, suffix, tmp_path):
         first_layer(file, stride=2)
 
 
+def test_messages_hold_no_addresses(tmp_path):
+    """Found by fuzzing: numpy names a node of the syntax tree by where it is in memory."""
+    np.save(tmp_path / "a.npy", W)
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(data.replace(b"False", b"Fulse"))
+    with raises_one_line(ValueError, f"{tmp_path / 'a.npy'}: not a", "malformed node", "ast.Name object>"):
+        first_layer(tmp_path / "a.npy", stride=2)
+
+
 def test_truncated(tmp_path, torch):
     state = {"conv1.weight": torch.from_numpy(kernels(64, 3, 11))}
     np.savez(tmp_path / "a.npz", **{"conv1.weight": kernels(64, 3, 11)})
