@@ -50,6 +50,7 @@ Turn = Callable[[ArrayLike], Float32]  # pixels as they are decoded -> luminance
 
 MAX_FILE_BYTES = 2**30  # beyond what a picture needs that may be decoded, and below what memory holds
 MAX_VALUE = 1e9  # of pixels that are measured: their energies are summed in float32
+HUGE = 2**24  # pixels: a picture for which some hundreds of megabytes are needed
 ENOUGH = 4  # a JPEG file is not decoded below so many times the size that is wanted
 
 # Pillow logs what it then raises. Without a handler of anybody's it would be printed, into the progress bar.
@@ -448,18 +449,21 @@ def _read(source: Any, name: str, size: int | None, turn: Turn) -> Picture:
     """Read one source, which has the given name if it has none; ImageError if it cannot be used."""
     start = time.thread_time()
     try:
-        if isinstance(source, Picture):
-            name = source.name
-            pixels, sha256 = _take_again(source, turn)
-        elif isinstance(source, str | bytes | os.PathLike):
-            name = printable(source)
-            pixels, sha256 = _read_and_hash(source, turn, size)
-        else:
-            pixels, sha256 = _take_and_hash(source, turn)
-        pixels = pixels if size is None else _fit_planes(pixels, size)
-        if (largest := float(max(pixels.max(), -pixels.min()))) > MAX_VALUE:
-            raise ValueError(f"pixels reach {largest:.3g}, where white is 1; at most {MAX_VALUE:.0e} can be measured")
-        return Picture(name, pixels, sha256, time.thread_time() - start)
+        with contextlib.ExitStack() as alone:
+            if isinstance(source, Picture):
+                name = source.name
+                pixels, sha256 = _take_again(source, turn)
+            elif isinstance(source, str | bytes | os.PathLike):
+                name = printable(source)
+                pixels, sha256 = _read_and_hash(source, turn, size, alone)
+            else:
+                pixels, sha256 = _take_and_hash(source, turn)
+            pixels = pixels if size is None else _fit_planes(pixels, size)
+            if (largest := float(max(pixels.max(), -pixels.min()))) > MAX_VALUE:
+                raise ValueError(
+                    f"pixels reach {largest:.3g}, where white is 1; at most {MAX_VALUE:.0e} can be measured"
+                )
+            return Picture(name, pixels, sha256, time.thread_time() - start)
     except (TypeError, ValueError, MemoryError) as error:
         raise error if isinstance(error, ImageError) else ImageError(name, _reason(error)) from error
 
@@ -468,12 +472,17 @@ def _fit_planes(pixels: Float32, size: int) -> Float32:
     return fit(pixels, size) if pixels.ndim == 2 else np.stack([fit(plane, size) for plane in pixels])
 
 
-def _read_and_hash(path: FilePath, turn: Turn = luminance, size: int | None = None) -> tuple[Float32, str]:
-    """Picture and digest of one file, from one reading of its bytes; a large JPEG comes reduced towards `size`."""
+def _read_and_hash(
+    path: FilePath, turn: Turn = luminance, size: int | None = None, alone: contextlib.ExitStack | None = None
+) -> tuple[Float32, str]:
+    """Picture and digest of one file, from one reading of its bytes; a large JPEG comes reduced towards `size`.
+
+    Of huge pictures only one is in work in all threads, until the end of the context `alone`.
+    """
     name = printable(path)
     try:
         data = _read_bytes(path)
-        picture = turn(_decode(data, size))
+        picture = _in_bands(turn, _decode(data, size, alone))
     # On damaged files Pillow's decoders raise nearly everything, from SyntaxError to MemoryError.
     except Exception as error:
         raise ImageError(name, _reason(error)) from error
@@ -513,18 +522,27 @@ def _take_and_hash(source: ArrayLike, turn: Turn) -> tuple[Float32, str]:
     return picture, hashlib.sha256(header + pixels.tobytes()).hexdigest()
 
 
-def _decode(data: bytes, size: int | None = None) -> NDArray[Any]:
+def _in_bands(turn: Turn, pixels: NDArray[Any]) -> Float32:
+    """Apply `turn` to some rows at a time: what it needs in between is several times the picture."""
+    bands = min(len(pixels), 1 + pixels.size // HUGE)
+    return turn(pixels) if bands == 1 else np.concatenate([turn(b) for b in np.array_split(pixels, bands)], axis=-2)
+
+
+def _decode(data: bytes, size: int | None = None, alone: contextlib.ExitStack | None = None) -> NDArray[Any]:
     """Pixels of the first frame, upright, in a form that `luminance` takes."""
     if not data:
         raise ValueError("the file is empty")
     with _pillow_quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         if size is not None:
             image.draft(None, (ENOUGH * size, ENOUGH * size))  # type: ignore[arg-type]  # does nothing but for JPEG
+        if alone is not None and image.width * image.height > HUGE:
+            alone.enter_context(_huge_lock)
         image.load()
         _set_upright(image)
         return _pixels(image)
 
 
+_huge_lock = threading.Lock()
 _quiet_lock = threading.Lock()
 _quiet_users = 0
 _quiet_filters = warnings.catch_warnings()
