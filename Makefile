@@ -15,7 +15,7 @@ ORACLE_PYTHON := $(shell for p in "$(PYTHON)" python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help figures test lint pytest nojit oracle notebooks bench clean
+.PHONY: help figures test lint pytest nojit oracle notebooks bench fuzz clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -46,9 +46,12 @@ notebooks: $(VENV)/test  ## open the notebooks in JupyterLab
 bench: $(VENV)/test  ## time the transforms and the experiment beside their peers (ten minutes)
 	$(PY) -m benchmarks
 
+fuzz: $(VENV)/fuzz  ## feed the readers of images and checkpoints 200,000 changed files (RUNS=, SEED=)
+	$(PY) -m fuzz --runs $(or $(RUNS),200000) --seed $(or $(SEED),1)
+
 clean:      ## remove the environments and everything generated
 	rm -rf $(VENV) $(ORACLE) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
-		.ruff_cache .hypothesis
+		.ruff_cache .hypothesis fuzz/found
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made:
@@ -63,6 +66,10 @@ $(VENV)/core: $(FROZEN) | $(VENV)/made
 
 $(VENV)/test: $(FROZEN) | $(VENV)/made
 	$(PY) -m pip install $(PIN) -e '.[test,notebooks,torch,distributed]'
+	@touch $@ $(VENV)/core
+
+$(VENV)/fuzz: $(FROZEN) | $(VENV)/made
+	$(PY) -m pip install $(PIN) -e '.[torch,fuzz]'
 	@touch $@ $(VENV)/core
 
 $(ORACLE)/oracle: $(FROZEN)

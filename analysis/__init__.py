@@ -1,7 +1,15 @@
 """Measurements on images: RMax, CMod, their discrepancy and their stability under shifts, filter by filter."""
 
 from analysis.heatmaps import HeatmapExperiment, band_pass_correlation, heatmaps
-from analysis.images import bundled_crops, bundled_images, find_images, load_pictures, read_image
+from analysis.images import (
+    ImageFolder,
+    bundled_crops,
+    bundled_images,
+    find_images,
+    load_pictures,
+    read_image,
+    walk_images,
+)
 from analysis.kernels import FirstLayer, describe_kernels, first_layer, kernel_table, measure_kernels
 from analysis.operators import cmod, packet_pool, rmax
 from analysis.prediction import fit_isolated, predict
@@ -13,6 +21,7 @@ from analysis.translation import translate
 __all__ = [
     "FirstLayer",
     "HeatmapExperiment",
+    "ImageFolder",
     "band_pass_correlation",
     "bundled_crops",
     "bundled_images",
@@ -39,4 +48,5 @@ __all__ = [
     "save",
     "translate",
     "verify",
+    "walk_images",
 ]

@@ -2,19 +2,22 @@
 
 Everything that reads pixels goes one way: bytes, decoded pixels, luminance or colours, and a square
 cut from the middle at a common size. Pictures are streamed, so memory does not grow with their number.
+
+docs/inputs.md says what becomes of each kind of file, sound or broken: it is used, or skipped for one reason.
 """
 
 import contextlib
 import hashlib
 import importlib.resources
 import io
+import logging
 import os
+import stat
 import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +25,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from analysis.folders import FilePath, ImageFolder, check_positive, find_images, walk_images
+from analysis.messages import one_line, printable
 from analysis.prefetch import prefetch
 from wavelets._check import from_torch
 
 __all__ = [
     "ImageError",
+    "ImageFolder",
     "Picture",
     "bundled_crops",
     "bundled_images",
@@ -36,17 +42,22 @@ __all__ = [
     "load_pictures",
     "luminance",
     "read_image",
+    "walk_images",
 ]
 
-FilePath = str | bytes | os.PathLike[str]
 Float32 = NDArray[np.float32]
 Turn = Callable[[ArrayLike], Float32]  # pixels as they are decoded -> luminance or colours
 
+MAX_FILE_BYTES = 2**30  # beyond what a picture needs that may be decoded, and below what memory holds
+MAX_VALUE = 1e9  # of pixels that are measured: their energies are summed in float32
+HUGE = 2**24  # pixels: a picture for which some hundreds of megabytes are needed
 ENOUGH = 4  # a JPEG file is not decoded below so many times the size that is wanted
+
+# Pillow logs what it then raises. Without a handler of anybody's it would be printed, into the progress bar.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # The other decoders of Pillow stay closed: some of them start programs (Ghostscript).
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 
 # What the scikit-image wheel holds beside these is drawn, binary, text, medical or a stereo twin.
 _BUNDLED = (
@@ -163,7 +174,7 @@ def bundled_crops(size: int = 224, colour: bool = False) -> list[Picture]:
     ValueError
         If `size` is not a positive integer.
     """
-    _check_positive("size", size)
+    check_positive("size", size)
     crops = []
     for path in bundled_images():
         pixels, sha256 = _read_and_hash(path, colours if colour else luminance)
@@ -175,53 +186,6 @@ def bundled_crops(size: int = 224, colour: bool = False) -> list[Picture]:
             digest = hashlib.sha256(f"{sha256} {top} {left} {side}".encode()).hexdigest()
             crops.append(Picture(f"{path.name}, crop {third + 1} of 3", crop, digest))
     return crops
-
-
-def find_images(folder: FilePath, limit: int | None = None) -> list[Path]:
-    """Image files in a folder and its subfolders.
-
-    Files are taken by suffix: .jpg, .jpeg, .png, .webp, .tif, .tiff and .bmp, in any case. Hidden
-    files, hidden folders and linked folders are passed over. A subfolder that cannot be listed is
-    reported as a `UserWarning`.
-
-    Parameters
-    ----------
-    folder : path
-        Where to look.
-    limit : int, optional
-        Return the first `limit` files only; by default all.
-
-    Returns
-    -------
-    list of Path
-        Sorted by their parts, as strings: the same order on every machine.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder does not exist.
-    NotADirectoryError
-        If it is not a folder.
-    ValueError
-        If it has no images, or `limit` is not a positive integer.
-    """
-    if limit is not None:
-        _check_positive("limit", limit)
-    root = Path(os.fsdecode(folder))
-    if not root.exists():
-        raise FileNotFoundError(f"no such folder: {printable(root)}")
-    if not root.is_dir():
-        raise NotADirectoryError(f"not a folder: {printable(root)}")
-
-    found = []
-    for parent, subfolders, names in os.walk(root, onerror=_warn_unlisted):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
-    # A dangling link stays in, to be reported by whoever reads it; a pipe would block its reader.
-    images = [path for path in found if path.suffix.lower() in _SUFFIXES and (path.is_file() or path.is_symlink())]
-    if not images:
-        raise ValueError(f"no images (JPEG, PNG, WebP, TIFF, BMP) found in {printable(root)}")
-    return sorted(images, key=lambda path: path.parts)[:limit]
 
 
 def luminance(pixels: ArrayLike) -> Float32:
@@ -332,8 +296,9 @@ def read_image(path: FilePath) -> Float32:
     ------
     ImageError
         If the file cannot be opened or decoded for any reason: it is missing, empty, truncated,
-        not an image, larger than ``PIL.Image.MAX_IMAGE_PIXELS`` (89 million pixels), has NaN or
-        infinite pixels, or integers without an agreed white level (signed, or 32 bits).
+        not an image, no regular file, larger than ``PIL.Image.MAX_IMAGE_PIXELS`` (89 million pixels)
+        or than 1 GiB, has NaN or infinite pixels, or integers without an agreed white level (signed,
+        or 32 bits); or it changes while it is read.
 
     Notes
     -----
@@ -370,7 +335,7 @@ def fit(picture: ArrayLike, size: int = 224) -> Float32:
     TypeError, ValueError
         If `luminance` refuses the picture, or `size` is not a positive integer.
     """
-    _check_positive("size", size)
+    check_positive("size", size)
     picture = luminance(picture)
     short = min(picture.shape)
     # Cutting both ends alike keeps the centre; a margin of `short` is beyond the filter's reach.
@@ -395,7 +360,8 @@ def load_pictures(
 ) -> Iterator[Picture]:
     """Stream pictures, one in memory at a time, in the order of their sources.
 
-    A source that cannot be used is skipped and reported; it never stops the stream.
+    A source that cannot be used is skipped and reported; it never stops the stream. Beside what `read_image` refuses,
+    these are pictures with values beyond a billion times white, whose energies would overflow.
 
     Parameters
     ----------
@@ -464,7 +430,7 @@ def check_sources(sources: Iterable[Any], size: int | None) -> None:
     if isinstance(sources, str | bytes | os.PathLike):
         raise TypeError("sources must be an iterable of paths or arrays; see find_images(folder)")
     if size is not None:
-        _check_positive("size", size)
+        check_positive("size", size)
 
 
 def _outcomes(
@@ -485,17 +451,22 @@ def _read(source: Any, name: str, size: int | None, turn: Turn) -> Picture:
     """Read one source, which has the given name if it has none; ImageError if it cannot be used."""
     start = time.thread_time()
     try:
-        if isinstance(source, Picture):
-            name = source.name
-            pixels, sha256 = _take_again(source, turn)
-        elif isinstance(source, str | bytes | os.PathLike):
-            name = printable(source)
-            pixels, sha256 = _read_and_hash(source, turn, size)
-        else:
-            pixels, sha256 = _take_and_hash(source, turn)
-        pixels = pixels if size is None else _fit_planes(pixels, size)
-        return Picture(name, pixels, sha256, time.thread_time() - start)
-    except (TypeError, ValueError) as error:
+        with contextlib.ExitStack() as alone:
+            if isinstance(source, Picture):
+                name = source.name
+                pixels, sha256 = _take_again(source, turn)
+            elif isinstance(source, str | bytes | os.PathLike):
+                name = printable(source)
+                pixels, sha256 = _read_and_hash(source, turn, size, alone)
+            else:
+                pixels, sha256 = _take_and_hash(source, turn)
+            pixels = pixels if size is None else _fit_planes(pixels, size)
+            if (largest := float(max(pixels.max(), -pixels.min()))) > MAX_VALUE:
+                raise ValueError(
+                    f"pixels reach {largest:.3g}, where white is 1; at most {MAX_VALUE:.0e} can be measured"
+                )
+            return Picture(name, pixels, sha256, time.thread_time() - start)
+    except (TypeError, ValueError, MemoryError) as error:
         raise error if isinstance(error, ImageError) else ImageError(name, _reason(error)) from error
 
 
@@ -503,16 +474,41 @@ def _fit_planes(pixels: Float32, size: int) -> Float32:
     return fit(pixels, size) if pixels.ndim == 2 else np.stack([fit(plane, size) for plane in pixels])
 
 
-def _read_and_hash(path: FilePath, turn: Turn = luminance, size: int | None = None) -> tuple[Float32, str]:
-    """Picture and digest of one file, from one reading of its bytes; a large JPEG comes reduced towards `size`."""
+def _read_and_hash(
+    path: FilePath, turn: Turn = luminance, size: int | None = None, alone: contextlib.ExitStack | None = None
+) -> tuple[Float32, str]:
+    """Picture and digest of one file, from one reading of its bytes; a large JPEG comes reduced towards `size`.
+
+    Of huge pictures only one is in work in all threads, until the end of the context `alone`.
+    """
     name = printable(path)
     try:
-        data = Path(os.fsdecode(path)).read_bytes()
-        picture = turn(_decode(data, size))
+        data = _read_bytes(path)
+        picture = _in_bands(turn, _decode(data, size, alone))
     # On damaged files Pillow's decoders raise nearly everything, from SyntaxError to MemoryError.
     except Exception as error:
         raise ImageError(name, _reason(error)) from error
     return picture, hashlib.sha256(data).hexdigest()
+
+
+def _read_bytes(path: FilePath) -> bytes:
+    """Bytes of a regular file that stays as it is while they are read."""
+    with open(os.fsdecode(path), "rb", opener=_open_at_once) as file:
+        before = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise ValueError("not a regular file, but a pipe or a device")
+        if before.st_size > MAX_FILE_BYTES:
+            raise ValueError(f"the file has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read")
+        data = file.read(before.st_size + 1)
+        after = os.fstat(file.fileno())
+    if not len(data) == before.st_size == after.st_size or before.st_mtime_ns != after.st_mtime_ns:
+        raise ValueError("the file changed while it was read")
+    return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for anybody at the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _take_again(source: Picture, turn: Turn) -> tuple[Float32, str]:
@@ -528,18 +524,27 @@ def _take_and_hash(source: ArrayLike, turn: Turn) -> tuple[Float32, str]:
     return picture, hashlib.sha256(header + pixels.tobytes()).hexdigest()
 
 
-def _decode(data: bytes, size: int | None = None) -> NDArray[Any]:
+def _in_bands(turn: Turn, pixels: NDArray[Any]) -> Float32:
+    """Apply `turn` to some rows at a time: what it needs in between is several times the picture."""
+    bands = min(len(pixels), 1 + pixels.size // HUGE)
+    return turn(pixels) if bands == 1 else np.concatenate([turn(b) for b in np.array_split(pixels, bands)], axis=-2)
+
+
+def _decode(data: bytes, size: int | None = None, alone: contextlib.ExitStack | None = None) -> NDArray[Any]:
     """Pixels of the first frame, upright, in a form that `luminance` takes."""
     if not data:
         raise ValueError("the file is empty")
     with _pillow_quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         if size is not None:
             image.draft(None, (ENOUGH * size, ENOUGH * size))  # type: ignore[arg-type]  # does nothing but for JPEG
+        if alone is not None and image.width * image.height > HUGE:
+            alone.enter_context(_huge_lock)
         image.load()
         _set_upright(image)
         return _pixels(image)
 
 
+_huge_lock = threading.Lock()
 _quiet_lock = threading.Lock()
 _quiet_users = 0
 _quiet_filters = warnings.catch_warnings()
@@ -601,27 +606,13 @@ def _deep_grey(image: Image.Image) -> Float32:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line and without memory addresses."""
+    """What went wrong, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return "Pillow finds no JPEG, PNG, WebP, TIFF or BMP image in it"
     text = getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split()) or type(error).__name__
-
-
-def printable(path: FilePath) -> str:
-    """A path for messages: one line, and what is not a character written as an escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fsdecode(path))
-
-
-def _check_positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, not {value!r}")
+    return one_line(text) or type(error).__name__
 
 
 def _warn_skipped(name: str, reason: str) -> None:
     # Three frames up: the loop that draws pictures from the stream.
     warnings.warn(f"skipped {name}: {reason}", UserWarning, stacklevel=3)
-
-
-def _warn_unlisted(error: OSError) -> None:
-    warnings.warn(f"skipped folder {printable(error.filename)}: {error.strerror}", UserWarning, stacklevel=2)

@@ -612,8 +612,8 @@ def test_skips_are_warnings_by_default(tmp_path):
 def test_streaming_is_lazy_and_reads_each_file_once(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", GREY)
     reads = []
-    read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda self: reads.append(self.name) or read_bytes(self))
+    read_bytes = images._read_bytes
+    monkeypatch.setattr(images, "_read_bytes", lambda path: reads.append(path.name) or read_bytes(path))
     drawn = []
 
     def sources():

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.kernels import networks
+from analysis.kernels import files, networks
 from analysis.kernels.layer import IMAGENET_MEAN, IMAGENET_STD, FirstLayer
 from analysis.kernels.sources import first_layer
 
@@ -309,6 +309,14 @@ def test_safetensors_natural_order(tmp_path):
     np.testing.assert_array_equal(layer.bias, B)
 
 
+def test_safetensors_whose_names_have_very_long_numbers(tmp_path):
+    names = ["a" + "1" * 5000, "a" + "1" * 4999 + "0", "a9", "a010"]
+    layer = first_layer(write_safetensors(tmp_path / "a.safetensors", {n: W for n in names}), stride=2)
+    assert layer.parameter == "a9"
+    layer = first_layer(write_safetensors(tmp_path / "a.safetensors", {n: W for n in names[:2]}), stride=2)
+    assert layer.parameter == names[1]
+
+
 def test_safetensors_of_one_channel(tmp_path):
     file = write_safetensors(tmp_path / "a.safetensors", {"conv.weight": kernels(4, 1)})
     assert first_layer(file, stride=2).weight.shape == (4, 1, 5, 5)
@@ -355,6 +363,19 @@ def test_nested_checkpoint_skips_the_state_of_the_optimiser(tmp_path, torch):
     assert layer.parameter == "state_dict.module.conv1.weight"
     assert layer.weight.dtype == np.float32
     assert first_layer(tmp_path / "a.pth", like="alexnet", weight="conv1.weight").parameter == layer.parameter
+
+
+def test_mappings_in_themselves_and_with_too_many_paths(tmp_path, torch, monkeypatch):
+    monkeypatch.setattr(files, "MOST_ENTRIES", 5000)
+    circle = {"a": torch.ones(3)}
+    circle["b"] = circle
+    doubled = {"a": torch.ones(3)}
+    for _ in range(60):
+        doubled = {"x": doubled, "y": doubled}
+    for tree, part in ((circle, "nested more than 100 deep"), (doubled, "more than 5000 entries")):
+        torch.save(tree, tmp_path / "a.pth")
+        with raises_one_line(ValueError, f"{tmp_path / 'a.pth'}: not a checkpoint", part):
+            first_layer(tmp_path / "a.pth", stride=2)
 
 
 def test_checkpoint_of_one_tensor(tmp_path, torch):
@@ -440,6 +461,15 @@ def test_not_weights(data, suffix, tmp_path):
     file.write_bytes(data)
     with raises_one_line(ValueError, f"{file}: not a"):
         first_layer(file, stride=2)
+
+
+def test_messages_hold_no_addresses(tmp_path):
+    """Found by fuzzing: numpy names a node of the syntax tree by where it is in memory."""
+    np.save(tmp_path / "a.npy", W)
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(data.replace(b"False", b"Fulse"))
+    with raises_one_line(ValueError, f"{tmp_path / 'a.npy'}: not a", "malformed node", "ast.Name object>"):
+        first_layer(tmp_path / "a.npy", stride=2)
 
 
 def test_truncated(tmp_path, torch):

@@ -18,13 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.images import printable
+from analysis.messages import one_line, printable
 
 TORCH_SUFFIXES = (".pt", ".pth", ".pth.tar", ".ckpt", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".npz", ".npy")
 
 # What a file holds: the shape of every array, in the order of the search, and how to get one of them.
 Contents = tuple[dict[str, tuple[int, ...]], Callable[[str], Any]]
+
+MOST_ENTRIES = 1_000_000  # of the nested mappings in a checkpoint
+DEEPEST = 100
 
 _NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
@@ -136,7 +139,7 @@ def _reading(shown: str, kind: str) -> Iterator[None]:
             yield
     except Exception as error:
         # The first sentence: torch goes on with advice to load the file in an unsafe way.
-        reason = re.split(r"(?<!\d)\.\s", " ".join(str(error).split()))[0]
+        reason = re.split(r"(?<!\d)\.\s", one_line(str(error)))[0]
         if isinstance(error, (KeyError, IndexError, struct.error)):  # of a parser, about bytes that it does not know
             reason = "damaged, or another kind of file"
         reason = reason or type(error).__name__
@@ -174,14 +177,23 @@ def _refusal(path: Path, message: str) -> str | None:
     return "" if head == b"PK" or (head[:1] == b"\x80" and head[1:] <= b"\x05") else None
 
 
-def _flatten(node: object, tensor: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, tensor):
-        yield prefix, node
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
+def _flatten(tree: object, tensor: type) -> Iterator[tuple[str, Any]]:
+    """Tensors of nested mappings, by their full names, in order."""
+    # A pickle of some lines can be a mapping in itself, or one with more paths than anybody can follow.
+    waiting = [("", 0, tree)]
+    for _ in range(MOST_ENTRIES):
+        if not waiting:
+            return
+        name, depth, node = waiting.pop()
+        if isinstance(node, tensor):
+            yield name, node
+        elif isinstance(node, Mapping):
+            if depth == DEEPEST:
+                raise ValueError(f"its mappings are nested more than {DEEPEST} deep")
             # An optimiser's state has the shapes of the weights; its keys are numbers.
-            if isinstance(key, str):
-                yield from _flatten(value, tensor, f"{prefix}.{key}" if prefix else key)
+            inside = [(f"{name}.{k}" if name else k, depth + 1, v) for k, v in node.items() if isinstance(k, str)]
+            waiting += reversed(inside)
+    raise ValueError(f"it has more than {MOST_ENTRIES} entries")
 
 
 def _safetensors(path: Path, shown: str) -> Contents:
@@ -194,9 +206,9 @@ def _safetensors(path: Path, shown: str) -> Contents:
             stored = json.loads(file.read(length))
         stored.pop("__metadata__", None)
 
-    def order(name: str) -> tuple[bool, list[int | str]]:
+    def order(name: str) -> tuple[bool, list[Any]]:
         parts = re.split(r"([0-9]+)", name)  # texts and numbers take turns, so that conv2 comes before conv10
-        return stored[name]["shape"][1:2] != [3], [int(p) if i % 2 else p for i, p in enumerate(parts)]
+        return stored[name]["shape"][1:2] != [3], [_number(p) if i % 2 else p for i, p in enumerate(parts)]
 
     def read(name: str) -> NDArray[Any]:
         entry = stored[name]
@@ -212,6 +224,12 @@ def _safetensors(path: Path, shown: str) -> Contents:
         return values.reshape(entry["shape"])
 
     return {name: tuple(stored[name]["shape"]) for name in sorted(stored, key=order)}, read
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """Key that sorts as the number does; Python turns no more than 4300 digits into one."""
+    digits = digits.lstrip("0")
+    return len(digits), digits
 
 
 def _numpy(path: Path, shown: str) -> Contents:

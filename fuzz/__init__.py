@@ -1,0 +1,1 @@
+"""Fuzzing of what reads files: `make fuzz`, or `python -m fuzz --help`."""
