@@ -1,5 +1,6 @@
 """Measurements on images: RMax, CMod, their discrepancy and their stability under shifts, filter by filter."""
 
+from analysis.compare import Comparison, FolderComparison, compare, compare_folders
 from analysis.heatmaps import HeatmapExperiment, band_pass_correlation, heatmaps
 from analysis.images import bundled_crops, bundled_images, find_images, load_pictures, read_image
 from analysis.kernels import FirstLayer, describe_kernels, first_layer, kernel_table, measure_kernels
@@ -11,12 +12,16 @@ from analysis.theory import gamma, gamma_map, verify
 from analysis.translation import translate
 
 __all__ = [
+    "Comparison",
     "FirstLayer",
+    "FolderComparison",
     "HeatmapExperiment",
     "band_pass_correlation",
     "bundled_crops",
     "bundled_images",
     "cmod",
+    "compare",
+    "compare_folders",
     "describe_kernels",
     "estimate_spectrum",
     "find_images",
