@@ -245,7 +245,7 @@ def _pool_window(
 
 
 def _checked_kernel(kernel: ArrayLike) -> NDArray[Any]:
-    kernel = complex_array(kernel, "kernel", 2)
+    kernel = complex_array(kernel, "kernel", 0)
     if kernel.ndim != 2:
         raise ValueError(f"kernel has shape {kernel.shape}; expected (h, w)")
     return kernel

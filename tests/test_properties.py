@@ -128,7 +128,8 @@ def spread(x):
 
 
 def on_disk(x):
-    mapped = np.memmap(tempfile.TemporaryFile(), x.dtype, "w+", shape=x.shape)
+    with tempfile.TemporaryFile() as file:  # the mapping outlives it
+        mapped = np.memmap(file, x.dtype, "w+", shape=x.shape)
     mapped[...] = x
     return mapped
 
@@ -377,7 +378,7 @@ def test_energy_of_a_complex_kernel_turns_and_moves_with_it(size, seed, extra):
     ):
         np.testing.assert_allclose(energy_in_window(other, at, 1.5), plain, atol=1e-12)
     wave = np.exp(1j * (0.7 * np.arange(size[0])[:, None] - 0.4 * np.arange(size[1])))
-    np.testing.assert_allclose(energy_in_window(k * wave, theta + (0.7, -0.4), 1.5), plain, atol=1e-12)
+    np.testing.assert_allclose(energy_in_window(k * wave, theta + np.array([0.7, -0.4]), 1.5), plain, atol=1e-12)
     side = bandwidth(k, theta, 0.6)
     np.testing.assert_allclose(energy_in_window(k, theta, side), 0.6, atol=1e-9)
     np.testing.assert_allclose(power_spectrum(k, 40).mean(), (np.abs(k) ** 2).sum(), rtol=1e-12)
@@ -429,7 +430,7 @@ def test_heatmaps_depend_on_the_pictures_up_to_scale_and_order(seed, exponent, l
             np.testing.assert_allclose(twice[name], plain[name], rtol=1e-12)
 
 
-@examples(5)
+@examples(3)
 @given(seed=seeds, exponent=st.integers(-60, 60), order=st.permutations(range(4)))
 def test_descriptions_of_kernels_follow_them(seed, exponent, order):
     weight = noise(seed, 4, 3, 7, 6)
@@ -569,7 +570,7 @@ def test_extreme_numbers_are_taken_for_what_they_are():
     whole_plane = characteristic_frequency(W, 2 * np.pi)
     np.testing.assert_array_equal(characteristic_frequency(W, 1.7e308), whole_plane)
     assert np.isfinite(characteristic_frequency(W, method="centroid", power=1e9)).all()
-    assert energy_in_window(W, (0, 0), 1.7e308) == 1
+    np.testing.assert_allclose(energy_in_window(W, (0, 0), 1.7e308), 1, rtol=1e-12)
     assert energy_in_window(W, (1e300, 0), 5e-324) == 0
     x = noise(1, 9, 12)
     np.testing.assert_allclose(translate(x, (9e15, 12e15)), x, atol=1e-12)
