@@ -1,5 +1,6 @@
 """Measurements on images: RMax, CMod, their discrepancy and their stability under shifts, filter by filter."""
 
+from analysis.compare import Comparison, FolderComparison, compare, compare_folders
 from analysis.heatmaps import HeatmapExperiment, band_pass_correlation, heatmaps
 from analysis.images import (
     ImageFolder,
@@ -19,13 +20,17 @@ from analysis.theory import gamma, gamma_map, verify
 from analysis.translation import translate
 
 __all__ = [
+    "Comparison",
     "FirstLayer",
+    "FolderComparison",
     "HeatmapExperiment",
     "ImageFolder",
     "band_pass_correlation",
     "bundled_crops",
     "bundled_images",
     "cmod",
+    "compare",
+    "compare_folders",
     "describe_kernels",
     "estimate_spectrum",
     "find_images",

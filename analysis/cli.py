@@ -1,4 +1,4 @@
-"""The command line: ``shiftscope heatmaps``, ``shiftscope kernels``, ``shiftscope verify``."""
+"""The command line: ``shiftscope heatmaps``, ``shiftscope kernels``, ``shiftscope verify``, ``shiftscope compare``."""
 
 from __future__ import annotations
 
@@ -266,6 +266,44 @@ def verify(
             print(f"    search: {row.found}")
     if violations := int(table.violations.sum()):
         print(f"shiftscope: {violations} violations", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Result file (*.nc), or a folder of them.")],
+    b: Annotated[Path, typer.Argument(help="The other one; of folders, files of the same name are compared.")],
+    rtol: Annotated[float, typer.Option(help="Relative difference that is allowed.")] = 1e-12,
+    atol: Annotated[float, typer.Option(help="Absolute difference that is allowed on top of it.")] = 0.0,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the differences of one variable, filter by filter, to this file.")
+    ] = None,
+    variable: Annotated[str, typer.Option(help="The variable that is drawn.")] = "rho_rms",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; the exit code tells.")] = False,
+) -> None:
+    """Say whether two results agree, and where they differ. Exits with 0 if they agree, with 1 if not.
+
+    Settings, inputs and all values decide; versions, dates and times are shown only. The order of shifts is free.
+    """
+    from analysis.compare import compare, compare_folders
+    from analysis.store import load, write_atomically
+
+    if a.is_dir() != b.is_dir() and a.exists() and b.exists():
+        raise ValueError(f"{a} and {b}: one is a folder and one is not; expected two files or two folders")
+    if a.is_dir():
+        if figure is not None:
+            raise ValueError("a figure needs two files, not folders")
+        found = compare_folders(a, b, rtol, atol)
+    else:
+        found = compare(a, b, rtol, atol)
+    if figure is not None:
+        from analysis.plots import difference_figure
+
+        drawn = difference_figure(load(a), load(b), variable)
+        write_atomically(figure, partial(drawn.savefig, dpi=150))
+    if not quiet:
+        print(found.report())
+    if not found.agree:
         raise typer.Exit(1)
 
 

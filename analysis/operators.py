@@ -16,7 +16,7 @@ from scipy.signal import fftconvolve
 
 from analysis import _kernels
 from wavelets import DualTreePackets2D
-from wavelets._check import from_torch, integer, real_array
+from wavelets._check import complex_array, integer, real_array
 from wavelets._threads import over_batch
 
 
@@ -129,12 +129,13 @@ def pool(responses: ArrayLike, q: int = 1) -> tuple[NDArray[Any], NDArray[Any]]:
 
     Raises
     ------
+    TypeError
+        If the responses are not numeric, or q not an integer.
     ValueError
-        If there is no whole window.
+        If a value is not finite, or there is no whole window.
     """
-    responses = np.asarray(from_torch(responses))
-    single = responses.dtype in (np.float32, np.complex64)
-    complexes = np.ascontiguousarray(responses, dtype=np.complex64 if single else np.complex128)
+    responses = complex_array(responses, "responses", 2)
+    complexes = responses.astype(np.result_type(responses, np.complex64), copy=False)
     grid = complexes.shape[-2:]
     r, c = _pool_window(complexes.reshape(-1, *grid), (0, 0), grid, q)
     return r.reshape(*complexes.shape[:-2], *r.shape[1:]), c.reshape(*complexes.shape[:-2], *c.shape[1:])
@@ -161,6 +162,8 @@ def packet_pool(transform: DualTreePackets2D, images: ArrayLike, q: int = 1) -> 
     TypeError, ValueError
         As `rmax`.
     """
+    if not isinstance(transform, DualTreePackets2D):
+        raise TypeError(f"transform must be a DualTreePackets2D, not {type(transform).__name__}")
     coefficients = np.asarray(transform.forward(images))
     first, counts = valid_region(transform, np.shape(images)[-2:])
     grid = coefficients.shape[-2:]
@@ -230,20 +233,22 @@ def _pool_window(
     """Pool the part of z (n, h, w) that starts at `corner` and has `counts` positions."""
     windows = window_counts(counts, q)
     parts = z.view(z.real.dtype).reshape(*z.shape, 2)
+    exponent = int(np.frexp(max(parts.max(initial=0), -parts.min(initial=0)))[1])
+    extreme = abs(exponent) > np.finfo(parts.dtype).maxexp // 3  # the squares of the modulus would over- or underflow
+    if extreme:
+        parts = np.ldexp(parts, -exponent)
     r = np.empty((len(z), *windows), parts.dtype)
     c = np.empty_like(r)
     over_batch(lambda part: _kernels.pool(parts[part], *corner, q, r[part], c[part]), len(z))
-    return r, c
+    with np.errstate(over="ignore"):  # a modulus can be larger than both of its parts
+        return (np.ldexp(r, exponent), np.ldexp(c, exponent)) if extreme else (r, c)
 
 
 def _checked_kernel(kernel: ArrayLike) -> NDArray[Any]:
-    kernel = np.asarray(from_torch(kernel))
+    kernel = complex_array(kernel, "kernel", 0)
     if kernel.ndim != 2:
         raise ValueError(f"kernel has shape {kernel.shape}; expected (h, w)")
-    if kernel.dtype.kind == "c":
-        real_array([kernel.real, kernel.imag], "kernel", 2)
-        return kernel
-    return real_array(kernel, "kernel", 2)
+    return kernel
 
 
 def _size(array: NDArray[Any]) -> str:

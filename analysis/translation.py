@@ -44,7 +44,7 @@ def translate(x: ArrayLike, shift: Sequence[float], boundary: str = "periodic") 
     """
     x = np.array(real_array(x, "x", 2))
     shift = check_shift(shift)
-    if boundary not in ("periodic", "symmetric"):
+    if not isinstance(boundary, str) or boundary not in ("periodic", "symmetric"):
         raise ValueError(f"unknown boundary {boundary!r}; expected 'periodic' or 'symmetric'")
     for axis, u in zip((-2, -1), shift, strict=True):
         if u == 0:
@@ -117,11 +117,14 @@ def check_shift(shift: Sequence[float]) -> tuple[float, float]:
 
 def _translate_axis(x: NDArray[Any], u: float, axis: int) -> NDArray[Any]:
     n = x.shape[axis]
+    u = np.fmod(u, n)  # exact, and the period of what is moved
     omega = 2 * np.pi * np.arange(n // 2 + 1) / n
     phase = np.exp(-1j * omega * u)
     shape = [1] * x.ndim
     shape[axis] = phase.size
     spectrum = fft.rfft(x, axis=axis)
     # On an even grid irfft takes the real part of the Nyquist bin, which makes its factor cos(pi u).
-    moved = fft.irfft(spectrum * phase.astype(spectrum.dtype).reshape(shape), n=n, axis=axis)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spectrum = spectrum * phase.astype(spectrum.dtype).reshape(shape)
+    moved = fft.irfft(spectrum, n=n, axis=axis)
     return np.asarray(moved)

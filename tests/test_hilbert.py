@@ -314,7 +314,7 @@ def test_bad_sizes():
     with pytest.raises(ValueError, match="got 'auto'"):
         half_plane_sign((3, 3), "auto")
     for shape in [(3,), (3, 0), (1, 2, 3)]:
-        with pytest.raises(ValueError, match="two positive integers"):
+        with pytest.raises(ValueError, match=r"two positive integers|shape is -?\d; expected at least 1"):
             half_plane_sign(shape)
     for size in (2, (3, 2), (3, 3, 3)):
         with pytest.raises(ValueError, match="size must be at least"):

@@ -16,10 +16,31 @@ def from_torch(x: Any) -> Any:
     return np.asarray(tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
 
 
-def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
-    """Return `x` as a finite, non-empty, real floating array with at least `axes` axes.
+def to_array(x: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `x`, which may be a torch tensor, as an array.
 
-    float32 is kept, float16 becomes float32, integers and booleans become float64. Torch tensors are accepted.
+    Raises
+    ------
+    TypeError
+        If it cannot be turned into one.
+    ValueError
+        If it is ragged or masked.
+    """
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} is a masked array with hidden values; fill them or take them out first")
+    try:
+        return np.asarray(from_torch(x))
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array: {error}") from None
+    except Exception as error:  # what an object's own conversion raises, such as a list of tensors that track gradients
+        raise TypeError(f"{name} cannot be turned into an array: {error}") from error
+
+
+def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
+    """Return `x` as a finite, non-empty, real floating array with at least `axes` axes, in C order.
+
+    float32 is kept, float16 becomes float32, integers and booleans become float64. Torch tensors are accepted. The
+    order is one and the same, since sums that follow the memory would round otherwise.
 
     Raises
     ------
@@ -28,25 +49,31 @@ def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
     ValueError
         If it is ragged or masked, has too few axes, no elements, or holds NaN or infinity.
     """
-    if np.ma.is_masked(x):
-        raise ValueError(f"{name} is a masked array with hidden values; fill them or take them out first")
-    try:
-        array = np.asarray(from_torch(x))
-    except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array: {error}") from None
-    except Exception as error:  # what an object's own conversion raises, such as a list of tensors that track gradients
-        raise TypeError(f"{name} cannot be turned into an array: {error}") from error
+    array = to_array(x, name)
     if array.dtype.kind == "c":
         raise TypeError(f"{name} is complex ({array.dtype}); expected real numbers")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers")
+    single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    return _checked(array, name, axes, np.float32 if single else np.float64)
+
+
+def complex_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
+    """Return `x` like `real_array`, but complex64 if it is that, and complex128 if it is complex otherwise."""
+    array = to_array(x, name)
+    if array.dtype.kind != "c":
+        return real_array(array, name, axes)
+    return _checked(array, name, axes, np.complex64 if array.dtype.itemsize == 8 else np.complex128)
+
+
+def _checked(array: NDArray[Any], name: str, axes: int, dtype: type) -> NDArray[Any]:
+    """Check the shape, then convert, then look for values that are not finite."""
     if array.ndim < axes:
         raise ValueError(f"{name} has shape {array.shape}; expected at least {axes} axes")
     if array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}, no elements; expected at least one")
-    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
-        array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    with np.errstate(over="ignore"):  # of a wider type: infinite below
+        array = np.asarray(array, dtype=dtype, order="C")
     if not np.isfinite(array).all():
         bad = np.count_nonzero(~np.isfinite(array))
         raise ValueError(f"{name} holds {bad} NaN or infinite values of {array.size}; expected finite numbers")
@@ -69,3 +96,22 @@ def integer(name: str, value: object, least: int, most: int | None = None) -> in
         expected = f"at least {least}" if most is None else f"{least} to {most}"
         raise ValueError(f"{name} is {value}; expected {expected}")
     return int(value)
+
+
+def positive(name: str, value: object, most: float = np.inf) -> float:
+    """Return `value` as a float if it is a positive finite number, at most `most`.
+
+    Raises
+    ------
+    TypeError
+        If it is not one real number.
+    ValueError
+        If it is out of range.
+    """
+    array = to_array(value, name)  # type: ignore[arg-type]
+    if array.ndim or array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    if not (0 < array <= most and array < np.inf):
+        expected = "positive and finite" if most == np.inf else f"positive and at most {most:g}"
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
+    return float(array)

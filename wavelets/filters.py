@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wavelets._check import real_array, to_array
+
 Taps = NDArray[np.float64]
 
 DEFAULT = "cf_3_3"
@@ -51,6 +53,8 @@ class FilterBank:
 
     Raises
     ------
+    TypeError
+        If the name is not a string, or a filter not real.
     ValueError
         If a low-pass filter has an odd number of taps, differs in length from its partner, holds a non-finite
         value, or is not orthonormal to its even shifts to 1e-6.
@@ -72,6 +76,8 @@ class FilterBank:
     h_first: Taps
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"name of a filter bank must be a string, not {type(self.name).__name__}")
         for field in ("h1", "h2", "h_first"):
             taps = _low_pass(getattr(self, field), f"{field} of filter bank {self.name!r}")
             object.__setattr__(self, field, taps)
@@ -142,7 +148,7 @@ def filter_bank(name: str = DEFAULT, first_stage: str | None = None) -> FilterBa
     Raises
     ------
     TypeError
-        If `name` is not a string.
+        If `name` or `first_stage` is not a string.
     ValueError
         If the name is unknown, or the first stage is not orthonormal.
     ModuleNotFoundError
@@ -155,6 +161,8 @@ def filter_bank(name: str = DEFAULT, first_stage: str | None = None) -> FilterBa
     """
     if not isinstance(name, str):
         raise TypeError(f"filters must be a name or a FilterBank, not {type(name).__name__}")
+    if not isinstance(first_stage, str | None):
+        raise TypeError(f"first_stage must be the name of a PyWavelets filter, not {type(first_stage).__name__}")
     base, plus, after = name.partition("+")
     if plus and first_stage is not None:
         raise ValueError(f"first stage given twice: in {name!r} and as {first_stage!r}")
@@ -174,7 +182,6 @@ def filter_bank(name: str = DEFAULT, first_stage: str | None = None) -> FilterBa
     return FilterBank(f"{base}+{first_stage}", h1, h2, _pywavelets_low_pass(first_stage))
 
 
-@lru_cache
 def common_factor_pair(K: int, L: int) -> tuple[Taps, Taps]:
     r"""Selesnick's common-factor pair of orthonormal low-pass filters, half a sample apart.
 
@@ -196,6 +203,8 @@ def common_factor_pair(K: int, L: int) -> tuple[Taps, Taps]:
 
     Raises
     ------
+    TypeError
+        If K or L is not an integer.
     ValueError
         If K or L is out of range.
 
@@ -206,10 +215,19 @@ def common_factor_pair(K: int, L: int) -> tuple[Taps, Taps]:
     all of them the one with its energy closest to the middle of the filter is taken, for compact, well-centred
     wavelets.
     """
+    for letter, value in (("K", K), ("L", L)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise TypeError(f"common-factor pair: {letter} must be an integer, not {type(value).__name__}")
+    if K < 1 or L < 1 or 2 * (int(K) + int(L)) > MAX_TAPS:
+        raise ValueError(f"common-factor pair K={K}, L={L}: expected K >= 1, L >= 1 and 2(K + L) <= {MAX_TAPS} taps")
+    return _common_factor_pair(int(K), int(L))
+
+
+@lru_cache
+def _common_factor_pair(K: int, L: int) -> tuple[Taps, Taps]:
+    """Design the pair; see :func:`common_factor_pair`."""
     import mpmath as mp
 
-    if K < 1 or L < 1 or 2 * (K + L) > MAX_TAPS:
-        raise ValueError(f"common-factor pair K={K}, L={L}: expected K >= 1, L >= 1 and 2(K + L) <= {MAX_TAPS} taps")
     # Roots of R cluster, so double precision would leave orthonormality errors of 1e-12: work with 60 digits.
     with mp.workdps(60):
         D = [_mp(d) for d in _thiran(L)]
@@ -331,13 +349,13 @@ def _pywavelets_low_pass(name: str) -> Taps:
 
 def _low_pass(taps: ArrayLike, what: str) -> Taps:
     """Validate one low-pass filter and freeze it."""
-    h = np.array(taps, dtype=np.float64)
+    h = to_array(taps, what)
+    if h.size:  # what real_array says about no taps would be less
+        h = real_array(h, what, 0).astype(np.float64)
     if h.ndim != 1 or h.size < 2 or h.size % 2:
         raise ValueError(f"{what} has shape {h.shape}; expected one axis with an even number of taps")
-    if not np.isfinite(h).all():
-        raise ValueError(f"{what} holds a value that is not finite")
     error = orthonormality_error(h)
-    if error > 1e-6 or h.sum() < 0:
+    if not error <= 1e-6 or h.sum() < 0:  # NaN where the squares overflow
         raise ValueError(
             f"{what} is not an orthonormal low-pass filter: its even shifts are off by {error:.1e}, "
             f"its sum is {h.sum():.6f}; expected orthonormal shifts and the sum sqrt(2)"
@@ -359,7 +377,8 @@ def orthonormality_error(h: ArrayLike) -> float:
     float
     """
     h = np.asarray(h, dtype=np.float64)
-    shifts = np.correlate(h, h, "full")[h.size - 1 :: 2]
+    with np.errstate(over="ignore", invalid="ignore"):
+        shifts = np.correlate(h, h, "full")[h.size - 1 :: 2]
     shifts[0] -= 1.0
     return float(max(np.abs(shifts).max(), abs(abs(h.sum()) - np.sqrt(2.0))))
 

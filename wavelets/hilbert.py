@@ -8,14 +8,13 @@ kernel keeps the positive ones only. Arrays are taken as one period of a periodi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import index
 from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets._check import from_torch, real_array
+from wavelets._check import integer, real_array, to_array
 
 Floats = NDArray[np.floating[Any]]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -161,8 +160,10 @@ def half_plane_sign(shape: Sequence[int], direction: str | ArrayLike = "x") -> N
     >>> half_plane_sign((1, 4))
     array([[ 0,  1,  0, -1]], dtype=int8)
     """
-    if len(shape) != 2 or min(index(n) for n in shape) < 1:
+    if len(shape) != 2:
         raise ValueError(f"shape must be two positive integers (H, W), got {tuple(shape)}")
+    for n in shape:
+        integer("shape", n, 1)
     e = _unit(direction)[..., None, None, :]
     e_y, e_x = e[..., 0], e[..., 1]
     omega_y, omega_x = _frequencies(shape[0])[:, None], _frequencies(shape[1])
@@ -263,7 +264,8 @@ def zero_padded(planes: NDArray[Any], size: int | Sequence[int]) -> NDArray[Any]
     ValueError
         If `size` is smaller than the arrays or not a pair.
     """
-    target = tuple(index(n) for n in (size if isinstance(size, Sequence) else (size, size)))
+    pair = size if isinstance(size, Sequence) and not isinstance(size, str) else (size, size)
+    target = tuple(integer("size", n, 0) for n in pair)
     h, w = planes.shape[-2:]
     if len(target) != 2 or target[0] < h or target[1] < w:
         raise ValueError(f"size must be at least the kernel's {(h, w)}, got {size!r}")
@@ -319,7 +321,7 @@ def _unit(direction: str | ArrayLike) -> NDArray[np.float64]:
                 f"or a vector (e_y, e_x), got {direction!r}"
             )
         return np.array(_AXES[direction])
-    e = np.asarray(from_torch(direction))
+    e = to_array(direction, "direction")
     if e.dtype.kind not in "iuf":
         raise TypeError(f"direction must hold real numbers, got {direction!r}")
     if e.ndim == 0 or e.shape[-1] != 2:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavelets import rule, stages
-from wavelets._check import from_torch, integer, real_array
+from wavelets._check import integer, real_array, to_array
 from wavelets.filters import DEFAULT, FilterBank, filter_bank
 from wavelets.plan import Plan, Tables, axis_plan
 
@@ -60,7 +60,7 @@ class _DualTree:
         boundary: str = "periodization",
     ) -> None:
         levels = check_levels(levels)
-        if boundary not in stages.BOUNDARIES:
+        if not isinstance(boundary, str) or boundary not in stages.BOUNDARIES:
             raise ValueError(f"unknown boundary {boundary!r}; expected one of {', '.join(stages.BOUNDARIES)}")
         coarse = 2**levels
         if stride is not None and integer("stride", stride, 1) not in (coarse, coarse // 2):
@@ -126,8 +126,18 @@ class _DualTree:
         Returns
         -------
         int
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `n` is not an integer of at least 1.
         """
-        return int(self._plan(n, "forward", np.dtype(np.float64)).sizes[-1])
+        n = integer("n", n, 1)
+        for stage in range(self.levels):
+            taps = self.bank.h1_first.size if stage == 0 else self.bank.h1.size
+            decimated = self._decimated or stage < self.levels - 1
+            n = stages.coefficient_count(n, taps, self.boundary, decimated)
+        return n
 
     @cached_property
     def _node_kernels(self) -> NDArray[np.complex128]:
@@ -156,10 +166,11 @@ class _DualTree:
         """Check coefficients; return them as a C-contiguous array and the size of the signal they belong to."""
         if size is None:
             size = getattr(c, "original_size", None)
-        array = np.asarray(from_torch(c))
+        array = to_array(c, "coefficients")
         if array.dtype.kind not in "fciub":
             raise TypeError(f"coefficients must be complex numbers, not {array.dtype}")
-        array = array.astype(np.complex64 if array.dtype == np.complex64 else np.complex128, copy=False)
+        with np.errstate(over="ignore"):  # a wider type
+            array = array.astype(np.complex64 if array.dtype == np.complex64 else np.complex128, copy=False)
         if array.ndim < self.axes + 1 or array.shape[-self.axes - 1] != channels:
             raise ValueError(
                 f"coefficients have shape {array.shape}; expected (..., {channels}, "
@@ -272,7 +283,8 @@ class DualTreePackets1D(_DualTree):
         nodes, count = 2**self.levels, int(plan.sizes[-1])
         signals = np.require(x.reshape(-1, n), requirements=["C", "W"])
         d1, d2 = strips.analyse(plan, signals).reshape(2, -1, nodes, count)
-        c = d1 + 1j * self._signs[:, None].astype(x.dtype) * d2
+        c = np.empty(d1.shape, np.result_type(x.dtype, np.complex64))
+        c.real, c.imag = d1, self._signs[:, None].astype(x.dtype) * d2
         return Coefficients(c.reshape(*batch, nodes, count), (n,))
 
     def inverse(self, c: ArrayLike, size: int | None = None) -> NDArray[Any]:
@@ -420,10 +432,14 @@ class DualTreePackets2D(_DualTree):
 
         Raises
         ------
+        TypeError
+            If the channels are not integers.
+        ValueError
+            If they have more than one axis.
         IndexError
             If there is no such channel.
         """
-        p = self.packets if channels is None else self.packets[np.atleast_1d(channels)]
+        p: Any = self.packets if channels is None else self.packets[_chosen(channels, self.packets.size)]
         psi = self._node_kernels
         horizontal = np.where((p.branch == "b")[:, None], psi[p.node_x].conj(), psi[p.node_x])
         kernels: NDArray[np.complex128] = psi[p.node_y][:, :, None] * horizontal[:, None, :]
@@ -526,6 +542,18 @@ def mean_frequency(kernels: NDArray[Any]) -> NDArray[np.float64]:
     Exactly, and without a frequency grid: it is the argument of the autocorrelation at lag one.
     """
     return np.asarray(np.angle((kernels[..., 1:] * kernels[..., :-1].conj()).sum(axis=-1)))
+
+
+def _chosen(channels: ArrayLike, count: int) -> NDArray[np.int64]:
+    """Positions of channels given by number, or by a mask over all of them."""
+    chosen = np.atleast_1d(to_array(channels, "channels"))
+    if chosen.dtype == bool and chosen.shape == (count,):
+        return np.flatnonzero(chosen)
+    if chosen.dtype.kind not in "iu" and chosen.size:
+        raise TypeError(f"channels has dtype {chosen.dtype}; expected integers")
+    if chosen.ndim > 1:
+        raise ValueError(f"channels has shape {chosen.shape}; expected one axis")
+    return chosen.astype(np.int64)
 
 
 def check_levels(levels: object) -> int:

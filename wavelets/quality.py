@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wavelets import rule
 from wavelets.filters import FilterBank, filter_bank, orthonormality_error
-from wavelets.packets import DualTreePackets1D, mean_frequency
+from wavelets.packets import DualTreePackets1D, check_levels, mean_frequency
 
 
 class PacketQuality(NamedTuple):
@@ -152,10 +152,14 @@ def compare_banks(names: Iterable[str | FilterBank], levels: int) -> list[BankQu
 
     Raises
     ------
+    TypeError
+        If `levels` is not an integer, or `names` one string.
     ValueError
         If `levels` is below 2.
     """
-    if levels < 2:
+    if isinstance(names, str):
+        raise TypeError(f"names is {names!r}, one string; expected several banks, such as [{names!r}]")
+    if check_levels(levels) < 2:
         raise ValueError(f"levels is {levels}; expected at least 2, since depth 1 has no interior packets")
     rows = []
     for name in names:

@@ -10,14 +10,13 @@ of a real kernel is symmetric, and its frequency the one of the half-plane theta
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any, Literal
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets._check import from_torch, real_array
+from wavelets._check import complex_array, integer, positive, to_array
 from wavelets.hilbert import (
     dominant_direction,
     facing_right,
@@ -56,7 +55,7 @@ def power_spectrum(kernel: ArrayLike, size: int) -> Energies:
     -------
     ndarray, shape (..., L, L), float64
         :math:`|\widehat K(\omega)|^2` for :math:`\omega = 2\pi k/L`, in the order of ``fftfreq``;
-        its mean is the kernel's energy.
+        its mean is the kernel's energy. Infinite where it overflows.
 
     Raises
     ------
@@ -72,7 +71,9 @@ def power_spectrum(kernel: ArrayLike, size: int) -> Energies:
     array([[0., 4.],
            [0., 4.]])
     """
-    energy: Energies = np.abs(scipy.fft.fft2(zero_padded(_planes(kernel), index(size)))) ** 2
+    spectrum = scipy.fft.fft2(zero_padded(_planes(kernel), integer("size", size, 1)))
+    with np.errstate(over="ignore"):
+        energy: Energies = np.abs(spectrum) ** 2
     return energy
 
 
@@ -147,11 +148,15 @@ def characteristic_frequency(
     """
     kernels = _unit_peak(_planes(kernel))
     length = _grid_size(kernels, size)
+    if not isinstance(method, str):
+        raise TypeError(f"method must be 'window' or 'centroid', got {method!r}")
     if method == "window":
-        thetas = [_best_window(k, length, _positive(bandwidth, "bandwidth")) for k in _flat(kernels)]
+        side = min(positive("bandwidth", bandwidth), 2 * np.pi)  # of more the whole plane is left
+        thetas = [_best_window(k, length, side) for k in _flat(kernels)]
     elif method == "centroid":
         centre = _circular_mean if np.iscomplexobj(kernels) else _centre_of_mass
-        thetas = [centre(k, length, _positive(power, "power")) for k in _flat(kernels)]
+        power = positive("power", power)
+        thetas = [centre(k, length, power) for k in _flat(kernels)]
     else:
         raise ValueError(f"method must be 'window' or 'centroid', got {method!r}")
     return _wrapped(np.reshape(thetas, (*kernels.shape[:-2], 2)))
@@ -204,7 +209,7 @@ def energy_in_window(
     >>> float(energy_in_window([[1.0]], (0.0, 0.0), np.pi).round(12))
     0.25
     """
-    side = _positive(bandwidth, "bandwidth")
+    side = positive("bandwidth", bandwidth)
     kernels, thetas = _paired(kernel, theta)
     fractions = [_Energy(k, size).fraction(t, side) for k, t in zip(_flat(kernels), thetas, strict=True)]
     return np.reshape(fractions, kernels.shape[:-2])
@@ -240,8 +245,7 @@ def bandwidth(kernel: ArrayLike, theta: ArrayLike, energy: float = 0.9, size: in
     >>> round(float(bandwidth([[1.0]], (0.0, 0.0), energy=0.25)) / np.pi, 9)
     1.0
     """
-    if not 0 < energy <= 1:
-        raise ValueError(f"energy must be a fraction in (0, 1], got {energy!r}")
+    energy = positive("energy", energy, 1)
     kernels, thetas = _paired(kernel, theta)
     sides = [_smallest_side(_Energy(k, size), t, energy) for k, t in zip(_flat(kernels), thetas, strict=True)]
     return np.reshape(sides, kernels.shape[:-2])
@@ -252,7 +256,7 @@ class _Energy:
 
     def __init__(self, kernel: Plane, size: int | None) -> None:
         self.periodic = size is not None
-        self.size = scipy.fft.next_fast_len(_lags(kernel)) if size is None else index(size)
+        self.size = scipy.fft.next_fast_len(_lags(kernel)) if size is None else integer("size", size, 1)
         self.spectrum = power_spectrum(kernel, self.size)
         self.real = not np.iscomplexobj(kernel)
 
@@ -346,7 +350,7 @@ def _centre_of_mass(kernel: Plane, size: int, power: float) -> NDArray[np.float6
     norm = np.hypot(omega_y, omega_x)
     norm[0, 0] = 1.0
     towards = np.maximum(0, (e_y * omega_y + e_x * omega_x) / norm)
-    g = without_noise(power_spectrum(kernel, size)) ** (power / 2) * towards**2
+    g = _masses(kernel, size, power) * towards**2
     if not g.any():
         return np.zeros(2)
     return facing_right(np.array([(omega_y * g).sum(), (omega_x * g).sum()]) / g.sum())
@@ -354,37 +358,41 @@ def _centre_of_mass(kernel: Plane, size: int, power: float) -> NDArray[np.float6
 
 def _circular_mean(kernel: Plane, size: int, power: float) -> NDArray[np.float64]:
     """Circular mean of the spectrum on each axis."""
-    mass = without_noise(power_spectrum(kernel, size)) ** (power / 2)
+    mass = _masses(kernel, size, power)
     turn = np.exp(2j * np.pi * scipy.fft.fftfreq(size))
     mean = np.array([mass.sum(axis=1) @ turn, mass.sum(axis=0) @ turn]) / mass.sum()
     return np.where(np.abs(mean) > ROUNDING, np.angle(mean), 0.0)
 
 
+def _masses(kernel: Plane, size: int, power: float) -> Energies:
+    """Powers of the spectrum's modulus, the largest being 1."""
+    energy = without_noise(power_spectrum(kernel, size))
+    masses: Energies = (energy / energy.max()) ** (power / 2)
+    return masses
+
+
 def _planes(kernel: ArrayLike) -> NDArray[Any]:
     """Checked kernels, float64 or complex128."""
-    kernel = from_torch(kernel)
-    if not np.iscomplexobj(kernel):
-        return real_array(kernel, "kernel", axes=2).astype(np.float64)
-    w = np.asarray(kernel, dtype=np.complex128)
-    for part in (w.real, w.imag):
-        real_array(part, "kernel", axes=2)
-    return w
+    planes = complex_array(kernel, "kernel", axes=2)
+    return planes.astype(np.result_type(planes, np.float64), copy=False)
 
 
 def _unit_peak(kernels: NDArray[Any]) -> NDArray[Any]:
-    """Kernels scaled to largest modulus 1, lest energies overflow or vanish; none may be zero."""
-    peak = np.abs(kernels).max(axis=(-2, -1), keepdims=True)
+    """Kernels times powers of two that make them about 1, lest energies overflow or vanish; none may be zero."""
+    parts = np.ascontiguousarray(kernels).view(np.float64).reshape(*kernels.shape, -1)
+    peak = np.abs(parts).max(axis=(-3, -2, -1), keepdims=True)
     if not peak.all():
-        where = tuple(int(i) for i in np.argwhere(peak[..., 0, 0] == 0)[0])
+        where = tuple(int(i) for i in np.argwhere(peak[..., 0, 0, 0] == 0)[0])
         raise ValueError(f"kernel must not be zero everywhere, got zeros at batch index {where}")
-    scaled: NDArray[Any] = kernels / peak
-    return scaled
+    # Not a division: that of complex numbers overflows where the peak is denormal.
+    scaled: NDArray[Any] = np.ldexp(parts, -np.frexp(peak)[1]).view(kernels.dtype)
+    return scaled[..., 0]
 
 
 def _paired(kernel: ArrayLike, theta: ArrayLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Scaled kernels (..., kh, kw) and a list (n, 2) of frequencies, one for each of them."""
     kernels = _unit_peak(_planes(kernel))
-    t = np.asarray(from_torch(theta))
+    t = to_array(theta, "theta")
     if t.dtype.kind not in "iuf":
         raise TypeError(f"theta must hold real numbers, got dtype {t.dtype}")
     if t.ndim == 0 or t.shape[-1] != 2 or not np.isfinite(t).all():
@@ -395,13 +403,6 @@ def _paired(kernel: ArrayLike, theta: ArrayLike) -> tuple[NDArray[Any], NDArray[
         raise ValueError(f"theta of shape {t.shape} must broadcast against kernels of shape {kernels.shape}") from None
     kernels = np.broadcast_to(kernels, batch + kernels.shape[-2:])
     return kernels, np.broadcast_to(t, (*batch, 2)).reshape(-1, 2).astype(np.float64)
-
-
-def _positive(value: float, name: str) -> float:
-    """A positive finite number, or a message."""
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-    return float(value)
 
 
 def _flat(kernels: NDArray[Any]) -> NDArray[Any]:
@@ -419,9 +420,9 @@ def _grid_size(kernels: NDArray[Any], size: int | None) -> int:
     longest = int(max(kernels.shape[-2:]))
     if size is None:
         return GRID * -(-4 * longest // GRID)
-    if index(size) < longest:
+    if integer("size", size, 1) < longest:
         raise ValueError(f"size must be at least the kernel's {kernels.shape[-2:]}, got {size!r}")
-    return index(size)
+    return int(size)
 
 
 def _integers(size: int) -> NDArray[np.float64]:

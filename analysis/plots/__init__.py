@@ -17,7 +17,13 @@ from analysis.plots.first_layer import (
     ranking_figure,
 )
 from analysis.plots.fourier_plane import cell_grid, draw_cells, draw_plane
-from analysis.plots.heatmaps import compare_figure, discrepancy_figure, overview_figure, stability_figure
+from analysis.plots.heatmaps import (
+    compare_figure,
+    difference_figure,
+    discrepancy_figure,
+    overview_figure,
+    stability_figure,
+)
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
 from analysis.plots.prediction import prediction_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
@@ -31,6 +37,7 @@ __all__ = [
     "compare_figure",
     "constants_figure",
     "convergence_figure",
+    "difference_figure",
     "discrepancy_figure",
     "draw_cells",
     "draw_plane",

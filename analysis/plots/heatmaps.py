@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.compare import pair_entries
 from analysis.heatmaps import band_pass_correlation
 from analysis.plots.fourier_plane import draw_cells, draw_plane
 from analysis.plots.style import BLUE, VERMILION, colour_bar
@@ -152,6 +153,55 @@ def compare_figure(
         ax.label_outer()
     figure.get_layout_engine().set(w_pad=0.12)  # inches: the last tick of one map and the first of the next
     colour_bar(axes[-1], mesh, LABELS.get(variable, variable))
+    return figure
+
+
+def difference_figure(a: xr.Dataset, b: xr.Dataset, variable: str = "rho_rms") -> Figure:
+    """Where two results differ: absolute and relative difference of one variable, filter by filter.
+
+    Parameters
+    ----------
+    a, b : xarray.Dataset
+        Results of one depth. Filters and shifts are paired by what they are, as in :func:`analysis.compare`; along
+        other dimensions than `filter` the largest difference counts.
+    variable : str
+        A variable with the dimension `filter`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Grey cells: NaN in a dataset, or a filter that only one of them has.
+
+    Raises
+    ------
+    ValueError
+        If a dataset lacks the variable, or the datasets have no filter in common.
+    """
+    for ds in (a, b):
+        _require(ds, variable, *FILTER_COORDS)
+        if "filter" not in ds[variable].dims:
+            raise ValueError(f"variable {variable!r} has no dimension filter; expected one value a filter")
+    a, b, _ = pair_entries(a, b)
+    dims = [dim for dim in a[variable].dims if dim != "filter"]
+    if set(b[variable].dims) != {"filter", *dims}:
+        raise ValueError(f"variable {variable!r} has the dimensions {a[variable].dims} and {b[variable].dims}")
+    x, y = (ds[variable].transpose("filter", *dims).values.astype(np.float64) for ds in (a, b))
+    if not x.size:
+        raise ValueError(f"the datasets have no filter, or no values of {variable!r}, in common")
+    absolute = np.abs(x - y)
+    scale = np.maximum(np.abs(x), np.abs(y))
+    figure = Figure(figsize=(9.5, 4.1), layout="compressed")
+    axes = figure.subplots(1, 2)
+    for ax, label, values in (
+        (axes[0], "|A − B|", absolute),
+        (axes[1], "|A − B| / max(|A|, |B|)", absolute / np.where(scale > 0, scale, 1.0)),
+    ):
+        largest = np.fmax.reduce(values.reshape(len(values), -1), axis=1)
+        mesh = draw_cells(ax, largest, _theta(a), int(a.attrs["levels"]), low_pass=False)
+        ax.set_title(f"largest {np.nanmax(largest):.2g}" if np.isfinite(largest).any() else "nothing to compare")
+        colour_bar(ax, mesh, label)
+    along = f", largest over {' and '.join(map(str, dims))}" if dims else ""
+    figure.suptitle(f"{LABELS.get(variable, variable)}: two results{along}")
     return figure
 
 

@@ -12,7 +12,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets._check import from_torch, integer
+from wavelets._check import integer, to_array
 
 # Coefficients of t**8, t**6, ... of the integral of (1 - cos t)**2, divided by t**5.
 SERIES = [(-1) ** k * (4**k / 2 - 2) / (factorial(2 * k) * (2 * k + 1)) for k in (6, 5, 4, 3, 2)]
@@ -254,14 +254,17 @@ def real_values(values: ArrayLike, name: str, what: str = "a value") -> NDArray[
     Raises
     ------
     TypeError
-        If they are complex.
+        If they are complex or not numeric.
     ValueError
-        If one is not finite.
+        If they are ragged or masked, or one is not finite.
     """
-    values = from_torch(values)
-    if np.iscomplexobj(values):
+    values = to_array(values, name)
+    if values.dtype.kind == "c":
         raise TypeError(f"{name} is complex; expected real numbers")
-    values = np.asarray(values, dtype=np.float64)
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {values.dtype}; expected real numbers")
+    with np.errstate(over="ignore"):  # of a wider type: infinite below
+        values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"{name} holds {what} that is not finite")
     return values
@@ -285,7 +288,7 @@ def _phases(omega: ArrayLike, q: int) -> NDArray[np.float64]:
     omega = real_values(omega, "omega", "a frequency")
     if omega.ndim == 0 or omega.shape[-1] != 2:
         raise ValueError(f"omega has shape {omega.shape}; expected (..., 2)")
-    phases = (omega @ offsets.T) % (2 * np.pi)
+    phases = (np.fmod(omega, 2 * np.pi) @ offsets.T) % (2 * np.pi)
     # A full turn less a rounding error is phase zero, not a gap of a full turn.
     phases[phases > 2 * np.pi - COINCIDENT] = 0.0
     phases.sort(axis=-1)
