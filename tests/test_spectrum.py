@@ -388,7 +388,7 @@ def test_bad_parameters():
             lambda s: energy_in_window(v, (0, 0), 1.0, s),
             lambda s: bandwidth(v, (0, 0), size=s),
         ):
-            with pytest.raises(ValueError, match="size must be at least"):
+            with pytest.raises(ValueError, match=r"size must be at least|size is -4; expected at least 0"):
                 call(size)
     with pytest.raises(TypeError):
         power_spectrum(v, 8.5)

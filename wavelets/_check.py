@@ -112,6 +112,6 @@ def positive(name: str, value: object, most: float = np.inf) -> float:
     if array.ndim or array.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be a real number, got {value!r}")
     if not (0 < array <= most and array < np.inf):
-        expected = "positive and finite" if most == np.inf else f"positive and at most {most:g}"
+        expected = "positive and finite" if most == np.inf else f"a fraction in (0, {most:g}]"
         raise ValueError(f"{name} must be {expected}, got {value!r}")
     return float(array)

@@ -71,7 +71,7 @@ def power_spectrum(kernel: ArrayLike, size: int) -> Energies:
     array([[0., 4.],
            [0., 4.]])
     """
-    spectrum = scipy.fft.fft2(zero_padded(_planes(kernel), integer("size", size, 1)))
+    spectrum = scipy.fft.fft2(zero_padded(_planes(kernel), integer("size", size, 0)))
     with np.errstate(over="ignore"):
         energy: Energies = np.abs(spectrum) ** 2
     return energy
@@ -256,7 +256,7 @@ class _Energy:
 
     def __init__(self, kernel: Plane, size: int | None) -> None:
         self.periodic = size is not None
-        self.size = scipy.fft.next_fast_len(_lags(kernel)) if size is None else integer("size", size, 1)
+        self.size = scipy.fft.next_fast_len(_lags(kernel)) if size is None else integer("size", size, 0)
         self.spectrum = power_spectrum(kernel, self.size)
         self.real = not np.iscomplexobj(kernel)
 
@@ -420,7 +420,7 @@ def _grid_size(kernels: NDArray[Any], size: int | None) -> int:
     longest = int(max(kernels.shape[-2:]))
     if size is None:
         return GRID * -(-4 * longest // GRID)
-    if integer("size", size, 1) < longest:
+    if integer("size", size, 0) < longest:
         raise ValueError(f"size must be at least the kernel's {kernels.shape[-2:]}, got {size!r}")
     return int(size)
 
