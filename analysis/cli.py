@@ -81,7 +81,7 @@ def heatmaps(
     # Here and not above: plotting and numba take a second to import, which `--help` can do without.
     from analysis import gamma_map, plots, store
     from analysis.heatmaps import HeatmapExperiment, run
-    from analysis.images import bundled_crops, find_images
+    from analysis.images import ImageFolder, bundled_crops
     from analysis.journal import resumable
     from analysis.spectra import POINTS, SpectrumMeasurement
     from analysis.stability import SHIFTS
@@ -90,7 +90,7 @@ def heatmaps(
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
     experiments = [HeatmapExperiment(depth, filters, shifts, size, device=device) for depth in depths]
     _check_counts(limit=limit, block=block)
-    sources = find_images(images, limit) if images is not None else bundled_crops(size)[:limit]
+    sources = ImageFolder(images, limit) if images is not None else bundled_crops(size)[:limit]
     folder = store.writable_folder(out)
 
     spectrum = SpectrumMeasurement(size, max(POINTS, size)) if predict else None
@@ -191,7 +191,7 @@ def kernels(
     Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, plane.png, predicted.png, ranking.png and report.html.
     """
     from analysis import store
-    from analysis.images import bundled_crops, find_images
+    from analysis.images import ImageFolder, bundled_crops
     from analysis.journal import resumable
     from analysis.kernels import first_layer, kernel_table
     from analysis.kernels.report import write_results
@@ -213,7 +213,7 @@ def kernels(
         std=_parse_numbers("std", std),
         progress=not quiet,
     )
-    sources = find_images(images, limit) if images is not None else bundled_crops(size, colour=True)[:limit]
+    sources = ImageFolder(images, limit) if images is not None else bundled_crops(size, colour=True)[:limit]
     folder = store.writable_folder(out)
     settings = _settings("kernels", images, block) | layer.settings() | {"shifts": shifts, "size": size}
     on_skip, skipped = _skips(quiet)

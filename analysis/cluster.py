@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.blocks import BlockResult, Measurement, measure_block
 from analysis.feed import Results
 from analysis.images import outcomes_ahead
+from analysis.messages import one_line
 from analysis.provenance import distribution_version
 from wavelets import set_num_threads
 from wavelets._check import integer
@@ -73,7 +74,7 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
                 scheduler = stack.enter_context(local).scheduler_address
             client = stack.enter_context(Client(scheduler, timeout=PATIENCE))
         except (OSError, TimeoutError, ValueError) as error:
-            raise ClusterError(f"no scheduler answers at {scheduler}: {_one_line(error)}") from error
+            raise ClusterError(f"no scheduler answers at {scheduler}: {one_line(str(error))}") from error
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
@@ -129,7 +130,7 @@ def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
         except (OSError, TimeoutError) as error:
             if isinstance(error, ClusterError):
                 raise
-            raise ClusterError(f"the scheduler of the cluster went away: {_one_line(error)}") from error
+            raise ClusterError(f"the scheduler of the cluster went away: {one_line(str(error))}") from error
         finally:
             with contextlib.suppress(Exception):  # the scheduler may be gone
                 client.cancel(list(running), force=True)
@@ -157,7 +158,7 @@ def _result(future: Any) -> BlockResult:
         raise ClusterError("the scheduler of the cluster went away")
     error = future.exception()
     if error is not None:
-        raise ClusterError(f"a block failed on the cluster: {type(error).__name__}: {_one_line(error)}") from error
+        raise ClusterError(f"a block failed on the cluster: {type(error).__name__}: {one_line(str(error))}") from error
     return future.result()
 
 
@@ -176,7 +177,3 @@ def _unpacked(parcel: bytes) -> tuple[list[Measurement], int, bool]:
         raise RuntimeError(f"a worker has shiftscope {mine}; expected {version}, the version here")
     set_num_threads(threads)
     return measurements, size, colour
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.store import load
 
-INPUTS = re.compile(r"images_.*")
+INPUTS = re.compile(r"(images|inputs)_.*")
 ENVIRONMENT = re.compile(
     r".*_version|created|seconds_.*|device|platform|machine|host|(.*_)?(threads|workers)|scheduler|resumed.*"
 )

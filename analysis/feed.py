@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.blocks import BATCH, BLOCK, BlockResult, Measurement, block_keys, measure_block, short_name
-from analysis.images import Picture, check_sources, find_images, outcomes_ahead, printable
+from analysis.images import ImageFolder, Picture, check_sources, outcomes_ahead, printable
 from analysis.journal import Journal
 from analysis.provenance import provenance
 from analysis.tally import Tally
@@ -74,7 +74,7 @@ def feed(
     Parameters
     ----------
     images : path, or iterable of paths, arrays or Pictures
-        A folder, searched with :func:`analysis.images.find_images`, or the images themselves; they are streamed.
+        A folder, searched by :class:`analysis.images.ImageFolder`, or the images themselves; they are streamed.
     measurements : sequence of Measurement
         What is measured; their totals are set. They are given pictures (n, size, size), in colour (n, 3, size, size).
     size : int
@@ -118,7 +118,7 @@ def feed(
         raise ValueError(f"images is one array of shape {images.shape}; expected several images: pass [image]")
     if isinstance(images, (str, os.PathLike)):
         root = images
-        images = find_images(images)
+        images = ImageFolder(images)
     check_sources(images, size)
     plan = [] if journal is None else list(block_keys(images, block, root))
     tally = _front(journal, plan) or Tally.empty(measurements)
@@ -146,7 +146,7 @@ def feed(
                 yield position, source
 
     _report(tally.skipped, on_skip)
-    total = len(images) if isinstance(images, Sized) else None
+    total = sum(length for _, length in plan) if plan else len(images) if isinstance(images, Sized) else None
     before = sum(plan[index][1] for index in known)
     with tqdm(total=total, initial=before, unit="image", desc=desc, disable=not progress) as bar:
         merge()

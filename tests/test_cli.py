@@ -148,7 +148,8 @@ def test_a_real_interrupt_signal_is_heard(folder, tmp_path):
     done = re.search(r"(\d+) images are kept in .*heatmaps.journal: run the same command again to continue", errors)
     assert done and int(done[1]) % 16 == 0
     again = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, text=True, check=True)
-    assert f"{done[1]} images were measured before" in again.stderr
+    # one block more if the signal came while it was being recorded
+    assert int(re.search(r"(\d+) images were measured before", again.stderr)[1]) - int(done[1]) in (0, 16)
 
 
 def test_one_file_that_cannot_be_written_costs_no_other(shiftscope, folder, tmp_path):
