@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import tempfile
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,14 +17,27 @@ from tqdm import tqdm
 
 @contextlib.contextmanager
 def followed(*packages: str) -> Iterator[None]:
-    """Context in which these packages are imported so that atheris sees which of their lines are reached."""
+    """Context in which these packages are imported so that atheris sees which of their lines are reached.
+
+    Of modules that are loaded already it is told function by function.
+    """
     try:
         import atheris
     except ModuleNotFoundError:  # the tests execute the targets without it
         yield
         return
+    for name, module in list(sys.modules.items()):
+        if any(name == package or name.startswith(package + ".") for package in packages):
+            for function in _functions(module):
+                atheris.instrument_func(function)
     with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=list(packages)):
         yield
+
+
+def _functions(module: types.ModuleType) -> list[types.FunctionType]:
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    inside = [value for kind in own if isinstance(kind, type) for value in vars(kind).values()]
+    return [value for value in own + inside if isinstance(value, types.FunctionType)]
 
 
 class FileToRead:

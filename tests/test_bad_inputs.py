@@ -428,6 +428,7 @@ def test_of_huge_pictures_one_is_in_work_at_a_time(tmp_path, monkeypatch):
         return fit(picture, size)
 
     monkeypatch.setattr(images, "fit", slow)
+    monkeypatch.setattr("analysis.prefetch.get_num_threads", lambda: 4)
     for huge, together in ((RGB.size, True), (10, False)):
         monkeypatch.setattr(images, "HUGE", huge)
         most.clear()
