@@ -135,6 +135,7 @@ def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
             with contextlib.suppress(Exception):  # the scheduler may be gone
                 client.cancel(list(running), force=True)
 
+    measured.threads, measured.workers = threads, "dask.distributed"  # type: ignore[attr-defined]  # for the result
     return measured
 
 

@@ -17,6 +17,7 @@ from analysis.images import ImageFolder, Picture, check_sources, outcomes_ahead,
 from analysis.journal import Journal
 from analysis.provenance import provenance
 from analysis.tally import Tally
+from wavelets import get_num_threads
 
 AHEAD = 2 * BATCH  # inputs read at most before they are measured
 
@@ -121,8 +122,11 @@ def feed(
         images = ImageFolder(images)
     check_sources(images, size)
     plan = [] if journal is None else list(block_keys(images, block, root))
-    tally = _front(journal, plan) or Tally.empty(measurements)
-    known = {index for index, (key, _) in enumerate(plan) if index < tally.blocks or (journal and key in journal)}
+    keys = [key for key, _ in plan]
+    tally = (journal.front_of(keys) if journal is not None else None) or Tally.empty(measurements)
+    known = {
+        index for index, key in enumerate(keys) if index < tally.blocks or (journal is not None and key in journal)
+    }
     waiting: dict[int, BlockResult] = {}  # measured before their turn, and in no journal
 
     def merge() -> None:
@@ -130,11 +134,11 @@ def feed(
         while tally.blocks in waiting or tally.blocks in known:
             if (result := waiting.pop(tally.blocks, None)) is None:
                 assert journal is not None
-                result = journal[plan[tally.blocks][0]]
+                result = journal[keys[tally.blocks]]
             tally.add(result)
             _report(result.skipped, on_skip)
-            if journal is not None:
-                journal.fold(tally, [key for key, _ in plan])
+        if journal is not None:
+            journal.fold(tally, keys)
 
     names = hashlib.sha256()
 
@@ -154,7 +158,7 @@ def feed(
         with contextlib.closing(results):
             for index, result in results:
                 if journal is not None:
-                    journal.append(plan[index][0], result)
+                    journal.append(keys[index], result)
                 if journal is None or index == tally.blocks:
                     waiting[index] = result
                 else:
@@ -168,14 +172,8 @@ def feed(
         raise ValueError(f"none of the {tally.inputs} images could be used{example}")
     for measurement, sums in zip(measurements, tally.totals, strict=True):
         measurement.total = sums
-    return provenance(tally, names.hexdigest(), colour, root)
-
-
-def _front(journal: Journal | None, plan: list[tuple[bytes, int]]) -> Tally | None:
-    """The sum of the first blocks that the journal has, if they are still those of the plan."""
-    if journal is None or journal.tally is None:
-        return None
-    return journal.tally if journal.front == [key for key, _ in plan[: len(journal.front)]] else None
+    threads, workers = getattr(executor, "threads", get_num_threads()), getattr(executor, "workers", "none")
+    return provenance(tally, names.hexdigest(), colour, root) | {"threads": threads, "workers": workers}
 
 
 def _report(skipped: Iterable[tuple[str, str]], on_skip: Callable[[str, str], object] | None) -> None:

@@ -121,13 +121,21 @@ class Journal:
         self._count(key, result.inputs, result.used)
         self._places[key] = place
 
+    def front_of(self, keys: list[bytes]) -> Tally | None:
+        """Return the sum of the first blocks, if they are still those of a run with these keys; else forget it."""
+        if self.front != keys[: len(self.front)]:
+            self.tally, self.front = None, []
+        return self.tally
+
     def fold(self, tally: Tally, keys: list[bytes]) -> None:
-        """Replace the records of the first blocks of the run by their sum, if the file has grown large."""
-        if self._end <= LARGEST or tally.blocks == len(self.front):
+        """Replace the records of the first blocks of the run by their sum, if that makes a large file small."""
+        if self._end <= LARGEST:
             return
         front = keys[: tally.blocks]
         folded = set(front)
         rest = [place for key, place in self._places.items() if key not in folded]
+        if sum(length for _, length in rest) > LARGEST // 2:
+            return
 
         def write(temporary: Path) -> None:
             with open(temporary, "wb") as file:

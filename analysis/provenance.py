@@ -10,7 +10,6 @@ from typing import Any
 
 from analysis.blocks import short_name
 from analysis.tally import Tally
-from wavelets import get_num_threads
 
 LONGEST_ATTRIBUTE = 30_000  # HDF5 keeps attributes in 64 kB
 
@@ -44,7 +43,6 @@ def provenance(tally: Tally, names: str, colour: bool, root: str | os.PathLike[s
         "images_skipped": listed,
         "images_sha256": tally.digest.hex(),
         "seed": "none: nothing is drawn at random",
-        "threads": get_num_threads(),
         "shiftscope_version": distribution_version("shiftscope"),
         "python_version": platform.python_version(),
         **{f"{name}_version": distribution_version(name) for name in ("numpy", "scipy", "numba", "pillow")},

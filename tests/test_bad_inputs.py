@@ -25,7 +25,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from analysis import folders, images
-from analysis.images import ImageFolder, find_images, load_pictures, luminance, pictures_ahead, walk_images
+from analysis.images import ImageFolder, find_images, load_pictures, luminance, outcomes_ahead, walk_images
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -374,9 +374,10 @@ def test_outcome(kind, ahead, size, tmp_path, monkeypatch, capfd):
     good = luminance(np.linspace(0, 1, 20).reshape(4, 5))
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a run, where what Pillow logs would be printed
     before = descriptors()
-    skipped = []
-    with pictures_ahead([good, source, good], size, lambda *report: skipped.append(report), False, ahead) as stream:
-        first, *used, last = stream
+    with outcomes_ahead(enumerate([good, source, good]), size, False, ahead) as stream:
+        (_, first), (_, found), (_, last) = stream
+    skipped = [(found.name, found.reason)] if isinstance(found, images.ImageError) else []
+    used = [] if skipped else [found]
     assert descriptors() == before
     assert (first.name, last.name) == ("array 0", "array 2")  # what is beside it is not touched
     if kind.reason is None:
@@ -432,8 +433,8 @@ def test_of_huge_pictures_one_is_in_work_at_a_time(tmp_path, monkeypatch):
     for huge, together in ((RGB.size, True), (10, False)):
         monkeypatch.setattr(images, "HUGE", huge)
         most.clear()
-        with pictures_ahead([tmp_path / "a.png"] * 20, 4, print, True, 8) as stream:
-            assert all((picture.pixels == 0).sum() < 48 for picture in stream)
+        with outcomes_ahead(enumerate([tmp_path / "a.png"] * 20), 4, True, 8) as stream:
+            assert all((picture.pixels == 0).sum() < 48 for _, picture in stream)
         assert (max(most) > 1) == together
 
 
