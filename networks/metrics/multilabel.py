@@ -65,20 +65,29 @@ class MultilabelScores(Streaming):
             self._add(name, counts.reshape(classes, self.bins))
 
     def compute(self) -> dict[str, float]:
-        """``mAP`` and ``d_prime``: unweighted means over the classes that have both positives and negatives.
+        """Summary over the classes that have both positives and negatives.
+
+        Returns
+        -------
+        dict of str to float
+            ``mAP``, the unweighted mean of the average precisions; ``auc``, that of the areas; ``d_prime``, d' of that
+            mean area, as evaluations on AudioSet have it (a mean of d' would be infinite for one perfect class).
 
         Raises
         ------
         ValueError
             If no class has both.
         """
-        values = {name: by_class[np.isfinite(by_class)] for name, by_class in self.by_class().items()}
-        if not values["average_precision"].size:
+        by_class = self.by_class()
+        known = ~np.isnan(by_class["auc"])
+        if not known.any():
             raise ValueError("no class has both positive and negative examples")
-        # d' of a perfect class is infinite, and so is the mean.
-        auc = self.by_class()["auc"]
-        d_prime = math.sqrt(2) * norm.ppf(auc[np.isfinite(auc)])
-        return {"mAP": float(values["average_precision"].mean()), "d_prime": float(d_prime.mean())}
+        auc = by_class["auc"][known].mean()
+        return {
+            "mAP": float(by_class["average_precision"][known].mean()),
+            "auc": float(auc),
+            "d_prime": float(math.sqrt(2) * norm.ppf(auc)),
+        }
 
     def by_class(self) -> dict[str, NDArray[np.float64]]:
         """``average_precision``, ``auc`` and ``d_prime``, each of shape (C,); NaN where all examples are alike."""

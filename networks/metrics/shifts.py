@@ -17,14 +17,14 @@ def resized(pictures: Tensor, side: int) -> Tensor:
 
     Parameters
     ----------
-    pictures : Tensor, shape (N, channels, H, W), floating
+    pictures : Tensor, shape (N, channels, H, W), floating or uint8
     side : int
         Pixels.
 
     Returns
     -------
-    Tensor, shape (N, channels, side, side)
-        Bilinear with antialiasing where it shrinks. theory.md, section 6.3: one crop.
+    Tensor, shape (N, channels, side, side), dtype of pictures
+        Bilinear with antialiasing where it shrinks; bytes are rounded as Pillow does. theory.md, section 6.3: one crop.
 
     Raises
     ------
@@ -99,6 +99,8 @@ def half_pixel_window(pictures: Tensor, size: int, shift: tuple[float, float] = 
         If the shift is no multiple of 0.5, or the window leaves the picture.
     """
     _check(pictures)
+    if pictures.dtype == torch.uint8:
+        raise TypeError("pictures are torch.uint8; expected floats")
     twice = tuple(round(2 * by) for by in shift)
     if any(2 * by != step for by, step in zip(shift, twice, strict=True)):
         raise ValueError(f"shift is {tuple(shift)}; expected multiples of 0.5 pixel")
@@ -201,7 +203,9 @@ def _ends(size: int) -> tuple[slice, slice]:
 
 
 def _check(pictures: Tensor) -> None:
-    if pictures.ndim != 4 or not pictures.numel() or not pictures.is_floating_point():
+    known = pictures.is_floating_point() or pictures.dtype == torch.uint8
+    if pictures.ndim != 4 or not pictures.numel() or not known:
         raise ValueError(
-            f"pictures are {pictures.dtype} {tuple(pictures.shape)}; expected floats (N, channels, H, W), none of them 0"
+            f"pictures are {pictures.dtype} of shape {tuple(pictures.shape)}; "
+            f"expected floats or bytes of shape (N, channels, H, W), at least one"
         )

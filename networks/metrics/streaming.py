@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -19,8 +19,7 @@ class Streaming:
     sums : dict of str to Tensor
         What was summed.
     sizes : dict of str to int
-        What must not change from update to update, such as the number of classes. Both together are the state:
-        save them and put them back to resume.
+        What must not change from update to update, such as the number of classes.
     """
 
     def __init__(self) -> None:
@@ -47,6 +46,14 @@ class Streaming:
             self._add(name, value)
         return self
 
+    def state_dict(self) -> dict[str, Any]:
+        """The state, of tensors and numbers only, for ``torch.save``."""
+        return {"sums": dict(self.sums), "sizes": dict(self.sizes)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state, which replaces what was seen before."""
+        self.sums, self.sizes = dict(state["sums"]), dict(state["sizes"])
+
     def _expect(self, **sizes: int) -> None:
         """Take note of sizes, which must be those of before; nothing changes if one is not."""
         for name, value in sizes.items():
@@ -65,4 +72,4 @@ class Streaming:
 
 
 def _settings(metric: Streaming) -> dict[str, object]:
-    return {key: value for key, value in vars(metric).items() if key not in ("sums", "sizes")}
+    return {key: value for key, value in vars(metric).items() if key not in ("sums", "sizes") and key[0] != "_"}
