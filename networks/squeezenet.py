@@ -107,13 +107,14 @@ def load_squeezenet(path: str | os.PathLike[str]) -> SqueezeNet:
     model = SqueezeNet()
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened:
+            file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array without a name")
             arrays = {name.replace("/", "."): file[name] for name in file.files}
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {os.fspath(path)}") from None
-    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"cannot read {os.fspath(path)} as .npz of SqueezeNet: {error}") from None
     for name in wanted.keys() - arrays.keys():
         raise ValueError(f"{os.fspath(path)} has no array {name!r}, which SqueezeNet 1.0 needs")

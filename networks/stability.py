@@ -35,6 +35,7 @@ from networks.metrics import (
     ten_crops,
     window,
 )
+from networks.metrics._check import finite
 from networks.metrics.shifts import DIRECTIONS
 from wavelets._check import integer
 
@@ -143,7 +144,7 @@ class Stability:
             If pictures or labels are not as described, or the model returns NaN or no logits (N, C).
         """
         large = resized(pictures, self.size + self.span)
-        crop = self._run(resized(pictures, self.size), bar)
+        crop = finite(self._run(resized(pictures, self.size), bar), "logits", 2, "(N, classes)")
         logits = torch.stack([self._run(window(large, self.size, shift), bar) for shift in self.shifts])
         at = {shift: i for i, shift in enumerate(self.shifts)}
 
@@ -209,7 +210,7 @@ class Stability:
         }
         report = xr.Dataset(values, coordinates)
         if self.metrics["by shift"].sums:
-            by_shift = self.metrics["by shift"].compute().rename(shift="step")
+            by_shift = self.metrics["by shift"].compute()
             for name in ("accuracy", "diagonal", "adversary"):
                 by_shift[name] = 100 * by_shift[name]
             report = report.merge(by_shift)

@@ -23,8 +23,8 @@ def finite(x: Tensor, name: str, axes: int, shape: str) -> Tensor:
     if bad.any():
         where = tuple(bad.nonzero()[0].tolist())
         raise ValueError(
-            f"{name} holds {int(bad.sum())} NaN or infinite values of {x.numel()}, "
-            f"the first is {x[where].item()} at {where} of shape {shape}; expected finite numbers"
+            f"{name}: {int(bad.sum())} of {x.numel()} values are NaN or infinite, the first is {x[where].item()} "
+            f"at {where} of {shape}; expected finite numbers"
         )
     return x
 

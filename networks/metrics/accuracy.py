@@ -112,7 +112,7 @@ class AccuracyByShift(Streaming):
         Returns
         -------
         Dataset
-            ``accuracy`` (dy, dx), NaN where there is no such shift; ``diagonal`` (shift), where dy = dx;
+            ``accuracy`` (dy, dx), NaN where there is no such shift; ``diagonal`` (step), where dy = dx;
             ``adversary`` (radius) and ``positions`` (radius), how many shifts it may choose from.
         """
         values = (self._seen("right") / self.sums["pictures"]).numpy()
@@ -125,11 +125,11 @@ class AccuracyByShift(Streaming):
         return xr.Dataset(
             {
                 "accuracy": (("dy", "dx"), table),
-                "diagonal": (("shift",), [diagonal[step] for step in steps]),
+                "diagonal": (("step",), [diagonal[step] for step in steps]),
                 "adversary": (("radius",), (self.sums["unbeaten"] / self.sums["pictures"]).numpy()),
                 "positions": (("radius",), [len(within) for within in self._within()]),
             },
-            {"dy": rows, "dx": columns, "shift": steps, "radius": self._radii()},
+            {"dy": rows, "dx": columns, "step": steps, "radius": self._radii()},
         )
 
     def _radii(self) -> list[int]:

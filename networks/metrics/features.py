@@ -89,7 +89,10 @@ class FeatureDistance(Streaming):
         size = (x.shape[2], x.shape[3])
         self._expect(rows_of_the_input=size[0], columns_of_the_input=size[1])
         still = self._features(x)
-        sums = {kind: torch.zeros(len(self.rows), len(self.shifts)) for kind in ("equivariance", "invariance")}
+        sums = {
+            kind: torch.zeros(len(self.rows), len(self.shifts), dtype=torch.float64)
+            for kind in ("equivariance", "invariance")
+        }
         for j, shift in enumerate(self.shifts):
             moved = self._features(circular(x, shift))
             for i, row in enumerate(self.rows):
@@ -128,13 +131,14 @@ class FeatureDistance(Streaming):
 
     @torch.no_grad()
     def _features(self, x: Tensor) -> dict[str, Tensor]:
+        """Features of every row, with channel vectors of unit length (or zero)."""
         found: dict[str, Tensor] = {}
         with _watch(self._model, self.layers, found):
             self._model(x)
         missing = [row for row in self.rows if row not in found]
         if missing:
             raise ValueError(f"layer {missing[0]!r} was not run by the model")
-        return {row: found[row] for row in self.rows}
+        return {row: F.normalize(found[row], dim=1) for row in self.rows}
 
 
 @contextmanager
@@ -196,7 +200,7 @@ def _is_pooling(module: nn.Module) -> bool:
 
 
 def _distance(a: Tensor, b: Tensor, shift: tuple[int, int], size: tuple[int, int], stride: int | None) -> Tensor:
-    """Mean over positions of the cosine distance of Shift(ã) and b̃, shape (N,).
+    """Mean over positions of the cosine distance of Shift(ã) and b̃, shape (N,), for vectors of unit length.
 
     A pair of cells meets at several pixels of the input: each distinct pair is computed once, and weighted.
     """
@@ -206,11 +210,10 @@ def _distance(a: Tensor, b: Tensor, shift: tuple[int, int], size: tuple[int, int
     if not len(rows_weight) or not len(columns_weight):
         return a.new_full((len(a),), math.nan)
     a, b = a[:, :, rows_a][..., columns_a], b[:, :, rows_b][..., columns_b]
-    # Of equal vectors this is an exact 0, which 1 - cos is not.
-    unit_a, unit_b = F.normalize(a, dim=1), F.normalize(b, dim=1)
-    distance = (unit_a - unit_b).square().sum(1) / 2
-    # A zero vector has no direction: the squared difference from a unit vector is 1, but half of it is 1/2.
-    distance = torch.where((unit_a == 0).all(1) ^ (unit_b == 0).all(1), torch.ones_like(distance), distance)
+    # Of equal vectors half of the squared difference is an exact 0, which 1 - cos is not. A zero vector has no
+    # direction: its distance from another one is set to 1.
+    distance = (a - b).square().sum(1) / 2
+    distance[a.any(1) ^ b.any(1)] = 1
     weight = torch.outer(torch.as_tensor(rows_weight), torch.as_tensor(columns_weight)).to(distance)
     return (distance * weight).sum((1, 2)) / weight.sum()
 
