@@ -512,6 +512,7 @@ def test_bad_layers():
 def test_shift_equivariance_of_known_modules():
     conv = torch.nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular")
     metrics.assert_shift_equivariant(conv, (2, 2, 8, 10))
+    metrics.assert_shift_equivariant(conv.double(), (2, 2, 8, 10), rtol=1e-12)
     metrics.assert_shift_equivariant(torch.nn.Conv1d(2, 3, 3, padding=1, padding_mode="circular"), (1, 2, 9))
     pool = torch.nn.MaxPool2d(2)
     metrics.assert_shift_equivariant(pool, (1, 2, 8, 8), [(2, 0), (4, -2)])

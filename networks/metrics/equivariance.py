@@ -52,6 +52,8 @@ def assert_shift_equivariant(
     """
     if not isinstance(x, Tensor):
         x = torch.randn(tuple(x), generator=torch.Generator().manual_seed(0))
+        if isinstance(module, nn.Module):  # of the module's device and precision
+            x = next((x.to(p) for p in module.parameters() if p.is_floating_point()), x)
     if x.ndim not in (3, 4) or not x.numel():
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, C, H, W) or (N, C, L)")
     flat = x.ndim == 3

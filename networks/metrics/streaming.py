@@ -62,7 +62,7 @@ class Streaming:
         self.sizes |= sizes
 
     def _add(self, name: str, value: Tensor | float) -> None:
-        value = torch.as_tensor(value, dtype=torch.float64)
+        value = torch.as_tensor(value, dtype=torch.float64, device="cpu")
         self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
 
     def _seen(self, name: str) -> Tensor:
