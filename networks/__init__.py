@@ -1,0 +1,1 @@
+"""Remedies for shift instability in torch networks, and the metrics that judge them."""
