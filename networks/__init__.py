@@ -21,7 +21,8 @@ HOMES = {
         "MaxPool",
         "ModulusBatchNorm",
     ],
-    "networks.remedies": ["Remedy", "Site", "remedies", "remedy"],
+    "networks.catalogue": ["Remedy", "remedies", "remedy"],
+    "networks.site": ["Site"],
     "networks.surgery": ["Change", "insert_intrablock", "replace_pooling", "to_cmod"],
 }
 """Where every public name lives."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from networks.pooling import CMod, IntraBlockPool
 from networks.pooling._border import Pads
-from networks.remedies import Site, remedy
+from networks.site import Site
 from wavelets import analytic, dominant_direction
 from wavelets._check import integer
 from wavelets.hilbert import zero_padded
@@ -28,9 +28,9 @@ RELU: tuple[Any, ...] = (torch.relu, torch.relu_, functional.relu, functional.re
 GRID = 2
 """Side of the grid of the Hilbert transform in sides of the kernel, unless told otherwise.
 
-H(V) has no finite support, and a grid wraps it around. For AlexNet's band-pass kernels on photographs, grids of 1, 2 and
-4 sides change the discrepancy between RMax and CMod by 1.4, 0.3 and 0.1 % in the median and 28, 7 and 0.9 % at worst;
-the cost grows as the square, and at 2 is twice that of the convolution that is replaced.
+H(V) has no finite support, and a grid wraps it around. For AlexNet's band-pass kernels on photographs, grids of 1, 2
+and 4 sides change the discrepancy between RMax and CMod by 1.4, 0.3 and 0.1 % in the median and 28, 7 and 0.9 % at
+worst; the cost grows as the square, and at 2 is twice that of the convolution that is replaced.
 """
 
 
@@ -89,8 +89,8 @@ def replace_pooling(
     TypeError
         If the model is no module or `operator` none of the above.
     ValueError
-        If the remedy is unknown or does not replace layers; if a named layer does not exist or cannot be replaced, or no
-        layer is found. The message names the layer.
+        If the remedy is unknown or does not go layer by layer; if a named layer does not exist or cannot be replaced;
+        if no layer is found. The message names the layer.
 
     Notes
     -----
@@ -254,7 +254,7 @@ class AlignedCMod(CMod):
         Where in them the kernel of the convolution begins.
     """
 
-    def __init__(self, convolution: nn.Module, pool: nn.Module, support: Sequence[int], first: Sequence[int]) -> None:
+    def __init__(self, convolution: Any, pool: Any, support: Sequence[int], first: Sequence[int]) -> None:
         dims = len(support)
         self.window = tuple_of(pool.kernel_size, dims)
         self.pool_stride = tuple_of(pool.stride, dims)
@@ -381,7 +381,7 @@ def pooled_size(n: int, k: int, s: int, p: int, ceil_mode: bool) -> int:
     return count - 1 if (count - 1) * s >= n + p else count
 
 
-def first_layers(model: nn.Module) -> list[str]:
+def convolutions(model: nn.Module) -> list[str]:
     """Names of the convolutions, in the order of their definition."""
     names = [name for name, layer in model.named_modules() if isinstance(layer, CONVOLUTION)]
     if not names:
@@ -395,6 +395,8 @@ def first_layers(model: nn.Module) -> list[str]:
 def _maker(given: Any, options: dict[str, Any]) -> tuple[Callable[[Site], nn.Module], str]:
     """Function from a site to a module, and what to call it in messages."""
     if isinstance(given, str):
+        from networks.catalogue import remedy  # which stands on this module
+
         factory = remedy(given).factory
         if factory is None:
             raise ValueError(
@@ -462,8 +464,8 @@ def _site(name: str, layer: Any, channels: int | None) -> Site:
         divisor = getattr(layer, "divisor_override", None)
         _refuse(name, ceil_mode=layer.ceil_mode, divisor_override=divisor is not None)
         kind = "average"
-    geometry = (tuple_of(v, dims) for v in (layer.kernel_size, layer.stride, layer.padding))
-    return Site(kind, *geometry, channels, kind == "max" and layer.ceil_mode, name)
+    window, stride, padding = (tuple_of(v, dims) for v in (layer.kernel_size, layer.stride, layer.padding))
+    return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name)
 
 
 def _refuse(name: str, **present: bool) -> None:
@@ -535,16 +537,42 @@ def _behind_convolution(
 ) -> tuple[str, str]:
     """Set the stride to 1 and put the operator behind; return the place and the operator."""
     shown = repr(new)
-    for node in chain_after(model, graph, name):
-        if node.op == "call_module" and isinstance(model.get_submodule(node.target), nn.ReLU):
+    for target, follower in chain_after(model, graph, name):
+        if isinstance(follower, nn.ReLU):
             layer.stride = (1,) * len(layer.stride)
-            put(model, node.target, nn.Sequential(model.get_submodule(node.target), new))
-            return node.target, shown
-        if not (node.op == "call_module" and isinstance(model.get_submodule(node.target), NORMALISATION)):
+            put(model, target, nn.Sequential(follower, new))
+            return target, shown
+        if not isinstance(follower, NORMALISATION):
             break
     pooled = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
     put(model, name, pooled(layer, new).train(layer.training))
     return "the convolution", shown
+
+
+# ---- insert_intrablock ----------------------------------------------------------------------------------------------
+
+
+def _block_middles(model: nn.Module) -> Iterator[str]:
+    """Names of the layers before the second one with convolutions, of every block of every nn.Sequential."""
+    for name, parent in model.named_modules():
+        children = list(parent.named_children())
+        if not isinstance(parent, nn.Sequential) or not any(isinstance(m, MAX + AVERAGE) for _, m in children):
+            continue
+        units, before = 0, ""
+        for child, module in children:
+            if isinstance(module, MAX + AVERAGE):
+                units = 0
+            elif any(isinstance(m, CONVOLUTION) for m in module.modules()):
+                units += 1
+                if units == 2:
+                    yield f"{name}.{before}" if name else before
+            before = child
+
+
+def _dims_around(model: nn.Module, name: str) -> int:
+    """Spatial axes where a layer is: those of the convolutions in it, or of the model's first."""
+    layers = [*layer_of(model, name).modules(), *map(model.get_submodule, convolutions(model))]
+    return next(len(m.kernel_size) for m in layers if isinstance(m, CONVOLUTION))
 
 
 # ---- the order of layers, by torch.fx -------------------------------------------------------------------------------
@@ -564,14 +592,20 @@ def traced(model: nn.Module) -> fx.Graph | None:
         return None
 
 
-def chain_after(model: nn.Module, graph: fx.Graph | None, name: str) -> Iterator[fx.Node]:
-    """Nodes that take one by one what a layer gives, as long as each layer is called once and nobody else looks on."""
+def chain_after(model: nn.Module, graph: fx.Graph | None, name: str) -> Iterator[tuple[str, nn.Module | None]]:
+    """Names and modules, None for a function, that take what a layer gives, one by one.
+
+    It ends where a module is called more than once or somebody else takes the same.
+    """
     nodes = [node for node in graph.nodes if node.op == "call_module" and node.target == name] if graph else []
     while len(nodes) == 1 and len(nodes[0].users) == 1:
         (node,) = nodes[0].users
         if node.op == "call_module" and sum(n.target == node.target for n in node.graph.nodes) > 1:
             return
-        yield node
+        if node.op == "call_module":
+            yield str(node.target), model.get_submodule(str(node.target))
+        else:
+            yield ("relu" if node.target in RELU else str(node.target)), None
         nodes = [node]
 
 
@@ -599,21 +633,19 @@ def _until_pool(model: nn.Module, name: str, pool: str | None) -> tuple[list[str
     """Modules between a convolution and its max pooling, in order, and the name of that."""
     between: list[str] = []
     graph = traced(model)
-    for node in chain_after(model, graph, name):
-        if node.op == "call_module":
-            module = model.get_submodule(node.target)
-            if isinstance(module, MAX) or node.target == pool:
-                return between, node.target
-            if isinstance(module, (*NORMALISATION, nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout2d)):
-                between.append(node.target)
-                continue
-        elif node.target in RELU:
+    for target, module in chain_after(model, graph, name):
+        if isinstance(module, MAX) or (module is not None and target == pool):
+            return between, target
+        if isinstance(module, (*NORMALISATION, nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout2d)):
+            between.append(target)
+        elif module is None and target == "relu":
             between.append("")
-            continue
-        raise ValueError(
-            f"layer {name!r} cannot be turned: it is followed by {node.target}; expected at most batch normalisation "
-            "and ReLU, then an nn.MaxPool1d or nn.MaxPool2d, each used once"
-        )
+        else:
+            raise ValueError(
+                f"layer {name!r} cannot be turned: it is followed by {target} "
+                f"({type(module).__name__ if module else 'a function'}); expected at most batch normalisation and "
+                "ReLU, then an nn.MaxPool1d or nn.MaxPool2d"
+            )
     if graph is not None:
         raise ValueError(
             f"layer {name!r} cannot be turned: it is not followed, through layers used once, by an nn.MaxPool1d or "

@@ -111,7 +111,7 @@ def flat(pads: Pads) -> list[int]:
 
 def sampled(x: Tensor, stride: Sequence[int]) -> Tensor:
     """Every stride-th sample of the last axes, from the first on."""
-    return x[(..., *(slice(None, None, s) for s in stride))]
+    return x[(..., *[slice(None, None, s) for s in stride])]
 
 
 def checked_window(x: Tensor, window: Sequence[int], operator: str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from networks.pooling.blur import CONVOLUTIONS
 from networks.pooling.trainable import log_kernel
 
 SOFTMAXES = ("joint", "group")
-LAYERS = {1: nn.Conv1d, 2: nn.Conv2d}
+LAYERS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 NORMALISATIONS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 
 
@@ -134,16 +135,16 @@ class AdaptiveBlurPool(nn.Module):
             logits = self.bn(CONVOLUTIONS[self.dims](x, self.conv.weight, stride=stride))
         if self.softmax == "joint":
             logits = logits.softmax(1)
-        logits = logits.unflatten(1, (self.groups, len(self.offsets)))
+        logits = torch.unflatten(logits, 1, (self.groups, len(self.offsets)))
         return logits if self.softmax == "joint" else logits.softmax(2)
 
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = self._extended(x)
         weights = self._weights(x, stride).unsqueeze(2)  # one for all channels of a group
-        x = x.unflatten(1, (self.groups, self.channels // self.groups))
+        x = torch.unflatten(x, 1, (self.groups, self.channels // self.groups))
         counts = weights.shape[4:]
         terms = []
         for number, offset in enumerate(self.offsets):
-            here = (slice(j, j + (n - 1) * s + 1, s) for j, n, s in zip(offset, counts, stride, strict=True))
+            here = [slice(j, j + (n - 1) * s + 1, s) for j, n, s in zip(offset, counts, stride, strict=True)]
             terms.append(weights[:, :, :, number] * x[(..., *here)])
         return reduce(torch.add, terms).flatten(1, 2)

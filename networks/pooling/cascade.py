@@ -31,19 +31,23 @@ class Cascade(nn.Sequential):
             raise ValueError("a cascade needs at least one stage, got none")
         super().__init__(*stages)
 
+    @property
+    def stages(self) -> list[Any]:
+        """The operators."""
+        return list(self)
+
     def dense(self, x: Tensor) -> Tensor:
         """Return the map before subsampling, at the positions of the input."""
-        for stage in self:
+        for stage in self.stages:
             x = stage.dense(x)
         return x
 
     def subsample(self, x: Tensor, **options: Any) -> Any:
         """Subsample a dense map as the last stage does."""
-        return self[-1].subsample(x, **options)
+        return self.stages[-1].subsample(x, **options)
 
     def forward(self, x: Tensor, **options: Any) -> Any:
         """Pool; `options` go to the last stage."""
-        *front, last = self
-        for stage in front:
+        for stage in self.stages[:-1]:
             x = stage.dense(x)
-        return last(x, **options)
+        return self.stages[-1](x, **options)

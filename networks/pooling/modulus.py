@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -127,7 +125,7 @@ class CMod(nn.Module):
         x = border.extend(x, self._pads(x.shape[2:]), self.padding_mode)
         x = border.checked_window(x, self.kernel_size, "CMod")
         parts = CONVOLUTIONS[self.dims](x, self.weight.flatten(0, 1), stride=stride, groups=self.groups)
-        y: Tensor = torch.linalg.vector_norm(parts.unflatten(1, (self.out_channels, 2)), dim=2)
+        y: Tensor = torch.linalg.vector_norm(torch.unflatten(parts, 1, (self.out_channels, 2)), dim=2)
         return y if self.bias is None else y + self.bias.view(-1, *(1,) * self.dims)
 
 
@@ -187,7 +185,7 @@ class ModulusBatchNorm(nn.Module):
         else:
             variance = self.running_var.to(wide.dtype)
         scale = self.weight.abs() * (variance + self.eps).rsqrt()
-        y: Any = wide * scale.view(shape) + self.bias.view(shape)
+        y: Tensor = wide * scale.view(shape) + self.bias.view(shape)
         return y.to(x.dtype)
 
     def extra_repr(self) -> str:

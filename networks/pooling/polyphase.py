@@ -44,6 +44,9 @@ class APS(nn.Module):
     two components tie. *Ties* go to the first component in the order of the index, also those that rounding makes, so
     that there the choice can differ between shifts. Norms are computed in float32, or float64 for float64.
 
+    After a dense maximum "linf" ties nearly always, since the largest value is in several
+    components; then it is plain subsampling.
+
     *Gradient* flows through the chosen component; the choice counts as a constant. *Precision.* The dtype stays, under
     autocast too. The result is contiguous.
     """
@@ -107,13 +110,13 @@ class APS(nn.Module):
         dtype = torch.float64 if grids.dtype == torch.float64 else torch.float32
         over = (1, *range(2, grids.ndim, 2))
         norms = torch.linalg.vector_norm(grids.detach(), NORMS[self.norm], dim=over, dtype=dtype)
-        return norms.flatten(1).argmax(1)
+        return torch.argmax(norms.flatten(1), dim=1)
 
 
 def polyphase(x: Tensor, stride: tuple[int, ...]) -> Tensor:
     """View of all components: (batch, channels, H / s, s, W / s, s)."""
     for axis, s in reversed(list(enumerate(stride, start=2))):
-        x = x.unflatten(axis, (x.shape[axis] // s, s))
+        x = torch.unflatten(x, axis, (x.shape[axis] // s, s))
     return x
 
 

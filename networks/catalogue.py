@@ -12,62 +12,11 @@ from torch import Tensor, nn
 
 from networks.lowpass import TABLE
 from networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, MaxPool
-from networks.pooling._border import Padding
+from networks.site import Site
+from networks.surgery import convolutions, insert_intrablock, replace_pooling, to_cmod
 
 Factory = Callable[..., nn.Module]
 Result = tuple[nn.Module, list[Any]]
-
-
-@dataclass(frozen=True)
-class Site:
-    """What an operator has to replace.
-
-    Attributes
-    ----------
-    kind : {"max", "average", "convolution"}
-        A max pooling, an average pooling, or the stride of a convolution, which itself is kept with stride 1.
-    kernel_size, stride, padding : tuple of int, one for each axis
-        Of the pooling layer; for a convolution the window 1 and the padding 0.
-    channels : int or None
-        Of the map that is subsampled; None if nobody told.
-    ceil_mode : bool
-        Of the max pooling.
-    name : str
-        Of the layer, for messages.
-    """
-
-    kind: str
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    channels: int | None = None
-    ceil_mode: bool = False
-    name: str = ""
-
-    @property
-    def dims(self) -> int:
-        """Spatial axes."""
-        return len(self.stride)
-
-    def known_channels(self) -> int:
-        """Return the channels, or refuse."""
-        if self.channels is None:
-            raise ValueError(f"layer {self.name!r}: the operator needs its number of channels; pass example=a batch")
-        return self.channels
-
-    def filter_padding(self, taps: int) -> Padding:
-        """Padding of a filter that puts its output where the output of the layer was.
-
-        After a dense max pooling nothing moves. A filter in place of an average has the window's centre as its own, up
-        to half a sample if one is even and the other odd, and as many outputs.
-        """
-        if self.kind != "average":
-            return "same"
-        pads = []
-        for k, p in zip(self.kernel_size, self.padding, strict=True):
-            left = p + (taps - 1) // 2 - (k - 1) // 2
-            pads.append((left, 2 * p - k + taps - left))
-        return pads
 
 
 @dataclass(frozen=True)
@@ -151,9 +100,9 @@ def remedies() -> dict[str, Remedy]:
     dict of Remedy
         "blur2" to "blur7": max pooling with a binomial filter of so many taps. "rectangle2", "triangle5",
         "least-squares7", ...: with the other filters of Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
-        sampling. "tlpf": trainable filter 5x5, which starts as, and until trained is, the binomial one. "adaptive-blur":
-        filter weights by position, likewise from the binomial one of 3 taps, softmax by group. "intrablock": a dense
-        3x3 maximum inside every block. "cmod": complex filters and modulus for the first convolution and max pooling.
+        sampling. "tlpf": trainable 5x5 filters, which are binomial until they are trained. "adaptive-blur": weights by
+        position, until trained the binomial filter of 3 taps; softmax by group. "intrablock": a dense 3x3 maximum
+        inside every block. "cmod": complex filters and modulus for the first convolution and the max pooling after it.
 
     Notes
     -----
@@ -167,8 +116,6 @@ def remedies() -> dict[str, Remedy]:
     >>> print(changes[0].name, changes[0].before)
     2 MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
     """
-    from networks.surgery import first_layers, insert_intrablock, replace_pooling, to_cmod
-
     table: dict[str, Remedy] = {}
 
     def add(name: str, summary: str, factory: Factory) -> None:
@@ -189,7 +136,7 @@ def remedies() -> dict[str, Remedy]:
     add("adaptive-blur", "filter weights by position, binomial until trained", adaptive_blur)
 
     def cmod(model: nn.Module, example: Tensor | None = None, layer: str | None = None, **options: Any) -> Result:
-        return to_cmod(model, first_layers(model)[0] if layer is None else layer, example=example, **options)
+        return to_cmod(model, convolutions(model)[0] if layer is None else layer, example=example, **options)
 
     def intrablock(model: nn.Module, example: Tensor | None = None, **options: Any) -> Result:
         return insert_intrablock(model, **options)
