@@ -73,5 +73,5 @@ def lowpass(name: str, taps: int) -> Taps:
         raise ValueError(f"{name!r} needs an odd number of taps, a filter with a centre; got {n}")
     if n == 1:
         return np.ones(1)
-    h = np.asarray(DESIGNS[name](n), dtype=np.float64)
-    return h / h.sum()
+    h: Taps = np.asarray(DESIGNS[name](n), dtype=np.float64)
+    return np.divide(h, h.sum())

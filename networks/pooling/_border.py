@@ -111,7 +111,9 @@ def flat(pads: Pads) -> list[int]:
 
 def sampled(x: Tensor, stride: Sequence[int]) -> Tensor:
     """Every stride-th sample of the last axes, from the first on."""
-    return x[(..., *[slice(None, None, s) for s in stride])]
+    for axis, s in enumerate(stride, start=-len(stride)):
+        x = x.unfold(axis, 1, s).squeeze(-1)
+    return x
 
 
 def checked_window(x: Tensor, window: Sequence[int], operator: str) -> Tensor:

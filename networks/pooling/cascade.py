@@ -46,7 +46,7 @@ class Cascade(nn.Sequential):
         """Subsample a dense map as the last stage does."""
         return self.stages[-1].subsample(x, **options)
 
-    def forward(self, x: Tensor, **options: Any) -> Any:
+    def forward(self, x: Tensor, **options: Any) -> Any:  # type: ignore[override]
         """Pool; `options` go to the last stage."""
         for stage in self.stages[:-1]:
             x = stage.dense(x)
