@@ -74,4 +74,5 @@ def lowpass(name: str, taps: int) -> Taps:
     if n == 1:
         return np.ones(1)
     h: Taps = np.asarray(DESIGNS[name](n), dtype=np.float64)
-    return np.divide(h, h.sum())
+    h /= h.sum()
+    return h

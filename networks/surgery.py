@@ -600,6 +600,8 @@ def chain_after(model: nn.Module, graph: fx.Graph | None, name: str) -> Iterator
     nodes = [node for node in graph.nodes if node.op == "call_module" and node.target == name] if graph else []
     while len(nodes) == 1 and len(nodes[0].users) == 1:
         (node,) = nodes[0].users
+        if node.op == "output":
+            return
         if node.op == "call_module" and sum(n.target == node.target for n in node.graph.nodes) > 1:
             return
         if node.op == "call_module":

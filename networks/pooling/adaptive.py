@@ -145,6 +145,8 @@ class AdaptiveBlurPool(nn.Module):
         counts = weights.shape[4:]
         terms = []
         for number, offset in enumerate(self.offsets):
-            here = [slice(j, j + (n - 1) * s + 1, s) for j, n, s in zip(offset, counts, stride, strict=True)]
-            terms.append(weights[:, :, :, number] * x[(..., *here)])
+            there = x
+            for axis, (j, n, s) in enumerate(zip(offset, counts, stride, strict=True), start=3):
+                there = there.narrow(axis, j, (n - 1) * s + 1)
+            terms.append(weights[:, :, :, number] * border.sampled(there, stride))
         return reduce(torch.add, terms).flatten(1, 2)

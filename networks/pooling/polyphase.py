@@ -45,7 +45,8 @@ class APS(nn.Module):
     that there the choice can differ between shifts. Norms are computed in float32, or float64 for float64.
 
     After a dense maximum "linf" ties nearly always, since the largest value is in several
-    components; then it is plain subsampling.
+    components: it is plain subsampling. After a filter without gain at the Nyquist frequency (binomial, triangle) "l1"
+    ties on maps that are not negative, at stride 2, since the components have equal sums: take "l2" there.
 
     *Gradient* flows through the chosen component; the choice counts as a constant. *Precision.* The dtype stays, under
     autocast too. The result is contiguous.
