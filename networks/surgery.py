@@ -399,9 +399,7 @@ def _maker(given: Any, options: dict[str, Any]) -> tuple[Callable[[Site], nn.Mod
 
         factory = remedy(given).factory
         if factory is None:
-            raise ValueError(
-                f"remedy {given!r} does not replace layer by layer; call networks.remedy({given!r})(model)"
-            )
+            raise ValueError(f"remedy {given!r} does not go layer by layer; call networks.remedy({given!r})(model)")
         return lambda site: factory(site, **options), repr(given)
     if isinstance(given, nn.Module):
         if options:
