@@ -175,7 +175,7 @@ def test_one_window_and_stride_for_each_axis():
 @pytest.mark.parametrize(("name", "taps"), [("binomial", 3), ("window", 6), ("binomial", 2), ("least-squares", 7)])
 def test_blur_is_that_of_scipy(name, taps, dims, mode, device):
     scipy_mode = {"zeros": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "wrap"}[mode]
-    for size, stride in itertools.product(SIZES[dims], (1, 2, 3)):
+    for size, stride in itertools.product([*SIZES[dims], (70, 66)[:dims]], (1, 2, 3)):  # by matrices and not
         x = random(2, 3, *size)
         expected = x.numpy()
         for axis in range(2, 2 + dims):
@@ -489,8 +489,8 @@ def test_the_statistics_of_an_ordinary_batch_norm_fit_the_modulus():
         (lambda: ModulusBatchNorm(3, momentum=0), ValueError, "momentum is 0"),
         (lambda: ModulusBatchNorm(3)(torch.zeros(1, 4, 2, 2)), ValueError, r"expected maps \(batch, 3, ...\)"),
         (lambda: Cascade(), ValueError, "needs at least one stage"),
-        (lambda: BlurPool(taps=7)(torch.zeros(1, 1, 3, 9)), ValueError, "reflect padding of 3 .* the map has 3.*3x9"),
-        (lambda: BlurPool(taps=5, padding=0)(torch.zeros(1, 1, 3, 9)), ValueError, "window of BlurPool, 5x5, is larg"),
+        (lambda: BlurPool(taps=7)(torch.zeros(1, 1, 3, 9)), ValueError, "reflect padding of 3 .* the map has 3"),
+        (lambda: BlurPool(taps=5, padding=0)(torch.zeros(1, 1, 3, 9)), ValueError, "window of BlurPool, 5, is larger"),
         (
             lambda: MaxPool(3)(torch.zeros(1, 1, 2, 9)),
             ValueError,

@@ -20,6 +20,10 @@ from networks.pooling.maximum import MaxPool
 CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d}
 
 
+MATRIX_SIDE = 64
+"""Maps up to this side are filtered by matrix products on the CPU, which there beat the depthwise convolution."""
+
+
 class BlurPool(nn.Module):
     r"""Fixed low-pass filter, then subsampling: :math:`\downarrow_s(h * x)`, channel by channel.
 
@@ -44,6 +48,10 @@ class BlurPool(nn.Module):
     Notes
     -----
     Zhang, "Making convolutional networks shift-invariant again"; theory.md, section 7.1.
+
+    Maps of at most `MATRIX_SIDE` samples a side are filtered by two matrix products on the CPU, all others, and those
+    of compiled and exported programs, by a depthwise convolution. The products carry a NaN or an infinity over its row
+    and column, the convolution over the filter's support.
 
     *Precision.* As of any convolution: the dtype is that of the input, under autocast autocast's. *State.* The filter
     is a constant that is not in the state dict and stays in float64 whatever `to` says, so that checkpoints of the
@@ -91,8 +99,23 @@ class BlurPool(nn.Module):
 
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = border.checked_map(x, "BlurPool", self.dims)
+        if prefers_matrices(x):
+            return self._by_matrices(x, stride)
         kernel = self.kernel.to(x.dtype).expand(x.shape[1], 1, *self.taps)
         return depthwise(x, kernel, stride, self.pads, self.padding_mode, "BlurPool")
+
+    def _by_matrices(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
+        """One product for each axis, border and subsampling included; the last axis goes first."""
+        x = x @ self._matrix(x, self.dims - 1, stride)
+        return x if self.dims == 1 else self._matrix(x, 0, stride).mT @ x
+
+    def _matrix(self, x: Tensor, axis: int, stride: tuple[int, ...]) -> Tensor:
+        """Filter, border and subsampling of an axis, shape (samples in, samples out)."""
+        h = self.kernel if self.dims == 1 else self.kernel.sum(1 - axis)
+        rows = torch.eye(x.shape[2 + axis], dtype=h.dtype, device=h.device)[None]
+        rows = border.extend(rows, self.pads[axis : axis + 1], self.padding_mode)
+        rows = border.checked_window(rows, self.taps[axis : axis + 1], "BlurPool")[0]
+        return (rows.unfold(-1, len(h), stride[axis]) @ h).to(x.dtype)
 
     def _constant(self) -> Tensor:
         kernel = reduce(np.multiply.outer, [lowpass(self.filter, n) for n in self.taps])
@@ -148,6 +171,11 @@ class MaxBlurPool(Cascade):
     ) -> None:
         pool = MaxPool(kernel_size, stride, padding, padding_mode, ceil_mode, dims)
         super().__init__(pool, BlurPool(pool.stride, filter, taps, "same", blur_padding_mode, dims))
+
+
+def prefers_matrices(x: Tensor) -> bool:
+    """Whether to filter by matrix products."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and max(x.shape[2:]) <= MATRIX_SIDE
 
 
 def depthwise(

@@ -36,8 +36,8 @@ class MaxPool(nn.Module):
     Notes
     -----
     The dense map is made by maxima of shifted maps, faster than torch's window loop on the CPU; among equal values it
-    shares the gradient, where `torch.nn.MaxPool2d`, and the subsampled map here with "zeros" of half a window at most,
-    gives it to the first. theory.md, section 7.1.
+    shares the gradient, where `torch.nn.MaxPool2d` gives it to the first, and so does this operator where it has a
+    stride and borders as that. theory.md, section 7.1.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class MaxPool(nn.Module):
         x = border.checked_map(x, "MaxPool", self.dims)
         padding = [left for left, _ in self.pads]
         symmetric = all(left == right and 2 * left <= k for (left, right), k in self._axes())
-        if self.padding_mode == "zeros" and symmetric and not self.ceil_mode:
+        if max(self.stride) > 1 and self.padding_mode == "zeros" and symmetric and not self.ceil_mode:
             border.checked_window(x, [k - 2 * p for k, p in zip(self.kernel_size, padding, strict=True)], "MaxPool")
             return MAX_POOLS[self.dims](x, self.kernel_size, self.stride, padding)
         return self.subsample(self.dense(x))
