@@ -8,16 +8,19 @@ Ti; what it pads is not said, the pictures are circular there, and here the oper
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from benchmarks import history, machine
 from benchmarks.settings import available_cores
 from benchmarks.tables import Table, as_text
-from benchmarks.timing import RULE, Job, measure
+from benchmarks.timing import RULE, Job, Times, measure, summary
 from networks import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, IntraBlockPool, MaxPool
 
 WIDTHS = (64, 128, 256, 512, 512)
@@ -73,6 +76,21 @@ def stack(pooling: Pooling, intrablock: bool = False) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(last, 10)).eval()
 
 
+def cpu_times(jobs: dict[str, Job], rounds: int) -> dict[str, Times]:
+    """Seconds of processor time of one thread, which other processes of a busy machine disturb less than a clock."""
+    torch.set_num_threads(1)
+    order = np.random.default_rng(0)
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():
+        job()
+    for _ in tqdm(range(rounds), desc="forward", disable=None):
+        for name in order.permutation(list(jobs)).tolist():
+            begin = time.process_time()
+            jobs[name]()
+            times[name].append(time.process_time() - begin)
+    return {name: summary(values) for name, values in times.items()}
+
+
 def forward_passes(arguments: argparse.Namespace) -> Table:
     """Time a forward pass with each pooling."""
     device, cuda = arguments.device, arguments.device.startswith("cuda")
@@ -86,9 +104,13 @@ def forward_passes(arguments: argparse.Namespace) -> Table:
             network.to(memory_format=torch.channels_last)
         jobs[name] = lambda n=network: n(images)
     with torch.inference_mode():
-        wait = torch.cuda.synchronize if cuda else lambda: None
-        times = measure(jobs, arguments.rounds, desc="forward", wait=wait)
+        if arguments.clock == "cpu":
+            times = cpu_times(jobs, arguments.rounds)
+        else:
+            wait = torch.cuda.synchronize if cuda else lambda: None
+            times = measure(jobs, arguments.rounds, desc="forward", wait=wait)
     layout = ", channels last" if arguments.channels_last else ""
+    layout += ", processor time of one thread" if arguments.clock == "cpu" else ""
     title = f"VGG13, {arguments.batch} images of 32x32, forward, float32{layout}"
     table = Table.of_times(f"pooling batch={arguments.batch}{layout}", title, "ms", times, 1e3, main=True)
     base = table.figures[BASE]
@@ -104,9 +126,12 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a busy machine")
     parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions of every job")
     parser.add_argument("--history", type=Path, default=history.FOLDER, help="folder of the results")
     arguments = parser.parse_args(given)
+    if arguments.clock == "cpu" and arguments.device != "cpu":
+        parser.error("--clock cpu measures the processor; it needs --device cpu")
     on_gpu = arguments.device.startswith("cuda")
     described = machine.describe(torch.get_num_threads(), available_cores())
     device = torch.cuda.get_device_name(arguments.device) if on_gpu else f"{described['cpu']} torch"
