@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import pytest
@@ -26,7 +28,7 @@ IMPORT = """
 import sys
 import wavelets
 
-found = {"numba", "torch", "dtcwt", "matplotlib", "analysis"} & set(sys.modules)
+found = {"numba", "torch", "dtcwt", "matplotlib", "analysis", "networks"} & set(sys.modules)
 assert not found, found
 """
 
@@ -79,3 +81,32 @@ def test_a_second_process_finds_everything_compiled(tmp_path):
     hits, misses = run(DISPATCHERS + TRANSFORM, NUMBA_CACHE_DIR=str(tmp_path))
     assert (hits, misses) == ("1", "0")
     assert cached() == first
+
+
+ARROWS = """
+import sys
+import networks
+
+assert not {"torch", "numba", "analysis"} & set(sys.modules), set(sys.modules)
+for home in networks.HOMES:
+    __import__(home)
+assert "torch" in sys.modules and not {"analysis", "torchvision"} & set(sys.modules)
+"""
+
+
+def test_networks_stand_on_wavelets_alone_and_wait_with_torch():
+    pytest.importorskip("torch")
+    run(ARROWS)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(("package", "above"), [("wavelets", {"analysis", "networks"}), ("networks", {"analysis"})])
+def test_arrows_point_down(package, above):
+    """No module imports from a package above it, inside functions neither."""
+    files = list((Path(__file__).parents[1] / package).rglob("*.py"))
+    assert files
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not above & {name.partition(".")[0] for name in names}, file

@@ -1,0 +1,192 @@
+"""Low-pass filtering before subsampling: BlurPool, and max pooling with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from networks.lowpass import lowpass
+from networks.pooling import _border as border
+from networks.pooling._border import Padding, PerAxis
+from networks.pooling.cascade import Cascade
+from networks.pooling.maximum import MaxPool
+
+CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d}
+
+
+MATRIX_SIDE = 64
+"""Maps up to this side are filtered by matrix products on the CPU, which there beat the depthwise convolution."""
+
+
+class BlurPool(nn.Module):
+    r"""Fixed low-pass filter, then subsampling: :math:`\downarrow_s(h * x)`, channel by channel.
+
+    Parameters
+    ----------
+    stride : int or one for each axis
+    filter : str
+        A name of :func:`networks.lowpass.lowpass`.
+    taps : int or one for each axis
+        Of the filter, whose kernel is the outer product of those of the axes.
+    padding : "same", int, one or a pair (left, right) for each axis
+        "same": (k - 1) // 2 on the left and k // 2 on the right of k taps. Negative pairs cut off.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+    dims : {1, 2}
+        Spatial axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range, or the filter is unknown.
+
+    Notes
+    -----
+    Zhang, "Making convolutional networks shift-invariant again"; theory.md, section 7.1.
+
+    Maps of at most `MATRIX_SIDE` samples a side are filtered by two matrix products on the CPU, all others, and those
+    of compiled and exported programs, by a depthwise convolution. The products carry a NaN or an infinity over its row
+    and column, the convolution over the filter's support.
+
+    *Precision.* As of any convolution: the dtype is that of the input, under autocast autocast's. *State.* The filter
+    is a constant that is not in the state dict and stays in float64 whatever `to` says, so that checkpoints of the
+    network without it load and nothing is lost by ``.half().double()``.
+    """
+
+    kernel: Tensor
+
+    def __init__(
+        self,
+        stride: PerAxis = 2,
+        filter: str = "binomial",
+        taps: PerAxis = 3,
+        padding: Padding = "same",
+        padding_mode: str = "reflect",
+        dims: int = 2,
+    ) -> None:
+        super().__init__()
+        self.dims = border.checked_dims(dims)
+        self.stride = border.per_axis("stride", stride, dims)
+        self.filter = filter
+        self.taps = border.per_axis("taps", taps, dims)
+        self.pads = border.pads_of(padding, self.taps)
+        self.padding_mode = border.checked_mode(padding_mode)
+        self.register_buffer("kernel", self._constant(), persistent=False)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """Return the filtered map, shape (..., N + left + right - k + 1) on each axis."""
+        return self._filtered(x, (1,) * self.dims)
+
+    def subsample(self, x: Tensor) -> Tensor:
+        """Return every stride-th sample of a dense map."""
+        return border.sampled(x, self.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool maps (batch, channels, spatial axes), real floating."""
+        return self._filtered(x, self.stride)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return (
+            f"stride={self.stride}, filter={self.filter!r}, taps={self.taps}, padding={self.pads}, "
+            f"padding_mode={self.padding_mode!r}"
+        )
+
+    def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
+        x = border.checked_map(x, "BlurPool", self.dims)
+        if prefers_matrices(x):
+            return self._by_matrices(x, stride)
+        kernel = self.kernel.to(x.dtype).expand(x.shape[1], 1, *self.taps)
+        return depthwise(x, kernel, stride, self.pads, self.padding_mode, "BlurPool")
+
+    def _by_matrices(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
+        """One product for each axis, border and subsampling included; the last axis goes first."""
+        x = x @ self._matrix(x, self.dims - 1, stride)
+        return x if self.dims == 1 else self._matrix(x, 0, stride).mT @ x
+
+    def _matrix(self, x: Tensor, axis: int, stride: tuple[int, ...]) -> Tensor:
+        """Filter, border and subsampling of an axis, shape (samples in, samples out)."""
+        h = self.kernel if self.dims == 1 else self.kernel.sum(1 - axis)
+        rows = torch.eye(x.shape[2 + axis], dtype=h.dtype, device=h.device)[None]
+        rows = border.extend(rows, self.pads[axis : axis + 1], self.padding_mode)
+        rows = border.checked_window(rows, self.taps[axis : axis + 1], "BlurPool")[0]
+        return (rows.unfold(-1, len(h), stride[axis]) @ h).to(x.dtype)
+
+    def _constant(self) -> Tensor:
+        kernel = reduce(np.multiply.outer, [lowpass(self.filter, n) for n in self.taps])
+        return torch.from_numpy(np.array(kernel))
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        """Follow `to` to another device, in float64."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.kernel = self._constant().to(self.kernel.device)
+        return self
+
+
+class MaxBlurPool(Cascade):
+    r"""Dense max pooling, low-pass filter, subsampling: :math:`\downarrow_s(h * \max_k x)`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, padding_mode, ceil_mode, dims
+        Of the max pooling, as in `MaxPool`; the stride is that of the subsampling.
+    filter, taps
+        As in `BlurPool`.
+    blur_padding_mode : {"reflect", "zeros", "replicate", "circular"}
+        Of the filter, whose output has the size of its input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    With the arguments of a `torch.nn.MaxPool2d` the output has the size of that layer's. theory.md, section 7.1.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[0.0, 0, 1, 1, 0, 0, 1, 1]]])
+    >>> pool = MaxBlurPool(2, padding="same", padding_mode="circular", blur_padding_mode="circular", dims=1)
+    >>> pool(x)
+    tensor([[[0.5000, 1.0000, 0.5000, 1.0000]]])
+    """
+
+    def __init__(
+        self,
+        kernel_size: PerAxis,
+        stride: PerAxis | None = None,
+        padding: Padding = 0,
+        padding_mode: str = "zeros",
+        ceil_mode: bool = False,
+        filter: str = "binomial",
+        taps: PerAxis = 3,
+        blur_padding_mode: str = "reflect",
+        dims: int = 2,
+    ) -> None:
+        pool = MaxPool(kernel_size, stride, padding, padding_mode, ceil_mode, dims)
+        super().__init__(pool, BlurPool(pool.stride, filter, taps, "same", blur_padding_mode, dims))
+
+
+def prefers_matrices(x: Tensor) -> bool:
+    """Whether to filter by matrix products."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and max(x.shape[2:]) <= MATRIX_SIDE
+
+
+def depthwise(
+    x: Tensor, kernels: Tensor, stride: tuple[int, ...], pads: border.Pads, mode: str, operator: str
+) -> Tensor:
+    """Correlate every channel with its own kernel, kernels of shape (channels, 1, ...)."""
+    padding: tuple[int, ...] = (0,) * len(pads)
+    if mode == "zeros" and all(left == right >= 0 for left, right in pads):
+        padding = tuple(left for left, _ in pads)  # without a copy
+    else:
+        x = border.extend(x, pads, mode)
+    window = [k - 2 * p for k, p in zip(kernels.shape[2:], padding, strict=True)]
+    x = border.checked_window(x, window, operator)
+    return CONVOLUTIONS[len(pads)](x, kernels, stride=stride, padding=padding, groups=x.shape[1])

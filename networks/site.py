@@ -1,0 +1,59 @@
+"""A place in a network where an operator has to go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from networks.pooling._border import Padding
+
+
+@dataclass(frozen=True)
+class Site:
+    """What an operator has to replace.
+
+    Attributes
+    ----------
+    kind : {"max", "average", "convolution"}
+        A max pooling, an average pooling, or the stride of a convolution, which itself is kept with stride 1.
+    kernel_size, stride, padding : tuple of int, one for each axis
+        Of the pooling layer; for a convolution the window 1 and the padding 0.
+    channels : int or None
+        Of the map that is subsampled; None if nobody told.
+    ceil_mode : bool
+        Of the max pooling.
+    name : str
+        Of the layer, for messages.
+    """
+
+    kind: str
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    channels: int | None = None
+    ceil_mode: bool = False
+    name: str = ""
+
+    @property
+    def dims(self) -> int:
+        """Spatial axes."""
+        return len(self.stride)
+
+    def known_channels(self) -> int:
+        """Return the channels, or refuse."""
+        if self.channels is None:
+            raise ValueError(f"layer {self.name!r}: the operator needs its number of channels; pass example=a batch")
+        return self.channels
+
+    def filter_padding(self, taps: int) -> Padding:
+        """Padding of a filter that puts its output where the output of the layer was.
+
+        After a dense max pooling nothing moves. A filter in place of an average has the window's centre as its own, up
+        to half a sample if one is even and the other odd, and as many outputs.
+        """
+        if self.kind != "average":
+            return "same"
+        pads = []
+        for k, p in zip(self.kernel_size, self.padding, strict=True):
+            left = p + (taps - 1) // 2 - (k - 1) // 2
+            pads.append((left, 2 * p - k + taps - left))
+        return pads

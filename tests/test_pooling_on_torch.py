@@ -1,0 +1,224 @@
+"""What torch expects of every pooling operator: derivatives, compilers, precisions, states, refusals."""
+
+from __future__ import annotations
+
+import copy
+import io
+import shutil
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from networks.pooling import (  # noqa: E402
+    APS,
+    TLPF,
+    AdaptiveBlurPool,
+    BlurPool,
+    Cascade,
+    CMod,
+    IntraBlockPool,
+    MaxBlurPool,
+    MaxPool,
+)
+
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
+SIZES = {1: [(8,), (9,), (13,)], 2: [(8, 8), (9, 11), (7, 12)]}
+C = 4
+
+OPERATORS = {
+    "max": lambda dims: MaxPool(3, 2, 1, dims=dims),
+    "max, even, circular": lambda dims: MaxPool(2, 2, "same", "circular", dims=dims),
+    "blur": lambda dims: BlurPool(dims=dims),
+    "blur, even taps": lambda dims: BlurPool(taps=4, dims=dims),
+    "max, blur": lambda dims: MaxBlurPool(3, 2, 1, dims=dims),
+    "tlpf": lambda dims: TLPF(C, 3, dims=dims),
+    "aps": lambda dims: APS(dims=dims),
+    "max, tlpf, aps": lambda dims: Cascade(MaxPool(2, dims=dims), TLPF(C, 3, dims=dims), APS(norm="l2", dims=dims)),
+    "intra-block": lambda dims: IntraBlockPool(dims=dims),
+    "adaptive": lambda dims: AdaptiveBlurPool(C, 3, groups=2, dims=dims),
+    "adaptive, group": lambda dims: AdaptiveBlurPool(C, 3, groups=2, softmax="group", dims=dims),
+    "cmod": lambda dims: CMod(C, 3, 5, 4, 2, dims=dims),
+}
+EVERY = pytest.mark.parametrize("name", OPERATORS)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own, of inductor
+# All classes, without repeating any where a compiler takes seconds.
+SLOW = pytest.mark.parametrize(
+    "name", ["max, blur", "max, tlpf, aps", "intra-block", "adaptive", "cmod"]
+)  # all classes
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def random(*shape, dtype=torch.float64):
+    return torch.randn(*shape, dtype=dtype)
+
+
+def close(a, b, tolerance=1e-12):
+    a, b = (t.detach().cpu().double() for t in (a, b))
+    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * b.abs().max().clamp(min=1))
+
+
+@EVERY
+@pytest.mark.parametrize("dims", [1, 2])
+def test_forward_is_the_dense_map_subsampled(name, dims):
+    pool = OPERATORS[name](dims).double().eval()
+    for size in SIZES[dims]:
+        x = random(3, C, *size)
+        assert close(pool(x), pool.subsample(pool.dense(x)))
+        assert pool(x[:0]).shape == (0, *pool(x).shape[1:])
+
+
+@EVERY
+@pytest.mark.parametrize("training", [False, True])
+def test_derivatives(name, training):
+    pool = OPERATORS[name](2).double().train(training)
+    x = random(2, C, 5, 6).requires_grad_()
+    parameters = [p for p in pool.parameters() if p.requires_grad]
+    assert torch.autograd.gradcheck(lambda x, *_: pool(x), (x, *parameters), fast_mode=True)
+    assert torch.autograd.gradcheck(lambda x, *_: pool.dense(x), (x, *parameters), fast_mode=True)
+
+
+def test_the_gradient_of_aps_flows_through_the_chosen_component():
+    x = random(3, 2, 6, 6).requires_grad_()
+    y, index = APS(return_index=True)(x)
+    y.sum().backward()
+    for example, chosen in enumerate(index.tolist()):
+        expected = torch.zeros(2, 6, 6, dtype=x.dtype)
+        expected[:, chosen // 2 :: 2, chosen % 2 :: 2] = 1
+        assert torch.equal(x.grad[example], expected)
+
+
+@SLOW
+@pytest.mark.parametrize("device", DEVICES)
+def test_compiles_without_a_graph_break(name, device):
+    torch._dynamo.reset()
+    pool = OPERATORS[name](2).to(device).eval()
+    x = random(2, C, 9, 12, dtype=torch.float32).to(device).requires_grad_()
+    y = torch.compile(pool, fullgraph=True, backend="aot_eager")(x)
+    assert close(y, pool(x), 1e-6)
+    weights = torch.randn_like(y)
+    compiled, plain = (torch.autograd.grad((z * weights).sum(), x)[0] for z in (y, pool(x)))
+    assert close(compiled, plain, 1e-5)
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="inductor needs a C++ compiler")
+def test_inductor():
+    torch._dynamo.reset()
+    pool = OPERATORS["max, tlpf, aps"](2).eval()
+    x = random(2, C, 8, 10, dtype=torch.float32)
+    with torch.no_grad():
+        assert close(torch.compile(pool, fullgraph=True)(x), pool(x), 1e-5)
+
+
+@SLOW
+def test_exported_programs_take_any_batch_and_size(name):
+    pool = OPERATORS[name](2).eval()
+    x = random(4, C, 16, 20, dtype=torch.float32)
+    dynamic = torch.export.Dim.DYNAMIC
+    program = torch.export.export(pool, (x,), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},))
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    loaded = torch.export.load(file).module()
+    for shape in ((4, 16, 20), (2, 22, 28)):
+        x = random(shape[0], C, *shape[1:], dtype=torch.float32)
+        assert close(loaded(x), pool(x), 1e-6)
+
+
+@EVERY
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("half", "unit"), [(torch.float16, 2**-11), (torch.bfloat16, 2**-8)])
+def test_half_precision_keeps_its_dtype(name, half, unit, device):
+    pool = OPERATORS[name](2).to(device).eval()
+    x = random(2, C, 9, 12, dtype=torch.float32).to(device).to(half)
+    expected = pool(x.float())
+    y = pool.to(half)(x)
+    assert y.dtype == half and close(y, expected, 12 * unit)
+
+
+@EVERY
+@pytest.mark.parametrize("device", DEVICES)
+def test_autocast(name, device):
+    pool = OPERATORS[name](2).to(device).eval()
+    x = random(2, C, 9, 12, dtype=torch.float32).to(device).requires_grad_()
+    with torch.autocast(device, dtype=torch.bfloat16):
+        y = pool(x)
+    assert y.dtype in (torch.float32, torch.bfloat16) and close(y, pool(x), 0.05)
+    y.float().sum().backward()
+    assert x.grad.dtype == torch.float32 and x.grad.isfinite().all()
+
+
+@EVERY
+@pytest.mark.parametrize("device", DEVICES)
+def test_any_memory_format(name, device):
+    pool = OPERATORS[name](2).to(device).eval()
+    x = random(2, C, 9, 12, dtype=torch.float32).to(device)
+    spread = torch.zeros(2, C, 18, 24, device=device)
+    spread[..., ::2, ::2] = x
+    for given in (x.to(memory_format=torch.channels_last), spread[..., ::2, ::2]):
+        assert not given.is_contiguous() and close(pool(given), pool(x), 1e-5)
+
+
+@EVERY
+def test_the_state_holds_what_is_trained_and_nothing_else(name):
+    pool = OPERATORS[name](2)
+    state = pool.state_dict()
+    if not any(True for _ in pool.parameters()):
+        assert not state
+    twin = OPERATORS[name](2)
+    twin.load_state_dict(state)
+    x = random(2, C, 9, 12, dtype=torch.float32)
+    assert torch.equal(twin.eval()(x), pool.eval()(x))
+    file = io.BytesIO()
+    torch.save(pool, file)
+    file.seek(0)
+    for same in (copy.deepcopy(pool), torch.load(file, weights_only=False)):
+        assert torch.equal(same(x), pool(x)) and repr(same) == repr(pool)
+
+
+def test_fixed_filters_lose_nothing_in_half_precision():
+    pool = BlurPool(filter="window", taps=7)
+    x = random(1, 2, 12, 12)
+    expected = pool(x)
+    assert torch.equal(pool.half().bfloat16().float().double()(x), expected)
+
+
+@EVERY
+def test_not_a_number_propagates(name):
+    pool = OPERATORS[name](2).eval()
+    x = torch.zeros(2, C, 8, 8)
+    x[1, 1, 4, 4] = torch.nan
+    y = pool(x)
+    assert y[0].isfinite().all() and y[1].isnan().any()
+
+
+# ---- bad input ------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (torch.zeros(1, C, 8, 8, dtype=torch.complex64), TypeError, "takes real maps, .* got torch.complex64"),
+        (torch.zeros(1, C, 8, 8, dtype=torch.int64), TypeError, "takes floating maps, not torch.int64"),
+        (torch.zeros(C, 8, 8), ValueError, r"takes maps \(batch, channels, height, width\), got shape \(4, 8, 8\)"),
+        (np.zeros((1, C, 8, 8)), TypeError, "takes a tensor, not ndarray"),
+    ],
+)
+def test_bad_maps(name, x, error, message):
+    pool = OPERATORS[name](2)
+    for function in (pool, pool.dense):
+        with pytest.raises(error, match=message):
+            function(x)
+
+
+@pytest.mark.parametrize("name", ["tlpf", "adaptive", "cmod"])
+def test_a_channel_mismatch(name):
+    with pytest.raises(ValueError, match=r"is made for 4 channels, got shape \(1, 3, 8, 8\)"):
+        OPERATORS[name](2)(torch.zeros(1, 3, 8, 8))
