@@ -69,6 +69,7 @@ def measure_block(
     outcomes: Iterable[Picture | ImageError],
     measurements: Sequence[Measurement],
     tick: Callable[[int], object] = lambda count: None,
+    begin: float | None = None,
 ) -> BlockResult:
     """Measure a block of inputs, in the order in which they come.
 
@@ -80,11 +81,13 @@ def measure_block(
         Their totals are left alone.
     tick : callable
         Called with the number of inputs that were dealt with since the last call.
+    begin : float, optional
+        When the wait for the first input began, by `time.perf_counter`; by default now.
     """
     totals = [Total(measurement.total.length) for measurement in measurements]
     result = BlockResult(0, 0, b"", [], dict.fromkeys(("total", "waiting", "measuring", "reading"), 0.0), [])
     stream = iter(outcomes)
-    start = before = perf_counter()
+    start = before = perf_counter() if begin is None else begin
     while batch := list(islice(stream, BATCH)):
         now = perf_counter()
         result.seconds["waiting"] += now - before

@@ -72,7 +72,8 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
             if workers is not None:
                 local = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
                 scheduler = stack.enter_context(local).scheduler_address
-            client = stack.enter_context(Client(scheduler, timeout=PATIENCE))
+            # not the default one: xarray would ask it for a lock before it writes a file
+            client = stack.enter_context(Client(scheduler, timeout=PATIENCE, set_as_default=False))
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(f"no scheduler answers at {scheduler}: {one_line(str(error))}") from error
         try:

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from itertools import groupby
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,10 @@ def here(
     result : BlockResult
     """
     with outcomes_ahead(numbered, size, colour, AHEAD) as outcomes:
+        begin = perf_counter()
         for index, group in groupby(outcomes, key=lambda pair: pair[0] // block):
-            yield index, measure_block((outcome for _, outcome in group), measurements, tick)
+            yield index, measure_block((outcome for _, outcome in group), measurements, tick, begin)
+            begin = perf_counter()
 
 
 def feed(
