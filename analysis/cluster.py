@@ -80,7 +80,9 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
         try:
             if workers is not None:
                 with _deaf():
-                    local = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+                    local = LocalCluster(
+                        workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                    )
                 scheduler = stack.enter_context(local).scheduler_address
             # not the default one: xarray would ask it for a lock before it writes a file
             client = _patiently(lambda: Client(scheduler, timeout=PATIENCE, set_as_default=False))
