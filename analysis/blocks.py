@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -69,6 +69,7 @@ def measure_block(
     outcomes: Iterable[Picture | ImageError],
     measurements: Sequence[Measurement],
     tick: Callable[[int], object] = lambda count: None,
+    begin: float | None = None,
 ) -> BlockResult:
     """Measure a block of inputs, in the order in which they come.
 
@@ -80,11 +81,13 @@ def measure_block(
         Their totals are left alone.
     tick : callable
         Called with the number of inputs that were dealt with since the last call.
+    begin : float, optional
+        When the wait for the first input began, by `time.perf_counter`; by default now.
     """
     totals = [Total(measurement.total.length) for measurement in measurements]
     result = BlockResult(0, 0, b"", [], dict.fromkeys(("total", "waiting", "measuring", "reading"), 0.0), [])
     stream = iter(outcomes)
-    start = before = perf_counter()
+    start = before = perf_counter() if begin is None else begin
     while batch := list(islice(stream, BATCH)):
         now = perf_counter()
         result.seconds["waiting"] += now - before
@@ -126,19 +129,16 @@ def _measure(
     return np.logical_or.reduce(votes) if votes else np.ones(len(pictures), bool)
 
 
-def block_keys(sources: Iterable[Any], block: int, root: str | os.PathLike[str] | None) -> Iterator[tuple[bytes, int]]:
-    """Digest and length of each block of inputs.
+def block_key(numbered: Iterable[tuple[int, Any]], root: str | os.PathLike[str] | None) -> bytes:
+    """Digest of a block of inputs with their positions.
 
-    Of files, names, sizes and times of change enter the digest, of anything else the values.
-
-    A block whose files changed has another key, so its record does not stand for it any more.
+    Of files, names, sizes and times of change enter it, of anything else the values: a block whose files changed has
+    another key, so its record does not stand for it any more.
     """
-    stream = enumerate(sources)
-    while chunk := list(islice(stream, block)):
-        digest = hashlib.sha256()
-        for position, source in chunk:
-            digest.update(hashlib.sha256(_identity(source, position, root)).digest())
-        yield digest.digest(), len(chunk)
+    digest = hashlib.sha256()
+    for position, source in numbered:
+        digest.update(hashlib.sha256(_identity(source, position, root)).digest())
+    return digest.digest()
 
 
 def _identity(source: Any, position: int, root: str | os.PathLike[str] | None) -> bytes:
@@ -157,6 +157,9 @@ def _identity(source: Any, position: int, root: str | os.PathLike[str] | None) -
 
 
 def short_name(name: str, root: str | os.PathLike[str] | None) -> str:
-    """Name of a picture as it is kept in results: without the folders above it."""
+    """Name of a picture as it is kept in results: relative to the root, or without the folders above it.
+
+    Both are paths as they are, or both are printable.
+    """
     path = Path(name)
     return str(path.relative_to(root)) if root is not None and path.is_relative_to(root) else path.name

@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ import typer
 import xarray as xr
 from tqdm import tqdm
 
+from analysis.messages import printable
 from wavelets.filters import DEFAULT
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def heatmaps(
     depths = list(dict.fromkeys(levels or [2, 3]))
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
     experiments = [HeatmapExperiment(depth, filters, shifts, size, device=device) for depth in depths]
-    _check_counts(limit=limit, block=block)
+    _check_counts(limit=limit, block=block, threads=threads)
+    images = _resolved(images)
     sources = ImageFolder(images, limit) if images is not None else bundled_crops(size)[:limit]
     folder = store.writable_folder(out)
 
@@ -98,35 +99,38 @@ def heatmaps(
     results = [f"heatmaps_J{depth}.nc" for depth in depths]
     on_skip, skipped = _skips(quiet)
     start = time.perf_counter()
-    with resumable(folder, "heatmaps", settings, results, resume, overwrite) as journal:
+    with (
+        contextlib.ExitStack() as machines,  # first: a journal is not to be touched for a cluster that is not there
+        _executor(machines, scheduler, workers, threads) as executor,
+        resumable(folder, "heatmaps", settings, results, resume, overwrite) as journal,
+    ):
         _say_what_is_kept(journal, quiet)
-        with _executor(scheduler, workers, threads) as executor:
-            datasets = run(
-                sources,
-                experiments,
-                progress=not quiet,
-                on_skip=on_skip,
-                root=images,
-                others=[spectrum] if spectrum else [],
-                block=block,
-                journal=journal,
-                **executor,
-            )
-    elapsed = time.perf_counter() - start
-    failures, attempt = _attempts()
-    for dataset in datasets:
-        attempt(store.save, dataset, folder / f"heatmaps_J{dataset.levels}.nc")
-    _write_skipped(skipped, folder, attempt)
-    for dataset in tqdm(datasets, desc="figures", unit="figure", disable=quiet):
-        figure = plots.overview_figure(dataset, gamma_map(dataset.stride))
-        for suffix in ("png", "pdf"):
-            draw = partial(figure.savefig, dpi=150)
-            attempt(store.write_atomically, folder / f"heatmaps_J{dataset.levels}.{suffix}", draw)
-    if not quiet:
-        _summarise(datasets, folder, elapsed)
-    if spectrum:
-        _predict(datasets, spectrum.spectrum(), filters, folder, attempt, quiet)
-    _finish(failures, skipped, len(skipped) + datasets[0].images_used, folder, strict, quiet)
+        datasets = run(
+            sources,
+            experiments,
+            progress=not quiet,
+            on_skip=on_skip,
+            root=images,
+            others=[spectrum] if spectrum else [],
+            block=block,
+            journal=journal,
+            **executor,
+        )
+        machines.close()
+        elapsed = time.perf_counter() - start
+        failures, attempt = _attempts()
+        for dataset in datasets:
+            attempt(store.save, dataset, folder / f"heatmaps_J{dataset.levels}.nc")
+        _write_skipped(skipped, folder, attempt)
+        for dataset in tqdm(datasets, desc="figures", unit="figure", disable=quiet):
+            figure = plots.overview_figure(dataset, gamma_map(dataset.stride))
+            for suffix in ("png", "pdf"):
+                attempt(store.save_figure, figure, folder / f"heatmaps_J{dataset.levels}.{suffix}")
+        if not quiet:
+            _summarise(datasets, folder, elapsed)
+        if spectrum:
+            _predict(datasets, spectrum.spectrum(), filters, folder, attempt, quiet)
+        _finish(failures, skipped, len(skipped) + datasets[0].images_used, folder, strict, quiet)
 
 
 @app.command()
@@ -197,7 +201,7 @@ def kernels(
     from analysis.kernels.report import write_results
     from analysis.stability import SHIFTS
 
-    _check_counts(limit=limit, block=block)
+    _check_counts(limit=limit, block=block, threads=threads)
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
     layer = first_layer(
         source,
@@ -213,32 +217,37 @@ def kernels(
         std=_parse_numbers("std", std),
         progress=not quiet,
     )
+    images = _resolved(images)
     sources = ImageFolder(images, limit) if images is not None else bundled_crops(size, colour=True)[:limit]
     folder = store.writable_folder(out)
     settings = _settings("kernels", images, block) | layer.settings() | {"shifts": shifts, "size": size}
     on_skip, skipped = _skips(quiet)
     start = time.perf_counter()
-    with resumable(folder, "kernels", settings, ["kernels.nc"], resume, overwrite) as journal:
+    with (
+        contextlib.ExitStack() as machines,
+        _executor(machines, scheduler, workers, threads) as executor,
+        resumable(folder, "kernels", settings, ["kernels.nc"], resume, overwrite) as journal,
+    ):
         _say_what_is_kept(journal, quiet)
-        with _executor(scheduler, workers, threads) as executor:
-            table = kernel_table(
-                layer,
-                sources,
-                shifts,
-                size,
-                progress=not quiet,
-                on_skip=on_skip,
-                root=images,
-                block=block,
-                journal=journal,
-                **executor,
-            )
-    failures, attempt = _attempts()
-    _write_skipped(skipped, folder, attempt)
-    write_results(table, layer, folder, attempt, progress=not quiet)
-    if not quiet:
-        _summarise_kernels(table, folder, time.perf_counter() - start)
-    _finish(failures, skipped, len(skipped) + table.images_used, folder, strict, quiet)
+        table = kernel_table(
+            layer,
+            sources,
+            shifts,
+            size,
+            progress=not quiet,
+            on_skip=on_skip,
+            root=images,
+            block=block,
+            journal=journal,
+            **executor,
+        )
+        machines.close()
+        failures, attempt = _attempts()
+        _write_skipped(skipped, folder, attempt)
+        write_results(table, layer, folder, attempt, progress=not quiet)
+        if not quiet:
+            _summarise_kernels(table, folder, time.perf_counter() - start)
+        _finish(failures, skipped, len(skipped) + table.images_used, folder, strict, quiet)
 
 
 @app.command()
@@ -286,7 +295,7 @@ def compare(
     Settings, inputs and all values decide; versions, dates and times are shown only. The order of shifts is free.
     """
     from analysis.compare import compare, compare_folders
-    from analysis.store import load, write_atomically
+    from analysis.store import load, save_figure
 
     if a.is_dir() != b.is_dir() and a.exists() and b.exists():
         raise ValueError(f"{a} and {b}: one is a folder and one is not; expected two files or two folders")
@@ -300,7 +309,7 @@ def compare(
         from analysis.plots import difference_figure
 
         drawn = difference_figure(load(a), load(b), variable)
-        write_atomically(figure, partial(drawn.savefig, dpi=150))
+        save_figure(drawn, figure)
     if not quiet:
         print(found.report())
     if not found.agree:
@@ -326,7 +335,7 @@ def _predict(
         attempt(store.save, prediction, folder / f"{name}.nc")
         figure = plots.prediction_figure(dataset, prediction)
         for suffix in ("png", "pdf"):
-            attempt(store.write_atomically, folder / f"{name}.{suffix}", partial(figure.savefig, dpi=150))
+            attempt(store.save_figure, figure, folder / f"{name}.{suffix}")
         if quiet:
             continue
         print(f"\nJ = {dataset.levels}, predicted from the power spectrum; isolated features {prediction.isolated:.3f}")
@@ -347,7 +356,6 @@ def _check_counts(**counts: int | None) -> None:
 
 def _settings(command: str, images: Path | None, block: int) -> dict[str, object]:
     """What the results of both long commands depend on."""
-    from analysis.images import printable
     from analysis.provenance import distribution_version
 
     return {
@@ -358,21 +366,30 @@ def _settings(command: str, images: Path | None, block: int) -> dict[str, object
     }
 
 
+def _resolved(images: Path | None) -> Path | None:
+    """One name for a folder, however it is spelt: the journal names what is skipped in it."""
+    return images.resolve() if images is not None and images.is_dir() else images
+
+
 @contextlib.contextmanager
-def _executor(scheduler: str | None, workers: int | None, threads: int) -> Iterator[dict[str, object]]:
-    """Context with where the blocks are measured, as a keyword argument: in this process, or on a cluster."""
+def _executor(
+    machines: contextlib.ExitStack, scheduler: str | None, workers: int | None, threads: int
+) -> Iterator[dict[str, object]]:
+    """Context with where the blocks are measured, as a keyword argument: in this process, or on a cluster.
+
+    The cluster is given back when `machines` is closed.
+    """
     if scheduler is None and workers is None:
         yield {}
         return
     from analysis.cluster import cluster, on_cluster
 
-    with cluster(scheduler, workers) as client:
-        yield {"executor": on_cluster(client, threads)}
+    yield {"executor": on_cluster(machines.enter_context(cluster(scheduler, workers)), threads)}
 
 
 def _say_what_is_kept(journal: Journal, quiet: bool) -> None:
     if journal.inputs and not quiet:
-        print(f"Continuing {journal.path}: {journal.inputs} images were measured before.", file=sys.stderr)
+        print(f"Continuing {printable(journal.path)}, which has {journal.inputs} images.", file=sys.stderr)
 
 
 def _skips(quiet: bool) -> tuple[Callable[[str, str], None], list[str]]:
@@ -393,7 +410,8 @@ def _finish(failures: list[OSError], skipped: list[str], inputs: int, folder: Pa
         raise failures[0]
     if skipped and not quiet:
         print(
-            f"shiftscope: warning: {len(skipped)} of {inputs} images skipped, see {folder}/skipped.txt", file=sys.stderr
+            f"shiftscope: warning: {len(skipped)} of {inputs} images skipped, see {printable(folder)}/skipped.txt",
+            file=sys.stderr,
         )
     if skipped and strict:
         raise typer.Exit(3)
@@ -417,7 +435,7 @@ def _write_skipped(skipped: list[str], folder: Path, attempt: Callable[..., None
 
     if skipped:
         text = "\n".join(skipped) + "\n"
-        attempt(store.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text))
+        attempt(store.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text, encoding="utf-8"))
     else:  # that of an earlier run would not be true of this one
         attempt((folder / "skipped.txt").unlink, True)
 
@@ -462,7 +480,7 @@ def _summarise(datasets: list[xr.Dataset], folder: Path, seconds: float) -> None
         print(
             f"{ds.levels:>2} {ds.stride:>2}  {'correlation of rho with gamma_1':<34} {band_pass_correlation(ds):7.3f}"
         )
-    print(f"\nResults and figures: {folder}/heatmaps_J*.nc, .png, .pdf")
+    print(f"\nResults and figures: {printable(folder)}/heatmaps_J*.nc, .png, .pdf")
 
 
 def _summarise_kernels(table: xr.Dataset, folder: Path, seconds: float) -> None:
@@ -487,7 +505,7 @@ def _summarise_kernels(table: xr.Dataset, folder: Path, seconds: float) -> None:
     for label, names in CORRELATIONS.items():
         value, low, high = rank_correlation(table, *names)
         print(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
-    print(f"\nResults and figures: {folder}/report.html, kernels.csv, kernels.nc, *.png")
+    print(f"\nResults and figures: {printable(folder)}/report.html, kernels.csv, kernels.nc, *.png")
 
 
 def main() -> None:
@@ -504,8 +522,7 @@ def main() -> None:
             message = str(error) or type(error).__name__
         else:
             raise
-        first = next(iter(message.strip().splitlines()), type(error).__name__)
-        print(f"shiftscope: {first}", file=sys.stderr)
+        print(f"shiftscope: {' '.join(message.split()) or type(error).__name__}", file=sys.stderr)
         sys.exit(2)
     if code == 130:
         print("shiftscope: interrupted", file=sys.stderr)

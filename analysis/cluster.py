@@ -1,19 +1,27 @@
 """Blocks measured on a cluster of `dask.distributed`: many machines, or several processes of this one.
 
-Each block is a task: a worker reads its inputs, which it must find under the same names, and returns their sums, some
-tens of kilobytes. A task whose worker dies runs again on another one. The journal and the merging stay with the caller.
+Each block is a task: a worker reads its inputs, which it must find under the same names, and returns their sums. A task
+whose worker dies runs again on another one. The journal and the merging stay with the caller.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import pickle
 import queue
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from functools import lru_cache
 from itertools import groupby
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from analysis.blocks import BlockResult, Measurement, measure_block
 from analysis.feed import Results
@@ -24,7 +32,7 @@ from wavelets import set_num_threads
 from wavelets._check import integer
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 IN_FLIGHT = 3  # blocks for each thread of the cluster: one at work, and what the way there and back takes
 RETRIES = 3  # of a block that fails; workers that die with it count elsewhere, see dask's allowed-failures
@@ -67,12 +75,18 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
             "a cluster needs the package distributed (pip install 'shiftscope[distributed]')"
         ) from error
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_silence())
         stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}))
         try:
             if workers is not None:
-                local = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
+                with _deaf():
+                    local = LocalCluster(
+                        workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                    )
                 scheduler = stack.enter_context(local).scheduler_address
-            client = stack.enter_context(Client(scheduler, timeout=PATIENCE))
+            # not the default one: xarray would ask it for a lock before it writes a file
+            client = _patiently(lambda: Client(scheduler, timeout=PATIENCE, set_as_default=False))
+            stack.enter_context(client)
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(f"no scheduler answers at {scheduler}: {one_line(str(error))}") from error
         try:
@@ -80,6 +94,56 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
         except TimeoutError as error:
             raise ClusterError(f"the scheduler at {scheduler} has no workers") from error
         yield client
+
+
+def _patiently(connect: Callable[[], Client]) -> Client:
+    """Connect, or give up: what accepts a connection and says nothing would be waited for without end."""
+    answer: queue.SimpleQueue[Client | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put(connect())
+        except Exception as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        found = answer.get(timeout=2 * PATIENCE)
+    except queue.Empty:
+        raise TimeoutError(f"no answer for {2 * PATIENCE:g} seconds") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Context in which dask logs nothing: what matters is raised, and the terminal has a progress bar."""
+    import distributed
+
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == distributed.__name__]
+    loggers = [logging.getLogger(name) for name in ("distributed", *names, "tornado.application", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Context in which processes are started that do not hear Ctrl-C: this one does, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
@@ -107,8 +171,6 @@ def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
         colour: bool,
         tick: Callable[[int], object],
     ) -> Results:
-        from distributed import Future
-
         parcel = pickle.dumps((list(measurements), size, colour, threads, distribution_version("shiftscope")))
         blocks = groupby(numbered, key=lambda pair: pair[0] // block)
         finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
@@ -116,10 +178,10 @@ def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
         more = True
         try:
             while more or running:
-                while more and len(running) < IN_FLIGHT * max(sum(client.nthreads().values()), 1):
+                while more and len(running) < IN_FLIGHT * _threads(client):
                     if more := (found := next(blocks, None)) is not None:
                         index, items = found
-                        future = client.submit(_measure, parcel, list(items), retries=RETRIES, pure=False)
+                        future = _submit(client, parcel, list(items))
                         running[future] = index
                         future.add_done_callback(finished.put)
                 if running:
@@ -127,10 +189,6 @@ def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
                     index, result = running.pop(future), _result(future)
                     tick(result.inputs)
                     yield index, result
-        except (OSError, TimeoutError) as error:
-            if isinstance(error, ClusterError):
-                raise
-            raise ClusterError(f"the scheduler of the cluster went away: {one_line(str(error))}") from error
         finally:
             with contextlib.suppress(Exception):  # the scheduler may be gone
                 client.cancel(list(running), force=True)
@@ -139,28 +197,59 @@ def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
     return measured
 
 
-def _next(finished: queue.SimpleQueue, client: Client) -> Any:
-    """Wait for the next future, as long as there is a scheduler."""
+def _threads(client: Client) -> int:
+    """How many threads the workers have together, at least 1."""
+    with _lost():
+        return max(sum(client.nthreads().values()), 1)
+
+
+def _submit(client: Client, parcel: bytes, numbered: list[tuple[int, Any]]) -> Future:
+    with _lost():
+        return client.submit(_measure, parcel, numbered, retries=RETRIES, pure=False)
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    """Context in which an error of the connection means that the scheduler is gone."""
+    try:
+        yield
+    except (OSError, TimeoutError, CancelledError, asyncio.CancelledError) as error:
+        raise ClusterError("the scheduler of the cluster went away") from error
+
+
+def _next(finished: queue.SimpleQueue[Future], client: Client) -> Future:
+    """Wait for the next future, as long as there is a scheduler; say so if there are no workers."""
     lost = None
+    waiting_since: float | None = monotonic()
     while True:
         try:
             return finished.get(timeout=0.5)
         except queue.Empty:
-            if client.status == "running":
-                lost = None
+            if client.status != "running":
+                lost = lost or monotonic()
+                if client.status == "closed" or monotonic() - lost > PATIENCE:
+                    raise ClusterError("the scheduler of the cluster went away") from None
                 continue
-            lost = lost or monotonic()
-            if client.status == "closed" or monotonic() - lost > PATIENCE:
-                raise ClusterError("the scheduler of the cluster went away") from None
+            lost = None
+            if waiting_since is not None and monotonic() - waiting_since > PATIENCE:
+                waiting_since = monotonic()
+                with _lost():
+                    if not client.nthreads():
+                        tqdm.write("the cluster has no workers at present: waiting for some", file=sys.stderr)
+                        waiting_since = None  # said once
 
 
-def _result(future: Any) -> BlockResult:
+def _result(future: Future) -> BlockResult:
     if future.status in ("cancelled", "lost"):
         raise ClusterError("the scheduler of the cluster went away")
-    error = future.exception()
+    with _lost():
+        error = future.exception()
     if error is not None:
+        if isinstance(error, CancelledError | asyncio.CancelledError):
+            raise ClusterError("the scheduler of the cluster went away") from error
         raise ClusterError(f"a block failed on the cluster: {type(error).__name__}: {one_line(str(error))}") from error
-    return future.result()
+    with _lost():
+        return future.result()
 
 
 def _measure(parcel: bytes, numbered: list[tuple[int, Any]]) -> BlockResult:

@@ -19,7 +19,7 @@ from analysis.store import load
 
 INPUTS = re.compile(r"(images|inputs)_.*")
 ENVIRONMENT = re.compile(
-    r".*_version|created|seconds_.*|device|platform|machine|host|(.*_)?(threads|workers)|scheduler|resumed.*"
+    r".*_version|created|seconds_.*|device|platform|machine|host|(.*_)?(threads|workers)|scheduler|resumed.*|block"
 )
 # What an entry along a dimension is known by; along any other dimension, by its own coordinate or its position.
 KEYS = {"filter": ("theta_y", "theta_x"), "shift": ("shift_y", "shift_x"), "kernel": ("index",)}

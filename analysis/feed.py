@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
-from itertools import groupby
+from itertools import groupby, islice
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from analysis.blocks import BATCH, BLOCK, BlockResult, Measurement, block_keys, measure_block, short_name
+from analysis.blocks import BATCH, BLOCK, BlockResult, Measurement, block_key, measure_block, short_name
 from analysis.images import ImageFolder, Picture, check_sources, outcomes_ahead, printable
 from analysis.journal import Journal
 from analysis.provenance import provenance
@@ -53,8 +54,10 @@ def here(
     result : BlockResult
     """
     with outcomes_ahead(numbered, size, colour, AHEAD) as outcomes:
+        begin = perf_counter()
         for index, group in groupby(outcomes, key=lambda pair: pair[0] // block):
-            yield index, measure_block((outcome for _, outcome in group), measurements, tick)
+            yield index, measure_block((outcome for _, outcome in group), measurements, tick, begin)
+            begin = perf_counter()
 
 
 def feed(
@@ -93,8 +96,8 @@ def feed(
     block : int
         Inputs of a block.
     journal : Journal, optional
-        Blocks that it has are not measured again, and the others are appended to it. Images must then be something
-        that can be walked through more than once.
+        Blocks that it has are not measured again, and the others are appended to it. If its front was folded, images
+        must be something that can be walked through twice.
     executor : callable
         Measures the blocks: `here`, or :func:`analysis.cluster.on_cluster` for a client.
 
@@ -113,7 +116,7 @@ def feed(
     FileNotFoundError, NotADirectoryError
         If the folder is not there.
     OSError
-        If the journal cannot be written.
+        If the journal cannot be written, or images at its front changed while the run was under way.
     """
     if isinstance(images, np.ndarray) and (images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (3, 4))):
         raise ValueError(f"images is one array of shape {images.shape}; expected several images: pass [image]")
@@ -121,13 +124,34 @@ def feed(
         root = images
         images = ImageFolder(images)
     check_sources(images, size)
-    plan = [] if journal is None else list(block_keys(images, block, root))
-    keys = [key for key, _ in plan]
-    tally = (journal.front_of(keys) if journal is not None else None) or Tally.empty(measurements)
-    known = {
-        index for index, key in enumerate(keys) if index < tally.blocks or (journal is not None and key in journal)
-    }
+    shown = None if root is None else printable(root)
+    front = None if journal is None else journal.front_of(_keys(images, block, root, len(journal.front)))
+    tally = Tally.empty(measurements) if front is None else front
+    folded = tally.blocks
+    keys: list[bytes] = []  # of the blocks that the walk has come to, if there is a journal
+    known: set[int] = set()  # blocks that the journal has
     waiting: dict[int, BlockResult] = {}  # measured before their turn, and in no journal
+    names = hashlib.sha256()
+
+    def missing() -> Iterator[tuple[int, Any]]:
+        """Walk through all inputs, and hand out those of the blocks that are not known yet, with their positions."""
+        numbered = iter(enumerate(images))
+        while chunk := list(islice(numbered, 1 if journal is None else block)):
+            for position, source in chunk:
+                names.update(_name(source, position, shown).encode() + b"\n")
+            if journal is not None:
+                keys.append(block_key(chunk, root))
+                if len(keys) <= folded:
+                    if keys[-1] != journal.front[len(keys) - 1]:
+                        raise OSError("the images changed while the run was under way")
+                    continue
+                if keys[-1] in journal:
+                    known.add(len(keys) - 1)
+                    if progress:
+                        bar.initial += len(chunk)  # they do not count for the rate
+                        bar.update(len(chunk))
+                    continue
+            yield from chunk
 
     def merge() -> None:
         """Add up the blocks that come next, as far as they are there."""
@@ -140,20 +164,9 @@ def feed(
         if journal is not None:
             journal.fold(tally, keys)
 
-    names = hashlib.sha256()
-
-    def missing() -> Iterator[tuple[int, Any]]:
-        """Inputs of the blocks that are not known yet, with their positions."""
-        for position, source in enumerate(images):
-            names.update(_name(source, position, root).encode() + b"\n")
-            if position // block not in known:
-                yield position, source
-
     _report(tally.skipped, on_skip)
-    total = sum(length for _, length in plan) if plan else len(images) if isinstance(images, Sized) else None
-    before = sum(plan[index][1] for index in known)
-    with tqdm(total=total, initial=before, unit="image", desc=desc, disable=not progress) as bar:
-        merge()
+    total = len(images) if isinstance(images, Sized) else None
+    with tqdm(total=total, initial=tally.inputs, unit="image", desc=desc, disable=not progress) as bar:
         results = executor(missing(), block, measurements, size, colour, bar.update)
         with contextlib.closing(results):
             for index, result in results:
@@ -164,16 +177,24 @@ def feed(
                 else:
                     known.add(index)
                 merge()
+        merge()
     if tally.used == 0:
         example = ""
         if tally.skipped:
             name, reason = tally.skipped[0]
-            example = f"; for example {short_name(name, root)}: {reason}"
+            example = f"; for example {short_name(name, shown)}: {reason}"
         raise ValueError(f"none of the {tally.inputs} images could be used{example}")
     for measurement, sums in zip(measurements, tally.totals, strict=True):
         measurement.total = sums
     threads, workers = getattr(executor, "threads", get_num_threads()), getattr(executor, "workers", "none")
-    return provenance(tally, names.hexdigest(), colour, root) | {"threads": threads, "workers": workers}
+    found = provenance(tally, names.hexdigest(), colour, shown)
+    return found | {"block": block, "threads": threads, "workers": workers}
+
+
+def _keys(images: Iterable[Any], block: int, root: str | os.PathLike[str] | None, count: int) -> list[bytes]:
+    """Keys of the first blocks."""
+    numbered = enumerate(images)
+    return [block_key(chunk, root) for _ in range(count) if (chunk := list(islice(numbered, block)))]
 
 
 def _report(skipped: Iterable[tuple[str, str]], on_skip: Callable[[str, str], object] | None) -> None:
@@ -182,7 +203,7 @@ def _report(skipped: Iterable[tuple[str, str]], on_skip: Callable[[str, str], ob
             on_skip(name, reason)
 
 
-def _name(source: Any, position: int, root: str | os.PathLike[str] | None) -> str:
+def _name(source: Any, position: int, root: str | None) -> str:
     """Name of an input in the digest of all names."""
     if isinstance(source, Picture):
         return source.name

@@ -2,8 +2,9 @@
 
 A journal is a file of records, each a header (magic, length, checksum of what follows) and a payload: a line of JSON,
 then numbers. The first record holds the settings. A record that was cut off, by a crash or a full disk, ends the file
-when it is opened again, so that at most the block in flight is lost. When the file has grown large, the records at the
-front of the run are replaced by one with their sum; this is done in a new file that takes the name of the old one.
+when it is opened again, so that at most the block in flight is lost; one that was damaged later is passed over. When
+the file has grown large, the records at the front of the run are replaced by one with their sum; this is done in a new
+file that takes the name of the old one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from analysis.blocks import BlockResult
+from analysis.messages import printable
 from analysis.statistics import Total
 from analysis.store import remove_unfinished, write_atomically
 from analysis.tally import Tally
@@ -37,11 +39,11 @@ class Journal:
     Parameters
     ----------
     path : path
-        The file; it is created, and continued if it is there.
+        The file. It is created with its first record, and continued if it is there.
     settings : dict
         What the results depend on, in terms of JSON.
     anew : bool
-        Begin with an empty file, whatever is there.
+        Take nothing from the file that is there; the first record replaces it.
 
     Attributes
     ----------
@@ -53,7 +55,7 @@ class Journal:
     Raises
     ------
     ValueError
-        If the file is there and belongs to other settings, or is no journal.
+        If the file is there and belongs to other settings, is no journal, or is damaged at its beginning.
     BlockingIOError
         If another process has it open.
     OSError
@@ -66,19 +68,15 @@ class Journal:
         self.tally: Tally | None = None
         self.front: list[bytes] = []
         self._places: dict[bytes, tuple[int, int]] = {}  # where the payload of each block's record is
+        self.inputs = self.used = self._end = 0
+        self._file: BinaryIO | None = None  # until there is a record
         self._folder = _locked(self.path.parent, self.path)
         try:
-            self._file: BinaryIO = open(self.path, "a+b")
-            try:
-                if anew:
-                    self._file.truncate(0)
-                remove_unfinished(self.path.parent)
+            remove_unfinished(self.path.parent)
+            if not anew and self.path.exists():
                 self._read()
-            except BaseException:
-                self._file.close()
-                raise
         except BaseException:
-            os.close(self._folder)
+            self.close()
             raise
 
     def __enter__(self) -> Journal:
@@ -89,7 +87,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file, and let others open it."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         os.close(self._folder)
 
     def __contains__(self, key: bytes) -> bool:
@@ -97,9 +96,7 @@ class Journal:
 
     def __getitem__(self, key: bytes) -> BlockResult:
         """Read the record of a block."""
-        offset, length = self._places[key]
-        self._file.seek(offset)
-        return _result(*_parts(self._file.read(length)))
+        return _result(*_parts(self._bytes(*self._places[key])))
 
     def append(self, key: bytes, result: BlockResult) -> None:
         """Record a block; when this returns it is on disk.
@@ -142,12 +139,9 @@ class Journal:
                 file.write(_record({"settings": self.settings}))
                 file.write(_record(*_of_tally(tally, front)))
                 for offset, length in rest:
-                    self._file.seek(offset - HEADER.size)
-                    file.write(self._file.read(HEADER.size + length))
+                    file.write(self._bytes(offset - HEADER.size, HEADER.size + length))
 
         write_atomically(self.path, write)
-        self._file.close()
-        self._file = open(self.path, "a+b")
         self._read()
 
     def _count(self, key: bytes, inputs: int, used: int) -> None:
@@ -155,18 +149,30 @@ class Journal:
             self.inputs += inputs
             self.used += used
 
+    def _bytes(self, offset: int, length: int) -> bytes:
+        assert self._file is not None
+        self._file.seek(offset)
+        return self._file.read(length)
+
     def _append(self, head: dict[str, Any], numbers: list[bytes]) -> tuple[int, int]:
         """Write one record at the end, and through to the disk; return where its payload is."""
         record = _record(head, numbers)
         try:
+            if self._file is None:
+                beginning = _record({"settings": self.settings})
+                self._file = open(self.path, "w+b")
+                self._file.write(beginning)
+                self._end = len(beginning)
+            self._file.seek(self._end)
             self._file.write(record)
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            with contextlib.suppress(OSError):  # else the next one to open the file cuts it
-                self._file.close()
-            with contextlib.suppress(OSError):
-                os.truncate(self.path, self._end)
+            if self._file is not None:
+                with contextlib.suppress(OSError):  # what is in its buffer cannot be written either
+                    self._file.close()
+                with contextlib.suppress(OSError):  # else the next one to open the file cuts it
+                    os.truncate(self.path, self._end)
             raise type(error)(f"cannot write {self.path}: {error.strerror or error}") from error
         place = self._end + HEADER.size, len(record) - HEADER.size
         self._end += len(record)
@@ -174,19 +180,20 @@ class Journal:
 
     def _read(self) -> None:
         """Take in the records that are there; cut off what follows the last whole one."""
+        if self._file is not None:
+            self._file.close()
+        self._file = open(self.path, "r+b")
         self._places.clear()
-        self.inputs = self.used = 0
-        self._file.seek(0)
+        self.inputs = self.used = self._end = 0
         if not MAGIC.startswith(self._file.read(len(MAGIC))):
             raise ValueError(f"{self.path} is not a journal of this project")
-        self._end = 0
         settings = None
         for offset, payload in _payloads(self._file):
             head, numbers = _parts(payload)
             if settings is None:
-                settings = head.get("settings")
-                if settings != self.settings:
-                    raise ValueError(f"{self.path} belongs to other settings: {differences(settings, self.settings)}")
+                if "settings" not in head:
+                    raise ValueError(f"{self.path} is damaged: it does not say what its settings were")
+                settings = head["settings"]
             elif "keys" in head:
                 self.tally, self.front = _tally(head, numbers)
                 self.inputs += self.tally.inputs
@@ -196,14 +203,17 @@ class Journal:
                 self._count(key, head["inputs"], head["used"])
                 self._places[key] = offset, len(payload)
             self._end = offset + len(payload)
+        if not self._places and not self.front:  # nothing to keep, so nothing to refuse
+            self._file.close()
+            self._file, self._end = None, 0
+            return
+        if settings != self.settings:
+            raise ValueError(f"{self.path} belongs to other settings: {differences(settings, self.settings)}")
         self._file.truncate(self._end)
-        if settings is None:
-            self._append({"settings": self.settings}, [])
 
 
-def differences(there: Any, wanted: dict[str, Any]) -> str:
+def differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Say in one line which settings differ: what is there, and what is wanted."""
-    there = there if isinstance(there, dict) else {}
     names = dict.fromkeys((*there, *wanted))
     parts = (
         f"{name} is {json.dumps(there.get(name))} there and {json.dumps(wanted.get(name))} here"
@@ -236,7 +246,7 @@ def _record(head: dict[str, Any], numbers: list[bytes] | None = None) -> bytes:
 
 
 def _payloads(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Offset and payload of each record, up to the first that is not whole."""
+    """Offset and payload of each record, up to the first that is not whole; without those that are damaged."""
     offset = 0
     size = os.fstat(file.fileno()).st_size
     while offset + HEADER.size <= size:
@@ -246,9 +256,8 @@ def _payloads(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         if magic != MAGIC or length > size - offset:
             return
         payload = file.read(length)
-        if zlib.crc32(payload) != checksum:
-            return
-        yield offset, payload
+        if zlib.crc32(payload) == checksum:
+            yield offset, payload
         offset += length
 
 
@@ -343,10 +352,7 @@ def resumable(
             raise
         except OSError as error:
             raise OSError(f"{error}; {_kept(journal)}" if journal.used else str(error)) from error
-        finally:
-            if not journal.used:  # nothing worth keeping
-                path.unlink(missing_ok=True)
 
 
 def _kept(journal: Journal) -> str:
-    return f"{journal.inputs} images are kept in {journal.path}: run the same command again to continue"
+    return f"{journal.inputs} images are kept in {printable(journal.path)}: run the same command again to continue"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +13,7 @@ from analysis.tally import Tally
 LONGEST_ATTRIBUTE = 30_000  # HDF5 keeps attributes in 64 kB
 
 
-def provenance(tally: Tally, names: str, colour: bool, root: str | os.PathLike[str] | None) -> dict[str, Any]:
+def provenance(tally: Tally, names: str, colour: bool, root: str | None) -> dict[str, Any]:
     """Attributes of a result that say how it came about.
 
     Parameters
@@ -25,8 +24,8 @@ def provenance(tally: Tally, names: str, colour: bool, root: str | os.PathLike[s
         SHA-256 of the names of all inputs.
     colour : bool
         Whether red, green and blue were kept.
-    root : path, optional
-        Names of skipped files are relative to this folder.
+    root : str, optional
+        Names of skipped files are relative to this folder, in printable form.
     """
     skipped = [f"{short_name(name, root)}: {reason}".replace("\n", " ") for name, reason in tally.skipped]
     listed = "\n".join(skipped)

@@ -135,6 +135,7 @@ class SpectrumMeasurement:
         level: Sequence[float] | float | None = None,
     ) -> None:
         integer("size", size, 1)
+        self._arguments = (size, points, colour, level)
         self.points = integer("points", points, size)
         self.level = None if level is None else np.asarray(level, dtype=np.float64)
         self.window = np.outer(hann(size, sym=True), hann(size, sym=True)) if size > 2 else np.ones((size, size))
@@ -143,6 +144,10 @@ class SpectrumMeasurement:
         # how many pictures; of each pair of channels the real part, and of two different ones the imaginary part
         self.planes = sum(1 if k == j else 2 for k, j in self.pairs)
         self.total = Total(1 + self.planes * self.half[0] * self.half[1])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as arguments, without the sums so far."""
+        return SpectrumMeasurement, self._arguments
 
     def measure(self, pictures: NDArray[Any]) -> tuple[NDArray[np.float64], None]:
         """Add up the spectra of pictures (n, size, size), in colour (n, 3, size, size); flat ones count as well."""

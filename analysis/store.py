@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xarray as xr
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 UNFINISHED = ".unfinished-"  # begins the name of a file that is being written
 
@@ -98,6 +103,20 @@ def _sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> Path:
+    """Write a figure in the format that the suffix names.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what stood there before is left alone.
+    """
+    path = Path(path)
+    buffer = io.BytesIO()  # matplotlib that runs out of disk inside a PDF raises errors of zlib
+    figure.savefig(buffer, format=path.suffix.removeprefix("."), dpi=dpi)
+    return write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
 
 
 def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:

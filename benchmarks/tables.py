@@ -31,7 +31,7 @@ class Table:
         for job, time in times.items():
             factor = scale[job] if isinstance(scale, dict) else scale
             table.figures[job] = time.median * factor
-        table.columns[SPREAD] = {job: 50 * (t.high - t.low) / t.median for job, t in times.items()}
+        table.columns[SPREAD] = {job: 50 * (t.high - t.low) / max(t.median, 1e-9) for job, t in times.items()}
         return table
 
     def add_ratio(self, heading: str, base: str | float) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import HeatmapExperiment, cli, load
+from analysis import HeatmapExperiment, cli, compare, load
+from analysis.journal import Journal
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_a_real_interrupt_signal_is_heard(folder, tmp_path):
     assert done and int(done[1]) % 16 == 0
     again = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, text=True, check=True)
     # one block more if the signal came while it was being recorded
-    assert int(re.search(r"(\d+) images were measured before", again.stderr)[1]) - int(done[1]) in (0, 16)
+    assert int(re.search(r"which has (\d+) images", again.stderr)[1]) - int(done[1]) in (0, 16)
 
 
 def test_one_file_that_cannot_be_written_costs_no_other(shiftscope, folder, tmp_path):
@@ -189,7 +190,7 @@ def test_a_finished_run_is_not_measured_again_unless_that_is_asked_for(shiftscop
     monkeypatch.setattr(HeatmapExperiment, "measure", lambda self, p: (seen.append(len(p)), measure(self, p))[1])
     code, printed, errors = shiftscope(*arguments, "--resume")
     assert code == 0 and not seen and "3 images used, 1 skipped" in printed
-    assert f"Continuing {out / 'heatmaps.journal'}: 4 images were measured before." in errors
+    assert f"Continuing {out / 'heatmaps.journal'}, which has 4 images." in errors
     assert load(out / "heatmaps_J1.nc").rho.identical(first.rho)
     code, printed, errors = shiftscope(*arguments, "--filters", "cf_2_3")
     assert (code, printed) == (2, "") and errors.count("\n") == 1
@@ -199,6 +200,78 @@ def test_a_finished_run_is_not_measured_again_unless_that_is_asked_for(shiftscop
     assert load(out / "heatmaps_J1.nc").filters == "cf_2_3"
     (out / "heatmaps.journal").unlink()
     assert "of another run; use --overwrite" in shiftscope(*arguments)[2]
+
+
+@pytest.mark.parametrize("command", ["heatmaps", "kernels"])
+def test_two_spellings_of_a_folder_are_one_run(shiftscope, folder, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (folder / "sub").mkdir()
+    (folder / "broken.jpg").rename(folder / "sub" / "broken.jpg")
+    options = ["--size", 64, *(["--levels", 1] if command == "heatmaps" else ["--limit", 4])]
+    name = "heatmaps_J1.nc" if command == "heatmaps" else "kernels.nc"
+    assert shiftscope(command, "--images", "images", *options, "--out", "out", "--quiet")[0] == 0
+    first = load("out/" + name)
+    code, _, errors = shiftscope(command, "--images", folder / "sub" / "..", *options, "--out", tmp_path / "out")
+    assert code == 0 and "which has 4 images" in errors
+    again = load("out/" + name)
+    assert first.images_skipped.startswith("sub/broken.jpg: ") and again.images_skipped == first.images_skipped
+    assert compare(first, again).agree
+
+
+def test_a_folder_that_changes_during_the_run(shiftscope, folder, tmp_path, monkeypatch):
+    """Files that come are measured if the walk still gets to them, files that go are skipped; nothing is mixed up."""
+    for number in range(40):
+        (folder / f"z{number:02}.png").write_bytes((folder / "b.png").read_bytes())
+    (folder / "sub").mkdir()
+    (folder / "sub" / "last.png").write_bytes((folder / "b.png").read_bytes())
+    (folder / "z99.png").write_bytes((folder / "b.png").read_bytes())
+    arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--block", 4, "--out", tmp_path / "out"]
+    append, done = Journal.append, []
+
+    def watched(self, key, result):
+        append(self, key, result)
+        if not done:
+            done.append(True)
+            (folder / "sub" / "new.png").write_bytes((folder / "b.png").read_bytes())
+            (folder / "z99.png").unlink()
+            (folder / "a.jpg").unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", watched)
+        code, _, errors = shiftscope(*arguments)
+    assert code == 0 and "Traceback" not in errors
+    ds = load(tmp_path / "out" / "heatmaps_J1.nc")
+    listed = set(ds.images_skipped.splitlines())
+    assert "z99.png: No such file or directory" in listed and len(listed) == 2
+    assert ds.images_used == 44 + ("new.png" not in ds.images_skipped and ds.images_used == 45)
+    code, _, errors = shiftscope(*arguments)  # the folder as it is now: one gone, another gone, one new
+    fresh = shiftscope(*arguments[:-1], tmp_path / "fresh")
+    assert code == fresh[0] == 0
+    assert compare(tmp_path / "out" / "heatmaps_J1.nc", tmp_path / "fresh" / "heatmaps_J1.nc").agree
+
+
+def test_a_run_in_two_processes_is_the_same(shiftscope, folder, tmp_path):
+    pytest.importorskip("distributed")
+    arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--block", 1, "--out"]
+    assert shiftscope(*arguments, tmp_path / "here")[0] == 0
+    command = [sys.executable, "-m", "analysis.cli", *map(str, arguments), str(tmp_path / "there"), "--workers", "2"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0 and "4/4" in result.stderr and "Traceback" not in result.stderr
+    found = compare(tmp_path / "here" / "heatmaps_J1.nc", tmp_path / "there" / "heatmaps_J1.nc")
+    assert found.agree and load(tmp_path / "there" / "heatmaps_J1.nc").workers == "dask.distributed"
+
+
+def test_a_cluster_that_is_not_there_costs_no_journal(shiftscope, folder, tmp_path):
+    pytest.importorskip("distributed")
+    arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--quiet", "--out", tmp_path / "out"]
+    assert shiftscope(*arguments)[0] == 0
+    kept = (tmp_path / "out" / "heatmaps.journal").read_bytes()
+    code, _, errors = shiftscope(*arguments, "--overwrite", "--scheduler", "nonsense:x:y")
+    assert (
+        code == 2 and errors.startswith("shiftscope: no scheduler answers at nonsense:x:y") and errors.count("\n") == 1
+    )
+    assert (tmp_path / "out" / "heatmaps.journal").read_bytes() == kept
+    assert shiftscope(*arguments, "--threads", 0)[2] == "shiftscope: threads is 0; expected at least 1\n"
 
 
 def test_of_a_thousand_files_a_tenth_is_broken(shiftscope, tmp_path):

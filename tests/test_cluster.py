@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -57,26 +58,28 @@ def expected(photographs):
 
 
 class Troubled(HeatmapExperiment):
-    """Measures as the experiment does; in some worker something happens, once."""
+    """Measures as the experiment does; the first worker to do so dies, and the next one is slow."""
 
-    def __init__(self, marker, what):
+    def __init__(self, folder):
         super().__init__(2, size=64)
-        self.marker, self.what = marker, what
+        self.folder = Path(folder)
 
     def __reduce__(self):
-        return Troubled, (self.marker, self.what)
+        return Troubled, (str(self.folder),)
 
     def measure(self, pictures):
-        try:
-            with open(self.marker, "x") as file:
-                file.write(str(os.getpid()))
-        except FileExistsError:
-            mine = Path(self.marker).read_text() == str(os.getpid())
-            if mine and self.what == "slow":
-                time.sleep(0.2)
-        else:
-            if self.what == "dies":
-                os.kill(os.getpid(), signal.SIGKILL)
+        mine = str(os.getpid())
+        for what in ("dies", "slow"):
+            try:
+                with open(self.folder / what, "x") as file:
+                    file.write(mine)
+                if what == "dies":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                break
+            except FileExistsError:
+                pass
+        if (self.folder / "slow").read_text() == mine:
+            time.sleep(0.2)
         return super().measure(pictures)
 
 
@@ -85,11 +88,10 @@ def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs,
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])]))
     with cluster.cluster(workers=2) as client:
         same(measure(photographs, executor=on_cluster(client)), expected)
-        for what in ("dies", "slow"):
-            experiment = Troubled(str(tmp_path / what), what)
-            (dataset,) = run(photographs, [experiment], progress=False, block=4, executor=on_cluster(client))
-            assert (tmp_path / what).exists()
-            same(dataset, expected)
+        (dataset,) = run(photographs, [Troubled(tmp_path)], progress=False, block=4, executor=on_cluster(client))
+        same(dataset, expected)
+    died, slow = ((tmp_path / what).read_text() for what in ("dies", "slow"))
+    assert died != slow
 
 
 def test_a_block_that_fails_for_good_is_an_error():
@@ -148,6 +150,10 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_the_journal_goes_on(
 
 def test_what_cannot_be_reached_is_one_error(monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"no scheduler answers at {address}"), cluster.cluster(address):
+            pass
     for address, message in (
         ("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9"),
         ("nonsense:x:y", "nonsense"),

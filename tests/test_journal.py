@@ -55,18 +55,22 @@ def test_what_was_recorded_comes_back(tmp_path):
             equal(two[key(number)], result(number))
 
 
-def test_a_journal_cut_anywhere_keeps_every_whole_record(tmp_path):
-    path, cut = tmp_path / "a.journal", tmp_path / "cut.journal"
+def recorded(path, count):
+    """A journal of so many records, and where each of them ends."""
     ends = []
     with Journal(path, SETTINGS) as one:
-        ends.append(path.stat().st_size)
-        for number in range(4):
+        for number in range(count):
             one.append(key(number), result(number))
             ends.append(path.stat().st_size)
-    data = path.read_bytes()
+    return path.read_bytes(), ends
+
+
+def test_a_journal_cut_anywhere_keeps_every_whole_record(tmp_path):
+    cut = tmp_path / "cut.journal"
+    data, ends = recorded(tmp_path / "a.journal", 4)
     for length in sorted({0, 1, 7, 8, 9, *range(0, len(data), 37), *ends, *(end - 1 for end in ends)}):
         cut.write_bytes(data[:length])
-        whole = sum(end <= length for end in ends[1:])
+        whole = sum(end <= length for end in ends)
         with Journal(cut, SETTINGS) as two:
             assert [key(number) in two for number in range(4)] == [number < whole for number in range(4)]
             two.append(key(9), result(9))
@@ -76,18 +80,40 @@ def test_a_journal_cut_anywhere_keeps_every_whole_record(tmp_path):
                 equal(three[key(number)], result(number))
 
 
-def test_a_damaged_record_ends_the_journal(tmp_path):
+def test_a_damaged_record_is_passed_over(tmp_path):
     path = tmp_path / "a.journal"
-    with Journal(path, SETTINGS) as one:
-        one.append(key(0), result(0))
-        before = path.stat().st_size
-        one.append(key(1), result(1))
-    data = bytearray(path.read_bytes())
-    data[before + HEADER.size + 5] ^= 1
-    path.write_bytes(data)
-    with Journal(path, SETTINGS) as two:
-        assert key(0) in two and key(1) not in two
-    assert path.stat().st_size == before
+    data, ends = recorded(path, 3)
+    for place, left in ((ends[0] + HEADER.size + 5, [0, 2]), (ends[1] + 50, [0, 1]), (ends[0] - 3, [1, 2])):
+        path.write_bytes(bytes(byte ^ (index == place) for index, byte in enumerate(data)))
+        with Journal(path, SETTINGS) as two:
+            assert [number for number in range(3) if key(number) in two] == left
+            for number in left:
+                equal(two[key(number)], result(number))
+    damaged = bytes(byte ^ (index == HEADER.size + 4) for index, byte in enumerate(data))
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="is damaged: it does not say what its settings were"):
+        Journal(path, SETTINGS)
+    assert path.read_bytes() == damaged
+
+
+def test_a_journal_without_a_record_is_nobodys(tmp_path):
+    data, ends = recorded(tmp_path / "a.journal", 1)
+    (tmp_path / "a.journal").write_bytes(data[: ends[0] - 1])
+    with Journal(tmp_path / "a.journal", {"other": "settings"}) as two:
+        assert two.inputs == 0
+        two.append(key(1), result(1))
+    with Journal(tmp_path / "a.journal", {"other": "settings"}) as three:
+        equal(three[key(1)], result(1))
+
+
+def test_begun_anew_the_old_journal_stays_until_there_is_a_record(tmp_path):
+    data, _ = recorded(tmp_path / "a.journal", 3)
+    with Journal(tmp_path / "a.journal", {"other": 1}, anew=True) as two:
+        assert two.inputs == 0 and key(1) not in two
+        assert (tmp_path / "a.journal").read_bytes() == data
+        two.append(key(5), result(5))
+    with Journal(tmp_path / "a.journal", {"other": 1}) as three:
+        assert three.inputs == 6 and key(1) not in three
 
 
 def test_other_settings_are_refused_and_the_differences_named(tmp_path):
@@ -101,8 +127,6 @@ def test_other_settings_are_refused_and_the_differences_named(tmp_path):
     assert "levels is [2, 3] there and [3] here" in message and "size" not in message
     assert 'filters is "cf_3_3" there and null here' in message and "q is null there and 2 here" in message
     assert (tmp_path / "a.journal").read_bytes() == data
-    with Journal(tmp_path / "a.journal", other, anew=True) as three:
-        assert three.inputs == 0
 
 
 @pytest.mark.parametrize("content", [b"CDF\x01 something else", b"shiftscope", b"\0" * 100])
@@ -281,7 +305,7 @@ def test_the_block_changes_the_last_bit_at_most(photographs, expected):
     for one, other in zip(measure(photographs, block=7), expected, strict=True):
         for name in other.data_vars:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-12)
-        assert one.attrs == other.attrs
+        assert one.attrs | {"block": 16} == other.attrs
 
 
 def test_a_full_disk_ends_with_an_error_and_a_journal_that_goes_on(photographs, expected, tmp_path):
@@ -337,7 +361,7 @@ def test_what_is_there_decides(tmp_path):
     with pytest.raises(ValueError, match=r"size is 96 there and 97 here; use --overwrite"):
         begin(settings=SETTINGS | {"size": 97})
     assert begin(settings=SETTINGS | {"size": 97}, overwrite=True) == 0
-    assert not (tmp_path / "heatmaps.journal").exists()
+    assert begin() == 2  # nothing came of it, so the older one is still there
 
 
 def test_killed_while_it_writes_a_result_is_whole(tmp_path):

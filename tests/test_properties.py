@@ -414,7 +414,7 @@ def test_gamma_has_the_symmetries_of_its_window(seed, turns, q):
 
 @examples(6)
 @given(
-    seed=seeds, exponent=st.integers(-60, 60), layout=st.sampled_from(["Fortran", "reversed", "spread", "read-only"])
+    seed=seeds, exponent=st.integers(-60, 20), layout=st.sampled_from(["Fortran", "reversed", "spread", "read-only"])
 )
 def test_heatmaps_depend_on_the_pictures_up_to_scale_and_order(seed, exponent, layout):
     pictures = noise(seed, 3, 40, 40)
