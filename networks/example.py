@@ -66,7 +66,7 @@ def small_network(
 def random_crops(
     pictures: Tensor, size: int, batch: int, seed: int = 0, smallest: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches of crops from random places of pictures, at random scales, half of them mirrored.
+    """Endless batches of crops from random places of pictures, half of them mirrored, each batch at a random scale.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def random_crops(
     seed : int
         Of the choices.
     smallest : int, optional
-        Least side of the window of a picture that is resized to a crop, up to the shorter side. By default `size`.
+        Least side of the windows that are resized to crops; the largest is the shorter side. By default `size`.
 
     Yields
     ------
@@ -97,13 +97,15 @@ def random_crops(
 
     while True:
         source = draw(len(pictures), batch)
-        crops = []
-        for number in source.tolist():
-            side = least + int(draw(most - least + 1))
-            top, left = int(draw(height - side + 1)), int(draw(width - side + 1))
-            crop = resized(pictures[number : number + 1, :, top : top + side, left : left + side], size)
-            crops.append(crop.flip(3) if int(draw(2)) else crop)
-        yield torch.cat(crops), source
+        side = least + int(draw(most - least + 1))
+        corners = zip(draw(height - side + 1, batch).tolist(), draw(width - side + 1, batch).tolist(), strict=True)
+        windows = [
+            pictures[number, :, top : top + side, left : left + side]
+            for number, (top, left) in zip(source.tolist(), corners, strict=True)
+        ]
+        crops = resized(torch.stack(windows), size)
+        mirrored = draw(2, batch).bool()[:, None, None, None]
+        yield torch.where(mirrored, crops.flip(3), crops), source
 
 
 def train(

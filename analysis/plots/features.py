@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from analysis.plots.style import SEQUENTIAL
 
-RED = 0.5
-"""End of the colour scale, in mean distances of different pictures, as in the document."""
-
 ROUNDING = 1e-9
 """A cosine distance of equal features that were computed in another order, in float32: no more than this."""
 
 
 def feature_distance_figure(
-    distances: Mapping[str, xr.Dataset], layers: Sequence[str] | None = None, kind: str = "equivariance"
+    distances: Mapping[str, xr.Dataset],
+    layers: Sequence[str] | None = None,
+    kind: str = "equivariance",
+    largest: float = 0.5,
 ) -> Figure:
     """Maps of the feature distance over the shifts, a row for each network and a column for each layer.
 
@@ -35,6 +35,8 @@ def feature_distance_figure(
     layers : sequence of str, optional
         Which columns; by default all layers of the first. A network that lacks one has an empty panel there.
     kind : {"equivariance", "invariance"}
+    largest : float
+        End of the colour scale, in mean distances of different pictures; the paper's is a half.
 
     Returns
     -------
@@ -56,26 +58,28 @@ def feature_distance_figure(
             raise ValueError(f"there is no layer {layer!r}; there are {', '.join(known)}")
     colours = ListedColormap(matplotlib.colormaps[SEQUENTIAL](np.linspace(0.15, 1, 256))).with_extremes(under="white")
     size = min(1.75, 11 / len(names))
-    figure = Figure(figsize=(size * len(names) + 1.3, (size + 0.35) * len(distances) + 0.7), layout="compressed")
+    figure = Figure(figsize=(size * len(names) + 1.6, (size + 0.35) * len(distances) + 0.7), layout="compressed")
     rows = figure.subplots(len(distances), len(names), squeeze=False, sharex=True, sharey=True)
     drawn: Any = None
     for panels, (label, dataset) in zip(rows, distances.items(), strict=True):
-        panels[0].set_ylabel(f"{label}\nshift down (pixels)")
+        there = dataset.layer.values.tolist()
         for ax, layer in zip(panels, names, strict=True):
-            if layer in dataset.layer.values:
-                drawn = _panel(ax, dataset.sel(layer=layer), kind, colours)
+            if layer in there:
+                drawn = _panel(ax, dataset.sel(layer=layer), kind, colours, largest)
             else:
                 ax.set_axis_off()
+        first = min(names.index(layer) for layer in there if layer in names)
+        panels[first].set_ylabel(label)
     for ax, layer in zip(rows[0], names, strict=True):
         ax.set_title(layer.replace(" (", "\n("), fontsize="medium")
-    for ax in rows[-1]:
-        ax.set_xlabel("right")
-    bar = figure.colorbar(drawn, ax=rows, extend="min", fraction=0.03, aspect=12 * len(distances))
-    bar.set_label("distance / that of different pictures\n(white: exactly 0)")
+    figure.supxlabel("shift to the right (pixels)", fontsize="medium")
+    figure.supylabel("shift down (pixels)", fontsize="medium")
+    bar = figure.colorbar(drawn, ax=rows, extend="min", fraction=0.03, aspect=11 * len(distances))
+    bar.set_label("distance / that of\ndifferent pictures (white: 0)")
     return figure
 
 
-def _panel(ax: Axes, row: xr.Dataset, kind: str, colours: Any) -> Any:
+def _panel(ax: Axes, row: xr.Dataset, kind: str, colours: Any, largest: float) -> Any:
     down, right = np.unique(row.dy), np.unique(row.dx)
     values: NDArray[np.float64] = np.full((len(down), len(right)), np.nan)
     values[np.searchsorted(down, row.dy), np.searchsorted(right, row.dx)] = row[kind]
@@ -83,4 +87,10 @@ def _panel(ax: Axes, row: xr.Dataset, kind: str, colours: Any) -> Any:
         raise ValueError(f"layer {row.layer.item()!r} was not measured at all shifts of a grid")
     shown = np.where(values < ROUNDING, -1, values / float(row.different))
     edges = (right[0] - 0.5, right[-1] + 0.5, down[-1] + 0.5, down[0] - 0.5)
-    return ax.imshow(shown, cmap=colours, vmin=0, vmax=RED, extent=edges, interpolation="nearest")
+    ax.set(xticks=_ticks(right), yticks=_ticks(down))
+    return ax.imshow(shown, cmap=colours, vmin=0, vmax=largest, extent=edges, interpolation="nearest")
+
+
+def _ticks(shifts: NDArray[np.int64]) -> list[int]:
+    """Multiples of four, or all if they are few."""
+    return [int(shift) for shift in shifts if shift % 4 == 0 or len(shifts) < 5]
