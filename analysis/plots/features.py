@@ -69,11 +69,11 @@ def feature_distance_figure(
             else:
                 ax.set_axis_off()
         first = min(names.index(layer) for layer in there if layer in names)
-        panels[first].set_ylabel(label)
+        panels[first].set_ylabel(f"{label}\ndown (pixels)")
     for ax, layer in zip(rows[0], names, strict=True):
         ax.set_title(layer.replace(" (", "\n("), fontsize="medium")
-    figure.supxlabel("shift to the right (pixels)", fontsize="medium")
-    figure.supylabel("shift down (pixels)", fontsize="medium")
+    for ax in rows[-1]:
+        ax.set_xlabel("right (pixels)", fontsize="small")
     bar = figure.colorbar(drawn, ax=rows, extend="min", fraction=0.03, aspect=11 * len(distances))
     bar.set_label("distance / that of\ndifferent pictures (white: 0)")
     return figure
