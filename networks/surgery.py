@@ -160,7 +160,7 @@ def insert_intrablock(
     for name in places:
         layer = layer_of(model, name)
         new = IntraBlockPool(kernel_size, dims=_dims_around(model, name)).train(layer.training)
-        put(model, name, nn.Sequential(layer, new))
+        put(model, name, nn.Sequential(layer, new).train(layer.training))
         changes.append(Change(name, repr(layer), f"{layer!r}, then {new!r}"))
     return model, changes
 
@@ -538,7 +538,7 @@ def _behind_convolution(
     for target, follower in chain_after(model, graph, name):
         if isinstance(follower, nn.ReLU):
             layer.stride = (1,) * len(layer.stride)
-            put(model, target, nn.Sequential(follower, new))
+            put(model, target, nn.Sequential(follower, new).train(follower.training))
             return target, shown
         if not isinstance(follower, NORMALISATION):
             break

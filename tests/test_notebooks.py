@@ -34,6 +34,8 @@ def pictures(notebook):
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_and_draws_what_is_committed(path):
+    if '"import torch' in path.read_text():
+        pytest.importorskip("torch")
     executed = refresh().execute(path)
     assert len(pictures(executed)) == len(pictures(nbformat.read(path, as_version=4)))
 
@@ -57,4 +59,4 @@ def test_committed_form(path):
 
 
 def test_there_are_notebooks():
-    assert len(NOTEBOOKS) >= 2
+    assert len(NOTEBOOKS) >= 6

@@ -448,3 +448,40 @@ def test_constants_and_convergence():
     np.testing.assert_allclose(left.lines[1].get_ydata(), x[:2])
     (ax,) = render(plots.convergence_figure(x, {"a": x, "b": 2 * x}, {"a": 0.1, "b": 0.2})).axes
     assert ax.get_xscale() == ax.get_yscale() == "log" and len(ax.lines) == 4
+
+
+def feature_distances(layers=("conv", "pool (dense)"), side=3):
+    """Distances on a grid of shifts, in disorder; 0 where both shifts are even."""
+    dy, dx = np.divmod(np.random.default_rng(0).permutation(side**2), side)
+    distance = 0.1 * ((dy % 2) + (dx % 2))
+    return xr.Dataset(
+        {
+            "equivariance": (("layer", "shift"), np.stack([distance * (row + 1) for row in range(len(layers))])),
+            "invariance": (("layer", "shift"), np.full((len(layers), side**2), 0.3)),
+            "different": ("layer", np.full(len(layers), 2.0)),
+        },
+        {"layer": list(layers), "dy": ("shift", dy), "dx": ("shift", dx)},
+    )
+
+
+def test_feature_distance_maps_are_in_order_and_white_at_zero():
+    figure = plots.feature_distance_figure({"plain": feature_distances(), "other": feature_distances(("conv",))})
+    images = [ax.images[0] for ax in figure.axes if ax.images]
+    assert len(images) == 3
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["conv", "pool\n(dense)"]
+    values = images[1].get_array()
+    np.testing.assert_allclose(values, [[-1, 0.1, -1], [0.1, 0.2, 0.1], [-1, 0.1, -1]])
+    assert images[1].cmap(-1.0) == (1, 1, 1, 1)
+    assert images[1].cmap(0.0) != (1, 1, 1, 1)
+    assert images[0].get_clim() == (0, 0.5)
+    other = plots.feature_distance_figure({"a": feature_distances()}, ["conv"], kind="invariance", largest=0.2)
+    np.testing.assert_allclose(other.axes[0].images[0].get_array(), 0.15)
+
+
+def test_feature_distance_maps_refuse_what_is_not_there():
+    with pytest.raises(ValueError, match=r"no layer 'pool'; there are conv, pool \(dense\)"):
+        plots.feature_distance_figure({"a": feature_distances()}, ["pool"])
+    with pytest.raises(ValueError, match="layer 'conv' was not measured at all shifts of a grid"):
+        plots.feature_distance_figure({"a": feature_distances().isel(shift=slice(1, None))})
+    with pytest.raises(ValueError, match="distances is empty"):
+        plots.feature_distance_figure({})

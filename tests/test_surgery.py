@@ -191,6 +191,11 @@ def test_modes_are_as_they_were():
     assert same_weights(statistics, pooled.state_dict())  # the example did not move any
 
 
+def test_what_wraps_a_layer_has_its_mode():
+    for model, _ in (replace_pooling(network(), "blur3", types=nn.Conv2d), insert(network(), names=["1"])):
+        assert not any(module.training for module in model.modules())
+
+
 # ---- strided convolutions -------------------------------------------------------------------------------------------
 
 

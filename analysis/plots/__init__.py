@@ -4,6 +4,7 @@ Nothing is computed here beyond layout, and nothing is registered with pyplot: t
 with their last reference. A notebook shows them after ``%matplotlib inline``.
 """
 
+from analysis.plots.features import feature_distance_figure
 from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.first_layer import (
     card_figure,
@@ -41,6 +42,7 @@ __all__ = [
     "discrepancy_figure",
     "draw_cells",
     "draw_plane",
+    "feature_distance_figure",
     "fourier_figure",
     "fourier_image",
     "gamma_figure",
