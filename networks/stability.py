@@ -107,6 +107,7 @@ class Stability:
         self.batch_size = integer(
             "batch_size", (8 if self.device.type == "cpu" else 256) if batch_size is None else batch_size, 1
         )
+        self.variation = Variation()
         self.metrics: dict[str, Streaming] = {
             "consistency": Consistency(),
             "mac": MeanAbsoluteChange(),
@@ -116,7 +117,7 @@ class Stability:
             "one crop": TopK(),
             "ten crops": TopK(),
             "by shift": AccuracyByShift(self.shifts),
-            "variation": Variation(),
+            "variation": self.variation,
         }
 
     @property
@@ -214,7 +215,7 @@ class Stability:
             for name in ("accuracy", "diagonal", "adversary"):
                 by_shift[name] = 100 * by_shift[name]
             report = report.merge(by_shift)
-            share, edges = self.metrics["variation"].distribution()
+            share, edges = self.variation.distribution()
             report["variation_histogram"] = (("bin",), 100 * share.numpy())
             report = report.assign_coords(bin=100 * ((edges[1:] + edges[:-1]) / 2).numpy())
         pictures = self.metrics["consistency"].sums["pictures"]
@@ -237,7 +238,8 @@ class Stability:
         return x.contiguous(memory_format=torch.channels_last)  # a third faster on the CPU
 
     def _run(self, pictures: Tensor, bar: Any) -> Tensor:
-        parts = [self.model(self.input(part)).detach().cpu() for part in pictures.split(self.batch_size)]
+        starts = range(0, len(pictures), self.batch_size)
+        parts = [self.model(self.input(pictures[i : i + self.batch_size])).detach().cpu() for i in starts]
         for part in parts:
             if part.ndim != 2:
                 raise ValueError(f"the model returns shape {tuple(part.shape)}; expected logits (N, classes)")
@@ -434,7 +436,11 @@ def _batches(pictures: Batches, labels: Tensor | None) -> Iterator[tuple[Tensor,
         if labels is not None:
             raise ValueError("labels go with a tensor of pictures; an iterable must yield pairs (pictures, labels)")
         for item in pictures:
-            yield item if isinstance(item, (tuple, list)) else (item, None)
+            if isinstance(item, Tensor):
+                yield item, None
+            else:
+                batch, truth = item
+                yield batch, truth
         return
     if labels is not None and len(labels) != len(pictures):
         raise ValueError(f"there are {len(labels)} labels for {len(pictures)} pictures")
