@@ -276,6 +276,7 @@ def compare_remedies(
     size: int,
     span: int = 8,
     progress: bool = True,
+    count: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     rounds: int = 5,
     **options: Any,
@@ -294,10 +295,13 @@ def compare_remedies(
         As in :class:`Stability`.
     progress : bool
         Show a progress bar.
+    count : int, optional
+        Number of pictures that an iterable will yield, for the progress bar.
     checkpoint : path, optional
         File to save the state to, model by model and batch by batch, and to resume from. It holds sums, no pictures.
     rounds : int
-        Timings of each model, taken in turns on one batch; the medians are compared.
+        Timings of each model, taken in turns on one batch; the medians are compared. On the CPU they are processor time
+        of all threads, which other programs on the machine disturb less than a clock.
     **options
         Further arguments of :class:`Stability`.
 
@@ -310,16 +314,18 @@ def compare_remedies(
 
     Raises
     ------
+    CheckpointError
+        If the checkpoint is of other models, settings or pictures, or no checkpoint.
     TypeError, ValueError
-        If there are no models or no pictures, a model is in training mode or returns NaN (the message names it), or
-        the checkpoint is of other models, settings or pictures.
+        If there are no models or no pictures, or a model is in training mode or returns NaN (the message names it).
     """
     if not models:
         raise ValueError("models is empty; expected at least one, the first is the reference")
     measures = {name: Stability(model, size, span, **options) for name, model in models.items()}
     resume = _Checkpoint(checkpoint, measures)
     first = next(iter(measures.values()))
-    total = len(pictures) * first.passes * len(models) if isinstance(pictures, Tensor) else None
+    count = len(pictures) if isinstance(pictures, Tensor) else count
+    total = None if count is None else count * first.passes * len(models)
     seconds: dict[str, float] = {}
     seen = 0
     with tqdm(total=total, unit="pass") if progress else nullcontext() as bar:
@@ -414,11 +420,12 @@ def _seconds(measures: Mapping[str, Stability], batch: Tensor, rounds: int) -> d
         for name, measure in measures.items():
             x = measure.input(resized(batch[: measure.batch_size], measure.size))
             _wait(measure.device)
-            start = time.perf_counter()
+            clock = time.process_time if measure.device.type == "cpu" else time.perf_counter
+            start = clock()
             measure.model(x)
             _wait(measure.device)
             if turn:  # the first round warms up
-                taken[name].append((time.perf_counter() - start) / len(x))
+                taken[name].append((clock() - start) / len(x))
     return {name: float(np.median(times)) for name, times in taken.items()}
 
 
@@ -449,6 +456,10 @@ def _batches(pictures: Batches, labels: Tensor | None) -> Iterator[tuple[Tensor,
         yield pictures[part], None if labels is None else labels[part]
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be resumed from."""
+
+
 class _Checkpoint:
     """What was measured, by model and batch, in a file that can be resumed from."""
 
@@ -466,9 +477,11 @@ class _Checkpoint:
             saved = torch.load(self.path, weights_only=True)
             settings, self.batches, self.done = saved["settings"], saved["batches"], saved["done"]
         except Exception as error:  # what a damaged file raises is not for us to know
-            raise ValueError(f"cannot resume from {self.path}: {error}") from error
+            raise CheckpointError(f"cannot resume from {self.path}: {error}") from error
         if settings != self.settings:
-            raise ValueError(f"{self.path} is of other models, weights or settings; remove it or name another file")
+            raise CheckpointError(
+                f"{self.path} is of other models, weights or settings; remove it or name another file"
+            )
         for name, measure in measures.items():
             measure.load_state_dict(saved["states"][name])
 
@@ -482,7 +495,7 @@ class _Checkpoint:
         digest = hashlib.sha256(batch.contiguous().numpy().tobytes())
         digest.update(b"" if labels is None else labels.contiguous().numpy().tobytes())
         if number < len(self.batches) and self.batches[number] != digest.hexdigest():
-            raise ValueError(f"batch {number} is not the one that {self.path} has seen; the pictures have changed")
+            raise CheckpointError(f"batch {number} is not the one that {self.path} has seen; the pictures have changed")
         return digest.hexdigest()
 
     def save(self, name: str, number: int, digest: str) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from analysis.kernels.layer import IMAGENET_MEAN, IMAGENET_STD
 from analysis.messages import one_line, printable
 from networks.catalogue import remedy
+
+SIZE = 224
+"""Side of the input of most networks, pixels."""
 
 Preprocess = Callable[[Tensor], Tensor]
 
@@ -39,10 +43,10 @@ class Network:
     name: str
     model: nn.Module
     preprocess: Preprocess | None = None
-    size: int = 224
+    size: int = SIZE
 
 
-def load_network(source: str, weights: str | os.PathLike[str] | None = None) -> Network:
+def load_network(source: str, weights: str | os.PathLike[str] | None = None, size: int | None = None) -> Network:
     """Network by name or from a file.
 
     Parameters
@@ -54,6 +58,8 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None) -> 
     weights : path, optional
         For "squeezenet", which needs it, the .npz of :func:`networks.squeezenet.load_squeezenet`; for torchvision's
         models a state dict, in place of the weights that torchvision downloads.
+    size : int, optional
+        Side of the input, pixels. Default: 227 for "squeezenet", otherwise 224.
 
     Returns
     -------
@@ -69,16 +75,18 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None) -> 
     if source.rpartition(":")[0].endswith(".py"):
         if weights is not None:
             raise ValueError(f"weights are for networks by name; {source.rpartition(':')[2]} loads its own")
-        return _from_file(*source.rsplit(":", 1))
+        return _from_file(*source.rsplit(":", 1), size or SIZE)
     if source.endswith(".py"):
         raise ValueError(f"{printable(source)}: which function? expected FILE.py:FACTORY")
     if source == "squeezenet":
-        from networks.squeezenet import SIZE, load_squeezenet, preprocess
+        from networks import squeezenet
 
         if weights is None:
             raise ValueError("squeezenet needs its weights: --weights FILE.npz")
-        return Network("SqueezeNet 1.0", load_squeezenet(weights), preprocess, SIZE)
-    return Network(source, _from_torchvision(source, weights).eval(), imagenet_normalised)
+        return Network(
+            "SqueezeNet 1.0", squeezenet.load_squeezenet(weights), squeezenet.preprocess, size or squeezenet.SIZE
+        )
+    return Network(source, _from_torchvision(source, weights).eval(), imagenet_normalised, size or SIZE)
 
 
 def imagenet_normalised(pictures: Tensor) -> Tensor:
@@ -116,7 +124,8 @@ def apply_remedy(network: Network, text: str) -> tuple[nn.Module, list[str]]:
     except Exception as error:  # a copy of a model, or a run of it, calls code of the user's
         hint = f"; layers are named as in {name}:LAYER,LAYER" if "names=" in str(error) else ""
         raise ValueError(f"remedy {text!r}: {_told(error)}{hint}") from error
-    return model.eval(), [str(change) for change in changes]
+    device = next((p.device for p in network.model.parameters()), torch.device("cpu"))  # new layers begin on the CPU
+    return model.to(device).eval(), [str(change) for change in changes]
 
 
 def check_runs(network: Network, models: dict[str, nn.Module]) -> None:
@@ -138,34 +147,34 @@ def example(network: Network) -> Tensor:
     return picture if network.preprocess is None else network.preprocess(picture)
 
 
-def _from_file(file: str, factory: str) -> Network:
+def _from_file(file: str, factory: str, size: int) -> Network:
     path, shown = Path(file), printable(file)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {shown}")
     spec = importlib.util.spec_from_file_location(f"_shiftscope_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # its name ends in .py
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))  # as for a script: what lies beside it can be imported
+    beside = str(path.resolve().parent)
+    sys.path.insert(0, beside)  # as for a script
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
         make = getattr(module, factory, None)
-        if not callable(make):
-            here = ", ".join(name for name, value in vars(module).items() if _is_own_function(value, spec.name))
-            raise LookupError(f"no function {factory!r}; it has {here or 'none'}")
-        made = make()
-    except LookupError as error:
-        raise ValueError(f"{shown}: {_told(error)}") from error
+        made = make() if callable(make) else None
     except (Exception, SystemExit) as error:
         raise ValueError(f"{shown}: {type(error).__name__}: {_told(error)}{_line_of(error, path)}") from error
     finally:
-        sys.path.remove(str(path.resolve().parent))
+        with suppress(ValueError):  # if the file took it out itself
+            sys.path.remove(beside)
+    if not callable(make):
+        here = ", ".join(name for name, value in vars(module).items() if _is_own_function(value, spec.name))
+        raise ValueError(f"{shown}: no function {factory!r}; it has {here or 'none'}")
     model, preprocess = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):
         raise TypeError(f"{shown}: {factory}() returned {type(model).__name__}; expected a torch.nn.Module")
     if preprocess is not None and not callable(preprocess):
         raise TypeError(f"{shown}: {factory}() returned {type(preprocess).__name__} to prepare pictures with")
-    return Network(f"{path.name}:{factory}", model.eval(), preprocess)
+    return Network(f"{path.name}:{factory}", model.eval(), preprocess, size)
 
 
 def _is_own_function(value: object, module: str) -> bool:
@@ -176,7 +185,7 @@ def _line_of(error: BaseException, path: Path) -> str:
     """Where in the user's file an error arose."""
     line, step = getattr(error, "lineno", None), error.__traceback__
     while step is not None:
-        if Path(step.tb_frame.f_code.co_filename) == path:
+        if Path(step.tb_frame.f_code.co_filename) == path.absolute():
             line = step.tb_lineno
         step = step.tb_next
     return f" (line {line})" if line else ""
@@ -190,6 +199,8 @@ def _from_torchvision(name: str, weights: str | os.PathLike[str] | None) -> nn.M
             f"unknown network {name!r}; expected squeezenet or FILE.py:FACTORY, or a name of torchvision's models, but "
             "torchvision is not installed"
         ) from None
+    except Exception as error:  # a torchvision that does not go with this torch
+        raise ValueError(f"torchvision, which may know {name!r}, cannot be imported: {_told(error)}") from error
     known: Sequence[str] = models.list_models(module=models)
     if name not in known:
         raise ValueError(f"unknown network {name!r}; expected squeezenet, FILE.py:FACTORY or {', '.join(known)}")

@@ -63,7 +63,7 @@ class Labels:
                 continue
             if len(row) <= max(name, index) or not row[index].strip().isdecimal():
                 raise ValueError(
-                    f"{printable(path)}, line {number}: {','.join(row)!r}; expected a file name and a class index from 0"
+                    f"{printable(path)}, line {number}: {','.join(row)!r}; expected a file name and a class index"
                 )
             self.classes[row[name].strip()] = int(row[index])
 
