@@ -370,8 +370,7 @@ def stability(
 
     from analysis import store
     from analysis.folders import ImageFolder
-    from analysis.messages import one_line
-    from analysis.remedies.networks import apply_remedy, check_runs, load_network
+    from analysis.remedies.networks import apply_remedy, check_runs, load_network, move
     from analysis.remedies.pictures import Labels, batches
     from analysis.remedies.report import described, summary, write_results
     from networks.catalogue import remedy as known_remedy
@@ -384,11 +383,7 @@ def stability(
     known = None if labels is None else Labels(labels)
     truth = None if known is None else [known.of(file, images) for file in files]
     loaded = load_network(network, weights, size)
-    try:
-        loaded.model.to(device)
-    except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without cuda
-        reason = one_line(str(error).partition("\n")[0])
-        raise ValueError(f"torch cannot use the device {device!r}; expected one such as 'cuda': {reason}") from error
+    move(loaded.model, device)
     models, changes = {"plain": loaded.model}, {}
     check_runs(loaded, models)
     for text in wanted:

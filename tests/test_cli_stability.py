@@ -15,6 +15,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from analysis import cli  # noqa: E402
+from analysis.plots.remedies import shift_map_figure  # noqa: E402
 from analysis.remedies.networks import load_network  # noqa: E402
 from analysis.remedies.pictures import Labels, batches  # noqa: E402
 from networks.stability import Stability, stability  # noqa: E402
@@ -170,6 +171,9 @@ def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_
     with xr.open_dataset(out / "stability.nc") as ds:
         for name in ("accuracy", "flip_rate", "top1", "ten_top5", "divergence"):
             np.testing.assert_allclose(ds[name].isel(remedy=0), expected[name], rtol=1e-4, atol=1e-6)
+        five = xr.concat([ds.isel(remedy=0)] * 5, "remedy").assign_coords(remedy=list("abcde"))
+        axes = [ax.get_title() for ax in shift_map_figure(five).axes]
+    assert axes == [*"abcde", ""]  # the last is the scale
     assert (out / "map.png").exists()
 
 
@@ -312,7 +316,8 @@ def test_other_bad_input(shiftscope, common, file, labels, tmp_path):
         assert f"{option[2:]} is 0; expected at least 1" in said(shiftscope(*common, option, 0))
     assert "span" in said(shiftscope(*common, "--shifts", 1))
     assert "the model fails on pictures of 30×30 pixels" in said(shiftscope(*common, "--size", 30))
-    assert "torch cannot use the device 'abacus'" in said(shiftscope(*common, "--device", "abacus"))
+    for device in ("abacus", "meta"):
+        assert f"torch cannot use the device '{device}'" in said(shiftscope(*common, "--device", device))
     assert "no such file of labels" in said(shiftscope(*common, "--labels", tmp_path / "none.csv"))
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -8,6 +8,7 @@ from itertools import cycle
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SEQUENTIAL, SKY, VERMILION
 
@@ -100,6 +101,7 @@ def accuracy_figure(comparison: xr.Dataset) -> Figure:
             ax.plot(comparison[axis], values, markersize=4, label=name, **style)
         title = "accuracy at every shift" if variable == "diagonal" else "right at every shift up to the reach"
         ax.set(xlabel=label, ylabel="pictures (%)", title=title)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
     return figure
 
@@ -126,11 +128,14 @@ def shift_map_figure(comparison: xr.Dataset) -> Figure:
         edges = (maps.dx.values[0] - 0.5, maps.dx.values[-1] + 0.5, maps.dy.values[-1] + 0.5, maps.dy.values[0] - 0.5)
         image = ax.imshow(maps.sel(remedy=name), cmap=SEQUENTIAL, vmin=low, vmax=high, extent=edges)
         ax.set_title(name, fontsize=10)
-    for ax in axes.flat[maps.sizes["remedy"] :]:
+    used, unused = np.split(axes.ravel(), [maps.sizes["remedy"]])
+    for ax in unused:
         ax.remove()
+    for ax in used[-columns:]:
+        ax.tick_params(labelbottom=True)
     figure.supxlabel("shift to the right (px)")
     figure.supylabel("shift down (px)")
-    figure.colorbar(image, ax=axes, label="accuracy (%)", fraction=0.03)
+    figure.colorbar(image, ax=list(used), label="accuracy (%)", fraction=0.03)
     return figure
 
 
@@ -141,9 +146,9 @@ def _by_direction(comparison: xr.Dataset, variable: str, axis: str, ylabel: str,
         values = comparison[variable].sel(direction=direction)
         for (name, style), curve in zip(_styles(comparison), values.values, strict=True):
             ax.plot(comparison[axis], curve, markersize=4, label=name, **style)
-        ax.set(title=direction, xlabel=xlabel, ylim=(0, None))
+        ax.set(title=direction, xlabel=xlabel)
         ax.label_outer()
-    figure.axes[0].set_ylabel(ylabel)
+    figure.axes[0].set(ylabel=ylabel, ylim=(0, None))  # shared; not before all curves are there
     figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
     return figure
 

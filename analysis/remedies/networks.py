@@ -128,6 +128,17 @@ def apply_remedy(network: Network, text: str) -> tuple[nn.Module, list[str]]:
     return model.to(device).eval(), [str(change) for change in changes]
 
 
+def move(model: nn.Module, device: str) -> None:
+    """Bring a model to a device; ValueError if torch cannot compute there."""
+    try:
+        torch.zeros(1, device=device).cpu()  # there are devices that hold nothing
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without cuda
+        raise ValueError(
+            f"torch cannot use the device {device!r}; expected one such as 'cuda': {_told(error)}"
+        ) from error
+
+
 def check_runs(network: Network, models: dict[str, nn.Module]) -> None:
     """Raise ValueError for a model that fails on a picture of the network's size."""
     for name, model in models.items():
