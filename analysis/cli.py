@@ -1,4 +1,4 @@
-"""The command line: ``shiftscope heatmaps``, ``shiftscope kernels``, ``shiftscope verify``, ``shiftscope compare``."""
+"""The command line: ``shiftscope heatmaps``, ``kernels``, ``verify``, ``compare`` and ``stability``."""
 
 from __future__ import annotations
 
@@ -314,6 +314,140 @@ def compare(
         print(found.report())
     if not found.agree:
         raise typer.Exit(1)
+
+
+@app.command()
+def stability(
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE.py:FACTORY",
+            help="squeezenet (with --weights), a model of torchvision if that is installed, or a Python file and a "
+            "function in it that returns a torch.nn.Module, or a pair (module, function that prepares its input). "
+            "Naming the file is consent: IT IS EXECUTED.",
+        ),
+    ],
+    images: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; it is created.")],
+    remedy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:LAYER,...]",
+            help="blur2 to blur7, aps-l1, aps-l2, aps-linf, tlpf, adaptive-blur, intrablock, cmod, ... (an unknown one "
+            "lists all), for some layers only if they are named; may be given again.",
+        ),
+    ] = None,
+    shifts: Annotated[int, typer.Option(help="Largest distance of two windows, pixels: 8 is usual, 4 for CIFAR.")] = 8,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="All (shifts + 1)² positions of the window, not three lines of them.")
+    ] = False,
+    ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Accuracy of ten crops too.")] = False,
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with columns file and index: the classes. Without it no accuracy.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="File of weights, for a network by name.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the network's input, pixels. Default: 227 for squeezenet, else 224.")
+    ] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(help="Side to which every image is brought first, pixels. Default: that of the input + shifts."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
+    every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
+    batch: Annotated[
+        int | None, typer.Option(help="Images in one pass of the network. Default: 8 on the CPU, 256 elsewhere.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")] = "cpu",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew. By default a run that was stopped is continued.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if an image had to be left out.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
+) -> None:
+    """Measure how stable a network is under shifts, before and after each remedy, none of them trained.
+
+    Writes stability.csv, stability.nc, trade.png, flips.png, divergence.png, with labels accuracy.png, and report.html.
+    FILE.py:FACTORY executes the file, with all that is in it.
+    """
+    _check_counts(limit=limit, every=every, size=size, side=side, batch=batch)
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("this command needs torch: pip install 'shiftscope[torch]'") from None
+    from itertools import islice
+
+    from analysis import store
+    from analysis.folders import ImageFolder
+    from analysis.remedies.networks import apply_remedy, check_runs, load_network, move
+    from analysis.remedies.pictures import Labels, batches
+    from analysis.remedies.report import described, summary, write_results
+    from networks.catalogue import remedy as known_remedy
+    from networks.stability import CheckpointError, compare_remedies
+
+    wanted = list(dict.fromkeys(remedy or []))
+    for text in wanted:  # before anything is loaded
+        known_remedy(text.partition(":")[0])
+    files = list(islice(ImageFolder(images), 0, None, every))[:limit]
+    known = None if labels is None else Labels(labels)
+    truth = None if known is None else [known.of(file, images) for file in files]
+    loaded = load_network(network, weights, size)
+    move(loaded.model, device)
+    models, changes = {"plain": loaded.model}, {}
+    check_runs(loaded, models)
+    for text in wanted:
+        models[text], changes[text] = apply_remedy(loaded, text)
+    check_runs(loaded, models)
+
+    folder = store.writable_folder(out)
+    checkpoint = folder / "stability.checkpoint"
+    if overwrite:
+        checkpoint.unlink(missing_ok=True)
+    elif checkpoint.exists() and not quiet:
+        print(f"Continuing {checkpoint}.", file=sys.stderr)
+    side = side or loaded.size + shifts
+    rounds = 5
+    on_skip, skipped = _skips(quiet)
+    try:
+        comparison = compare_remedies(
+            models,
+            batches(files, side, truth, on_skip),
+            size=loaded.size,
+            span=shifts,
+            frames="grid" if grid else "lines",
+            ten_crop=ten_crop,
+            preprocess=loaded.preprocess,
+            batch_size=batch,
+            progress=not quiet,
+            count=len(files),
+            checkpoint=checkpoint,
+            rounds=rounds,
+        )
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            print(f"\nThe same command continues from {checkpoint}.", file=sys.stderr)
+        raise
+    except CheckpointError as error:
+        raise ValueError(f"{error}; --overwrite begins anew") from error
+    comparison = described(
+        comparison,
+        network=loaded.name,
+        side=side,
+        frames="grid" if grid else "lines",
+        ten_crop=int(ten_crop),
+        ten_side=round(loaded.size * 256 / 224),
+        rounds=rounds,
+        device=device,
+        clock="processor time of all threads" if torch.device(device).type == "cpu" else "elapsed time",
+        images_skipped_count=len(skipped),
+    )
+    failures, attempt = _attempts()
+    _write_skipped(skipped, folder, attempt)
+    write_results(comparison, changes, folder, attempt, progress=not quiet)
+    if not quiet:
+        print(f"\n{loaded.name}, {comparison.pictures} images, {len(skipped)} skipped\n{summary(comparison)}")
+        print(f"\nResults and figures: {folder}/report.html, stability.csv, stability.nc, *.png")
+    _finish(failures, skipped, len(files), folder, strict, quiet)
 
 
 def _predict(

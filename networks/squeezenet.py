@@ -82,7 +82,8 @@ class SqueezeNet(nn.Module):
         x = self.pool1(self.relu1(self.conv1(x)))
         x = self.pool4(self.fire4(self.fire3(self.fire2(x))))
         x = self.pool8(self.fire8(self.fire7(self.fire6(self.fire5(x)))))
-        return self.conv_final(self.fire9(x)).relu().mean((2, 3))
+        scores: Tensor = self.conv_final(self.fire9(x)).relu().mean((2, 3))
+        return scores
 
 
 def load_squeezenet(path: str | os.PathLike[str]) -> SqueezeNet:

@@ -107,6 +107,7 @@ class Stability:
         self.batch_size = integer(
             "batch_size", (8 if self.device.type == "cpu" else 256) if batch_size is None else batch_size, 1
         )
+        self.variation = Variation()
         self.metrics: dict[str, Streaming] = {
             "consistency": Consistency(),
             "mac": MeanAbsoluteChange(),
@@ -116,7 +117,7 @@ class Stability:
             "one crop": TopK(),
             "ten crops": TopK(),
             "by shift": AccuracyByShift(self.shifts),
-            "variation": Variation(),
+            "variation": self.variation,
         }
 
     @property
@@ -214,7 +215,7 @@ class Stability:
             for name in ("accuracy", "diagonal", "adversary"):
                 by_shift[name] = 100 * by_shift[name]
             report = report.merge(by_shift)
-            share, edges = self.metrics["variation"].distribution()
+            share, edges = self.variation.distribution()
             report["variation_histogram"] = (("bin",), 100 * share.numpy())
             report = report.assign_coords(bin=100 * ((edges[1:] + edges[:-1]) / 2).numpy())
         pictures = self.metrics["consistency"].sums["pictures"]
@@ -237,7 +238,8 @@ class Stability:
         return x.contiguous(memory_format=torch.channels_last)  # a third faster on the CPU
 
     def _run(self, pictures: Tensor, bar: Any) -> Tensor:
-        parts = [self.model(self.input(part)).detach().cpu() for part in pictures.split(self.batch_size)]
+        starts = range(0, len(pictures), self.batch_size)
+        parts = [self.model(self.input(pictures[i : i + self.batch_size])).detach().cpu() for i in starts]
         for part in parts:
             if part.ndim != 2:
                 raise ValueError(f"the model returns shape {tuple(part.shape)}; expected logits (N, classes)")
@@ -274,6 +276,7 @@ def compare_remedies(
     size: int,
     span: int = 8,
     progress: bool = True,
+    count: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     rounds: int = 5,
     **options: Any,
@@ -292,10 +295,13 @@ def compare_remedies(
         As in :class:`Stability`.
     progress : bool
         Show a progress bar.
+    count : int, optional
+        Number of pictures that an iterable will yield, for the progress bar.
     checkpoint : path, optional
         File to save the state to, model by model and batch by batch, and to resume from. It holds sums, no pictures.
     rounds : int
-        Timings of each model, taken in turns on one batch; the medians are compared.
+        Timings of each model, taken in turns on one batch; the medians are compared. On the CPU they are processor time
+        of all threads, which other programs on the machine disturb less than a clock.
     **options
         Further arguments of :class:`Stability`.
 
@@ -308,16 +314,18 @@ def compare_remedies(
 
     Raises
     ------
+    CheckpointError
+        If the checkpoint is of other models, settings or pictures, or no checkpoint.
     TypeError, ValueError
-        If there are no models or no pictures, a model is in training mode or returns NaN (the message names it), or
-        the checkpoint is of other models, settings or pictures.
+        If there are no models or no pictures, or a model is in training mode or returns NaN (the message names it).
     """
     if not models:
         raise ValueError("models is empty; expected at least one, the first is the reference")
     measures = {name: Stability(model, size, span, **options) for name, model in models.items()}
     resume = _Checkpoint(checkpoint, measures)
     first = next(iter(measures.values()))
-    total = len(pictures) * first.passes * len(models) if isinstance(pictures, Tensor) else None
+    count = len(pictures) if isinstance(pictures, Tensor) else count
+    total = None if count is None else count * first.passes * len(models)
     seconds: dict[str, float] = {}
     seen = 0
     with tqdm(total=total, unit="pass") if progress else nullcontext() as bar:
@@ -412,11 +420,12 @@ def _seconds(measures: Mapping[str, Stability], batch: Tensor, rounds: int) -> d
         for name, measure in measures.items():
             x = measure.input(resized(batch[: measure.batch_size], measure.size))
             _wait(measure.device)
-            start = time.perf_counter()
+            clock = time.process_time if measure.device.type == "cpu" else time.perf_counter
+            start = clock()
             measure.model(x)
             _wait(measure.device)
             if turn:  # the first round warms up
-                taken[name].append((time.perf_counter() - start) / len(x))
+                taken[name].append((clock() - start) / len(x))
     return {name: float(np.median(times)) for name, times in taken.items()}
 
 
@@ -434,13 +443,21 @@ def _batches(pictures: Batches, labels: Tensor | None) -> Iterator[tuple[Tensor,
         if labels is not None:
             raise ValueError("labels go with a tensor of pictures; an iterable must yield pairs (pictures, labels)")
         for item in pictures:
-            yield item if isinstance(item, (tuple, list)) else (item, None)
+            if isinstance(item, Tensor):
+                yield item, None
+            else:
+                batch, truth = item
+                yield batch, truth
         return
     if labels is not None and len(labels) != len(pictures):
         raise ValueError(f"there are {len(labels)} labels for {len(pictures)} pictures")
     for start in range(0, len(pictures), READ):
         part = slice(start, start + READ)
         yield pictures[part], None if labels is None else labels[part]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be resumed from."""
 
 
 class _Checkpoint:
@@ -460,9 +477,11 @@ class _Checkpoint:
             saved = torch.load(self.path, weights_only=True)
             settings, self.batches, self.done = saved["settings"], saved["batches"], saved["done"]
         except Exception as error:  # what a damaged file raises is not for us to know
-            raise ValueError(f"cannot resume from {self.path}: {error}") from error
+            raise CheckpointError(f"cannot resume from {self.path}: {error}") from error
         if settings != self.settings:
-            raise ValueError(f"{self.path} is of other models, weights or settings; remove it or name another file")
+            raise CheckpointError(
+                f"{self.path} is of other models, weights or settings; remove it or name another file"
+            )
         for name, measure in measures.items():
             measure.load_state_dict(saved["states"][name])
 
@@ -476,7 +495,7 @@ class _Checkpoint:
         digest = hashlib.sha256(batch.contiguous().numpy().tobytes())
         digest.update(b"" if labels is None else labels.contiguous().numpy().tobytes())
         if number < len(self.batches) and self.batches[number] != digest.hexdigest():
-            raise ValueError(f"batch {number} is not the one that {self.path} has seen; the pictures have changed")
+            raise CheckpointError(f"batch {number} is not the one that {self.path} has seen; the pictures have changed")
         return digest.hexdigest()
 
     def save(self, name: str, number: int, digest: str) -> None:

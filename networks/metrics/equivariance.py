@@ -1,4 +1,4 @@
-"""An assertion for users: does a module commute with shifts?"""
+"""An assertion for users: that a module commutes with shifts."""
 
 from __future__ import annotations
 

@@ -184,8 +184,9 @@ def dense_part(module: nn.Module, x: Tensor) -> Tensor:
     Tensor, shape (N, C, h, w)
         The pooling at stride 1.
     """
-    if hasattr(module, "dense"):
-        return module.dense(x)
+    if callable(dense := getattr(module, "dense", None)):
+        stride_one: Tensor = dense(x)
+        return stride_one
     if isinstance(module, nn.MaxPool2d):
         return F.max_pool2d(x, module.kernel_size, 1, module.padding, module.dilation)
     if isinstance(module, nn.AvgPool2d):

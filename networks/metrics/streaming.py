@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 
-class Streaming:
+class Streaming(ABC):
     """A metric whose state is a few float64 sums, so that its memory does not grow with the number of pictures.
 
     A metric has ``update(...)`` for every batch, ``merge(other)`` for what was summed elsewhere, and ``compute()``.
@@ -25,6 +26,14 @@ class Streaming:
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.sizes: dict[str, int] = {}
+
+    @abstractmethod
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Add a batch; what it takes is the metric's own."""
+
+    @abstractmethod
+    def compute(self) -> Any:
+        """Value of the metric for all that was added."""
 
     def merge(self, other: Self) -> Self:
         """Add what another metric of the same kind has seen; the other stays as it is.
