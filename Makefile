@@ -7,6 +7,7 @@ ORACLE := .venv-oracle
 PY     := $(VENV)/bin/python
 PIN    := -q --disable-pip-version-check -c constraints.txt
 FROZEN := pyproject.toml constraints.txt
+JOBS   ?= 2# processes of the test suite, each with a part of the cores
 
 # numpy 1.26 has no wheels for Python 3.13 and later, so the oracle world looks for an older one.
 OLD := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -31,7 +32,7 @@ lint: $(VENV)/test  ## ruff and mypy
 	$(PY) -m mypy
 
 pytest: $(VENV)/test  ## the test suite, numba's jit on
-	$(PY) -m pytest -m "not oracle"
+	$(PY) -m pytest -m "not oracle" -n $(JOBS) --dist loadfile
 
 nojit: $(VENV)/test  ## the small subset with numba's jit off, and its coverage
 	NUMBA_DISABLE_JIT=1 $(PY) -m pytest -m "nojit and not oracle" --cov --cov-report=term

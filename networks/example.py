@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ def small_network(
     widths: Sequence[int] = (16, 32, 64),
     kernel_size: int = 5,
     stride: int = 1,
-    padding_mode: str = "circular",
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "circular",
     seed: int = 0,
 ) -> nn.Sequential:
     """Convolution, ReLU and pooling for each width; then the mean over positions, and a linear layer.
@@ -142,7 +143,7 @@ def train(
         pictures, classes = next(batches)
         loss = cross_entropy(network(pictures), classes)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         losses.append(loss.item())
