@@ -15,7 +15,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from analysis import cli  # noqa: E402
-from analysis.plots.remedies import shift_map_figure  # noqa: E402
+from analysis.plots import accuracy_figure, shift_map_figure  # noqa: E402
 from analysis.remedies.networks import load_network  # noqa: E402
 from analysis.remedies.pictures import Labels, batches  # noqa: E402
 from networks.stability import Stability, stability  # noqa: E402
@@ -184,6 +184,8 @@ def test_without_labels_there_is_no_accuracy(shiftscope, common, tmp_path):
     assert "top1" not in pd.read_csv(tmp_path / "out" / "stability.csv")
     assert not (tmp_path / "out" / "accuracy.png").exists()
     assert "top-1" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    with xr.open_dataset(tmp_path / "out" / "stability.nc") as ds, pytest.raises(ValueError, match="without labels"):
+        accuracy_figure(ds)
 
 
 @pytest.fixture

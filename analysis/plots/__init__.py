@@ -27,10 +27,12 @@ from analysis.plots.heatmaps import (
 )
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
 from analysis.plots.prediction import prediction_figure
+from analysis.plots.remedies import accuracy_figure, divergence_figure, flip_figure, shift_map_figure, trade_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
 
 __all__ = [
+    "accuracy_figure",
     "bank_figure",
     "card_figure",
     "cell_grid",
@@ -40,9 +42,11 @@ __all__ = [
     "convergence_figure",
     "difference_figure",
     "discrepancy_figure",
+    "divergence_figure",
     "draw_cells",
     "draw_plane",
     "feature_distance_figure",
+    "flip_figure",
     "fourier_figure",
     "fourier_image",
     "gamma_figure",
@@ -59,6 +63,8 @@ __all__ = [
     "quadrant_figure",
     "quality_figure",
     "ranking_figure",
+    "shift_map_figure",
     "stability_figure",
     "tiling_figure",
+    "trade_figure",
 ]

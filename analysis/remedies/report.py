@@ -19,8 +19,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from analysis import store
-from analysis.plots import remedies as plots
+from analysis import plots, store
 from analysis.provenance import distribution_version
 from networks.stability import table
 

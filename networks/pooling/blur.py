@@ -175,7 +175,10 @@ class MaxBlurPool(Cascade):
 
 def prefers_matrices(x: Tensor) -> bool:
     """Whether to filter by matrix products."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and max(x.shape[2:]) <= MATRIX_SIDE
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or max(x.shape[2:]) > MATRIX_SIDE:
+        return False
+    # torch filters channel by channel fast where the channels lie beside each other
+    return x.ndim != 4 or x.shape[1] == 1 or not x.is_contiguous(memory_format=torch.channels_last)
 
 
 def depthwise(
