@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +51,9 @@ def small_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs, side = 3, integer("kernel_size", kernel_size, 1)
+        mode: Any = padding_mode
         for number, width in enumerate(widths, start=1):
-            layers[f"conv{number}"] = nn.Conv2d(inputs, width, side, stride, side // 2, padding_mode=padding_mode)
+            layers[f"conv{number}"] = nn.Conv2d(inputs, width, side, stride, side // 2, padding_mode=mode)
             layers[f"relu{number}"] = nn.ReLU()
             layers[f"pool{number}"] = pooling(width)
             inputs, side, stride = width, 3, 1
@@ -142,7 +144,7 @@ def train(
         pictures, classes = next(batches)
         loss = cross_entropy(network(pictures), classes)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         losses.append(loss.item())
