@@ -324,6 +324,15 @@ def are_circular_shifts(a, others, tolerance):
     return (apart.min(axis=1) <= tolerance).all()
 
 
+def is_tied(dense, stride, norm):
+    """Whether different components have the largest norm: no choice among them is equivariant."""
+    offsets = itertools.product(*(range(stride) for _ in dense.shape[2:]))
+    parts = [dense[(0, slice(None), *(slice(o, None, stride) for o in offset))].ravel() for offset in offsets]
+    norms = [np.linalg.norm(part, {"l1": 1, "l2": 2, "linf": np.inf}[norm]) for part in parts]
+    best = [part for part, value in zip(parts, norms, strict=True) if value > max(norms) * (1 - 1e-9)]
+    return any(np.abs(part - best[0]).max() > 1e-9 for part in best)
+
+
 def test_aps_is_equivariant_to_every_circular_shift_in_500_random_cases():
     rng = np.random.default_rng(0)
     failures = 0
@@ -336,7 +345,8 @@ def test_aps_is_equivariant_to_every_circular_shift_in_500_random_cases():
         if norm == "l2" and case % 2:  # the other norms tie there
             stages = [MaxPool(2, 2, "same", **circular), BlurPool(taps=3, **circular), *stages]
         pool = Cascade(*stages)
-        x = torch.from_numpy(rng.standard_normal((1, 2, *size)))
+        while is_tied(pool.dense(x := torch.from_numpy(rng.standard_normal((1, 2, *size)))).numpy(), stride, norm):
+            pass
         shifts = list(itertools.product(*map(range, size)))
         rolled = torch.cat([x.roll(shift, tuple(range(2, 2 + dims))) for shift in shifts])
         y = pool(rolled).numpy()
