@@ -10,7 +10,7 @@ from conftest import DATA
 
 torch = pytest.importorskip("torch")
 
-from scipy import stats  # noqa: E402
+from scipy import special, stats  # noqa: E402
 
 from networks import metrics  # noqa: E402
 from networks.metrics.shifts import DIRECTIONS  # noqa: E402
@@ -183,6 +183,31 @@ def test_multilabel_scores_are_those_of_all_examples():
     assert result["auc"] == pytest.approx(np.mean(auc))
     assert result["mAP"] == pytest.approx(np.mean(precision))
     assert result["d_prime"] == pytest.approx(math.sqrt(2) * stats.norm.ppf(np.mean(auc)))
+
+
+@pytest.mark.parametrize("kind", ["rare", "near one", "logits", "uniform", "ties"])
+def test_multilabel_scores_of_any_magnitude_are_those_of_scikit_learn(kind):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(7)
+    targets = rng.random((5000, 3)) < 0.02
+    logits = rng.normal(1.5 * targets, 1)
+    metric = metrics.MultilabelScores(logits=kind == "logits")
+    scores = {
+        "rare": special.expit(logits - 14),
+        "near one": special.expit(logits + 14),
+        "logits": 3 * logits - 40,
+        "uniform": (rng.random(targets.shape) + 0.3 * targets) / 1.3,
+        "ties": np.round(special.expit(logits), 1).clip(0, 1),
+    }[kind]
+    for part in range(0, 5000, 1000):
+        here = slice(part, part + 1000)
+        metric.update(torch.from_numpy(scores[here]), torch.from_numpy(targets[here]))
+    found = metric.by_class()
+    for c in range(3):
+        pair = targets[:, c], scores[:, c]
+        tolerance = 1e-12 if kind == "ties" else 5e-3
+        assert found["average_precision"][c] == pytest.approx(sklearn.average_precision_score(*pair), abs=tolerance)
+        assert found["auc"][c] == pytest.approx(sklearn.roc_auc_score(*pair), abs=min(tolerance, 2e-4))
 
 
 def test_d_prime_is_the_distance_of_two_normal_distributions():
