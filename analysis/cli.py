@@ -383,7 +383,7 @@ def stability(
     from analysis.remedies.pictures import Labels, batches
     from analysis.remedies.report import described, summary, write_results
     from networks.catalogue import remedy as known_remedy
-    from networks.stability import CheckpointError, compare_remedies
+    from networks.stability import CheckpointError, ModelError, compare_remedies
 
     wanted = list(dict.fromkeys(remedy or []))
     for text in wanted:  # before anything is loaded
@@ -394,10 +394,11 @@ def stability(
     loaded = load_network(network, weights, size)
     move(loaded.model, device)
     models, changes = {"plain": loaded.model}, {}
-    check_runs(loaded, models)
+    at_once = min(2, batch or 2)  # a second picture tells of a model that takes one at a time
+    check_runs(loaded, models, at_once)
     for text in wanted:
         models[text], changes[text] = apply_remedy(loaded, text)
-    check_runs(loaded, models)
+    check_runs(loaded, models, at_once)
 
     folder = store.writable_folder(out)
     checkpoint = folder / "stability.checkpoint"
@@ -422,6 +423,7 @@ def stability(
             count=len(files),
             checkpoint=checkpoint,
             rounds=rounds,
+            version=loaded.version,
         )
     except KeyboardInterrupt:
         if checkpoint.exists():
@@ -429,6 +431,8 @@ def stability(
         raise
     except CheckpointError as error:
         raise ValueError(f"{error}; --overwrite begins anew") from error
+    except ModelError as error:
+        raise ValueError(f"{loaded.name}, {error}") from error
     comparison = described(
         comparison,
         network=loaded.name,

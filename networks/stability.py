@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -237,12 +237,26 @@ class Stability:
         x = x if self.preprocess is None else self.preprocess(x)
         return x.contiguous(memory_format=torch.channels_last)  # a third faster on the CPU
 
+    def logits(self, pictures: Tensor) -> Tensor:
+        """What the model answers to windows of pictures, shape (N, C); :class:`ModelError` if it fails."""
+        try:
+            answer = self.model(self.input(pictures))
+        except Exception as error:  # whatever the model's own code raises
+            told = " ".join(str(error).split())
+            raise ModelError(
+                f"the model fails on a batch of shape {tuple(pictures.shape)}: {type(error).__name__}: {told}"
+            ) from error
+        if not isinstance(answer, Tensor):
+            raise ModelError(f"the model returns {type(answer).__name__}; expected a tensor of logits (N, classes)")
+        if answer.ndim != 2 or len(answer) != len(pictures):
+            raise ModelError(
+                f"the model returns shape {tuple(answer.shape)}; expected logits (N, classes), N = {len(pictures)}"
+            )
+        return answer.detach()
+
     def _run(self, pictures: Tensor, bar: Any) -> Tensor:
         starts = range(0, len(pictures), self.batch_size)
-        parts = [self.model(self.input(pictures[i : i + self.batch_size])).detach().cpu() for i in starts]
-        for part in parts:
-            if part.ndim != 2:
-                raise ValueError(f"the model returns shape {tuple(part.shape)}; expected logits (N, classes)")
+        parts = [self.logits(pictures[i : i + self.batch_size]).cpu() for i in starts]
         if bar is not None:
             bar.update(len(pictures))
         return torch.cat(parts)
@@ -279,6 +293,7 @@ def compare_remedies(
     count: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     rounds: int = 5,
+    version: str = "",
     **options: Any,
 ) -> xr.Dataset:
     """Stability of several models on the same pictures, read once; each relative to the first.
@@ -302,6 +317,9 @@ def compare_remedies(
     rounds : int
         Timings of each model, taken in turns on one batch; the medians are compared. On the CPU they are processor time
         of all threads, which other programs on the machine disturb less than a clock.
+    version : str
+        What else the results depend on, such as a digest of the models' code; a checkpoint of another is refused. So is
+        one whose models answered otherwise to the first picture.
     **options
         Further arguments of :class:`Stability`.
 
@@ -316,13 +334,15 @@ def compare_remedies(
     ------
     CheckpointError
         If the checkpoint is of other models, settings or pictures, or no checkpoint.
+    ModelError
+        If a model fails, or returns no logits (the message names it).
     TypeError, ValueError
         If there are no models or no pictures, or a model is in training mode or returns NaN (the message names it).
     """
     if not models:
         raise ValueError("models is empty; expected at least one, the first is the reference")
     measures = {name: Stability(model, size, span, **options) for name, model in models.items()}
-    resume = _Checkpoint(checkpoint, measures)
+    resume = _Checkpoint(checkpoint, measures, version)
     first = next(iter(measures.values()))
     count = len(pictures) if isinstance(pictures, Tensor) else count
     total = None if count is None else count * first.passes * len(models)
@@ -332,6 +352,7 @@ def compare_remedies(
         for number, (batch, truth) in enumerate(_batches(pictures, labels)):
             digest = resume.check(number, batch, truth)
             if not seconds:
+                resume.probe(batch)
                 seconds = _seconds(measures, batch, rounds)
             seen += len(batch)
             for name, measure in measures.items():
@@ -341,13 +362,12 @@ def compare_remedies(
                     continue
                 if bar is not None:
                     bar.set_description(name)
-                try:
+                with _named(name):
                     measure.update(batch, truth, bar)
-                except (TypeError, ValueError) as error:
-                    raise type(error)(f"{name}: {error}") from error
                 resume.save(name, number, digest)
     if not seen:
         raise ValueError("there are no pictures")
+    resume.check_end(number + 1)
     return _relative(measures, seconds)
 
 
@@ -418,15 +438,28 @@ def _seconds(measures: Mapping[str, Stability], batch: Tensor, rounds: int) -> d
     taken: dict[str, list[float]] = {name: [] for name in measures}
     for turn in range(integer("rounds", rounds, 1) + 1):
         for name, measure in measures.items():
-            x = measure.input(resized(batch[: measure.batch_size], measure.size))
+            pictures = resized(batch[: measure.batch_size], measure.size)
+            if not turn:  # warms up, and tells of a model that fails
+                with _named(name):
+                    measure.logits(pictures)
+                continue
+            x = measure.input(pictures)
             _wait(measure.device)
             clock = time.process_time if measure.device.type == "cpu" else time.perf_counter
             start = clock()
             measure.model(x)
             _wait(measure.device)
-            if turn:  # the first round warms up
-                taken[name].append((clock() - start) / len(x))
+            taken[name].append((clock() - start) / len(x))
     return {name: float(np.median(times)) for name, times in taken.items()}
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say which model an error is of."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _wait(device: torch.device) -> None:
@@ -456,6 +489,10 @@ def _batches(pictures: Batches, labels: Tensor | None) -> Iterator[tuple[Tensor,
         yield pictures[part], None if labels is None else labels[part]
 
 
+class ModelError(ValueError):
+    """A model that fails, or returns no logits."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint that cannot be resumed from."""
 
@@ -463,27 +500,31 @@ class CheckpointError(ValueError):
 class _Checkpoint:
     """What was measured, by model and batch, in a file that can be resumed from."""
 
-    def __init__(self, path: str | os.PathLike[str] | None, measures: Mapping[str, Stability]) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, measures: Mapping[str, Stability], version: str) -> None:
         self.path = None if path is None else Path(path)
         self.measures = measures
         self.batches: list[str] = []  # digest of each batch that some model has seen
         self.done = dict.fromkeys(measures, 0)
+        self.probes: dict[str, Tensor] = {}  # logits of the first picture
         if self.path is None:
             return
-        self.settings = {name: _fingerprint(measure) for name, measure in measures.items()}
+        self.settings = {name: _fingerprint(measure, version) for name, measure in measures.items()}
         if not self.path.exists():
             return
         try:
             saved = torch.load(self.path, weights_only=True)
             settings, self.batches, self.done = saved["settings"], saved["batches"], saved["done"]
+            self.probes, states = saved["probes"], saved["states"]
         except Exception as error:  # what a damaged file raises is not for us to know
             raise CheckpointError(f"cannot resume from {self.path}: {error}") from error
         if settings != self.settings:
-            raise CheckpointError(
-                f"{self.path} is of other models, weights or settings; remove it or name another file"
-            )
+            raise CheckpointError(self._of_others)
         for name, measure in measures.items():
-            measure.load_state_dict(saved["states"][name])
+            measure.load_state_dict(states[name])
+
+    @property
+    def _of_others(self) -> str:
+        return f"{self.path} is of other models, weights or settings; remove it or name another file"
 
     def has(self, name: str, number: int) -> bool:
         return number < self.done[name]
@@ -498,6 +539,26 @@ class _Checkpoint:
             raise CheckpointError(f"batch {number} is not the one that {self.path} has seen; the pictures have changed")
         return digest.hexdigest()
 
+    def probe(self, batch: Tensor) -> None:
+        """Compare the answers to the first picture with those of last time: weights do not tell of code."""
+        if self.path is None:
+            return
+        for name, measure in self.measures.items():
+            with _named(name), torch.no_grad():
+                logits = measure.logits(resized(batch[:1], measure.size))
+            before = self.probes.setdefault(name, logits)
+            # Threads and devices round differently.
+            if before.shape != logits.shape or (before - logits).abs().max() > 1e-3 * before.abs().max():
+                raise CheckpointError(self._of_others)
+
+    def check_end(self, batches: int) -> None:
+        """Refuse to report pictures that were not given this time."""
+        if len(self.batches) > batches:
+            raise CheckpointError(
+                f"{self.path} is of more pictures: of {len(self.batches)} batches, but there are {batches} now; remove "
+                "it or name another file"
+            )
+
     def save(self, name: str, number: int, digest: str) -> None:
         if self.path is None:
             return
@@ -506,13 +567,14 @@ class _Checkpoint:
             self.batches.append(digest)
         states = {key: measure.state_dict() for key, measure in self.measures.items()}
         part = self.path.with_name(self.path.name + ".part")
-        torch.save({"settings": self.settings, "batches": self.batches, "done": self.done, "states": states}, part)
+        saved = {"settings": self.settings, "probes": self.probes, "batches": self.batches, "done": self.done}
+        torch.save(saved | {"states": states}, part)
         os.replace(part, self.path)  # the file is whole at any time
 
 
-def _fingerprint(measure: Stability) -> str:
+def _fingerprint(measure: Stability, version: str) -> str:
     """Digest of a model, its weights and the settings."""
-    settings = (measure.size, measure.shifts, measure.half_pixel, measure.ten_crop, str(measure.model))
+    settings = (version, measure.size, measure.shifts, measure.half_pixel, measure.ten_crop, str(measure.model))
     digest = hashlib.sha256(repr(settings).encode())
     for name, value in measure.model.state_dict().items():
         if isinstance(value, Tensor):

@@ -165,6 +165,11 @@ def test_resuming_measures_only_what_is_left(tmp_path, pictures, labels, monkeyp
         changed = pictures.clone()
         changed[5] = 0
         compare_remedies(models, changed, labels, checkpoint=path, **options)
+    with pytest.raises(ValueError, match="of more pictures: of 3 batches, but there are 2 now"):
+        compare_remedies(models, pictures[:8], labels[:8], checkpoint=path, **options)
+    for other in ({"preprocess": lambda x: 2 * x}, {"version": "2"}):
+        with pytest.raises(ValueError, match="other models, weights or settings"):
+            compare_remedies(models, pictures, labels, checkpoint=path, **options, **other)
     path.write_bytes(b"no state")
     with pytest.raises(ValueError, match="cannot resume from"):
         compare_remedies(models, pictures, labels, checkpoint=path, **options)
