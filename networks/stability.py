@@ -114,8 +114,7 @@ class Stability:
             **{f"flips {d}": FlipRate() for d in DIRECTIONS},
             **{f"divergence {d}": DivergenceByShift() for d in DIRECTIONS},
             "divergence half": DivergenceByShift(),
-            "one crop": TopK(),
-            "ten crops": TopK(),
+            **{f"{prefix}top{k}": TopK((k,)) for prefix in ("", "ten_") for k in (1, 5)},
             "by shift": AccuracyByShift(self.shifts),
             "variation": self.variation,
         }
@@ -164,13 +163,12 @@ class Stability:
         if labels is not None:
             add["by shift"].update(logits, labels)
             add["variation"].update(logits, labels)
-            if crop.shape[1] >= 5:
-                add["one crop"].update(crop, labels)
+            self._count("", crop, labels)
         if self.ten_crop:
             ten = ten_crops(resized(pictures, round(self.size * 256 / 224)), self.size)
             mean = torch.stack([self._run(part, bar).softmax(1) for part in ten]).mean(0)
-            if labels is not None and crop.shape[1] >= 5:
-                add["ten crops"].update(mean, labels)
+            if labels is not None:
+                self._count("ten_", mean, labels)
 
     def merge(self, other: Stability) -> Stability:
         """Add what was measured of the same model on other pictures."""
@@ -188,15 +186,15 @@ class Stability:
             frames), ``variation`` and ``mac`` (of a probability; mac between the middle frame and those a pixel
             further), ``flip_rate`` (direction, distance), ``accuracy`` (dy, dx), ``diagonal`` (step), ``adversary``
             (radius), with ``positions`` (radius), and ``variation_histogram`` (bin). In nats: ``divergence``
-            (direction, t) and ``half_divergence`` (t_half). What was not measured is NaN.
+            (direction, t) and ``half_divergence`` (t_half). What was not measured is NaN; so is top5 of up to 5
+            classes.
         """
         values: dict[str, Any] = {}
         for name, key in (("consistency", "consistency"), ("variation", "variation"), ("mac", "mac")):
             values[name] = 100 * _or_nan(self.metrics[key])
-        for prefix, key in (("", "one crop"), ("ten_", "ten crops")):
+        for key in ("top1", "top5", "ten_top1", "ten_top5"):
             accuracy = _or_nan(self.metrics[key])
-            for k in (1, 5):
-                values[f"{prefix}top{k}"] = 100 * accuracy[k] if isinstance(accuracy, dict) else np.nan
+            values[key] = 100 * accuracy[int(key[-1])] if isinstance(accuracy, dict) else np.nan
         rates = [100 * self.metrics[f"flips {direction}"].compute() for direction in DIRECTIONS]
         divergence = [self.metrics[f"divergence {direction}"].compute() for direction in DIRECTIONS]
         values["flip_rate"] = (("direction", "distance"), rates)
@@ -236,6 +234,11 @@ class Stability:
         x = x / 255 if x.dtype == torch.uint8 else x
         x = x if self.preprocess is None else self.preprocess(x)
         return x.contiguous(memory_format=torch.channels_last)  # a third faster on the CPU
+
+    def _count(self, prefix: str, scores: Tensor, labels: Tensor) -> None:
+        for k in (1, 5):
+            if k == 1 or scores.shape[1] > k:  # or the class could not be missed
+                self.metrics[f"{prefix}top{k}"].update(scores, labels)
 
     def logits(self, pictures: Tensor) -> Tensor:
         """What the model answers to windows of pictures, shape (N, C); :class:`ModelError` if it fails."""

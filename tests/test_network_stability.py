@@ -125,6 +125,17 @@ def test_without_labels_there_is_no_accuracy(pictures):
     assert np.isfinite(report.consistency)
 
 
+@pytest.mark.parametrize("classes", [2, 5])
+def test_few_classes_have_an_accuracy_but_no_top5(pictures, classes):
+    model, labels = network(classes=classes), torch.arange(N) % classes
+    report = stability(model, pictures, labels, size=SIZE, span=SPAN, progress=False, ten_crop=True)
+    with torch.no_grad():
+        right = model(metrics.resized(pictures, SIZE)).argmax(1) == labels
+    assert report.top1 == pytest.approx(100 * right.double().mean().item())
+    assert np.isfinite(report.ten_top1)
+    assert np.isnan(report.top5) and np.isnan(report.ten_top5)
+
+
 def test_a_reference_that_never_flips_leaves_no_mfr(pictures):
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)).eval()
     nn.init.zeros_(model[2].weight)
