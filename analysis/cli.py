@@ -351,7 +351,10 @@ def stability(
     ] = None,
     side: Annotated[
         int | None,
-        typer.Option(help="Side to which every image is brought first, pixels. Default: that of the input + shifts."),
+        typer.Option(
+            help="Side to which every image is brought first, pixels. Default: that of the input + shifts; with "
+            "--ten-crop at least 256/224 of the input, the side that ten crops are cut from."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
     every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
@@ -371,6 +374,8 @@ def stability(
     FILE.py:FACTORY executes the file, with all that is in it.
     """
     _check_counts(limit=limit, every=every, size=size, side=side, batch=batch)
+    if shifts < 2:
+        raise ValueError(f"shifts is {shifts}; expected at least 2")
     try:
         import torch
     except ModuleNotFoundError:
@@ -406,7 +411,8 @@ def stability(
         checkpoint.unlink(missing_ok=True)
     elif checkpoint.exists() and not quiet:
         print(f"Continuing {checkpoint}.", file=sys.stderr)
-    side = side or loaded.size + shifts
+    ten_side = round(loaded.size * 256 / 224)
+    side = side or max(loaded.size + shifts, ten_side if ten_crop else 0)
     rounds = 5
     on_skip, skipped = _skips(quiet)
     try:
@@ -439,7 +445,7 @@ def stability(
         side=side,
         frames="grid" if grid else "lines",
         ten_crop=int(ten_crop),
-        ten_side=round(loaded.size * 256 / 224),
+        ten_side=ten_side,
         rounds=rounds,
         device=device,
         clock="processor time of all threads" if torch.device(device).type == "cpu" else "elapsed time",

@@ -201,6 +201,23 @@ def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_
     assert (out / "map.png").exists()
 
 
+@pytest.mark.usefixtures("unwritten")
+def test_ten_crops_are_not_cut_from_enlarged_pictures(shiftscope, file, folder, tmp_path, monkeypatch):
+    sides = []
+
+    def update(self, pictures, labels=None, bar=None):
+        sides.append(pictures.shape[-1])
+        return measure(self, pictures, labels, bar)
+
+    measure = Stability.update
+    monkeypatch.setattr(Stability, "update", update)
+    args = f"{file}:tiny", "--images", folder, "--size", SIZE, "--shifts", 2, "--quiet", "--limit", 3, "--out"
+    assert shiftscope(*args, tmp_path / "one")[0] == 0
+    assert shiftscope(*args, tmp_path / "ten", "--ten-crop")[0] == 0
+    assert shiftscope(*args, tmp_path / "side", "--ten-crop", "--side", 29)[0] == 0
+    assert sides == [SIZE + 2, round(SIZE * 256 / 224), 29]
+
+
 def test_without_labels_there_is_no_accuracy(shiftscope, common, tmp_path):
     code, printed, _ = shiftscope(*common)
     assert code == 0
@@ -363,7 +380,8 @@ def test_squeezenet_by_name(tmp_path):
 def test_other_bad_input(shiftscope, common, file, labels, tmp_path):
     for option in ("--limit", "--every", "--size", "--side", "--batch"):
         assert f"{option[2:]} is 0; expected at least 1" in said(shiftscope(*common, option, 0))
-    assert "span" in said(shiftscope(*common, "--shifts", 1))
+    for shifts in (0, 1):
+        assert said(shiftscope(*common, "--shifts", shifts)) == f"shiftscope: shifts is {shifts}; expected at least 2"
     assert "the model fails on 2 pictures of 30×30 pixels" in said(shiftscope(*common, "--size", 30))
     for device in ("abacus", "meta"):
         assert f"torch cannot use the device '{device}'" in said(shiftscope(*common, "--device", device))
