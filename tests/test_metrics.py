@@ -514,6 +514,29 @@ def test_a_zero_vector_is_far_from_any_other_and_near_to_itself():
     assert metric.compute().invariance.values.tolist() == [[1, 0]]
 
 
+def test_feature_distances_leave_a_model_in_training_as_it_is():
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Dropout()).train()
+    model[0].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training = metrics.FeatureDistance(model, ["2"], [(1, 0)])
+    x = torch.rand(2, 1, 8, 8)
+    training.update(x)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == [True, False, True, True]
+    evaluated = metrics.FeatureDistance(model.eval(), ["2"], [(1, 0)])
+    evaluated.update(x)
+    assert training.compute().identical(evaluated.compute())
+
+
+def test_features_that_are_not_finite():
+    metric = metrics.FeatureDistance(circular_network(), ["0"], [(0, 1)])
+    x = torch.randn(1, 2, 8, 8, dtype=torch.float64)
+    x[0, 0, 3, 3] = math.nan
+    with pytest.raises(ValueError, match=r"layer '0': \d+ of \d+ values are NaN or infinite"):
+        metric.update(x)
+    assert not metric.sums
+
+
 def test_bad_layers():
     model = circular_network()
     with pytest.raises(ValueError, match="the model has no layer 'pool'; it has 0, 1, 2"):
