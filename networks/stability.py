@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from networks.metrics import (
     AccuracyByShift,
+    Bootstrap,
     Consistency,
     DivergenceByShift,
     FlipRate,
@@ -32,10 +33,13 @@ from networks.metrics import (
     lines,
     mean_flip_rate,
     resized,
+    standard_error,
     ten_crops,
     window,
 )
-from networks.metrics._check import finite
+from networks.metrics._check import finite, labels_of
+from networks.metrics.accuracy import rank_of
+from networks.metrics.flips import flips_by_picture
 from networks.metrics.shifts import DIRECTIONS
 from wavelets._check import integer
 
@@ -117,6 +121,7 @@ class Stability:
             **{f"{prefix}top{k}": TopK((k,)) for prefix in ("", "ten_") for k in (1, 5)},
             "by shift": AccuracyByShift(self.shifts),
             "variation": self.variation,
+            "draws": Bootstrap(),
         }
 
     @property
@@ -150,11 +155,15 @@ class Stability:
 
         add = self.metrics
         add["consistency"].update(logits)
+        flips = []
         for direction, step in DIRECTIONS.items():
             frames = logits[[at[shift] for shift in line(direction, self.span)]]
             add[f"flips {direction}"].update(frames)
+            flips.append(flips_by_picture(frames))
             add[f"divergence {direction}"].update(frames)
             add["mac"].update(logits[at[0, 0]], logits[at[step]])
+        rates = torch.stack(flips)  # (direction, distance, picture)
+        of_each = {"flips": rates.sum(1).T, "flips_1px": rates[:, :1].mean(0).T}
         if self.half_pixel:
             pixels = large / 255 if large.dtype == torch.uint8 else large
             start = -(self.span // 2)
@@ -164,11 +173,13 @@ class Stability:
             add["by shift"].update(logits, labels)
             add["variation"].update(logits, labels)
             self._count("", crop, labels)
+            of_each["right"] = rank_of(crop, labels_of(labels, *crop.shape))[:, None] == 0
         if self.ten_crop:
             ten = ten_crops(resized(pictures, round(self.size * 256 / 224)), self.size)
             mean = torch.stack([self._run(part, bar).softmax(1) for part in ten]).mean(0)
             if labels is not None:
                 self._count("ten_", mean, labels)
+        add["draws"].update(pictures, **of_each)
 
     def merge(self, other: Stability) -> Stability:
         """Add what was measured of the same model on other pictures."""
@@ -185,7 +196,8 @@ class Stability:
             In percent: ``top1``, ``top5`` (one crop), ``ten_top1``, ``ten_top5``, ``consistency`` (of two different
             frames), ``variation`` and ``mac`` (of a probability; mac between the middle frame and those a pixel
             further), ``flip_rate`` (direction, distance), ``accuracy`` (dy, dx), ``diagonal`` (step), ``adversary``
-            (radius), with ``positions`` (radius), and ``variation_histogram`` (bin). In nats: ``divergence``
+            (radius), with ``positions`` (radius), and ``variation_histogram`` (bin); ``top1_se`` and ``flips_1px_se``,
+            standard errors over pictures of ``top1`` and of the flip rate at distance 1. In nats: ``divergence``
             (direction, t) and ``half_divergence`` (t_half). What was not measured is NaN; so is top5 of up to 5
             classes.
         """
@@ -195,6 +207,9 @@ class Stability:
         for key in ("top1", "top5", "ten_top1", "ten_top5"):
             accuracy = _or_nan(self.metrics[key])
             values[key] = 100 * accuracy[int(key[-1])] if isinstance(accuracy, dict) else np.nan
+        draws = self.metrics["draws"].compute()
+        for name, key in (("top1", "right"), ("flips_1px", "flips_1px")):
+            values[f"{name}_se"] = 100 * standard_error(draws[key][:, 0]) if key in draws else np.nan
         rates = [100 * self.metrics[f"flips {direction}"].compute() for direction in DIRECTIONS]
         divergence = [self.metrics[f"divergence {direction}"].compute() for direction in DIRECTIONS]
         values["flip_rate"] = (("direction", "distance"), rates)
@@ -216,8 +231,8 @@ class Stability:
             share, edges = self.variation.distribution()
             report["variation_histogram"] = (("bin",), 100 * share.numpy())
             report = report.assign_coords(bin=100 * ((edges[1:] + edges[:-1]) / 2).numpy())
-        pictures = self.metrics["consistency"].sums["pictures"]
-        return report.assign_attrs(pictures=int(pictures), size=self.size, span=self.span)
+        seen = self.metrics["consistency"].sums["pictures"]
+        return report.assign_attrs(pictures=int(seen), size=self.size, span=self.span)
 
     def state_dict(self) -> dict[str, Any]:
         """What was measured so far, for ``torch.save``."""
@@ -330,8 +345,10 @@ def compare_remedies(
     -------
     Dataset
         What :meth:`Stability.compute` returns along a new first axis ``remedy``, and relative to the first:
-        ``accuracy_lost`` (percentage points of top1), ``mfr`` (%), ``flips_avoided`` = 100 - mfr (%), ``milliseconds``
-        a picture and ``time_added`` (%). :func:`table` makes a table of it.
+        ``accuracy_lost`` (percentage points of top1), ``mfr`` (%), ``flips_avoided`` = 100 - mfr (%), with
+        ``accuracy_lost_se`` and ``flips_avoided_se``, their standard errors over pictures, each paired with the first
+        model's answers to the same picture; ``milliseconds`` a picture and ``time_added`` (%). :func:`table` makes a
+        table of it.
 
     Raises
     ------
@@ -376,12 +393,15 @@ def compare_remedies(
 
 TABLE = (
     "top1",
+    "top1_se",
     "top5",
     "ten_top1",
     "ten_top5",
     "accuracy_lost",
+    "accuracy_lost_se",
     "mfr",
     "flips_avoided",
+    "flips_avoided_se",
     "consistency",
     "variation",
     "mac",
@@ -404,13 +424,15 @@ def table(comparison: xr.Dataset) -> pd.DataFrame:
     DataFrame
         Percent, and milliseconds a picture. Added to the columns of :data:`TABLE` are ``flips_1px``, the flip rate
         between neighbouring frames, and ``worst``, the accuracy against the adversary of the largest radius.
+        ``NAME_se`` is the standard error of NAME over pictures.
     """
     rows = pd.DataFrame(
         {name: comparison[name].values for name in TABLE if name in comparison}, comparison.indexes["remedy"]
     )
-    rows.insert(
-        rows.columns.get_loc("consistency"), "flips_1px", comparison.flip_rate.sel(distance=1).mean("direction")
-    )
+    place = rows.columns.get_loc("consistency")
+    rows.insert(place, "flips_1px", comparison.flip_rate.sel(distance=1).mean("direction"))
+    if "flips_1px_se" in comparison:
+        rows.insert(place + 1, "flips_1px_se", comparison.flips_1px_se.values)
     if "adversary" in comparison:
         rows["worst"] = comparison.adversary.isel(radius=-1).values
     return rows.dropna(axis="columns", how="all")
@@ -425,11 +447,16 @@ def _relative(measures: Mapping[str, Stability], seconds: Mapping[str, float]) -
     # A reference that never flips along a direction leaves nothing to divide by.
     known = all(rate.any() for rate in rates[reference].values())
     mfr = [mean_flip_rate(rate, rates[reference]) if known else np.nan for rate in rates.values()]
+    plain, *_ = draws = [measure.metrics["draws"].compute() for measure in measures.values()]
+    lost = [100 * standard_error((plain["right"] - d["right"])[:, 0]) if "right" in d else np.nan for d in draws]
+    avoided = [100 * standard_error((d["flips"] / plain["flips"]).mean(1)) for d in draws]
     milliseconds = 1000 * np.array([seconds[name] for name in measures])
     return both.assign(
         accuracy_lost=both.top1.isel(remedy=0) - both.top1,
+        accuracy_lost_se=("remedy", lost),
         mfr=("remedy", mfr),
         flips_avoided=("remedy", 100 - np.array(mfr)),
+        flips_avoided_se=("remedy", avoided),
         milliseconds=("remedy", milliseconds),
         time_added=("remedy", 100 * (milliseconds / milliseconds[0] - 1)),
     )

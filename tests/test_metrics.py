@@ -220,6 +220,26 @@ def test_d_prime_is_the_distance_of_two_normal_distributions():
     assert metric.by_class()["d_prime"][0] == pytest.approx(1.5, abs=2e-3)
 
 
+# --- standard errors
+
+
+def test_bootstrap_has_the_standard_error_of_a_mean_in_whatever_batches():
+    generator = torch.Generator().manual_seed(2)
+    pictures, values = (torch.rand(400, *shape, generator=generator) for shape in ((1, 3, 3), (1,)))
+    whole, first, rest, other = (metrics.Bootstrap() for _ in range(4))
+    whole.update(pictures, v=values)
+    first.update(pictures[:7], v=values[:7])
+    rest.update(pictures[7:], v=values[7:])
+    torch.testing.assert_close(first.merge(rest).compute()["v"], whole.compute()["v"])
+    error = metrics.standard_error(whole.compute()["v"][:, 0])
+    assert error == pytest.approx(values.std().item() / 20, rel=0.1)
+    other.update(pictures, v=values + 3)  # the same pictures, the same draws
+    assert metrics.standard_error((other.compute()["v"] - whole.compute()["v"])[:, 0]) < 1e-6
+    one = metrics.Bootstrap()
+    one.update(pictures[:1], v=values[:1])
+    assert math.isnan(metrics.standard_error(one.compute()["v"][:, 0]))
+
+
 # --- mean flip rate of the archive
 
 ARCHIVE = {

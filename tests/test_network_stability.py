@@ -1,6 +1,7 @@
 """The stability report: every number against the metric on its own, remedies against the first, and resuming."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -101,6 +102,48 @@ def test_comparison_is_relative_to_the_first(pictures, labels):
     assert "ten_top1" not in rows
     alone = stability(models["dense"], pictures, labels, size=SIZE, span=SPAN, progress=False)
     np.testing.assert_array_equal(alone.flip_rate, comparison.flip_rate.sel(remedy="dense"))
+
+
+def test_standard_errors_are_those_of_a_bootstrap(labels):
+    pictures = torch.rand(60, 3, 16, 16, generator=torch.Generator().manual_seed(4))
+    labels = torch.arange(60) % 6
+    models = {"plain": network(), "dense": network(1)}
+    found = compare_remedies(models, pictures, labels, size=SIZE, span=SPAN, progress=False, rounds=1)
+    with torch.no_grad():
+        tops, right = {}, {}
+        for name, model in models.items():
+            right[name] = model(metrics.resized(pictures, SIZE)).argmax(1) == labels
+            for d, (down, right_by) in DIRECTIONS.items():
+                steps = [metrics.window(pictures, SIZE, (down * i, right_by * i)) for i in range(-2, 3)]
+                tops[name, d] = torch.stack([model(step).argmax(1) for step in steps])
+
+    def measured(drawn):
+        rates = {
+            name: {
+                d: [(tops[name, d][s:, drawn] != tops[name, d][:-s, drawn]).double().mean() for s in range(1, SPAN + 1)]
+                for d in DIRECTIONS
+            }
+            for name in models
+        }
+        top1 = {name: right[name][drawn].double().mean().item() for name in models}
+        return {
+            "flips_avoided": 100 - metrics.mean_flip_rate(rates["dense"], rates["plain"]),
+            "accuracy_lost": 100 * (top1["plain"] - top1["dense"]),
+            "top1": 100 * top1["dense"],
+            "flips_1px": 100 * np.mean([rates["dense"][d][0] for d in DIRECTIONS]),
+        }
+
+    rng = np.random.default_rng(0)
+    draws = pd.DataFrame([measured(rng.integers(60, size=60)) for _ in range(300)])
+    rows = table(found)
+    everyone = measured(np.arange(60))
+    for name in draws:
+        assert rows[name]["dense"] == pytest.approx(everyone[name], abs=1e-9)
+        assert rows[f"{name}_se"]["dense"] == pytest.approx(draws[name].std(), rel=0.2)
+    assert rows.flips_avoided_se["plain"] == pytest.approx(0, abs=1e-9)
+    assert rows.accuracy_lost_se["plain"] == 0
+    alone = compare_remedies(models, pictures[:1], size=SIZE, span=SPAN, progress=False, rounds=1)
+    assert np.isnan(alone.flips_1px_se).all()
 
 
 def test_batches_bytes_and_merging_change_nothing(pictures, labels):
