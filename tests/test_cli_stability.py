@@ -167,7 +167,7 @@ def test_writes_results_figures_and_a_summary(shiftscope, common, labels, tmp_pa
     assert page.count("data:image/png;base64,") == 4
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)  # nothing from elsewhere
     assert "intrablock:0: 1 layer<" in page and "top-1 %" in page
-    assert " ± " in page and "± is the standard error" in printed and "flips_avoided_se" in rows
+    assert " ± " in page and "± is the standard error" in printed and "flips_1px_se" in rows
 
 
 def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_path):
