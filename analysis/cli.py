@@ -351,7 +351,10 @@ def stability(
     ] = None,
     side: Annotated[
         int | None,
-        typer.Option(help="Side to which every image is brought first, pixels. Default: that of the input + shifts."),
+        typer.Option(
+            help="Side to which every image is brought first, pixels. Default: that of the input + shifts; with "
+            "--ten-crop at least 256/224 of the input, the side that ten crops are cut from."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
     every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
@@ -371,6 +374,8 @@ def stability(
     FILE.py:FACTORY executes the file, with all that is in it.
     """
     _check_counts(limit=limit, every=every, size=size, side=side, batch=batch)
+    if shifts < 2:
+        raise ValueError(f"shifts is {shifts}; expected at least 2")
     try:
         import torch
     except ModuleNotFoundError:
@@ -383,7 +388,7 @@ def stability(
     from analysis.remedies.pictures import Labels, batches
     from analysis.remedies.report import described, summary, write_results
     from networks.catalogue import remedy as known_remedy
-    from networks.stability import CheckpointError, compare_remedies
+    from networks.stability import CheckpointError, ModelError, compare_remedies
 
     wanted = list(dict.fromkeys(remedy or []))
     for text in wanted:  # before anything is loaded
@@ -394,10 +399,11 @@ def stability(
     loaded = load_network(network, weights, size)
     move(loaded.model, device)
     models, changes = {"plain": loaded.model}, {}
-    check_runs(loaded, models)
+    at_once = min(2, batch or 2)  # a second picture tells of a model that takes one at a time
+    check_runs(loaded, models, at_once)
     for text in wanted:
         models[text], changes[text] = apply_remedy(loaded, text)
-    check_runs(loaded, models)
+    check_runs(loaded, models, at_once)
 
     folder = store.writable_folder(out)
     checkpoint = folder / "stability.checkpoint"
@@ -405,7 +411,8 @@ def stability(
         checkpoint.unlink(missing_ok=True)
     elif checkpoint.exists() and not quiet:
         print(f"Continuing {checkpoint}.", file=sys.stderr)
-    side = side or loaded.size + shifts
+    ten_side = round(loaded.size * 256 / 224)
+    side = side or max(loaded.size + shifts, ten_side if ten_crop else 0)
     rounds = 5
     on_skip, skipped = _skips(quiet)
     try:
@@ -422,6 +429,7 @@ def stability(
             count=len(files),
             checkpoint=checkpoint,
             rounds=rounds,
+            version=loaded.version,
         )
     except KeyboardInterrupt:
         if checkpoint.exists():
@@ -429,13 +437,15 @@ def stability(
         raise
     except CheckpointError as error:
         raise ValueError(f"{error}; --overwrite begins anew") from error
+    except ModelError as error:
+        raise ValueError(f"{loaded.name}, {error}") from error
     comparison = described(
         comparison,
         network=loaded.name,
         side=side,
         frames="grid" if grid else "lines",
         ten_crop=int(ten_crop),
-        ten_side=round(loaded.size * 256 / 224),
+        ten_side=ten_side,
         rounds=rounds,
         device=device,
         clock="processor time of all threads" if torch.device(device).type == "cpu" else "elapsed time",

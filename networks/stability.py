@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from networks.metrics import (
     AccuracyByShift,
+    Bootstrap,
     Consistency,
     DivergenceByShift,
     FlipRate,
@@ -32,10 +33,13 @@ from networks.metrics import (
     lines,
     mean_flip_rate,
     resized,
+    standard_error,
     ten_crops,
     window,
 )
-from networks.metrics._check import finite
+from networks.metrics._check import finite, labels_of
+from networks.metrics.accuracy import rank_of
+from networks.metrics.flips import flips_by_picture
 from networks.metrics.shifts import DIRECTIONS
 from wavelets._check import integer
 
@@ -114,10 +118,10 @@ class Stability:
             **{f"flips {d}": FlipRate() for d in DIRECTIONS},
             **{f"divergence {d}": DivergenceByShift() for d in DIRECTIONS},
             "divergence half": DivergenceByShift(),
-            "one crop": TopK(),
-            "ten crops": TopK(),
+            **{f"{prefix}top{k}": TopK((k,)) for prefix in ("", "ten_") for k in (1, 5)},
             "by shift": AccuracyByShift(self.shifts),
             "variation": self.variation,
+            "draws": Bootstrap(),
         }
 
     @property
@@ -151,11 +155,15 @@ class Stability:
 
         add = self.metrics
         add["consistency"].update(logits)
+        flips = []
         for direction, step in DIRECTIONS.items():
             frames = logits[[at[shift] for shift in line(direction, self.span)]]
             add[f"flips {direction}"].update(frames)
+            flips.append(flips_by_picture(frames))
             add[f"divergence {direction}"].update(frames)
             add["mac"].update(logits[at[0, 0]], logits[at[step]])
+        rates = torch.stack(flips)  # (direction, distance, picture)
+        of_each = {"flips": rates.sum(1).T, "flips_1px": rates[:, :1].mean(0).T}
         if self.half_pixel:
             pixels = large / 255 if large.dtype == torch.uint8 else large
             start = -(self.span // 2)
@@ -164,13 +172,14 @@ class Stability:
         if labels is not None:
             add["by shift"].update(logits, labels)
             add["variation"].update(logits, labels)
-            if crop.shape[1] >= 5:
-                add["one crop"].update(crop, labels)
+            self._count("", crop, labels)
+            of_each["right"] = rank_of(crop, labels_of(labels, *crop.shape))[:, None] == 0
         if self.ten_crop:
             ten = ten_crops(resized(pictures, round(self.size * 256 / 224)), self.size)
             mean = torch.stack([self._run(part, bar).softmax(1) for part in ten]).mean(0)
-            if labels is not None and crop.shape[1] >= 5:
-                add["ten crops"].update(mean, labels)
+            if labels is not None:
+                self._count("ten_", mean, labels)
+        add["draws"].update(pictures, **of_each)
 
     def merge(self, other: Stability) -> Stability:
         """Add what was measured of the same model on other pictures."""
@@ -187,16 +196,20 @@ class Stability:
             In percent: ``top1``, ``top5`` (one crop), ``ten_top1``, ``ten_top5``, ``consistency`` (of two different
             frames), ``variation`` and ``mac`` (of a probability; mac between the middle frame and those a pixel
             further), ``flip_rate`` (direction, distance), ``accuracy`` (dy, dx), ``diagonal`` (step), ``adversary``
-            (radius), with ``positions`` (radius), and ``variation_histogram`` (bin). In nats: ``divergence``
-            (direction, t) and ``half_divergence`` (t_half). What was not measured is NaN.
+            (radius), with ``positions`` (radius), and ``variation_histogram`` (bin); ``top1_se`` and ``flips_1px_se``,
+            standard errors over pictures of ``top1`` and of the flip rate at distance 1. In nats: ``divergence``
+            (direction, t) and ``half_divergence`` (t_half). What was not measured is NaN; so is top5 of up to 5
+            classes.
         """
         values: dict[str, Any] = {}
         for name, key in (("consistency", "consistency"), ("variation", "variation"), ("mac", "mac")):
             values[name] = 100 * _or_nan(self.metrics[key])
-        for prefix, key in (("", "one crop"), ("ten_", "ten crops")):
+        for key in ("top1", "top5", "ten_top1", "ten_top5"):
             accuracy = _or_nan(self.metrics[key])
-            for k in (1, 5):
-                values[f"{prefix}top{k}"] = 100 * accuracy[k] if isinstance(accuracy, dict) else np.nan
+            values[key] = 100 * accuracy[int(key[-1])] if isinstance(accuracy, dict) else np.nan
+        draws = self.metrics["draws"].compute()
+        for name, key in (("top1", "right"), ("flips_1px", "flips_1px")):
+            values[f"{name}_se"] = 100 * standard_error(draws[key][:, 0]) if key in draws else np.nan
         rates = [100 * self.metrics[f"flips {direction}"].compute() for direction in DIRECTIONS]
         divergence = [self.metrics[f"divergence {direction}"].compute() for direction in DIRECTIONS]
         values["flip_rate"] = (("direction", "distance"), rates)
@@ -218,8 +231,8 @@ class Stability:
             share, edges = self.variation.distribution()
             report["variation_histogram"] = (("bin",), 100 * share.numpy())
             report = report.assign_coords(bin=100 * ((edges[1:] + edges[:-1]) / 2).numpy())
-        pictures = self.metrics["consistency"].sums["pictures"]
-        return report.assign_attrs(pictures=int(pictures), size=self.size, span=self.span)
+        seen = self.metrics["consistency"].sums["pictures"]
+        return report.assign_attrs(pictures=int(seen), size=self.size, span=self.span)
 
     def state_dict(self) -> dict[str, Any]:
         """What was measured so far, for ``torch.save``."""
@@ -237,12 +250,31 @@ class Stability:
         x = x if self.preprocess is None else self.preprocess(x)
         return x.contiguous(memory_format=torch.channels_last)  # a third faster on the CPU
 
+    def _count(self, prefix: str, scores: Tensor, labels: Tensor) -> None:
+        for k in (1, 5):
+            if k == 1 or scores.shape[1] > k:  # or the class could not be missed
+                self.metrics[f"{prefix}top{k}"].update(scores, labels)
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """What the model answers to windows of pictures, shape (N, C); :class:`ModelError` if it fails."""
+        try:
+            answer = self.model(self.input(pictures))
+        except Exception as error:  # whatever the model's own code raises
+            told = " ".join(str(error).split())
+            raise ModelError(
+                f"the model fails on a batch of shape {tuple(pictures.shape)}: {type(error).__name__}: {told}"
+            ) from error
+        if not isinstance(answer, Tensor):
+            raise ModelError(f"the model returns {type(answer).__name__}; expected a tensor of logits (N, classes)")
+        if answer.ndim != 2 or len(answer) != len(pictures):
+            raise ModelError(
+                f"the model returns shape {tuple(answer.shape)}; expected logits (N, classes), N = {len(pictures)}"
+            )
+        return answer.detach()
+
     def _run(self, pictures: Tensor, bar: Any) -> Tensor:
         starts = range(0, len(pictures), self.batch_size)
-        parts = [self.model(self.input(pictures[i : i + self.batch_size])).detach().cpu() for i in starts]
-        for part in parts:
-            if part.ndim != 2:
-                raise ValueError(f"the model returns shape {tuple(part.shape)}; expected logits (N, classes)")
+        parts = [self.logits(pictures[i : i + self.batch_size]).cpu() for i in starts]
         if bar is not None:
             bar.update(len(pictures))
         return torch.cat(parts)
@@ -279,6 +311,7 @@ def compare_remedies(
     count: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     rounds: int = 5,
+    version: str = "",
     **options: Any,
 ) -> xr.Dataset:
     """Stability of several models on the same pictures, read once; each relative to the first.
@@ -302,6 +335,9 @@ def compare_remedies(
     rounds : int
         Timings of each model, taken in turns on one batch; the medians are compared. On the CPU they are processor time
         of all threads, which other programs on the machine disturb less than a clock.
+    version : str
+        What else the results depend on, such as a digest of the models' code; a checkpoint of another is refused. So is
+        one whose models answered otherwise to the first picture.
     **options
         Further arguments of :class:`Stability`.
 
@@ -309,20 +345,24 @@ def compare_remedies(
     -------
     Dataset
         What :meth:`Stability.compute` returns along a new first axis ``remedy``, and relative to the first:
-        ``accuracy_lost`` (percentage points of top1), ``mfr`` (%), ``flips_avoided`` = 100 - mfr (%), ``milliseconds``
-        a picture and ``time_added`` (%). :func:`table` makes a table of it.
+        ``accuracy_lost`` (percentage points of top1), ``mfr`` (%), ``flips_avoided`` = 100 - mfr (%), with
+        ``accuracy_lost_se`` and ``flips_avoided_se``, their standard errors over pictures, each paired with the first
+        model's answers to the same picture; ``milliseconds`` a picture and ``time_added`` (%). :func:`table` makes a
+        table of it.
 
     Raises
     ------
     CheckpointError
         If the checkpoint is of other models, settings or pictures, or no checkpoint.
+    ModelError
+        If a model fails, or returns no logits (the message names it).
     TypeError, ValueError
         If there are no models or no pictures, or a model is in training mode or returns NaN (the message names it).
     """
     if not models:
         raise ValueError("models is empty; expected at least one, the first is the reference")
     measures = {name: Stability(model, size, span, **options) for name, model in models.items()}
-    resume = _Checkpoint(checkpoint, measures)
+    resume = _Checkpoint(checkpoint, measures, version)
     first = next(iter(measures.values()))
     count = len(pictures) if isinstance(pictures, Tensor) else count
     total = None if count is None else count * first.passes * len(models)
@@ -332,6 +372,7 @@ def compare_remedies(
         for number, (batch, truth) in enumerate(_batches(pictures, labels)):
             digest = resume.check(number, batch, truth)
             if not seconds:
+                resume.probe(batch)
                 seconds = _seconds(measures, batch, rounds)
             seen += len(batch)
             for name, measure in measures.items():
@@ -341,24 +382,26 @@ def compare_remedies(
                     continue
                 if bar is not None:
                     bar.set_description(name)
-                try:
+                with _named(name):
                     measure.update(batch, truth, bar)
-                except (TypeError, ValueError) as error:
-                    raise type(error)(f"{name}: {error}") from error
                 resume.save(name, number, digest)
     if not seen:
         raise ValueError("there are no pictures")
+    resume.check_end(number + 1)
     return _relative(measures, seconds)
 
 
 TABLE = (
     "top1",
+    "top1_se",
     "top5",
     "ten_top1",
     "ten_top5",
     "accuracy_lost",
+    "accuracy_lost_se",
     "mfr",
     "flips_avoided",
+    "flips_avoided_se",
     "consistency",
     "variation",
     "mac",
@@ -381,13 +424,15 @@ def table(comparison: xr.Dataset) -> pd.DataFrame:
     DataFrame
         Percent, and milliseconds a picture. Added to the columns of :data:`TABLE` are ``flips_1px``, the flip rate
         between neighbouring frames, and ``worst``, the accuracy against the adversary of the largest radius.
+        ``NAME_se`` is the standard error of NAME over pictures.
     """
     rows = pd.DataFrame(
         {name: comparison[name].values for name in TABLE if name in comparison}, comparison.indexes["remedy"]
     )
-    rows.insert(
-        rows.columns.get_loc("consistency"), "flips_1px", comparison.flip_rate.sel(distance=1).mean("direction")
-    )
+    place = rows.columns.get_loc("consistency")
+    rows.insert(place, "flips_1px", comparison.flip_rate.sel(distance=1).mean("direction"))
+    if "flips_1px_se" in comparison:
+        rows.insert(place + 1, "flips_1px_se", comparison.flips_1px_se.values)
     if "adversary" in comparison:
         rows["worst"] = comparison.adversary.isel(radius=-1).values
     return rows.dropna(axis="columns", how="all")
@@ -402,11 +447,16 @@ def _relative(measures: Mapping[str, Stability], seconds: Mapping[str, float]) -
     # A reference that never flips along a direction leaves nothing to divide by.
     known = all(rate.any() for rate in rates[reference].values())
     mfr = [mean_flip_rate(rate, rates[reference]) if known else np.nan for rate in rates.values()]
+    plain, *_ = draws = [measure.metrics["draws"].compute() for measure in measures.values()]
+    lost = [100 * standard_error((plain["right"] - d["right"])[:, 0]) if "right" in d else np.nan for d in draws]
+    avoided = [100 * standard_error((d["flips"] / plain["flips"]).mean(1)) for d in draws]
     milliseconds = 1000 * np.array([seconds[name] for name in measures])
     return both.assign(
         accuracy_lost=both.top1.isel(remedy=0) - both.top1,
+        accuracy_lost_se=("remedy", lost),
         mfr=("remedy", mfr),
         flips_avoided=("remedy", 100 - np.array(mfr)),
+        flips_avoided_se=("remedy", avoided),
         milliseconds=("remedy", milliseconds),
         time_added=("remedy", 100 * (milliseconds / milliseconds[0] - 1)),
     )
@@ -418,15 +468,28 @@ def _seconds(measures: Mapping[str, Stability], batch: Tensor, rounds: int) -> d
     taken: dict[str, list[float]] = {name: [] for name in measures}
     for turn in range(integer("rounds", rounds, 1) + 1):
         for name, measure in measures.items():
-            x = measure.input(resized(batch[: measure.batch_size], measure.size))
+            pictures = resized(batch[: measure.batch_size], measure.size)
+            if not turn:  # warms up, and tells of a model that fails
+                with _named(name):
+                    measure.logits(pictures)
+                continue
+            x = measure.input(pictures)
             _wait(measure.device)
             clock = time.process_time if measure.device.type == "cpu" else time.perf_counter
             start = clock()
             measure.model(x)
             _wait(measure.device)
-            if turn:  # the first round warms up
-                taken[name].append((clock() - start) / len(x))
+            taken[name].append((clock() - start) / len(x))
     return {name: float(np.median(times)) for name, times in taken.items()}
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say which model an error is of."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _wait(device: torch.device) -> None:
@@ -456,6 +519,10 @@ def _batches(pictures: Batches, labels: Tensor | None) -> Iterator[tuple[Tensor,
         yield pictures[part], None if labels is None else labels[part]
 
 
+class ModelError(ValueError):
+    """A model that fails, or returns no logits."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint that cannot be resumed from."""
 
@@ -463,27 +530,31 @@ class CheckpointError(ValueError):
 class _Checkpoint:
     """What was measured, by model and batch, in a file that can be resumed from."""
 
-    def __init__(self, path: str | os.PathLike[str] | None, measures: Mapping[str, Stability]) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None, measures: Mapping[str, Stability], version: str) -> None:
         self.path = None if path is None else Path(path)
         self.measures = measures
         self.batches: list[str] = []  # digest of each batch that some model has seen
         self.done = dict.fromkeys(measures, 0)
+        self.probes: dict[str, Tensor] = {}  # logits of the first picture
         if self.path is None:
             return
-        self.settings = {name: _fingerprint(measure) for name, measure in measures.items()}
+        self.settings = {name: _fingerprint(measure, version) for name, measure in measures.items()}
         if not self.path.exists():
             return
         try:
             saved = torch.load(self.path, weights_only=True)
             settings, self.batches, self.done = saved["settings"], saved["batches"], saved["done"]
+            self.probes, states = saved["probes"], saved["states"]
         except Exception as error:  # what a damaged file raises is not for us to know
             raise CheckpointError(f"cannot resume from {self.path}: {error}") from error
         if settings != self.settings:
-            raise CheckpointError(
-                f"{self.path} is of other models, weights or settings; remove it or name another file"
-            )
+            raise CheckpointError(self._of_others)
         for name, measure in measures.items():
-            measure.load_state_dict(saved["states"][name])
+            measure.load_state_dict(states[name])
+
+    @property
+    def _of_others(self) -> str:
+        return f"{self.path} is of other models, weights or settings; remove it or name another file"
 
     def has(self, name: str, number: int) -> bool:
         return number < self.done[name]
@@ -498,6 +569,26 @@ class _Checkpoint:
             raise CheckpointError(f"batch {number} is not the one that {self.path} has seen; the pictures have changed")
         return digest.hexdigest()
 
+    def probe(self, batch: Tensor) -> None:
+        """Compare the answers to the first picture with those of last time: weights do not tell of code."""
+        if self.path is None:
+            return
+        for name, measure in self.measures.items():
+            with _named(name), torch.no_grad():
+                logits = measure.logits(resized(batch[:1], measure.size))
+            before = self.probes.setdefault(name, logits)
+            # Threads and devices round differently.
+            if before.shape != logits.shape or (before - logits).abs().max() > 1e-3 * before.abs().max():
+                raise CheckpointError(self._of_others)
+
+    def check_end(self, batches: int) -> None:
+        """Refuse to report pictures that were not given this time."""
+        if len(self.batches) > batches:
+            raise CheckpointError(
+                f"{self.path} is of more pictures: of {len(self.batches)} batches, but there are {batches} now; remove "
+                "it or name another file"
+            )
+
     def save(self, name: str, number: int, digest: str) -> None:
         if self.path is None:
             return
@@ -506,13 +597,14 @@ class _Checkpoint:
             self.batches.append(digest)
         states = {key: measure.state_dict() for key, measure in self.measures.items()}
         part = self.path.with_name(self.path.name + ".part")
-        torch.save({"settings": self.settings, "batches": self.batches, "done": self.done, "states": states}, part)
+        saved = {"settings": self.settings, "probes": self.probes, "batches": self.batches, "done": self.done}
+        torch.save(saved | {"states": states}, part)
         os.replace(part, self.path)  # the file is whole at any time
 
 
-def _fingerprint(measure: Stability) -> str:
+def _fingerprint(measure: Stability, version: str) -> str:
     """Digest of a model, its weights and the settings."""
-    settings = (measure.size, measure.shifts, measure.half_pixel, measure.ten_crop, str(measure.model))
+    settings = (version, measure.size, measure.shifts, measure.half_pixel, measure.ten_crop, str(measure.model))
     digest = hashlib.sha256(repr(settings).encode())
     for name, value in measure.model.state_dict().items():
         if isinstance(value, Tensor):

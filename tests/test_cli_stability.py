@@ -58,6 +58,30 @@ def leaves():
 def maps():
     return nn.Conv2d(3, 6, 3)
 
+class Wrapped(nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.model, self.answer = tiny(), answer
+
+    def forward(self, x):
+        return self.answer(self.model(x))
+
+def pairs():
+    return Wrapped(lambda y: (y, y))
+
+def one_by_one():
+    def answer(y):
+        if len(y) > 1:
+            raise RuntimeError("only one")
+        return y
+    return Wrapped(answer)
+
+def late():
+    return Wrapped(lambda y: {1: y, 2: y}[len(y) if len(y) < 3 else "five"])
+
+def unprepared():
+    return tiny(), lambda x: 1 // 0
+
 constant = 3
 """
 
@@ -143,6 +167,7 @@ def test_writes_results_figures_and_a_summary(shiftscope, common, labels, tmp_pa
     assert page.count("data:image/png;base64,") == 4
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)  # nothing from elsewhere
     assert "intrablock:0: 1 layer<" in page and "top-1 %" in page
+    assert " ± " in page and "± is the standard error" in printed and "flips_1px_se" in rows
 
 
 def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_path):
@@ -175,6 +200,23 @@ def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_
         axes = [ax.get_title() for ax in shift_map_figure(five).axes]
     assert axes == [*"abcde", ""]  # the last is the scale
     assert (out / "map.png").exists()
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_ten_crops_are_not_cut_from_enlarged_pictures(shiftscope, file, folder, tmp_path, monkeypatch):
+    sides = []
+
+    def update(self, pictures, labels=None, bar=None):
+        sides.append(pictures.shape[-1])
+        return measure(self, pictures, labels, bar)
+
+    measure = Stability.update
+    monkeypatch.setattr(Stability, "update", update)
+    args = f"{file}:tiny", "--images", folder, "--size", SIZE, "--shifts", 2, "--quiet", "--limit", 3, "--out"
+    assert shiftscope(*args, tmp_path / "one")[0] == 0
+    assert shiftscope(*args, tmp_path / "ten", "--ten-crop")[0] == 0
+    assert shiftscope(*args, tmp_path / "side", "--ten-crop", "--side", 29)[0] == 0
+    assert sides == [SIZE + 2, round(SIZE * 256 / 224), 29]
 
 
 def test_without_labels_there_is_no_accuracy(shiftscope, common, tmp_path):
@@ -219,6 +261,25 @@ def test_a_stopped_run_is_continued(shiftscope, common, tmp_path, monkeypatch):
     assert shiftscope(*common, "--remedy", "blur2", "--strict", "--quiet")[0] == 3
 
 
+@pytest.mark.usefixtures("unwritten")
+def test_a_checkpoint_of_more_pictures_is_refused(shiftscope, common, monkeypatch):
+    monkeypatch.setattr("analysis.remedies.pictures.CHUNK", 2)
+    assert shiftscope(*common, "--limit", 2, "--quiet")[0] == 0
+    assert shiftscope(*common, "--quiet")[0] == 0  # more pictures: goes on
+    message = said(shiftscope(*common, "--limit", 2, "--quiet"))
+    assert "is of more pictures: of 3 batches, but there are 1 now" in message and "--overwrite" in message
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_a_checkpoint_of_other_code_is_refused(shiftscope, common, file):
+    args = f"{file}:pair", *common[1:], "--quiet"
+    assert shiftscope(*args)[0] == 0
+    file.write_text(FILE.replace("2 * x - 1", "2 * x - 1.5"))
+    assert "of other models, weights or settings" in said(shiftscope(*args))
+    file.write_text(FILE)
+    assert shiftscope(*args)[0] == 0
+
+
 FACTORIES = {
     "nothing": r"mine\.py: no function 'nothing'; it has tiny, pair, number",
     "constant": r"mine\.py: no function 'constant'",
@@ -227,7 +288,11 @@ FACTORIES = {
     "bad_pair": r"mine\.py: bad_pair\(\) returned int to prepare pictures with",
     "broken": r"mine\.py: RuntimeError: no weights \(line 29\)",
     "leaves": r"mine\.py: SystemExit: 4 \(line 32\)",
-    "maps": r"plain: the model returns shape \(5, 6, 22, 22\); expected logits",
+    "maps": r"mine\.py:maps, plain: the model returns shape \(2, 6, 22, 22\); expected logits",
+    "pairs": r"mine\.py:pairs, plain: the model returns tuple; expected a tensor of logits",
+    "one_by_one": r"mine\.py:one_by_one, plain: the model fails on 2 pictures of 24×24 pixels: RuntimeError: only one",
+    "late": r"mine\.py:late, plain: the model fails on a batch of shape \(5, 3, 24, 24\): KeyError: 'five'",
+    "unprepared": r"mine\.py:unprepared, plain: the model fails on .*: ZeroDivisionError",
 }
 
 
@@ -316,8 +381,9 @@ def test_squeezenet_by_name(tmp_path):
 def test_other_bad_input(shiftscope, common, file, labels, tmp_path):
     for option in ("--limit", "--every", "--size", "--side", "--batch"):
         assert f"{option[2:]} is 0; expected at least 1" in said(shiftscope(*common, option, 0))
-    assert "span" in said(shiftscope(*common, "--shifts", 1))
-    assert "the model fails on pictures of 30×30 pixels" in said(shiftscope(*common, "--size", 30))
+    for shifts in (0, 1):
+        assert said(shiftscope(*common, "--shifts", shifts)) == f"shiftscope: shifts is {shifts}; expected at least 2"
+    assert "the model fails on 2 pictures of 30×30 pixels" in said(shiftscope(*common, "--size", 30))
     for device in ("abacus", "meta"):
         assert f"torch cannot use the device '{device}'" in said(shiftscope(*common, "--device", device))
     assert "no such file of labels" in said(shiftscope(*common, "--labels", tmp_path / "none.csv"))

@@ -10,7 +10,7 @@ from conftest import DATA
 
 torch = pytest.importorskip("torch")
 
-from scipy import stats  # noqa: E402
+from scipy import special, stats  # noqa: E402
 
 from networks import metrics  # noqa: E402
 from networks.metrics.shifts import DIRECTIONS  # noqa: E402
@@ -185,6 +185,31 @@ def test_multilabel_scores_are_those_of_all_examples():
     assert result["d_prime"] == pytest.approx(math.sqrt(2) * stats.norm.ppf(np.mean(auc)))
 
 
+@pytest.mark.parametrize("kind", ["rare", "near one", "logits", "uniform", "ties"])
+def test_multilabel_scores_of_any_magnitude_are_those_of_scikit_learn(kind):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(7)
+    targets = rng.random((5000, 3)) < 0.02
+    logits = rng.normal(1.5 * targets, 1)
+    metric = metrics.MultilabelScores(logits=kind == "logits")
+    scores = {
+        "rare": special.expit(logits - 14),
+        "near one": special.expit(logits + 14),
+        "logits": 3 * logits - 40,
+        "uniform": (rng.random(targets.shape) + 0.3 * targets) / 1.3,
+        "ties": np.round(special.expit(logits), 1).clip(0, 1),
+    }[kind]
+    for part in range(0, 5000, 1000):
+        here = slice(part, part + 1000)
+        metric.update(torch.from_numpy(scores[here]), torch.from_numpy(targets[here]))
+    found = metric.by_class()
+    for c in range(3):
+        pair = targets[:, c], scores[:, c]
+        tolerance = 1e-12 if kind == "ties" else 5e-3
+        assert found["average_precision"][c] == pytest.approx(sklearn.average_precision_score(*pair), abs=tolerance)
+        assert found["auc"][c] == pytest.approx(sklearn.roc_auc_score(*pair), abs=min(tolerance, 2e-4))
+
+
 def test_d_prime_is_the_distance_of_two_normal_distributions():
     pytest.importorskip("sklearn.metrics")
     quantiles = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
@@ -193,6 +218,26 @@ def test_d_prime_is_the_distance_of_two_normal_distributions():
     metric.update(torch.from_numpy(scores)[:, None], torch.arange(8000)[:, None] >= 4000)
     assert metric.compute()["d_prime"] == pytest.approx(1.5, abs=2e-3)
     assert metric.by_class()["d_prime"][0] == pytest.approx(1.5, abs=2e-3)
+
+
+# --- standard errors
+
+
+def test_bootstrap_has_the_standard_error_of_a_mean_in_whatever_batches():
+    generator = torch.Generator().manual_seed(2)
+    pictures, values = (torch.rand(400, *shape, generator=generator) for shape in ((1, 3, 3), (1,)))
+    whole, first, rest, other = (metrics.Bootstrap() for _ in range(4))
+    whole.update(pictures, v=values)
+    first.update(pictures[:7], v=values[:7])
+    rest.update(pictures[7:], v=values[7:])
+    torch.testing.assert_close(first.merge(rest).compute()["v"], whole.compute()["v"])
+    error = metrics.standard_error(whole.compute()["v"][:, 0])
+    assert error == pytest.approx(values.std().item() / 20, rel=0.1)
+    other.update(pictures, v=values + 3)  # the same pictures, the same draws
+    assert metrics.standard_error((other.compute()["v"] - whole.compute()["v"])[:, 0]) < 1e-6
+    one = metrics.Bootstrap()
+    one.update(pictures[:1], v=values[:1])
+    assert math.isnan(metrics.standard_error(one.compute()["v"][:, 0]))
 
 
 # --- mean flip rate of the archive
@@ -487,6 +532,29 @@ def test_a_zero_vector_is_far_from_any_other_and_near_to_itself():
     metric.update(x)
     assert metric.compute().equivariance.values.tolist() == [[0, 0]]
     assert metric.compute().invariance.values.tolist() == [[1, 0]]
+
+
+def test_feature_distances_leave_a_model_in_training_as_it_is():
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Dropout()).train()
+    model[0].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training = metrics.FeatureDistance(model, ["2"], [(1, 0)])
+    x = torch.rand(2, 1, 8, 8)
+    training.update(x)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == [True, False, True, True]
+    evaluated = metrics.FeatureDistance(model.eval(), ["2"], [(1, 0)])
+    evaluated.update(x)
+    assert training.compute().identical(evaluated.compute())
+
+
+def test_features_that_are_not_finite():
+    metric = metrics.FeatureDistance(circular_network(), ["0"], [(0, 1)])
+    x = torch.randn(1, 2, 8, 8, dtype=torch.float64)
+    x[0, 0, 3, 3] = math.nan
+    with pytest.raises(ValueError, match=r"layer '0': \d+ of \d+ values are NaN or infinite"):
+        metric.update(x)
+    assert not metric.sums
 
 
 def test_bad_layers():

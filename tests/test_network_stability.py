@@ -1,6 +1,7 @@
 """The stability report: every number against the metric on its own, remedies against the first, and resuming."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -103,6 +104,48 @@ def test_comparison_is_relative_to_the_first(pictures, labels):
     np.testing.assert_array_equal(alone.flip_rate, comparison.flip_rate.sel(remedy="dense"))
 
 
+def test_standard_errors_are_those_of_a_bootstrap(labels):
+    pictures = torch.rand(60, 3, 16, 16, generator=torch.Generator().manual_seed(4))
+    labels = torch.arange(60) % 6
+    models = {"plain": network(), "dense": network(1)}
+    found = compare_remedies(models, pictures, labels, size=SIZE, span=SPAN, progress=False, rounds=1)
+    with torch.no_grad():
+        tops, right = {}, {}
+        for name, model in models.items():
+            right[name] = model(metrics.resized(pictures, SIZE)).argmax(1) == labels
+            for d, (down, right_by) in DIRECTIONS.items():
+                steps = [metrics.window(pictures, SIZE, (down * i, right_by * i)) for i in range(-2, 3)]
+                tops[name, d] = torch.stack([model(step).argmax(1) for step in steps])
+
+    def measured(drawn):
+        rates = {
+            name: {
+                d: [(tops[name, d][s:, drawn] != tops[name, d][:-s, drawn]).double().mean() for s in range(1, SPAN + 1)]
+                for d in DIRECTIONS
+            }
+            for name in models
+        }
+        top1 = {name: right[name][drawn].double().mean().item() for name in models}
+        return {
+            "flips_avoided": 100 - metrics.mean_flip_rate(rates["dense"], rates["plain"]),
+            "accuracy_lost": 100 * (top1["plain"] - top1["dense"]),
+            "top1": 100 * top1["dense"],
+            "flips_1px": 100 * np.mean([rates["dense"][d][0] for d in DIRECTIONS]),
+        }
+
+    rng = np.random.default_rng(0)
+    draws = pd.DataFrame([measured(rng.integers(60, size=60)) for _ in range(300)])
+    rows = table(found)
+    everyone = measured(np.arange(60))
+    for name in draws:
+        assert rows[name]["dense"] == pytest.approx(everyone[name], abs=1e-9)
+        assert rows[f"{name}_se"]["dense"] == pytest.approx(draws[name].std(), rel=0.2)
+    assert rows.flips_avoided_se["plain"] == pytest.approx(0, abs=1e-9)
+    assert rows.accuracy_lost_se["plain"] == 0
+    alone = compare_remedies(models, pictures[:1], size=SIZE, span=SPAN, progress=False, rounds=1)
+    assert np.isnan(alone.flips_1px_se).all()
+
+
 def test_batches_bytes_and_merging_change_nothing(pictures, labels):
     model = network()
     byte = (255 * pictures).round().to(torch.uint8)
@@ -123,6 +166,17 @@ def test_without_labels_there_is_no_accuracy(pictures):
     assert "accuracy" not in report
     assert "half_divergence" not in report
     assert np.isfinite(report.consistency)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_few_classes_have_an_accuracy_but_no_top5(pictures, classes):
+    model, labels = network(classes=classes), torch.arange(N) % classes
+    report = stability(model, pictures, labels, size=SIZE, span=SPAN, progress=False, ten_crop=True)
+    with torch.no_grad():
+        right = model(metrics.resized(pictures, SIZE)).argmax(1) == labels
+    assert report.top1 == pytest.approx(100 * right.double().mean().item())
+    assert np.isfinite(report.ten_top1)
+    assert np.isnan(report.top5) and np.isnan(report.ten_top5)
 
 
 def test_a_reference_that_never_flips_leaves_no_mfr(pictures):
@@ -165,6 +219,11 @@ def test_resuming_measures_only_what_is_left(tmp_path, pictures, labels, monkeyp
         changed = pictures.clone()
         changed[5] = 0
         compare_remedies(models, changed, labels, checkpoint=path, **options)
+    with pytest.raises(ValueError, match="of more pictures: of 3 batches, but there are 2 now"):
+        compare_remedies(models, pictures[:8], labels[:8], checkpoint=path, **options)
+    for other in ({"preprocess": lambda x: 2 * x}, {"version": "2"}):
+        with pytest.raises(ValueError, match="other models, weights or settings"):
+            compare_remedies(models, pictures, labels, checkpoint=path, **options, **other)
     path.write_bytes(b"no state")
     with pytest.raises(ValueError, match="cannot resume from"):
         compare_remedies(models, pictures, labels, checkpoint=path, **options)

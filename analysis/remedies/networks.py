@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import sys
@@ -38,12 +39,15 @@ class Network:
         From R, G, B in [0, 1], shape (N, 3, H, W), to what the model takes; None if it takes that.
     size : int
         Side of its input, pixels.
+    version : str
+        Digest of the file that it is from, if it is from one.
     """
 
     name: str
     model: nn.Module
     preprocess: Preprocess | None = None
     size: int = SIZE
+    version: str = ""
 
 
 def load_network(source: str, weights: str | os.PathLike[str] | None = None, size: int | None = None) -> Network:
@@ -139,22 +143,33 @@ def move(model: nn.Module, device: str) -> None:
         ) from error
 
 
-def check_runs(network: Network, models: dict[str, nn.Module]) -> None:
-    """Raise ValueError for a model that fails on a picture of the network's size."""
+def check_runs(network: Network, models: dict[str, nn.Module], batch: int = 2) -> None:
+    """Raise ValueError for a model that fails on a batch of pictures of the network's size, or returns no logits."""
     for name, model in models.items():
         try:
             with torch.no_grad():
-                model(example(network))
+                answer = model(example(network, batch))
         except Exception as error:  # whatever the model's own code raises
             raise ValueError(
-                f"{name}: the model fails on pictures of {network.size}×{network.size} pixels: {_told(error)}"
+                f"{network.name}, {name}: the model fails on {batch} pictures of {network.size}×{network.size} pixels: "
+                f"{type(error).__name__}: {_told(error)}"
             ) from error
+        if not isinstance(answer, Tensor):
+            raise ValueError(
+                f"{network.name}, {name}: the model returns {type(answer).__name__}; expected a tensor of logits "
+                "(N, classes)"
+            )
+        if answer.ndim != 2 or len(answer) != batch:
+            raise ValueError(
+                f"{network.name}, {name}: the model returns shape {tuple(answer.shape)}; expected logits (N, classes), "
+                f"N = {batch}"
+            )
 
 
-def example(network: Network) -> Tensor:
-    """One grey picture as the model takes it."""
+def example(network: Network, batch: int = 1) -> Tensor:
+    """Grey pictures as the model takes them."""
     parameter = next(network.model.parameters(), torch.zeros(()))
-    picture = torch.full((1, 3, network.size, network.size), 0.5, device=parameter.device)
+    picture = torch.full((batch, 3, network.size, network.size), 0.5, device=parameter.device)
     return picture if network.preprocess is None else network.preprocess(picture)
 
 
@@ -169,6 +184,7 @@ def _from_file(file: str, factory: str, size: int) -> Network:
     sys.path.insert(0, beside)  # as for a script
     sys.modules[spec.name] = module
     try:
+        version = hashlib.sha256(path.read_bytes()).hexdigest()
         spec.loader.exec_module(module)
         make = getattr(module, factory, None)
         made = make() if callable(make) else None
@@ -185,7 +201,7 @@ def _from_file(file: str, factory: str, size: int) -> Network:
         raise TypeError(f"{shown}: {factory}() returned {type(model).__name__}; expected a torch.nn.Module")
     if preprocess is not None and not callable(preprocess):
         raise TypeError(f"{shown}: {factory}() returned {type(preprocess).__name__} to prepare pictures with")
-    return Network(f"{path.name}:{factory}", model.eval(), preprocess, size)
+    return Network(f"{path.name}:{factory}", model.eval(), preprocess, size, version)
 
 
 def _is_own_function(value: object, module: str) -> bool:

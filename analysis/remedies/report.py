@@ -141,7 +141,7 @@ def report_page(
     return environment.from_string(template).render(
         attrs=comparison.attrs,
         columns=[dict(zip(("title", "help"), COLUMNS[name], strict=True)) for name in shown],
-        rows=[(name, [_number(row[column]) for column in shown]) for name, row in rows.iterrows()],
+        rows=[(name, [_with_error(row, column) for column in shown]) for name, row in rows.iterrows()],
         figures={
             name: (f"data:image/png;base64,{base64.b64encode(png).decode()}", text)
             for name, (png, text) in drawn.items()
@@ -164,8 +164,14 @@ def summary(comparison: xr.Dataset) -> str:
     """
     rows: pd.DataFrame = table(comparison)
     shown = [name for name in COLUMNS if name in rows and name not in ("top5", "ten_top5", "mfr", "mac", "variation")]
-    rows = rows[shown].rename(columns={name: COLUMNS[name][0] for name in shown})
-    return rows.to_string(float_format=_number, index_names=False)
+    texts = {COLUMNS[name][0]: [_with_error(row, name) for _, row in rows.iterrows()] for name in shown}
+    return pd.DataFrame(texts, rows.index).to_string(index_names=False) + "\n± is the standard error over pictures."
+
+
+def _with_error(row: pd.Series, name: str) -> str:
+    """A value, and its standard error over pictures if there is one."""
+    error = row.get(f"{name}_se", np.nan)
+    return f"{_number(row[name])} ± {_number(error)}" if np.isfinite(error) and error else _number(row[name])
 
 
 def _number(value: float) -> str:

@@ -1,6 +1,7 @@
 """Metrics of stability and of accuracy. The streaming ones have ``update``, ``merge`` and ``compute``."""
 
 from networks.metrics.accuracy import AccuracyByShift, TopK
+from networks.metrics.bootstrap import Bootstrap, standard_error
 from networks.metrics.consistency import Consistency, MeanAbsoluteChange, Variation
 from networks.metrics.divergence import DivergenceByShift
 from networks.metrics.equivariance import assert_shift_equivariant
@@ -14,6 +15,7 @@ from networks.metrics.streaming import Streaming
 
 __all__ = [
     "AccuracyByShift",
+    "Bootstrap",
     "Consistency",
     "DivergenceByShift",
     "FeatureDistance",
@@ -35,6 +37,7 @@ __all__ = [
     "mean_flip_rate",
     "resized",
     "spectrogram_stability",
+    "standard_error",
     "ten_crops",
     "time_patch",
     "total_variation",

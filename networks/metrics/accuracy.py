@@ -52,15 +52,20 @@ class TopK(Streaming):
         if max(self.ks) > scores.shape[1]:
             raise ValueError(f"top-{max(self.ks)} of {scores.shape[1]} classes; expected at least as many classes")
         self._expect(classes=scores.shape[1])
-        of_label = scores.gather(1, labels[:, None])
-        before = torch.arange(scores.shape[1]) < labels[:, None]
-        rank = ((scores > of_label) | (scores == of_label) & before).sum(1)
+        rank = rank_of(scores, labels)
         self._add("right", torch.stack([(rank < k).sum() for k in self.ks]))
         self._add("pictures", len(labels))
 
     def compute(self) -> dict[int, float]:
         """Accuracy by k, 0 to 1."""
         return dict(zip(self.ks, (self._seen("right") / self.sums["pictures"]).tolist(), strict=True))
+
+
+def rank_of(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many classes come before the true one, shape (N,); of equal scores the first class is better."""
+    of_label = scores.gather(1, labels[:, None])
+    before = torch.arange(scores.shape[1]) < labels[:, None]
+    return ((scores > of_label) | (scores == of_label) & before).sum(1)
 
 
 class AccuracyByShift(Streaming):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ class FeatureDistance(Streaming):
     Parameters
     ----------
     model : torch.nn.Module
-        In evaluation mode.
+        It is run in evaluation mode, and left in the mode it was in.
     layers : sequence of str
         Names of the modules to watch, in the order of the rows. A pooling module gives two rows, "NAME (dense)", before
         its subsampling, and "NAME (downsampled)". The dense part is that of torch's max and average pooling at stride
@@ -82,7 +82,8 @@ class FeatureDistance(Streaming):
         Raises
         ------
         ValueError
-            If a shift is as large as the input, or a watched layer was not run, or has run twice.
+            If a shift is as large as the input, or a watched layer was not run, has run twice or returns NaN or
+            infinity.
         """
         if x.ndim != 4 or not len(x):
             raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, channels, H, W) with N >= 1")
@@ -133,12 +134,24 @@ class FeatureDistance(Streaming):
     def _features(self, x: Tensor) -> dict[str, Tensor]:
         """Features of every row, with channel vectors of unit length (or zero)."""
         found: dict[str, Tensor] = {}
-        with _watch(self._model, self.layers, found):
+        with _watch(self._model, self.layers, found), _evaluating(self._model):
             self._model(x)
         missing = [row for row in self.rows if row not in found]
         if missing:
             raise ValueError(f"layer {missing[0]!r} was not run by the model")
         return {row: F.normalize(found[row], dim=1) for row in self.rows}
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode as long as this is open: in training mode a pass changes the statistics of batch norms."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 @contextmanager
@@ -150,6 +163,9 @@ def _watch(model: nn.Module, layers: Sequence[str], found: dict[str, Tensor]) ->
             raise ValueError(f"layer {row!r} was run twice in one pass; watch a module that is run once")
         if not isinstance(value, Tensor) or value.ndim not in (2, 4):
             raise ValueError(f"layer {row!r} returns no tensor of shape (N, C) or (N, C, H, W)")
+        bad = ~value.isfinite()
+        if bad.any():
+            raise ValueError(f"layer {row!r}: {int(bad.sum())} of {bad.numel()} values are NaN or infinite")
         found[row] = value.detach() if value.ndim == 4 else value.detach()[:, :, None, None]
 
     def hook(name: str) -> Any:

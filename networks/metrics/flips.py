@@ -32,9 +32,7 @@ class FlipRate(Streaming):
         logits = frames_of(logits)
         frames, pictures, classes = logits.shape
         self._expect(classes=classes, frames=frames)
-        top = logits.argmax(2)
-        flips = [(top[step:] != top[:-step]).sum() for step in range(1, frames)]
-        self._add("flips", torch.stack(flips))
+        self._add("flips", _flips(logits).sum(1))
         self._add("pairs", pictures * torch.arange(frames - 1, 0, -1))
 
     def compute(self) -> NDArray[np.float64]:
@@ -78,3 +76,26 @@ def mean_flip_rate(rates: Mapping[str, Sequence[float]], reference: Mapping[str,
             raise ValueError(f"the reference has no {direction} flips: nothing to divide by")
         total += mine.sum() / other.sum()
     return 100 * total / len(rates)
+
+
+def flips_by_picture(logits: Tensor) -> Tensor:
+    """Flip rate of every picture.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (S + 1, N, C)
+        As for :class:`FlipRate`.
+
+    Returns
+    -------
+    Tensor, shape (S, N), float64
+        Share of the pairs of frames at a distance of 1 to S that get different classes, 0 to 1; the mean over pictures
+        is the flip rate.
+    """
+    logits = frames_of(logits)
+    return _flips(logits) / torch.arange(len(logits) - 1, 0, -1, dtype=torch.float64)[:, None]
+
+
+def _flips(logits: Tensor) -> Tensor:
+    top = logits.argmax(2)
+    return torch.stack([(top[step:] != top[:-step]).sum(0) for step in range(1, len(top))])
