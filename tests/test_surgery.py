@@ -144,6 +144,18 @@ def test_average_pooling_keeps_its_size_and_its_centres(kernel, stride, padding,
             assert (y - expected)[0, 0, 0, inner].abs().allclose(torch.tensor(float(off)), atol=1e-5)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3])
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_last_maps_may_be_smaller_than_the_filter(name, side):
+    model, x = nn.Sequential(nn.Conv2d(3, C, 3, padding=1), nn.MaxPool2d(2, ceil_mode=side == 1)), images(side, side)
+    pooled, _ = remedy(name)(model, x)  # as in VGG13 on pictures of 32x32, whose last maps are 2x2
+    y = pooled.eval()(x)
+    assert y.shape == (2, C, 1, 1) and y.isfinite().all()
+    if side == 2:  # one maximum, continued by itself
+        sums = 1.0 if name != "adaptive-blur" else pooled[1][1].weights(model[0](x)[..., :1, :1]).sum(2).mean()
+        assert close(y, sums * model(x), 1e-5)
+
+
 def test_rectangles_of_the_same_side_are_average_pooling():
     model, x = nn.Sequential(nn.AvgPool2d(2)), images(9, 12)
     pooled, _ = remedy("rectangle2")(model, types=nn.AvgPool2d)

@@ -25,6 +25,7 @@ class APS(nn.Module):
         Before sampling; "same" is none. Negative pairs cut off.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
         Of the padding, and of the samples that are added on the right so that the stride divides the size.
+        "reflect" as in `BlurPool`.
     return_index : bool
         Whether to return the choices too.
     dims : {1, 2}
