@@ -95,7 +95,8 @@ def replace_pooling(
     Notes
     -----
     The operator gives maps of the size that the layer gave, its windows on the same centres (filters with an even
-    number of taps: half a sample to the right).
+    number of taps: half a sample to the right). It takes the device and the dtype of the layer's first parameter, or
+    if there is none of the last parameter before the layer, or of the model's first.
 
     *Strided convolutions* get the stride 1. The operator follows the ReLU after them, as in Zhang's paper, if the model
     can be traced by `torch.fx` and that ReLU is a module of its own; otherwise it follows the convolution itself. The
@@ -113,7 +114,7 @@ def replace_pooling(
             new = make(site)
         except ValueError as error:
             raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
-        new.train(layer.training)
+        new.to(**_neighbourhood(model, layer)).train(layer.training)
         if isinstance(layer, CONVOLUTION):
             before, (place, shown) = repr(layer), _behind_convolution(model, name, layer, new, graph)
             changes.append(Change(name, before, f"stride 1, then after {place}: {shown}"))
@@ -219,6 +220,7 @@ def to_cmod(
     stands where the pooled maximum stood, also with padding and `ceil_mode`. A batch normalisation keeps its running
     statistics, for evaluation; where its scale is negative, kernel, bias, mean and scale change their signs, which
     changes neither the network nor the modulus. To train on, replace it by a :class:`networks.ModulusBatchNorm`.
+    Device, dtype and `requires_grad` are the convolution's.
     """
     integer("grid", grid, 1)
     model = checked_model(model, inplace)
@@ -230,11 +232,13 @@ def to_cmod(
     signs = _positive_scale(model, layer, between)
     filters, first = hilbert_filters(convolution.weight.detach(), grid, direction)
     new = AlignedCMod(convolution, pooling, filters.shape[2:], first)
+    new.to(convolution.weight).train(convolution.training)  # before the filters, which keep their digits in float64
     new.load_filters(filters)
+    new.weight.requires_grad_(convolution.weight.requires_grad)
     if new.bias is not None:
+        new.bias.requires_grad_(convolution.bias.requires_grad)
         with torch.no_grad():
             new.bias.copy_(convolution.bias * signs)
-    new.to(convolution.weight).train(convolution.training)
     identity = nn.Identity().train(pooling.training)
     put(model, layer, new)
     put(model, pool, identity)
@@ -466,6 +470,14 @@ def _site(name: str, layer: Any, channels: int | None) -> Site:
     return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name)
 
 
+def _neighbourhood(model: nn.Module, layer: nn.Module) -> dict[str, Any]:
+    """Device and dtype of the layer's first parameter, else of the last one before it, else of the model's first."""
+    modules = list(model.modules())
+    before = [p for module in modules[: modules.index(layer)] for p in module.parameters(recurse=False)]
+    near = [*list(layer.parameters())[:1], *before[-1:], *list(model.parameters())[:1]]
+    return {"device": near[0].device, "dtype": near[0].dtype} if near else {}
+
+
 def _refuse(name: str, **present: bool) -> None:
     for argument, there in present.items():
         if there:
@@ -616,6 +628,8 @@ def _check_convolution(name: str, layer: Any) -> None:
     if not isinstance(layer, CONVOLUTION):
         raise ValueError(f"layer {name!r} is a {type(layer).__name__}; expected an nn.Conv1d or nn.Conv2d")
     _refuse(name, dilation=max(layer.dilation) != 1)
+    if layer.weight.is_meta:
+        raise ValueError(f"layer {name!r} cannot be turned: its kernels have no values on the device meta")
 
 
 def _check_pool(name: str, pool: str, layer: Any) -> None:

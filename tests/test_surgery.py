@@ -15,7 +15,17 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from networks import BlurPool, Cascade, MaxBlurPool, MaxPool, remedies, remedy, replace_pooling, to_cmod  # noqa: E402
+from networks import (  # noqa: E402
+    TLPF,
+    BlurPool,
+    Cascade,
+    MaxBlurPool,
+    MaxPool,
+    remedies,
+    remedy,
+    replace_pooling,
+    to_cmod,
+)
 from networks import insert_intrablock as insert  # noqa: E402
 from networks.surgery import hilbert_filters  # noqa: E402
 
@@ -186,6 +196,27 @@ def test_names_types_modules_factories_and_in_place():
     by_factory, _ = replace_pooling(network(), factory, names=["8"], example=x, taps=5)
     torch.manual_seed(0)
     assert by_factory[8][1].taps == (5, 5)
+
+
+@pytest.mark.parametrize("name", ["blur3", "aps-l1", "tlpf", "adaptive-blur"])
+def test_operators_are_where_the_model_is_and_of_its_dtype(name):
+    for types in (nn.MaxPool2d, nn.Conv2d):
+        model, x = network().double(), images().double()
+        pooled, _ = remedy(name)(model, x, types=types)
+        assert {p.dtype for p in pooled.parameters()} == {torch.float64} and pooled.eval()(x).dtype == torch.float64
+        model, x = network().to("meta"), images().to("meta")
+        pooled, _ = remedy(name)(model, x, types=types)
+        assert {t.device.type for t in (*pooled.parameters(), *pooled.buffers())} == {"meta"}
+        assert pooled.eval()(x).shape == model(x).shape
+
+
+def test_the_nearest_parameter_before_a_layer_decides():
+    model = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, C, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(C, C, 3).half())
+    model[1].to(torch.bfloat16)
+    pooled, _ = replace_pooling(model, lambda site: TLPF(C, 3))
+    assert pooled[0].logits.dtype == pooled[3].logits.dtype == torch.bfloat16
+    model[3] = nn.Sequential(nn.Conv2d(C, C, 3).double(), nn.MaxPool2d(2))
+    assert replace_pooling(model, lambda site: TLPF(C, 3))[0][3][1].logits.dtype == torch.float64
 
 
 def test_a_layer_in_two_places_is_replaced_in_both():
@@ -373,6 +404,16 @@ def test_cmod_through_the_registry_in_other_models():
     assert close(to_cmod(model, "conv")[0](x), direct_cmod(x, model.conv, model.pool, 2).relu(), 1e-5)
 
 
+def test_cmod_keeps_digits_and_what_is_frozen():
+    model = network().double().requires_grad_(False)
+    model[0].bias.requires_grad_(True)
+    cmod, _ = to_cmod(model, "0")
+    assert not cmod[0].weight.requires_grad and cmod[0].bias.requires_grad
+    parts = hilbert_filters(model[0].weight)[0]
+    assert np.array_equal(cmod[0].weight[:, 0].numpy(), parts.real)
+    assert to_cmod(network(), "0")[0][0].weight.requires_grad
+
+
 def test_cmod_in_one_dimension():
     convolution, pool = nn.Conv1d(2, 3, 9, 2, 4), nn.MaxPool1d(3, 2, 1)
     x = torch.randn(2, 2, 61)
@@ -459,6 +500,7 @@ def test_the_half_plane_is_common_to_all_channels_and_its_side_does_not_matter()
             ValueError,
             "layer '0' has dilation",
         ),
+        (lambda: to_cmod(network().to("meta"), "0"), ValueError, "layer '0' .* no values on the device meta"),
         (lambda: to_cmod(network()[:3], "0"), ValueError, "layer '0' cannot be turned: it is not followed"),
         (
             lambda: to_cmod(Branching(), "body.0"),
