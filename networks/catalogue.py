@@ -10,10 +10,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from networks.localisation import ENERGY, band_pass_channels
 from networks.lowpass import TABLE
 from networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, MaxPool
 from networks.site import Site
-from networks.surgery import convolutions, insert_intrablock, replace_pooling, to_cmod
+from networks.surgery import (
+    CONVOLUTION,
+    GRID,
+    convolutions,
+    insert_intrablock,
+    layer_of,
+    replace_pooling,
+    to_cmod,
+)
 
 Factory = Callable[..., nn.Module]
 Result = tuple[nn.Module, list[Any]]
@@ -102,12 +111,15 @@ def remedies() -> dict[str, Remedy]:
         "least-squares7", ...: with the other filters of Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
         sampling. "tlpf": trainable 5x5 filters, which are binomial until they are trained. "adaptive-blur": weights by
         position, until trained the binomial filter of 3 taps; softmax by group. "intrablock": a dense 3x3 maximum
-        inside every block. "cmod": complex filters and modulus for the first convolution and the max pooling after it.
+        inside every block. "cmod": complex filters and modulus for the first convolution and the max pooling after it;
+        "cmod-band-pass": for its band-pass channels only, as :func:`networks.band_pass_channels` finds them, where the
+        other ones keep their maximum.
 
     Notes
     -----
-    All but "intrablock" and "cmod" replace max pooling layers: see :func:`networks.surgery.replace_pooling`, whose
-    `types` and `names` they take as options.
+    All but "intrablock" and the two of "cmod" replace max pooling layers: see
+    :func:`networks.surgery.replace_pooling`, whose `types` and `names` they take as options. The two take `layer` and the options of :func:`networks.to_cmod`,
+    "cmod-band-pass" also `energy`.
 
     Examples
     --------
@@ -138,11 +150,29 @@ def remedies() -> dict[str, Remedy]:
     def cmod(model: nn.Module, example: Tensor | None = None, layer: str | None = None, **options: Any) -> Result:
         return to_cmod(model, convolutions(model)[0] if layer is None else layer, example=example, **options)
 
+    def cmod_band_pass(
+        model: nn.Module,
+        example: Tensor | None = None,
+        layer: str | None = None,
+        energy: float = ENERGY,
+        grid: int = GRID,
+        **options: Any,
+    ) -> Result:
+        name = convolutions(model)[0] if layer is None else layer
+        channels, convolution = None, layer_of(model, name)
+        if isinstance(convolution, CONVOLUTION):  # of other layers to_cmod says what is wrong
+            channels = band_pass_channels(convolution.weight, max(convolution.stride), energy, grid)
+            if not channels.any():
+                raise ValueError(f"layer {name!r} has no band-pass channels to turn")
+        return to_cmod(model, name, channels=channels, grid=grid, example=example, **options)
+
     def intrablock(model: nn.Module, example: Tensor | None = None, **options: Any) -> Result:
         return insert_intrablock(model, **options)
 
     table["intrablock"] = Remedy("intrablock", "dense 3x3 maximum inside every block", intrablock)
     table["cmod"] = Remedy("cmod", "complex filters and modulus for the first convolution and max pooling", cmod)
+    summary = "complex filters and modulus for the band-pass channels of the first convolution"
+    table["cmod-band-pass"] = Remedy("cmod-band-pass", summary, cmod_band_pass)
     return table
 
 

@@ -21,6 +21,7 @@ from networks import (  # noqa: E402
     Cascade,
     MaxBlurPool,
     MaxPool,
+    band_pass_channels,
     remedies,
     remedy,
     replace_pooling,
@@ -404,6 +405,68 @@ def test_cmod_through_the_registry_in_other_models():
     assert close(to_cmod(model, "conv")[0](x), direct_cmod(x, model.conv, model.pool, 2).relu(), 1e-5)
 
 
+@pytest.mark.parametrize(
+    ("channels", "chosen"),
+    [
+        ([6, 1, 2], [1, 2, 6]),
+        (np.arange(C) % 3 == 1, [1, 4, 7]),
+        (torch.arange(C) > 4, [5, 6, 7]),
+        ([True] * 3 + [False] * 5, [0, 1, 2]),
+    ],
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_chosen_channels_are_turned_and_the_others_stay(channels, chosen, bias):
+    model, x = network(convolution=nn.Conv2d(3, C, 5, stride=2, padding=2, bias=bias)), images(61, 64)
+    with torch.no_grad():
+        for values in (model[1].weight, model[1].bias, model[1].running_mean):
+            values.normal_()
+    model[0].weight.requires_grad_(False)
+    assert (model[1].weight < 0).any()
+    mask = np.isin(np.arange(C), chosen)
+    partly, changes = to_cmod(model, "0", channels=channels)
+    turned, plain, all_turned = partly[:4](x), model[:4](x), to_cmod(model, "0")[0][:4](x)
+    assert close(turned[:, ~mask], plain[:, ~mask]) and close(turned[:, mask], all_turned[:, mask])
+    assert not close(turned[:, mask], plain[:, mask], 0.01)
+    assert close(partly(x), model[4:](turned)) and [c.name for c in changes] == ["0", "3"]
+    assert not partly[0].free.weight.requires_grad and not any(m.training for m in partly.modules())
+    every = to_cmod(model, "0", channels=range(C))[0]
+    assert every.state_dict().keys() == to_cmod(model, "0")[0].state_dict().keys()
+
+
+def kernels_of_every_kind(side=15):
+    """A wave, low passes, a dot, noise, nothing; with three channels."""
+    y, x = np.mgrid[:side, :side] - side // 2
+    envelope = np.exp(-(x**2 + y**2) / 20)
+    dot, noise = (x == 0) & (y == 0), np.random.default_rng(0).standard_normal((side, side))
+    planes = [envelope * np.cos(1.3 * x + 0.4 * y), envelope, np.ones_like(envelope), dot, noise, 0 * envelope]
+    planes.append(envelope * np.sin(0.9 * y))
+    colours = np.array([1.0, -0.5, 0.2])
+    return torch.from_numpy(np.array(planes)[:, None] * colours[:, None, None]).float()
+
+
+def test_waves_are_band_pass_and_blobs_are_not():
+    weight = kernels_of_every_kind()
+    expected = [True, False, False, False, False, False, True]
+    for scale in (1.0, -1e-3):
+        assert band_pass_channels(scale * weight, 2).tolist() == expected
+    counts = [band_pass_channels(torch.randn(12, 3, 7, 7), 2, energy).sum() for energy in (0.2, 0.999)]
+    assert counts[0] > counts[1] == 0
+    assert not band_pass_channels(torch.zeros(2, 3, 5, 5)).any()
+
+
+def test_the_band_pass_remedy_turns_the_band_pass_channels():
+    convolution = nn.Conv2d(3, 7, 15, 2, 7)
+    convolution.weight.data.copy_(kernels_of_every_kind())
+    model, x = nn.Sequential(convolution, nn.ReLU(), nn.MaxPool2d(3, 2)), images()
+    mask = np.array([True, False, False, False, False, False, True])
+    turned = remedy("cmod-band-pass")(model, x)[0](x)
+    assert close(turned[:, mask], remedy("cmod")(model)[0](x)[:, mask])
+    assert close(turned[:, ~mask], model(x)[:, ~mask])
+    convolution.weight.data[mask] = 0
+    with pytest.raises(ValueError, match="layer '0' has no band-pass channels"):
+        remedy("cmod-band-pass")(model, x)
+
+
 def test_cmod_keeps_digits_and_what_is_frozen():
     model = network().double().requires_grad_(False)
     model[0].bias.requires_grad_(True)
@@ -500,6 +563,21 @@ def test_the_half_plane_is_common_to_all_channels_and_its_side_does_not_matter()
             ValueError,
             "layer '0' has dilation",
         ),
+        (lambda: to_cmod(network(), "0", channels=[]), ValueError, "layer '0': channels holds no channel"),
+        (lambda: to_cmod(network(), "0", channels=[False] * C), ValueError, "channels holds no channel"),
+        (lambda: to_cmod(network(), "0", channels=[1, 8]), ValueError, "channels goes from 1 to 8; expected 0 to 7"),
+        (lambda: to_cmod(network(), "0", channels=[-1]), ValueError, "channels goes from -1 to -1"),
+        (lambda: to_cmod(network(), "0", channels=[1, 1]), ValueError, r"channels \[1, 1\] holds a channel twice"),
+        (lambda: to_cmod(network(), "0", channels=[True]), ValueError, r"shape \(1,\); expected indices or a mask of"),
+        (lambda: to_cmod(network(), "0", channels=3), ValueError, r"channels has shape \(\)"),
+        (lambda: to_cmod(network(), "0", channels=[0.5]), TypeError, "channels must be integers or a mask of bool"),
+        (
+            lambda: to_cmod(network(convolution=nn.Conv2d(4, C, 3, groups=2)), "0", channels=[1]),
+            ValueError,
+            "layer '0' has 2 groups",
+        ),
+        (lambda: band_pass_channels(torch.zeros(3, 3, 5)), ValueError, r"weight has shape \(3, 3, 5\)"),
+        (lambda: band_pass_channels(torch.zeros(3, 3, 5, 5), energy=0), ValueError, "energy"),
         (lambda: to_cmod(network().to("meta"), "0"), ValueError, "layer '0' .* no values on the device meta"),
         (lambda: to_cmod(network()[:3], "0"), ValueError, "layer '0' cannot be turned: it is not followed"),
         (
