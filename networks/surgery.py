@@ -98,6 +98,9 @@ def replace_pooling(
     number of taps: half a sample to the right). It takes the device and the dtype of the layer's first parameter, or
     if there is none of the last parameter before the layer, or of the model's first.
 
+    With ``padding_mode="circular"`` the same holds, and windows and filters go around the map: only where the layer's
+    outputs are as many as its stride fits into the size, as nn.MaxPool2d(2) on even sizes, does the period stay whole.
+
     *Strided convolutions* get the stride 1. The operator follows the ReLU after them, as in Zhang's paper, if the model
     can be traced by `torch.fx` and that ReLU is a module of its own; otherwise it follows the convolution itself. The
     report tells which. *Adaptive polyphase sampling* of two branches that are added chooses in each for itself.

@@ -28,6 +28,7 @@ from networks import (  # noqa: E402
     to_cmod,
 )
 from networks import insert_intrablock as insert  # noqa: E402
+from networks.catalogue import blur  # noqa: E402
 from networks.surgery import hilbert_filters  # noqa: E402
 
 C = 8
@@ -179,6 +180,39 @@ def test_circular_pooling_sees_as_many_samples_as_there_are():
     x = images(8, 12)
     y, moved = pooled(x), pooled(x.roll((1, 1), (2, 3)))
     assert torch.allclose(y.flatten(1).sort().values, moved.flatten(1).sort().values)
+
+
+def circular_windows(x, kernel, stride, padding, counts):
+    """Maxima of the windows of a max pooling on a period, by indices."""
+    for axis, n in zip((2, 3), counts, strict=True):
+        starts = torch.arange(n)[:, None] * stride - padding
+        index = (starts + torch.arange(kernel)) % x.shape[axis]
+        x = x.index_select(axis, index.flatten()).unflatten(axis, index.shape).amax(axis + 1)
+    return x
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 0), (3, 2, 1), (2, 2, 1), (5, 3, 1), (2, 3, 0)]
+)
+def test_circular_pooling_keeps_sizes_and_centres(kernel, stride, padding, ceil_mode):
+    model = nn.Sequential(nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode))
+    for height, width in itertools.product(range(7, 13), (9, 12)):
+        x = images(height, width)
+        sizes = model(x).shape
+        for name in ("blur3", "blur4", "aps-l1"):
+            assert replace_pooling(model, name, padding_mode="circular")[0](x).shape == sizes
+        options = {"taps": 1, "filter": "rectangle", "padding_mode": "circular"}  # leaves the maximum as it is
+        y = replace_pooling(model, blur, **options)[0](x)
+        expected = circular_windows(x, kernel, stride, padding, sizes[2:])
+        assert torch.equal(y, expected)
+
+
+def test_circular_blur_moves_with_its_input():
+    model = nn.Sequential(nn.MaxPool2d(2))
+    pooled, _ = replace_pooling(model, "blur3", padding_mode="circular")
+    x = images(8, 12)
+    assert close(pooled(x.roll((2, 4), (2, 3))), pooled(x).roll((1, 2), (2, 3)))
 
 
 def test_names_types_modules_factories_and_in_place():
