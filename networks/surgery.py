@@ -90,7 +90,8 @@ def replace_pooling(
         If the model is no module or `operator` none of the above.
     ValueError
         If the remedy is unknown or does not go layer by layer; if a named layer does not exist or cannot be replaced;
-        if no layer is found. The message names the layer.
+        if no layer is found; if the operator has to follow a convolution itself whose weight is computed, as by
+        `weight_norm`. The message names the layer.
 
     Notes
     -----
@@ -597,6 +598,11 @@ def _behind_convolution(
             return target, shown
         if not isinstance(follower, NORMALISATION):
             break
+    if not isinstance(layer.weight, nn.Parameter):
+        raise ValueError(
+            f"layer {name!r} computes its weight (weight_norm, a parametrization or pruning); make it a parameter "
+            "first, as torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') does"
+        )
     pooled = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
     put(model, name, pooled(layer, new).train(layer.training))
     return "the convolution", shown

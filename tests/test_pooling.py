@@ -333,6 +333,16 @@ def test_aps_has_a_stride_for_each_axis_and_takes_indices():
         assert torch.equal(z[example], x[example, :, i::2, j::3])
     with pytest.raises(ValueError, match=r"index has shape \(3,\); expected \(4,\)"):
         pool(x, index=given[:3])
+    assert torch.equal(pool(x, index=given.int())[0], z)
+    for index, error, message in (
+        (given.float(), TypeError, "index has dtype torch.float32; expected int64"),
+        (given > 1, TypeError, "index has dtype torch.bool"),
+        ([0, 5, 2, 3], TypeError, "index must be a tensor, not list"),
+        (given + 1, ValueError, r"index goes from 1 to 6; expected 0 to 5 for the stride \(2, 3\)"),
+        (given - 1, ValueError, "index goes from -1 to 4"),
+    ):
+        with pytest.raises(error, match=message):
+            pool(x, index=index)
 
 
 def test_ties_go_to_the_first_component():

@@ -305,6 +305,17 @@ def test_other_operators_take_the_stride_of_convolutions(name):
     assert pooled.eval()(x).shape == model(x).shape
 
 
+def test_a_convolution_whose_weight_is_computed():
+    normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, C, 5, 2, 2))
+    model, x = network(convolution=normed), images(45, 50)
+    assert replace_pooling(model, "blur3", types=nn.Conv2d)[0](x).shape == model(x).shape  # the ReLU takes the operator
+    alone = nn.Sequential(normed)
+    with pytest.raises(ValueError, match=r"layer '0' computes its weight .*remove_parametrizations"):
+        replace_pooling(alone, "blur3", types=nn.Conv2d)
+    nn.utils.parametrize.remove_parametrizations(normed, "weight")
+    assert replace_pooling(alone, "blur3", types=nn.Conv2d)[0](x).shape == alone(x).shape
+
+
 def test_replaced_networks_compile_and_export():
     torch._dynamo.reset()
     x = images()
