@@ -361,9 +361,16 @@ def are_circular_shifts(a, others, tolerance):
     return (apart.min(axis=1) <= tolerance).all()
 
 
+def largest_components_tie(x, stride):
+    """Whether rounding decides which component of a map has the largest l2 norm."""
+    offsets = itertools.product(range(stride), repeat=x.ndim - 2)
+    norms = sorted(x[(..., *(slice(i, None, stride) for i in offset))].norm().item() for offset in offsets)
+    return norms[-2] >= norms[-1] * (1 - 1e-9)
+
+
 def test_aps_is_equivariant_to_every_circular_shift_in_500_random_cases():
     rng = np.random.default_rng(0)
-    failures = 0
+    failures = ties = 0
     for case in range(500):
         dims, stride = int(rng.integers(1, 3)), int(rng.integers(2, 4))
         size = tuple(stride * int(n) for n in rng.integers(1, 5, dims))
@@ -374,11 +381,14 @@ def test_aps_is_equivariant_to_every_circular_shift_in_500_random_cases():
             stages = [MaxPool(2, 2, "same", **circular), BlurPool(taps=3, **circular), *stages]
         pool = Cascade(*stages)
         x = torch.from_numpy(rng.standard_normal((1, 2, *size)))
+        if len(stages) > 1 and largest_components_tie(pool.dense(x), stride):
+            ties += 1  # on two samples the maximum is constant, on four it can be its own mirror image
+            continue
         shifts = list(itertools.product(*map(range, size)))
         rolled = torch.cat([x.roll(shift, tuple(range(2, 2 + dims))) for shift in shifts])
         y = pool(rolled).numpy()
         failures += not are_circular_shifts(y[0], y, 1e-12)
-    assert failures == 0
+    assert failures == 0 and ties < 40
 
 
 def test_plain_subsampling_is_not_equivariant():  # the test above can fail
