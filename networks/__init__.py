@@ -22,6 +22,7 @@ HOMES = {
         "ModulusBatchNorm",
     ],
     "networks.catalogue": ["Remedy", "remedies", "remedy"],
+    "networks.localisation": ["band_pass_channels"],
     "networks.site": ["Site"],
     "networks.surgery": ["Change", "insert_intrablock", "replace_pooling", "to_cmod"],
 }

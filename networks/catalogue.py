@@ -10,10 +10,21 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from networks.localisation import ENERGY, band_pass_channels
 from networks.lowpass import TABLE
 from networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, MaxPool
+from networks.pooling._border import extend
 from networks.site import Site
-from networks.surgery import convolutions, insert_intrablock, replace_pooling, to_cmod
+from networks.surgery import (
+    CONVOLUTION,
+    GRID,
+    convolutions,
+    insert_intrablock,
+    layer_of,
+    pooled_size,
+    replace_pooling,
+    to_cmod,
+)
 
 Factory = Callable[..., nn.Module]
 Result = tuple[nn.Module, list[Any]]
@@ -43,14 +54,36 @@ class Remedy:
         return self.apply(model, example=example, **options)
 
 
+class Periodic(Cascade):
+    """Circular dense maximum and subsampling operator, on the windows of a max pooling and as many as that has.
+
+    The map before subsampling is one period, of the size of the input, which begins with the layer's first window; what
+    is more than the layer's outputs is cropped. So circular shifts by multiples of the stride shift the output if the
+    stride divides the size and nothing is cropped. Where its padding gives the layer more outputs than a period has,
+    the first one follows again; with `ceil_mode` and a stride that does not divide the size this is a neighbour of the
+    window that would follow. Only `forward` crops, not `subsample`.
+    """
+
+    def __init__(self, site: Site, down: nn.Module) -> None:
+        pads = [(p, k - 1 - p) for k, p in zip(site.kernel_size, site.padding, strict=True)]
+        super().__init__(MaxPool(site.kernel_size, site.stride, pads, "circular", dims=site.dims), down)
+        self.site = site
+
+    def forward(self, x: Tensor, **options: Any) -> Any:  # type: ignore[override]
+        """Pool maps (batch, channels, spatial axes), real floating."""
+        site, y = self.site, super().forward(x, **options)
+        windows = zip(site.kernel_size, site.stride, site.padding, strict=True)
+        counts = [pooled_size(n, k, s, p, site.ceil_mode) for n, (k, s, p) in zip(x.shape[2:], windows, strict=True)]
+        return extend(y, tuple((0, n - m) for n, m in zip(counts, y.shape[2:], strict=True)), "circular")
+
+
 def behind_max(site: Site, down: nn.Module, padding_mode: str) -> nn.Module:
     """Put the dense maximum of a max pooling before a subsampling operator."""
     if site.kind != "max":
         return down
-    if padding_mode == "circular" and max(site.padding) == 0:  # as many samples as the input, not fewer
-        return Cascade(MaxPool(site.kernel_size, site.stride, "same", "circular", dims=site.dims), down)
-    mode = "circular" if padding_mode == "circular" else "zeros"
-    return Cascade(MaxPool(site.kernel_size, site.stride, site.padding, mode, site.ceil_mode, site.dims), down)
+    if padding_mode == "circular":
+        return Periodic(site, down)
+    return Cascade(MaxPool(site.kernel_size, site.stride, site.padding, "zeros", site.ceil_mode, site.dims), down)
 
 
 def blur(site: Site, filter: str = "binomial", taps: int = 3, padding_mode: str = "reflect") -> nn.Module:
@@ -102,12 +135,15 @@ def remedies() -> dict[str, Remedy]:
         "least-squares7", ...: with the other filters of Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
         sampling. "tlpf": trainable 5x5 filters, which are binomial until they are trained. "adaptive-blur": weights by
         position, until trained the binomial filter of 3 taps; softmax by group. "intrablock": a dense 3x3 maximum
-        inside every block. "cmod": complex filters and modulus for the first convolution and the max pooling after it.
+        inside every block. "cmod": complex filters and modulus for the first convolution and the max pooling after it;
+        "cmod-band-pass": for its band-pass channels only, as :func:`networks.band_pass_channels` finds them, where the
+        other ones keep their maximum.
 
     Notes
     -----
-    All but "intrablock" and "cmod" replace max pooling layers: see :func:`networks.surgery.replace_pooling`, whose
-    `types` and `names` they take as options.
+    All but "intrablock" and the two of "cmod" replace max pooling layers: see
+    :func:`networks.surgery.replace_pooling`, whose `types` and `names` they take as options. The two of "cmod" take
+    `layer` and the options of :func:`networks.to_cmod`, "cmod-band-pass" also `energy`.
 
     Examples
     --------
@@ -138,11 +174,29 @@ def remedies() -> dict[str, Remedy]:
     def cmod(model: nn.Module, example: Tensor | None = None, layer: str | None = None, **options: Any) -> Result:
         return to_cmod(model, convolutions(model)[0] if layer is None else layer, example=example, **options)
 
+    def cmod_band_pass(
+        model: nn.Module,
+        example: Tensor | None = None,
+        layer: str | None = None,
+        energy: float = ENERGY,
+        grid: int = GRID,
+        **options: Any,
+    ) -> Result:
+        name = convolutions(model)[0] if layer is None else layer
+        channels, convolution = None, layer_of(model, name)
+        if isinstance(convolution, CONVOLUTION):  # of other layers to_cmod says what is wrong
+            channels = band_pass_channels(convolution.weight, max(convolution.stride), energy, grid)
+            if not channels.any():
+                raise ValueError(f"layer {name!r} has no band-pass channels to turn")
+        return to_cmod(model, name, channels=channels, grid=grid, example=example, **options)
+
     def intrablock(model: nn.Module, example: Tensor | None = None, **options: Any) -> Result:
         return insert_intrablock(model, **options)
 
     table["intrablock"] = Remedy("intrablock", "dense 3x3 maximum inside every block", intrablock)
     table["cmod"] = Remedy("cmod", "complex filters and modulus for the first convolution and max pooling", cmod)
+    summary = "complex filters and modulus for the band-pass channels of the first convolution"
+    table["cmod-band-pass"] = Remedy("cmod-band-pass", summary, cmod_band_pass)
     return table
 
 

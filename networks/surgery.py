@@ -90,12 +90,17 @@ def replace_pooling(
         If the model is no module or `operator` none of the above.
     ValueError
         If the remedy is unknown or does not go layer by layer; if a named layer does not exist or cannot be replaced;
-        if no layer is found. The message names the layer.
+        if no layer is found; if the operator has to follow a convolution itself whose weight is computed, as by
+        `weight_norm`. The message names the layer.
 
     Notes
     -----
     The operator gives maps of the size that the layer gave, its windows on the same centres (filters with an even
-    number of taps: half a sample to the right).
+    number of taps: half a sample to the right). It takes the device and the dtype of the layer's first parameter, or
+    if there is none of the last parameter before the layer, or of the model's first.
+
+    With ``padding_mode="circular"`` the same holds, and windows and filters go around the map: only where the layer's
+    outputs are as many as its stride fits into the size, as nn.MaxPool2d(2) on even sizes, does the period stay whole.
 
     *Strided convolutions* get the stride 1. The operator follows the ReLU after them, as in Zhang's paper, if the model
     can be traced by `torch.fx` and that ReLU is a module of its own; otherwise it follows the convolution itself. The
@@ -113,7 +118,7 @@ def replace_pooling(
             new = make(site)
         except ValueError as error:
             raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
-        new.train(layer.training)
+        new.to(**_neighbourhood(model, layer)).train(layer.training)
         if isinstance(layer, CONVOLUTION):
             before, (place, shown) = repr(layer), _behind_convolution(model, name, layer, new, graph)
             changes.append(Change(name, before, f"stride 1, then after {place}: {shown}"))
@@ -170,6 +175,7 @@ def to_cmod(
     layer: str,
     *,
     pool: str | None = None,
+    channels: Sequence[int] | Sequence[bool] | np.ndarray | Tensor | None = None,
     grid: int = GRID,
     direction: str = "auto",
     example: Tensor | None = None,
@@ -189,6 +195,9 @@ def to_cmod(
     pool : str, optional
         Name of the max pooling. Default: found by `torch.fx`. If the model cannot be traced it has to be given, and
         then only normalisation and ReLU may lie between the two.
+    channels : sequence of int, or mask of bool with one value for each channel, optional
+        Output channels to turn, such as :func:`networks.band_pass_channels`; the others keep their convolution and max
+        pooling. Default: all.
     grid : int
         Side of the Hilbert transform's periodic grid, in sides of the kernel.
     direction : {"auto", "x", "y"}
@@ -202,7 +211,8 @@ def to_cmod(
     Returns
     -------
     model : Module
-        The state dict has complex kernels in place of the convolution's.
+        The state dict has complex kernels in place of the convolution's. With `channels`, those lie under ".turned"
+        and the kernels of the other channels under ".free".
     changes : list of Change
 
     Raises
@@ -211,7 +221,8 @@ def to_cmod(
         If the model is no module.
     ValueError
         If the layer does not exist or cannot be turned; the message names it and says why: no convolution, dilated;
-        not followed by a max pooling; a pooling with an even window, which has no centre, dilated, or with indices.
+        not followed by a max pooling; a pooling with an even window, which has no centre, dilated, or with indices. If
+        `channels` holds no channel, one twice or one that is not there, or the convolution has groups then.
 
     Notes
     -----
@@ -219,6 +230,10 @@ def to_cmod(
     stands where the pooled maximum stood, also with padding and `ceil_mode`. A batch normalisation keeps its running
     statistics, for evaluation; where its scale is negative, kernel, bias, mean and scale change their signs, which
     changes neither the network nor the modulus. To train on, replace it by a :class:`networks.ModulusBatchNorm`.
+    Device, dtype and `requires_grad` are the convolution's.
+
+    *Free channels* are pooled before batch normalisation and ReLU, not after; in evaluation this is the same, since
+    both commute with the maximum, and the channels are the plain network's. Their order stays.
     """
     integer("grid", grid, 1)
     model = checked_model(model, inplace)
@@ -227,14 +242,15 @@ def to_cmod(
     between, pool = _until_pool(model, layer, pool)
     pooling = layer_of(model, pool)
     _check_pool(layer, pool, pooling)
+    turned = _turned_channels(layer, convolution, channels)
     signs = _positive_scale(model, layer, between)
-    filters, first = hilbert_filters(convolution.weight.detach(), grid, direction)
-    new = AlignedCMod(convolution, pooling, filters.shape[2:], first)
-    new.load_filters(filters)
-    if new.bias is not None:
-        with torch.no_grad():
-            new.bias.copy_(convolution.bias * signs)
-    new.to(convolution.weight).train(convolution.training)
+    if turned.all():
+        new: nn.Module = _aligned(convolution, pooling, signs, grid, direction)
+    else:
+        part = _part(convolution, turned, torch.ones_like(signs))
+        free = _part(convolution, ~turned, signs)
+        new = MixedCMod(_aligned(part, pooling, signs[turned], grid, direction), free, copy.deepcopy(pooling), turned)
+    new.train(convolution.training)
     identity = nn.Identity().train(pooling.training)
     put(model, layer, new)
     put(model, pool, identity)
@@ -296,6 +312,32 @@ class AlignedCMod(CMod):
         return tuple(pads)
 
 
+class MixedCMod(nn.Module):
+    """CMod for some channels; convolution and max pooling for the others, which are free; channels in their order.
+
+    Parameters
+    ----------
+    turned : CMod
+    free, pool : Module
+        Convolution of the free channels and its max pooling.
+    mask : Tensor, shape (channels,), bool
+        Which channels are turned.
+    """
+
+    order: Tensor
+
+    def __init__(self, turned: CMod, free: nn.Module, pool: nn.Module, mask: Tensor) -> None:
+        super().__init__()
+        self.turned, self.free, self.pool = turned, free, pool
+        order = torch.cat([mask.nonzero(), (~mask).nonzero()]).flatten().argsort()
+        self.register_buffer("order", order, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take maps to the moduli and the maxima, (batch, channels, spatial axes)."""
+        parts = torch.cat([self.turned(x), self.pool(self.free(x))], dim=1)
+        return parts.index_select(1, self.order)
+
+
 def hilbert_filters(weight: Tensor, grid: int = GRID, direction: str = "auto") -> tuple[np.ndarray, tuple[int, ...]]:
     """Complex correlation kernels W = V + i H(V) of real ones.
 
@@ -323,11 +365,17 @@ def hilbert_filters(weight: Tensor, grid: int = GRID, direction: str = "auto") -
     if direction == "auto":
         # The first colour: the sum over channels is noise for kernels of opponent colours. On a finer grid, where a
         # Nyquist frequency cannot hide a direction.
-        colour = np.linalg.svd(v.reshape(*v.shape[:2], -1), full_matrices=False)[2][:, 0].reshape(-1, h, w)
+        colour = first_colours(v)
         e = dominant_direction(zero_padded(colour, [4 * max(h, w)] * 2))[:, None] if planar else "x"
     first = tuple((n - k) // 2 for n, k in zip(size, (h, w), strict=True))
     filters = np.roll(analytic(v, e, size), first, axis=(-2, -1))
     return (filters, first) if planar else (filters[:, :, 0], first[1:])
+
+
+def first_colours(v: np.ndarray) -> np.ndarray:
+    """First singular vectors over channels of kernels (L, C, h, w), shape (L, h, w)."""
+    rows: np.ndarray = np.linalg.svd(v.reshape(*v.shape[:2], -1), full_matrices=False)[2][:, 0]
+    return rows.reshape(-1, *v.shape[2:])
 
 
 # ---- layers ---------------------------------------------------------------------------------------------------------
@@ -466,6 +514,14 @@ def _site(name: str, layer: Any, channels: int | None) -> Site:
     return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name)
 
 
+def _neighbourhood(model: nn.Module, layer: nn.Module) -> dict[str, Any]:
+    """Device and dtype of the layer's first parameter, else of the last one before it, else of the model's first."""
+    modules = list(model.modules())
+    before = [p for module in modules[: modules.index(layer)] for p in module.parameters(recurse=False)]
+    near = [*list(layer.parameters())[:1], *before[-1:], *list(model.parameters())[:1]]
+    return {"device": near[0].device, "dtype": near[0].dtype} if near else {}
+
+
 def _refuse(name: str, **present: bool) -> None:
     for argument, there in present.items():
         if there:
@@ -542,6 +598,11 @@ def _behind_convolution(
             return target, shown
         if not isinstance(follower, NORMALISATION):
             break
+    if not isinstance(layer.weight, nn.Parameter):
+        raise ValueError(
+            f"layer {name!r} computes its weight (weight_norm, a parametrization or pruning); make it a parameter "
+            "first, as torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') does"
+        )
     pooled = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
     put(model, name, pooled(layer, new).train(layer.training))
     return "the convolution", shown
@@ -616,6 +677,8 @@ def _check_convolution(name: str, layer: Any) -> None:
     if not isinstance(layer, CONVOLUTION):
         raise ValueError(f"layer {name!r} is a {type(layer).__name__}; expected an nn.Conv1d or nn.Conv2d")
     _refuse(name, dilation=max(layer.dilation) != 1)
+    if layer.weight.is_meta:
+        raise ValueError(f"layer {name!r} cannot be turned: its kernels have no values on the device meta")
 
 
 def _check_pool(name: str, pool: str, layer: Any) -> None:
@@ -627,6 +690,66 @@ def _check_pool(name: str, pool: str, layer: Any) -> None:
         raise ValueError(
             f"layer {name!r} cannot be turned: the window {layer.kernel_size} of {pool!r} is even and has no centre"
         )
+
+
+def _turned_channels(name: str, layer: Any, channels: Any) -> Tensor:
+    """Mask of the channels to turn."""
+    count = layer.out_channels
+    if channels is None:
+        return torch.ones(count, dtype=torch.bool, device=layer.weight.device)
+    given = channels.detach().cpu().numpy() if isinstance(channels, Tensor) else np.asarray(channels)
+    if given.size and given.dtype.kind not in "biu":
+        raise TypeError(f"layer {name!r}: channels must be integers or a mask of bool, not {given.dtype}")
+    if given.ndim != 1 or (given.dtype.kind == "b" and len(given) != count):
+        raise ValueError(f"layer {name!r}: channels has shape {given.shape}; expected indices or a mask of ({count},)")
+    indices = np.flatnonzero(given) if given.dtype.kind == "b" else given
+    if not indices.size:
+        raise ValueError(f"layer {name!r}: channels holds no channel to turn")
+    if indices.min() < 0 or indices.max() >= count:
+        low, high = indices.min(), indices.max()
+        raise ValueError(f"layer {name!r}: channels goes from {low} to {high}; expected 0 to {count - 1}")
+    if len(np.unique(indices)) < len(indices):
+        raise ValueError(f"layer {name!r}: channels {indices.tolist()} holds a channel twice")
+    if layer.groups > 1:
+        raise ValueError(f"layer {name!r} has {layer.groups} groups, whose channels can only be turned all together")
+    mask = torch.zeros(count, dtype=torch.bool, device=layer.weight.device)
+    mask[torch.from_numpy(indices.astype(np.int64)).to(mask.device)] = True
+    return mask
+
+
+def _part(layer: Any, mask: Tensor, signs: Tensor) -> Any:
+    """Convolution of some output channels, times signs."""
+    make = nn.Conv1d if isinstance(layer, nn.Conv1d) else nn.Conv2d
+    part: Any = make(
+        layer.in_channels,
+        int(mask.sum()),
+        layer.kernel_size,
+        layer.stride,
+        layer.padding,
+        layer.dilation,
+        bias=layer.bias is not None,
+        padding_mode=layer.padding_mode,
+        device="meta",
+    )
+    for name, given in (("weight", layer.weight), ("bias", layer.bias)):
+        if given is not None:
+            values = given.detach()[mask] * signs[mask].view(-1, *(1,) * (given.ndim - 1))
+            setattr(part, name, nn.Parameter(values, requires_grad=given.requires_grad))
+    return part
+
+
+def _aligned(layer: Any, pool: Any, signs: Tensor, grid: int, direction: str) -> AlignedCMod:
+    """CMod with the kernels of a convolution; the modulus does not see their signs, the bias does."""
+    filters, first = hilbert_filters(layer.weight.detach(), grid, direction)
+    new = AlignedCMod(layer, pool, filters.shape[2:], first)
+    new.to(layer.weight)  # before the filters, which keep their digits in float64
+    new.load_filters(filters)
+    new.weight.requires_grad_(layer.weight.requires_grad)
+    if new.bias is not None:
+        new.bias.requires_grad_(layer.bias.requires_grad)
+        with torch.no_grad():
+            new.bias.copy_(layer.bias * signs)
+    return new
 
 
 def _until_pool(model: nn.Module, name: str, pool: str | None) -> tuple[list[str], str]:
@@ -656,9 +779,10 @@ def _until_pool(model: nn.Module, name: str, pool: str | None) -> tuple[list[str
     return [], pool
 
 
-def _positive_scale(model: nn.Module, name: str, between: list[str]) -> Tensor | float:
+def _positive_scale(model: nn.Module, name: str, between: list[str]) -> Tensor:
     """Make the scale of a batch normalisation positive; return the signs that the kernels have to take for it."""
-    signs: Tensor | float = 1.0
+    weight = layer_of(model, name).weight
+    signs: Tensor = weight.new_ones(len(weight))
     after_relu = False
     for target in between:
         layer: Any = model.get_submodule(target) if target else nn.ReLU()
@@ -672,7 +796,8 @@ def _positive_scale(model: nn.Module, name: str, between: list[str]) -> Tensor |
         if after_relu:
             raise ValueError(f"layer {name!r} cannot be turned: {target!r} has a negative scale after a ReLU")
         with torch.no_grad():
-            signs = torch.where(layer.weight < 0, -1.0, 1.0).to(layer.weight)
+            flip = torch.where(layer.weight < 0, -1.0, 1.0).to(layer.weight)
             layer.weight.abs_()
-            layer.running_mean.mul_(signs)
+            layer.running_mean.mul_(flip)
+            signs = signs * flip.to(signs)
     return signs

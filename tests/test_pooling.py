@@ -194,6 +194,33 @@ def test_circular_blur_of_maps_smaller_than_the_filter():
     assert close(BlurPool(1, taps=7, padding_mode="circular")(x), expected)
 
 
+SHORT = {
+    "max": lambda: MaxPool(5, 2, "same", "reflect"),
+    "blur2": lambda: BlurPool(taps=2),
+    "blur3": lambda: BlurPool(),
+    "blur7": lambda: BlurPool(taps=7),
+    "tlpf": lambda: TLPF(2, 5, init="binomial"),
+    "adaptive": lambda: AdaptiveBlurPool(2, 3, groups=2).eval(),
+    "aps": lambda: APS(3),
+    "cmod": lambda: CMod(2, 2, 5, 2, "same", "reflect"),
+}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 8), (9, 1), (2, 2), (2, 12)])
+@pytest.mark.parametrize("name", SHORT)
+def test_an_axis_too_short_for_reflection_is_continued_by_its_edge(name, size):
+    pool, x = SHORT[name]().double(), random(2, 2, *size)
+    pads = [(0, -n % 3) for n in size] if name == "aps" else pool.pads
+    filled = x.numpy()
+    for axis, (n, pair) in enumerate(zip(size, pads, strict=True), start=2):
+        width = [pair if i == axis else (0, 0) for i in range(4)]
+        filled = np.pad(filled, width, mode="edge" if max(pair) >= n else "reflect")
+    expected = copy.deepcopy(pool)
+    expected.pads = ((0, 0), (0, 0))
+    assert close(pool(x), expected(torch.from_numpy(filled)))
+    assert pool(x).shape[2:] == tuple(-(-n // pool.stride[0]) for n in size)
+
+
 @pytest.mark.parametrize("size", SIZES[2])
 def test_a_negative_padding_cuts_off(size):
     x = random(1, 2, *size)
@@ -306,6 +333,16 @@ def test_aps_has_a_stride_for_each_axis_and_takes_indices():
         assert torch.equal(z[example], x[example, :, i::2, j::3])
     with pytest.raises(ValueError, match=r"index has shape \(3,\); expected \(4,\)"):
         pool(x, index=given[:3])
+    assert torch.equal(pool(x, index=given.int())[0], z)
+    for index, error, message in (
+        (given.float(), TypeError, "index has dtype torch.float32; expected int64"),
+        (given > 1, TypeError, "index has dtype torch.bool"),
+        ([0, 5, 2, 3], TypeError, "index must be a tensor, not list"),
+        (given + 1, ValueError, r"index goes from 1 to 6; expected 0 to 5 for the stride \(2, 3\)"),
+        (given - 1, ValueError, "index goes from -1 to 4"),
+    ):
+        with pytest.raises(error, match=message):
+            pool(x, index=index)
 
 
 def test_ties_go_to_the_first_component():
@@ -499,7 +536,11 @@ def test_the_statistics_of_an_ordinary_batch_norm_fit_the_modulus():
         (lambda: ModulusBatchNorm(3, momentum=0), ValueError, "momentum is 0"),
         (lambda: ModulusBatchNorm(3)(torch.zeros(1, 4, 2, 2)), ValueError, r"expected maps \(batch, 3, ...\)"),
         (lambda: Cascade(), ValueError, "needs at least one stage"),
-        (lambda: BlurPool(taps=7)(torch.zeros(1, 1, 3, 9)), ValueError, "reflect padding of 3 .* the map has 3"),
+        (
+            lambda: BlurPool(padding=[(-2, 0), (0, -1)])(torch.zeros(1, 1, 2, 9)),
+            ValueError,
+            r"padding of \(-2, 0\) leaves nothing of the map's 2 samples",
+        ),
         (lambda: BlurPool(taps=5, padding=0)(torch.zeros(1, 1, 3, 9)), ValueError, "window of BlurPool, 5, is larger"),
         (
             lambda: MaxPool(3)(torch.zeros(1, 1, 2, 9)),

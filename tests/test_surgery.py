@@ -15,8 +15,20 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from networks import BlurPool, Cascade, MaxBlurPool, MaxPool, remedies, remedy, replace_pooling, to_cmod  # noqa: E402
+from networks import (  # noqa: E402
+    TLPF,
+    BlurPool,
+    Cascade,
+    MaxBlurPool,
+    MaxPool,
+    band_pass_channels,
+    remedies,
+    remedy,
+    replace_pooling,
+    to_cmod,
+)
 from networks import insert_intrablock as insert  # noqa: E402
+from networks.catalogue import blur  # noqa: E402
 from networks.surgery import hilbert_filters  # noqa: E402
 
 C = 8
@@ -144,6 +156,18 @@ def test_average_pooling_keeps_its_size_and_its_centres(kernel, stride, padding,
             assert (y - expected)[0, 0, 0, inner].abs().allclose(torch.tensor(float(off)), atol=1e-5)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3])
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_last_maps_may_be_smaller_than_the_filter(name, side):
+    model, x = nn.Sequential(nn.Conv2d(3, C, 3, padding=1), nn.MaxPool2d(2, ceil_mode=side == 1)), images(side, side)
+    pooled, _ = remedy(name)(model, x)  # as in VGG13 on pictures of 32x32, whose last maps are 2x2
+    y = pooled.eval()(x)
+    assert y.shape == (2, C, 1, 1) and y.isfinite().all()
+    if side == 2:  # one maximum, continued by itself
+        sums = 1.0 if name != "adaptive-blur" else pooled[1][1].weights(model[0](x)[..., :1, :1]).sum(2).mean()
+        assert close(y, sums * model(x), 1e-5)
+
+
 def test_rectangles_of_the_same_side_are_average_pooling():
     model, x = nn.Sequential(nn.AvgPool2d(2)), images(9, 12)
     pooled, _ = remedy("rectangle2")(model, types=nn.AvgPool2d)
@@ -156,6 +180,39 @@ def test_circular_pooling_sees_as_many_samples_as_there_are():
     x = images(8, 12)
     y, moved = pooled(x), pooled(x.roll((1, 1), (2, 3)))
     assert torch.allclose(y.flatten(1).sort().values, moved.flatten(1).sort().values)
+
+
+def circular_windows(x, kernel, stride, padding, counts):
+    """Maxima of the windows of a max pooling on a period, by indices."""
+    for axis, n in zip((2, 3), counts, strict=True):
+        starts = torch.arange(n)[:, None] * stride - padding
+        index = (starts + torch.arange(kernel)) % x.shape[axis]
+        x = x.index_select(axis, index.flatten()).unflatten(axis, index.shape).amax(axis + 1)
+    return x
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 0), (3, 2, 1), (2, 2, 1), (5, 3, 1), (2, 3, 0)]
+)
+def test_circular_pooling_keeps_sizes_and_centres(kernel, stride, padding, ceil_mode):
+    model = nn.Sequential(nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode))
+    for height, width in itertools.product(range(7, 13), (9, 12)):
+        x = images(height, width)
+        sizes = model(x).shape
+        for name in ("blur3", "blur4", "aps-l1"):
+            assert replace_pooling(model, name, padding_mode="circular")[0](x).shape == sizes
+        options = {"taps": 1, "filter": "rectangle", "padding_mode": "circular"}  # leaves the maximum as it is
+        y = replace_pooling(model, blur, **options)[0](x)
+        expected = circular_windows(x, kernel, stride, padding, sizes[2:])
+        assert torch.equal(y, expected)
+
+
+def test_circular_blur_moves_with_its_input():
+    model = nn.Sequential(nn.MaxPool2d(2))
+    pooled, _ = replace_pooling(model, "blur3", padding_mode="circular")
+    x = images(8, 12)
+    assert close(pooled(x.roll((2, 4), (2, 3))), pooled(x).roll((1, 2), (2, 3)))
 
 
 def test_names_types_modules_factories_and_in_place():
@@ -174,6 +231,27 @@ def test_names_types_modules_factories_and_in_place():
     by_factory, _ = replace_pooling(network(), factory, names=["8"], example=x, taps=5)
     torch.manual_seed(0)
     assert by_factory[8][1].taps == (5, 5)
+
+
+@pytest.mark.parametrize("name", ["blur3", "aps-l1", "tlpf", "adaptive-blur"])
+def test_operators_are_where_the_model_is_and_of_its_dtype(name):
+    for types in (nn.MaxPool2d, nn.Conv2d):
+        model, x = network().double(), images().double()
+        pooled, _ = remedy(name)(model, x, types=types)
+        assert {p.dtype for p in pooled.parameters()} == {torch.float64} and pooled.eval()(x).dtype == torch.float64
+        model, x = network().to("meta"), images().to("meta")
+        pooled, _ = remedy(name)(model, x, types=types)
+        assert {t.device.type for t in (*pooled.parameters(), *pooled.buffers())} == {"meta"}
+        assert pooled.eval()(x).shape == model(x).shape
+
+
+def test_the_nearest_parameter_before_a_layer_decides():
+    model = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, C, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(C, C, 3).half())
+    model[1].to(torch.bfloat16)
+    pooled, _ = replace_pooling(model, lambda site: TLPF(C, 3))
+    assert pooled[0].logits.dtype == pooled[3].logits.dtype == torch.bfloat16
+    model[3] = nn.Sequential(nn.Conv2d(C, C, 3).double(), nn.MaxPool2d(2))
+    assert replace_pooling(model, lambda site: TLPF(C, 3))[0][3][1].logits.dtype == torch.float64
 
 
 def test_a_layer_in_two_places_is_replaced_in_both():
@@ -225,6 +303,17 @@ def test_other_operators_take_the_stride_of_convolutions(name):
     model, x = network(), images(45, 50)
     pooled, _ = replace_pooling(model, name, names=["0"])
     assert pooled.eval()(x).shape == model(x).shape
+
+
+def test_a_convolution_whose_weight_is_computed():
+    normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, C, 5, 2, 2))
+    model, x = network(convolution=normed), images(45, 50)
+    assert replace_pooling(model, "blur3", types=nn.Conv2d)[0](x).shape == model(x).shape  # the ReLU takes the operator
+    alone = nn.Sequential(normed)
+    with pytest.raises(ValueError, match=r"layer '0' computes its weight .*remove_parametrizations"):
+        replace_pooling(alone, "blur3", types=nn.Conv2d)
+    nn.utils.parametrize.remove_parametrizations(normed, "weight")
+    assert replace_pooling(alone, "blur3", types=nn.Conv2d)[0](x).shape == alone(x).shape
 
 
 def test_replaced_networks_compile_and_export():
@@ -361,6 +450,78 @@ def test_cmod_through_the_registry_in_other_models():
     assert close(to_cmod(model, "conv")[0](x), direct_cmod(x, model.conv, model.pool, 2).relu(), 1e-5)
 
 
+@pytest.mark.parametrize(
+    ("channels", "chosen"),
+    [
+        ([6, 1, 2], [1, 2, 6]),
+        (np.arange(C) % 3 == 1, [1, 4, 7]),
+        (torch.arange(C) > 4, [5, 6, 7]),
+        ([True] * 3 + [False] * 5, [0, 1, 2]),
+    ],
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_chosen_channels_are_turned_and_the_others_stay(channels, chosen, bias):
+    model, x = network(convolution=nn.Conv2d(3, C, 5, stride=2, padding=2, bias=bias)), images(61, 64)
+    with torch.no_grad():
+        for values in (model[1].weight, model[1].bias, model[1].running_mean):
+            values.normal_()
+    model[0].weight.requires_grad_(False)
+    assert (model[1].weight < 0).any()
+    mask = np.isin(np.arange(C), chosen)
+    partly, changes = to_cmod(model, "0", channels=channels)
+    turned, plain, all_turned = partly[:4](x), model[:4](x), to_cmod(model, "0")[0][:4](x)
+    assert close(turned[:, ~mask], plain[:, ~mask]) and close(turned[:, mask], all_turned[:, mask])
+    assert not close(turned[:, mask], plain[:, mask], 0.01)
+    assert close(partly(x), model[4:](turned)) and [c.name for c in changes] == ["0", "3"]
+    assert not partly[0].free.weight.requires_grad and not any(m.training for m in partly.modules())
+    every = to_cmod(model, "0", channels=range(C))[0]
+    assert every.state_dict().keys() == to_cmod(model, "0")[0].state_dict().keys()
+
+
+def kernels_of_every_kind(side=15):
+    """A wave, low passes, a dot, noise, nothing; with three channels."""
+    y, x = np.mgrid[:side, :side] - side // 2
+    envelope = np.exp(-(x**2 + y**2) / 20)
+    dot, noise = (x == 0) & (y == 0), np.random.default_rng(0).standard_normal((side, side))
+    planes = [envelope * np.cos(1.3 * x + 0.4 * y), envelope, np.ones_like(envelope), dot, noise, 0 * envelope]
+    planes.append(envelope * np.sin(0.9 * y))
+    colours = np.array([1.0, -0.5, 0.2])
+    return torch.from_numpy(np.array(planes)[:, None] * colours[:, None, None]).float()
+
+
+def test_waves_are_band_pass_and_blobs_are_not():
+    weight = kernels_of_every_kind()
+    expected = [True, False, False, False, False, False, True]
+    for scale in (1.0, -1e-3):
+        assert band_pass_channels(scale * weight, 2).tolist() == expected
+    counts = [band_pass_channels(torch.randn(12, 3, 7, 7), 2, energy).sum() for energy in (0.2, 0.999)]
+    assert counts[0] > counts[1] == 0
+    assert not band_pass_channels(torch.zeros(2, 3, 5, 5)).any()
+
+
+def test_the_band_pass_remedy_turns_the_band_pass_channels():
+    convolution = nn.Conv2d(3, 7, 15, 2, 7)
+    convolution.weight.data.copy_(kernels_of_every_kind())
+    model, x = nn.Sequential(convolution, nn.ReLU(), nn.MaxPool2d(3, 2)), images()
+    mask = np.array([True, False, False, False, False, False, True])
+    turned = remedy("cmod-band-pass")(model, x)[0](x)
+    assert close(turned[:, mask], remedy("cmod")(model)[0](x)[:, mask])
+    assert close(turned[:, ~mask], model(x)[:, ~mask])
+    convolution.weight.data[mask] = 0
+    with pytest.raises(ValueError, match="layer '0' has no band-pass channels"):
+        remedy("cmod-band-pass")(model, x)
+
+
+def test_cmod_keeps_digits_and_what_is_frozen():
+    model = network().double().requires_grad_(False)
+    model[0].bias.requires_grad_(True)
+    cmod, _ = to_cmod(model, "0")
+    assert not cmod[0].weight.requires_grad and cmod[0].bias.requires_grad
+    parts = hilbert_filters(model[0].weight)[0]
+    assert np.array_equal(cmod[0].weight[:, 0].numpy(), parts.real)
+    assert to_cmod(network(), "0")[0][0].weight.requires_grad
+
+
 def test_cmod_in_one_dimension():
     convolution, pool = nn.Conv1d(2, 3, 9, 2, 4), nn.MaxPool1d(3, 2, 1)
     x = torch.randn(2, 2, 61)
@@ -447,6 +608,22 @@ def test_the_half_plane_is_common_to_all_channels_and_its_side_does_not_matter()
             ValueError,
             "layer '0' has dilation",
         ),
+        (lambda: to_cmod(network(), "0", channels=[]), ValueError, "layer '0': channels holds no channel"),
+        (lambda: to_cmod(network(), "0", channels=[False] * C), ValueError, "channels holds no channel"),
+        (lambda: to_cmod(network(), "0", channels=[1, 8]), ValueError, "channels goes from 1 to 8; expected 0 to 7"),
+        (lambda: to_cmod(network(), "0", channels=[-1]), ValueError, "channels goes from -1 to -1"),
+        (lambda: to_cmod(network(), "0", channels=[1, 1]), ValueError, r"channels \[1, 1\] holds a channel twice"),
+        (lambda: to_cmod(network(), "0", channels=[True]), ValueError, r"shape \(1,\); expected indices or a mask of"),
+        (lambda: to_cmod(network(), "0", channels=3), ValueError, r"channels has shape \(\)"),
+        (lambda: to_cmod(network(), "0", channels=[0.5]), TypeError, "channels must be integers or a mask of bool"),
+        (
+            lambda: to_cmod(network(convolution=nn.Conv2d(4, C, 3, groups=2)), "0", channels=[1]),
+            ValueError,
+            "layer '0' has 2 groups",
+        ),
+        (lambda: band_pass_channels(torch.zeros(3, 3, 5)), ValueError, r"weight has shape \(3, 3, 5\)"),
+        (lambda: band_pass_channels(torch.zeros(3, 3, 5, 5), energy=0), ValueError, "energy"),
+        (lambda: to_cmod(network().to("meta"), "0"), ValueError, "layer '0' .* no values on the device meta"),
         (lambda: to_cmod(network()[:3], "0"), ValueError, "layer '0' cannot be turned: it is not followed"),
         (
             lambda: to_cmod(Branching(), "body.0"),

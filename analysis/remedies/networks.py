@@ -119,10 +119,10 @@ def apply_remedy(network: Network, text: str) -> tuple[nn.Module, list[str]]:
     chosen = remedy(name)
     names = [part.strip() for part in layers.split(",") if part.strip()]
     options: dict[str, Any] = {}
-    if name == "cmod" and len(names) > 1:
+    if name in ("cmod", "cmod-band-pass") and len(names) > 1:
         raise ValueError(f"remedy {text!r}: cmod goes to one convolution")
     if names:
-        options = {"layer": names[0]} if name == "cmod" else {"names": names}
+        options = {"layer": names[0]} if name.startswith("cmod") else {"names": names}
     try:
         model, changes = chosen(network.model, example(network), **options)
     except Exception as error:  # a copy of a model, or a run of it, calls code of the user's

@@ -75,10 +75,13 @@ def checked_map(x: Any, operator: str, dims: int, channels: int | None = None) -
 def extend(x: Tensor, pads: Pads, mode: str, value: float = 0.0) -> Tensor:
     """Continue the last axes by `pads` as `mode` says; "zeros" continues by `value`.
 
+    An axis too short for "reflect", which needs more samples than it adds on a side, is continued by "replicate", so
+    that the last maps of a network, of one or two samples, can be filtered as well.
+
     Raises
     ------
     ValueError
-        If "reflect" would need more samples than there are, or nothing is left of an axis.
+        If nothing is left of an axis that is cut.
     """
     if not any(n for pair in pads for n in pair):
         return x
@@ -87,16 +90,17 @@ def extend(x: Tensor, pads: Pads, mode: str, value: float = 0.0) -> Tensor:
         return pad(x, flat(pads), value=value)
     for axis, (n, (left, right)) in enumerate(zip(sizes, pads, strict=True), start=-len(pads)):
         if min(left, right) < 0:
-            start = max(-left, 0)
-            x = x.narrow(axis, start, n - start - max(-right, 0))
+            start, kept = max(-left, 0), n - max(-left, 0) - max(-right, 0)
+            if kept < 1:
+                raise ValueError(f"padding of {(left, right)} leaves nothing of the map's {n} samples")
+            x = x.narrow(axis, start, kept)
     pads = tuple((max(left, 0), max(right, 0)) for left, right in pads)
     sizes = x.shape[-len(pads) :]
-    for n, pair in zip(sizes, pads, strict=True):
-        if mode == "reflect" and max(pair) >= n:
-            raise ValueError(
-                f"reflect padding of {max(pair)} needs more than {max(pair)} samples, the map has {n}: "
-                f"a filter too large for maps of {'x'.join(str(int(m)) for m in sizes)}"
-            )
+    if mode == "reflect":
+        short = [max(pair) >= n for n, pair in zip(sizes, pads, strict=True)]
+        edges = tuple(pair if there else (0, 0) for pair, there in zip(pads, short, strict=True))
+        pads = tuple((0, 0) if there else pair for pair, there in zip(pads, short, strict=True))
+        x = pad(x, flat(edges), mode="replicate") if any(short) else x
     if mode == "circular" and any(max(pair) > n for n, pair in zip(sizes, pads, strict=True)):
         for axis, (n, (left, right)) in enumerate(zip(sizes, pads, strict=True), start=-len(pads)):
             x = x.index_select(axis, torch.arange(-left, n + right, device=x.device) % n)  # more than once around

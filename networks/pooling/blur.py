@@ -37,6 +37,7 @@ class BlurPool(nn.Module):
     padding : "same", int, one or a pair (left, right) for each axis
         "same": (k - 1) // 2 on the left and k // 2 on the right of k taps. Negative pairs cut off.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
+        "reflect" continues an axis too short for it by "replicate", here and in all operators.
     dims : {1, 2}
         Spatial axes.
 

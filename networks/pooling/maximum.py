@@ -22,7 +22,7 @@ class MaxPool(nn.Module):
     padding : int, one or a pair (left, right) for each axis, or "same"
         "same": (k - 1) // 2 on the left and k // 2 on the right, so that the dense map has the size of the input.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
-        "zeros" is the rule of torch's own layers, where padding never is the maximum.
+        "zeros" is the rule of torch's own layers, where padding never is the maximum; "reflect" as in `BlurPool`.
     ceil_mode : bool
         As in :class:`torch.nn.MaxPool2d`: windows that hang over on the right count if they begin inside.
     dims : {1, 2}

@@ -27,6 +27,7 @@ class CMod(nn.Module):
     padding : "same", int, one or a pair (left, right) for each axis
         Negative pairs cut off.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
+        "reflect" as in `BlurPool`.
     bias : bool
         Whether there is a bias, which is added after the modulus.
     dims : {1, 2}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ class APS(nn.Module):
         Before sampling; "same" is none. Negative pairs cut off.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
         Of the padding, and of the samples that are added on the right so that the stride divides the size.
+        "reflect" as in `BlurPool`.
     return_index : bool
         Whether to return the choices too.
     dims : {1, 2}
@@ -82,8 +85,8 @@ class APS(nn.Module):
         grids = polyphase(x, self.stride)
         if index is None:
             index = self._choice(grids)
-        elif tuple(index.shape) != (x.shape[0],):
-            raise ValueError(f"index has shape {tuple(index.shape)}; expected ({x.shape[0]},), one choice per example")
+        else:
+            self._check_index(index, x.shape[0])
         y = chosen(grids, index, self.stride)
         return (y, index) if self.return_index else y
 
@@ -93,19 +96,39 @@ class APS(nn.Module):
         Parameters
         ----------
         x : Tensor
-        index : Tensor, shape (batch,), int64, optional
+        index : Tensor, shape (batch,), int64 or int32, optional
             Choices i * s + j to use instead of one's own: those of another branch of the network.
 
         Returns
         -------
         Tensor, or (Tensor, Tensor) if `return_index`
             Maps of ceil(N / s) samples an axis, and the choices, shape (batch,).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` is no such map, or `index` has another dtype or shape, or a choice that there is not; compiled
+            programs do not look at the choices.
         """
         return self.subsample(self.dense(x), index)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
         return f"stride={self.stride}, norm={self.norm!r}, padding={self.pads}, padding_mode={self.padding_mode!r}"
+
+    def _check_index(self, index: Tensor, examples: int) -> None:
+        """Refuse what does not choose a component for each example."""
+        if not isinstance(index, Tensor):
+            raise TypeError(f"index must be a tensor, not {type(index).__name__}")
+        if index.dtype not in (torch.int32, torch.int64):
+            raise TypeError(f"index has dtype {index.dtype}; expected int64 or int32")
+        if tuple(index.shape) != (examples,):
+            raise ValueError(f"index has shape {tuple(index.shape)}; expected ({examples},), one choice per example")
+        if torch.compiler.is_compiling() or index.is_meta or not examples:
+            return  # values are not known
+        low, high, count = int(index.min()), int(index.max()), math.prod(self.stride)
+        if low < 0 or high >= count:
+            raise ValueError(f"index goes from {low} to {high}; expected 0 to {count - 1} for the stride {self.stride}")
 
     def _choice(self, grids: Tensor) -> Tensor:
         dtype = torch.float64 if grids.dtype == torch.float64 else torch.float32
