@@ -101,7 +101,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
         between = np.empty((strips, DATA + height, 2 * width), x.dtype)
         storage = np.empty((4, storage_size(plan_y, 2 * width)), x.dtype)
         leaves = np.empty((2, DATA + 2 * ny, 2 * width), x.dtype)
-        work = np.empty(work_size(plan_y), x.dtype)
+        work = np.zeros(work_size(plan_y), x.dtype)
         base = np.empty((sums.shape[1], 2, rows, columns), x.dtype)
         column, highest, squares = np.empty((3, width), x.dtype)
         top = np.int64(DATA)

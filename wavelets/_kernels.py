@@ -301,7 +301,7 @@ def filter_along_x(plan: Array, images: Array, begin: int, end: int, strips: Arr
     columns = 2**levels * plan.sizes[-1]
     size = storage_size(plan, end - begin)
     storage = np.empty((4, size), images.dtype)
-    work = np.empty(work_size(plan), images.dtype)
+    work = np.zeros(work_size(plan), images.dtype)
     x = buffer(storage[0], n, end - begin)
     for image in range(begin // height, (end - 1) // height + 1):
         low, high = max(begin - image * height, 0), min(end - image * height, height)
@@ -327,7 +327,7 @@ def filter_along_y(plan: Array, strip: Array, first: int, nx: int, channels: Arr
     size = storage_size(plan, width)
     storage = np.empty((4, size), strip.dtype)
     leaves = np.empty((2, DATA + 2 * ny, width), strip.dtype)
-    work = np.empty(work_size(plan), strip.dtype)
+    work = np.zeros(work_size(plan), strip.dtype)
     strip[0] = 0
     top: Any = np.int64(DATA)  # a constant in the calls would be compiled for once more
     parents = [analyse(plan, tree, levels - 1, strip, storage[:2], storage[2 + tree], work) for tree in range(2)]
@@ -410,7 +410,7 @@ def synthesise_along_y(plan: Array, strip: Array, first: int, nx: int, channels:
     storage = np.empty((6, storage_size(plan, width)), strip.dtype)
     leaves = np.empty((2, DATA + 2 * ny, width), strip.dtype)
     leaves[:, 0] = 0
-    work = np.empty(work_size(plan), strip.dtype)
+    work = np.zeros(work_size(plan), strip.dtype)
     nodes, rows = 2 ** (levels - 1), plan.rows[levels - 1]
     top: Any = np.int64(DATA)
     parents = [buffer(storage[2 + tree], nodes * rows, width) for tree in range(2)]
@@ -441,7 +441,7 @@ def synthesise_along_x(plan: Array, strips: Array, factor: float, begin: int, en
     levels, width = plan.sizes.size - 1, strips.shape[2] // 2
     columns = 2**levels * plan.sizes[-1]
     storage = np.empty((5, storage_size(plan, end - begin)), images.dtype)
-    work = np.empty(work_size(plan), images.dtype)
+    work = np.zeros(work_size(plan), images.dtype)
     nodes = buffer(storage[0], columns, end - begin)
     trees = []
     for tree in range(2):
