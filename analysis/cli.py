@@ -30,6 +30,22 @@ app = typer.Typer(
 )
 
 
+# Options that both long commands share.
+Block = Annotated[int, typer.Option(help="Images between two entries of the journal, from which a run continues.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Fail if there is no journal to continue; without it, one is used if there.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever is there.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 3 if an image had to be left out.")]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="tcp://HOST:PORT", help="Measure on this dask.distributed cluster.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Measure in so many processes of this machine, with dask.distributed.")
+]
+Threads = Annotated[int, typer.Option(help="Threads of each task on a cluster.")]
+
+
 @app.command()
 def heatmaps(
     out: Annotated[Path, typer.Option(help="Folder for the results; it is created.")],
@@ -55,22 +71,13 @@ def heatmaps(
     device: Annotated[
         str | None, typer.Option(help="Where torch shall compute, such as cuda. Default: numba, on the CPU.")
     ] = None,
-    block: Annotated[
-        int, typer.Option(help="Images between two entries of the journal, from which a run continues.")
-    ] = 128,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Fail if there is no journal to continue; without it, one is used if there."),
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever is there.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if an image had to be left out.")] = False,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="tcp://HOST:PORT", help="Measure on this dask.distributed cluster.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Measure in so many processes of this machine, with dask.distributed.")
-    ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of each task on a cluster.")] = 1,
+    block: Block = 128,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: Threads = 1,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
 ) -> None:
     """Measure RMax-CMod discrepancy and shift stability of every dual-tree packet filter.
@@ -172,22 +179,13 @@ def kernels(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most this many images.")] = None,
     size: Annotated[int, typer.Option(help="Side to which every image is brought, pixels.")] = 224,
-    block: Annotated[
-        int, typer.Option(help="Images between two entries of the journal, from which a run continues.")
-    ] = 128,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Fail if there is no journal to continue; without it, one is used if there."),
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever is there.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if an image had to be left out.")] = False,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="tcp://HOST:PORT", help="Measure on this dask.distributed cluster.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Measure in so many processes of this machine, with dask.distributed.")
-    ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of each task on a cluster.")] = 1,
+    block: Block = 128,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: Threads = 1,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
 ) -> None:
     """Analyse the kernels of a trained first layer: what each is, and how stable its responses are under shifts.
