@@ -41,9 +41,20 @@ def lattice(polyphase: NDArray[np.float64]) -> Lattice | None:
 
     Notes
     -----
-    Section by section from the output: a rotation is chosen that takes the newest pair out of the first row, which
-    then can have waited. A large tangent costs no accuracy, since a section is a rotation times a number; in single
-    precision the error is a few roundings more than that of the taps, below 2e-6 of the largest coefficient for J = 6.
+    A large tangent costs no accuracy, since a section is a rotation times a number; in single precision the error is a
+    few roundings more than that of the taps, below 2e-6 of the largest coefficient for J = 6.
+    """
+    found = factored(polyphase)
+    if len(found.tangents) < 2 or not np.isfinite(found.tangents).all() or not abs(found.scales[0]) * LARGEST_GAIN > 1:
+        return None
+    return found if np.abs(impulse_response(found) - polyphase).max() <= EXACT else None
+
+
+def factored(polyphase: NDArray[np.float64]) -> Lattice:
+    """Rotations nearest to the matrices (K, 2, 2) of a pair that is orthonormal, or almost.
+
+    Section by section from the output: a rotation is chosen that takes the newest pair out of the first row, which then
+    can have waited.
     """
     E = polyphase.astype(np.longdouble)
     u, v = E[:, 0], E[:, 1]
@@ -58,10 +69,7 @@ def lattice(polyphase: NDArray[np.float64]) -> Lattice | None:
         tangents.append(u[0, 1] / scale)
         mirrored = np.sign(u[0, 0] * v[0, 1] - u[0, 1] * v[0, 0])
     first, *others = tangents[::-1]
-    found = Lattice((float(first), *(float(mirrored * a) for a in others)), (float(scale), float(scale * mirrored)))
-    if not others or not np.isfinite(found.tangents).all() or not abs(scale) * LARGEST_GAIN > 1:
-        return None
-    return found if np.abs(impulse_response(found) - polyphase).max() <= EXACT else None
+    return Lattice((float(first), *(float(mirrored * a) for a in others)), (float(scale), float(scale * mirrored)))
 
 
 def impulse_response(filters: Lattice) -> NDArray[np.float64]:

@@ -246,9 +246,13 @@ class DualTreePackets2d(nn.Module):
             return "numba"
         return "dense" if prefers_dense(max(size), self.levels, self.main.shape[-1]) else "banded"
 
+    def _taps(self) -> tuple[Tensor, Tensor]:
+        """Filters of the first stage and of the others, shape (2, 2, T): tree or pair, low and high-pass, taps."""
+        return self.first, self.main
+
     def _stages(self, dtype: torch.dtype) -> Stages:
         """Return the taps of all nodes, stage by stage, and the steps."""
-        first, main = self.first.to(dtype), self.main.to(dtype)
+        first, main = (taps.to(dtype) for taps in self._taps())
         taps = [first] + [main[self.pairs[:, 2**s - 1 : 2 ** (s + 1) - 1]].flatten(0, 1) for s in range(1, self.levels)]
         return with_steps(taps, self.stride)
 
