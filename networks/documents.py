@@ -147,7 +147,7 @@ def poster() -> Iterator[Entry]:
             yield Entry(name, partial(ResNet, blocks, pooling=pooling), described(name, what))
         what = f"{title} with a 3×3 first convolution of stride 1, no max pooling, 10 classes: the usual form for CIFAR"
         yield Entry(
-            f"{base}-cifar", partial(ResNet, blocks, 10, form="cifar"), f"{what}; in no table of the documents."
+            f"{base}-cifar", partial(ResNet, blocks, classes=10, form="cifar"), f"{what}; in no table of the documents."
         )
 
 
