@@ -1,4 +1,4 @@
-"""Remedies against aliasing in convolutional networks; importing this needs no torch, using it does.
+"""Networks, and remedies against aliasing in them; importing this needs no torch, using it does.
 
 Names are looked up when they are first used, in the modules of `HOMES`.
 """
@@ -21,14 +21,17 @@ HOMES = {
         "MaxPool",
         "ModulusBatchNorm",
     ],
+    "networks.architectures": ["VGG13", "VGG41", "VGG42", "AlexNet", "DenseNet", "ResNet"],
     "networks.catalogue": ["Remedy", "remedies", "remedy"],
     "networks.localisation": ["band_pass_channels"],
+    "networks.registry": ["create", "describe", "list"],
     "networks.site": ["Site"],
     "networks.surgery": ["Change", "insert_intrablock", "replace_pooling", "to_cmod"],
+    "networks.weights": ["LoadReport", "load_weights"],
 }
 """Where every public name lives."""
 
-__all__ = sorted(name for names in HOMES.values() for name in names)
+__all__ = sorted({name for names in HOMES.values() for name in names} - {"list"})  # `import *` would hide Python's own
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from networks.localisation import ENERGY, band_pass_channels
 from networks.lowpass import TABLE
 from networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, MaxPool
-from networks.pooling._border import extend
+from networks.pooling._border import PerAxis, extend
 from networks.site import Site
 from networks.surgery import (
     CONVOLUTION,
@@ -102,7 +102,7 @@ def aps(site: Site, norm: str = "l1", padding_mode: str = "reflect", taps: int =
     return behind_max(site, down, padding_mode)
 
 
-def tlpf(site: Site, size: int = 5, init: str = "binomial", padding_mode: str = "reflect") -> nn.Module:
+def tlpf(site: Site, size: PerAxis = 5, init: str = "binomial", padding_mode: str = "reflect") -> nn.Module:
     """Dense maximum where there was one, trainable low-pass filter that starts as a binomial one."""
     padding = site.filter_padding(size)
     down = TLPF(site.known_channels(), size, site.stride, padding, padding_mode, init, site.dims)

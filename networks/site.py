@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from networks.pooling._border import Padding
+from networks.pooling._border import Padding, PerAxis, per_axis
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Site:
             raise ValueError(f"layer {self.name!r}: the operator needs its number of channels; pass example=a batch")
         return self.channels
 
-    def filter_padding(self, taps: int) -> Padding:
+    def filter_padding(self, taps: PerAxis) -> Padding:
         """Padding of a filter that puts its output where the output of the layer was.
 
         After a dense max pooling nothing moves. A filter in place of an average has the window's centre as its own, up
@@ -53,7 +53,7 @@ class Site:
         if self.kind != "average":
             return "same"
         pads = []
-        for k, p in zip(self.kernel_size, self.padding, strict=True):
-            left = p + (taps - 1) // 2 - (k - 1) // 2
-            pads.append((left, 2 * p - k + taps - left))
+        for k, p, n in zip(self.kernel_size, self.padding, per_axis("taps", taps, self.dims), strict=True):
+            left = p + (n - 1) // 2 - (k - 1) // 2
+            pads.append((left, 2 * p - k + n - left))
         return pads
