@@ -27,6 +27,20 @@ HOMES = {
     "networks.registry": ["create", "describe", "list"],
     "networks.site": ["Site"],
     "networks.surgery": ["Change", "insert_intrablock", "replace_pooling", "to_cmod"],
+    "networks.twins": [
+        "FirstLayer",
+        "PacketGroup",
+        "Positions",
+        "TrainablePackets2d",
+        "TwinStage",
+        "WAlexNet",
+        "WResNet",
+        "WaveletBlock",
+        "alexnet_groups",
+        "resnet_edge_groups",
+        "resnet_groups",
+        "selection_penalty",
+    ],
     "networks.weights": ["LoadReport", "load_weights"],
 }
 """Where every public name lives."""

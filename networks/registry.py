@@ -10,8 +10,9 @@ from torch import nn
 
 from networks import documents
 from networks.documents import Entry
+from networks.twins.names import twins
 
-TABLES: tuple[Callable[[], Iterator[Entry]], ...] = (documents.poster, documents.blurpool, documents.sound)
+TABLES: tuple[Callable[[], Iterator[Entry]], ...] = (documents.poster, twins, documents.blurpool, documents.sound)
 """What the registry is made of."""
 
 
@@ -38,7 +39,8 @@ def create(name: str, **options: Any) -> nn.Module:
     name : str
         One of :func:`names`.
     **options
-        Of its class in :mod:`networks.architectures`, such as `classes`, `dropout`, `padding_mode`, `pooling`.
+        Of its class in :mod:`networks.architectures` or :mod:`networks.twins`, such as `classes`, `dropout`,
+        `padding_mode`, `pooling`.
 
     Returns
     -------

@@ -47,6 +47,10 @@ def test_the_rows_of_the_tables_are_there():
     tails = ["blur3", "blur5", "blur5-ibp", "aps-l1", "aps-l2", "aps-l1-ibp", "ibp", "tlpf5-aps-l1"]
     wanted |= {"vgg41", *(f"vgg41-{t}" for t in [*tails, *sizes, *(f"{s}-ibp" for s in sizes)])}
     wanted |= {"vgg42", "vgg42-aps-l1", "vgg42-tlpf5-ibp", "vgg42-tlpf5-aps-l1"}
+    poster = [f"{twin}{blur}" for twin in ("rmax", "cmod") for blur in ("", "-blur", "-ablur")]
+    poster += ["rmax-blur-ablated", "rmax-ablur-ablated", "rmax-blur-additive"]
+    wanted |= {f"wresnet{n}-{p}" for n in (18, 34) for p in poster}
+    wanted |= {f"walexnet-{p}" for p in ("rmax", "cmod", "rmax-blur", "cmod-blur")}
     assert wanted == set(NAMES)
 
 
