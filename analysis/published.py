@@ -32,7 +32,7 @@ SCORES = ("one_crop_top1", "one_crop_top5", "ten_crops_top1", "ten_crops_top5", 
 FAMILIES = {"alexnet": "AlexNet", "resnet18": "ResNet-18", "resnet34": "ResNet-34"}
 
 
-def published(table: str) -> pd.DataFrame:
+def published_table(table: str) -> pd.DataFrame:
     """Table as it was printed or archived.
 
     Parameters
@@ -157,7 +157,7 @@ def poster_beside_archive() -> pd.DataFrame:
         Without torch.
     """
     names = ["dataset", "network"]
-    printed = published("poster").melt(names, list(SCORES), "score", "printed")
+    printed = published_table("poster").melt(names, list(SCORES), "score", "printed")
     archive = pd.concat(
         {dataset: archived_scores(dataset).reindex(columns=SCORES) for dataset in REFERENCE}, names=names
     )
@@ -195,7 +195,7 @@ def parts_of(network: str) -> dict[str, str | bool]:
 def _of(dataset: str, table: str) -> pd.DataFrame:
     if dataset not in REFERENCE:
         raise ValueError(f"no results on {dataset!r}; expected one of {', '.join(REFERENCE)}")
-    rows = published(table)
+    rows = published_table(table)
     return rows[rows.dataset == dataset].dropna(axis=1, how="all")
 
 

@@ -13,6 +13,9 @@ torch = pytest.importorskip("torch")
 from networks import LogMel, clip_scores, mixup, patches  # noqa: E402
 from networks.audio.spectrogram import mel_filters  # noqa: E402
 
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
+
 
 def noise(*shape, dtype=torch.float64, seed=0):
     return 0.1 * torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
@@ -132,6 +135,20 @@ def test_constants_stay_in_double_precision_and_out_of_the_state():
         empty = LogMel(16000, 40)
     torch.testing.assert_close(empty.to_empty(device="cpu")(x), LogMel(16000, 40)(x), rtol=0, atol=0)
     assert "bands=96" in repr(module)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_devices(device):
+    x, y = noise(4, 3000), torch.eye(4)
+    here = LogMel().to(device)(x.to(device))
+    assert here.device.type == device
+    torch.testing.assert_close(here.cpu(), LogMel()(x), rtol=0, atol=1e-9)
+    cut = patches(here, 5)
+    assert cut.device.type == clip_scores(cut[:, 0, 0], torch.arange(4)).device.type == device
+    mixed = mixup(here, y.to(device), generator=torch.Generator().manual_seed(0))
+    for ours, on_cpu in zip(mixed, mixup(here.cpu(), y, generator=torch.Generator().manual_seed(0)), strict=True):
+        torch.testing.assert_close(ours.cpu(), on_cpu, rtol=0, atol=1e-12)
+    assert mixup(here, y.to(device), generator=torch.Generator(device).manual_seed(0))[0].device.type == device
 
 
 def test_gradients():

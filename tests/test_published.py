@@ -19,7 +19,7 @@ from analysis.published import (
     archived_shifts,
     parts_of,
     poster_beside_archive,
-    published,
+    published_table,
     validation_errors,
 )
 from benchmarks import published_tables
@@ -104,7 +104,7 @@ def test_scores_and_mean_flip_rates(dataset, expected):
 
 
 def test_sizes():
-    wcnn = published("wcnn").query("dataset == 'ImageNet'").set_index("network")
+    wcnn = published_table("wcnn").query("dataset == 'ImageNet'").set_index("network")
     assert {name: wcnn.loc[name, "parameters"] for name in PARAMETERS} == PARAMETERS
 
 
@@ -120,7 +120,7 @@ def test_validation_errors():
     for network, printed in VALIDATION.items():
         assert close(errors.loc[list(EPOCHS), network], printed, 2), network
     assert len(errors) == 90 and len(validation_errors("CIFAR-10")) == 300
-    best = published("wcnn").query("dataset == 'ImageNet'").set_index("network").validation_top1
+    best = published_table("wcnn").query("dataset == 'ImageNet'").set_index("network").validation_top1
     assert (errors.min() - best).abs().max() < 0.01
 
 
@@ -181,7 +181,7 @@ def test_names_say_what_networks_are():
 
 
 def test_filters_of_document_002_have_the_printed_weights():
-    table = published("blurpool").set_index("network")
+    table = published_table("blurpool").set_index("network")
     assert len(table) == 19
     for row in table.itertuples():
         weights = np.array(row.weights.split(), float)
@@ -198,17 +198,17 @@ def test_filters_of_document_002_have_the_printed_weights():
     assert table.loc["vgg13-triangle5", "consistency"] == 98.2
     accuracies = table.filter(regex="accuracy|consistency")
     assert accuracies.shape == (19, 6) and accuracies.min().min() == 87.4 and accuracies.max().max() == 99.0
-    assert published("blurpool_time").added.tolist() == [0, 3.04, 8.52, 10.6, 12.3]
+    assert published_table("blurpool_time").added.tolist() == [0, 3.04, 8.52, 10.6, 12.3]
 
 
 def test_tables_of_document_001():
-    sound = published("sound")
+    sound = published_table("sound")
     assert sound.table.value_counts().to_dict() == {"I": 22, "II": 12}
     first, second = (sound[sound.table == t].set_index(["network", "mixup", "method"]) for t in ("I", "II"))
     both = first.join(second, how="inner", rsuffix="_again")
     assert len(both) == 4 and (both.mean_ap == both.mean_ap_again).all()
     assert sound.mean_ap.max() == 0.541 == sound.loc[sound.d_prime.idxmax(), "mean_ap"]
-    shifts = published("sound_shifts").set_index("protocol")
+    shifts = published_table("sound_shifts").set_index("protocol")
     assert (shifts.consistency_proposed > shifts.consistency_baseline).all()
     assert (shifts.mac_proposed < shifts.mac_baseline).all()
     assert shifts.loc["freq-5"].tolist() == [49.0, 60.0, 0.263, 0.199]
@@ -222,7 +222,7 @@ def test_every_table_is_there_with_its_licence():
     assert "cd6907534bf0ed6fb732f9f2cfdecdf7e01f9cf3" in notice and "Copyright 2023 Hubert Leterme" in notice
     assert "Version 2.0, January 2004" in (folder / "LICENSE-Apache-2.0.txt").read_text()
     assert sum(len(f.read_bytes()) for f in folder.iterdir()) < 150_000
-    assert all(isinstance(published(name), pd.DataFrame) for name in TABLES)
+    assert all(isinstance(published_table(name), pd.DataFrame) for name in TABLES)
 
 
 @pytest.mark.parametrize("function", [archived_shifts, validation_errors, archived_scores])
@@ -235,4 +235,4 @@ def test_unknown_data_set(function):
 
 def test_unknown_table():
     with pytest.raises(ValueError, match="no table 'imagenet'; expected one of wcnn"):
-        published("imagenet")
+        published_table("imagenet")

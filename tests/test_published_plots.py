@@ -13,7 +13,7 @@ from analysis.published import (
     archived_shifts,
     parts_of,
     poster_beside_archive,
-    published,
+    published_table,
     validation_errors,
 )
 
@@ -95,7 +95,7 @@ def test_twins_and_poolings_can_be_told_apart_without_colour():
 
 
 def test_consistency():
-    table = published("blurpool")
+    table = published_table("blurpool")
     figure = drawn(plots.consistency_figure(table))
     for ax, kind in zip(figure.axes, ["", "augmented_"], strict=True):
         at = {(text.get_text(), *text.xy) for text in ax.texts}
@@ -105,7 +105,7 @@ def test_consistency():
 
 
 def test_sound():
-    table = published("sound")
+    table = published_table("sound")
     left, right = drawn(plots.sound_figure(table)).axes
     first, second = (table[table.table == number] for number in ("I", "II"))
     (dots,) = left.containers
@@ -119,7 +119,7 @@ def test_sound():
 
 
 def test_sound_shifts():
-    table = published("sound_shifts")
+    table = published_table("sound_shifts")
     figure = drawn(plots.sound_shifts_figure(table))
     for ax, score in zip(figure.axes, ["consistency", "mac"], strict=True):
         for line, which in zip(ax.lines, ["baseline", "proposed"], strict=True):

@@ -159,7 +159,7 @@ def consistency_figure(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        "blurpool" of :func:`analysis.published.published`.
+        "blurpool" of :func:`analysis.published.published_table`.
 
     Returns
     -------
@@ -191,7 +191,7 @@ def sound_figure(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        "sound" of :func:`analysis.published.published`.
+        "sound" of :func:`analysis.published.published_table`.
 
     Returns
     -------
@@ -230,7 +230,7 @@ def sound_shifts_figure(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        "sound_shifts" of :func:`analysis.published.published`.
+        "sound_shifts" of :func:`analysis.published.published_table`.
 
     Returns
     -------
