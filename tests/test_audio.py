@@ -263,9 +263,9 @@ def test_clip_scores_are_means():
     ("scores", "clips", "error", "message"),
     [
         (torch.zeros(2, 3), [0, 2], ValueError, "clip 1 of 3 has no patch"),
-        (torch.zeros(2, 3), [0, -1], ValueError, "label -1"),
+        (torch.zeros(2, 3), [0, -1], ValueError, "clips hold -1; expected numbers from 0"),
         (torch.zeros(2, 3), [0], ValueError, r"expected \(2,\)"),
-        (torch.zeros(2, 3), [0.0, 1.0], TypeError, "expected integers"),
+        (torch.zeros(2, 3), [0.0, 1.0], TypeError, "clips are torch.float32; expected integers"),
         (torch.zeros(2, 3, dtype=torch.long), [0, 1], TypeError, "scores are torch.int64"),
         (torch.zeros(0, 3), [], ValueError, "at least one patch"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from networks.metrics._check import labels_of
 from wavelets._check import integer, to_array
 
 
@@ -81,8 +80,14 @@ def clip_scores(scores: Tensor, clips: Tensor) -> Tensor:
         raise TypeError(f"scores are {kind}; expected a floating tensor")
     if scores.ndim != 2 or not len(scores):
         raise ValueError(f"scores have shape {tuple(scores.shape)}; expected (P, C) with at least one patch")
-    clips = torch.as_tensor(clips)
-    clips = labels_of(clips, len(scores), int(clips.max()) + 1 if clips.numel() else 0).to(scores.device)
+    clips = torch.as_tensor(clips, device=scores.device)
+    if clips.dtype == torch.bool or clips.is_floating_point() or clips.is_complex():
+        raise TypeError(f"clips are {clips.dtype}; expected integers")
+    if tuple(clips.shape) != (len(scores),):
+        raise ValueError(f"clips have shape {tuple(clips.shape)}; expected ({len(scores)},), one a patch")
+    if clips.min() < 0:
+        raise ValueError(f"clips hold {int(clips.min())}; expected numbers from 0")
+    clips = clips.long()
     count = clips.bincount()
     if not bool(count.all()):
         raise ValueError(f"clip {int(count.argmin())} of {len(count)} has no patch; expected at least one each")
