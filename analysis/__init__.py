@@ -14,6 +14,13 @@ from analysis.images import (
 from analysis.kernels import FirstLayer, describe_kernels, first_layer, kernel_table, measure_kernels
 from analysis.operators import cmod, packet_pool, rmax
 from analysis.prediction import fit_isolated, predict
+from analysis.published import (
+    archived_scores,
+    archived_shifts,
+    poster_beside_archive,
+    published_table,
+    validation_errors,
+)
 from analysis.spectra import estimate_spectrum, flat_spectrum, gaussian_fields, power_law_spectrum
 from analysis.store import load, save
 from analysis.theory import gamma, gamma_map, verify
@@ -25,6 +32,8 @@ __all__ = [
     "FolderComparison",
     "HeatmapExperiment",
     "ImageFolder",
+    "archived_scores",
+    "archived_shifts",
     "band_pass_correlation",
     "bundled_crops",
     "bundled_images",
@@ -46,12 +55,15 @@ __all__ = [
     "load_pictures",
     "measure_kernels",
     "packet_pool",
+    "poster_beside_archive",
     "power_law_spectrum",
     "predict",
+    "published_table",
     "read_image",
     "rmax",
     "save",
     "translate",
+    "validation_errors",
     "verify",
     "walk_images",
 ]

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 HOMES = {
+    "networks.audio": ["LogMel", "clip_scores", "mixup", "patches"],
     "networks.pooling": [
         "APS",
         "TLPF",

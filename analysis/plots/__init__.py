@@ -27,6 +27,15 @@ from analysis.plots.heatmaps import (
 )
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
 from analysis.plots.prediction import prediction_figure
+from analysis.plots.published import (
+    consistency_figure,
+    published_divergence_figure,
+    published_flips_figure,
+    published_scores_figure,
+    published_training_figure,
+    sound_figure,
+    sound_shifts_figure,
+)
 from analysis.plots.remedies import accuracy_figure, divergence_figure, flip_figure, shift_map_figure, trade_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
@@ -38,6 +47,7 @@ __all__ = [
     "cell_grid",
     "cloud_figure",
     "compare_figure",
+    "consistency_figure",
     "constants_figure",
     "convergence_figure",
     "difference_figure",
@@ -60,10 +70,16 @@ __all__ = [
     "overview_figure",
     "phase_image",
     "prediction_figure",
+    "published_divergence_figure",
+    "published_flips_figure",
+    "published_scores_figure",
+    "published_training_figure",
     "quadrant_figure",
     "quality_figure",
     "ranking_figure",
     "shift_map_figure",
+    "sound_figure",
+    "sound_shifts_figure",
     "stability_figure",
     "tiling_figure",
     "trade_figure",

@@ -1,0 +1,287 @@
+"""Published results drawn again: scores, training, stability by shift, accuracy against consistency, sound.
+
+The tables are those of :mod:`analysis.published`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from analysis.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION
+
+# One look for all figures: the colour and the marker say which twin it is, the line how it pools.
+TWINS = {"standard": (BLACK, "o"), "RMax": (BLUE, "s"), "CMod": (VERMILION, "^")}
+POOLINGS = {"max": "-", "Blur": "--", "ABlur": ":"}
+FILTERS = {"Delta": BLACK, "Rectangle": VERMILION, "Triangle": ORANGE, "Binomial": BLUE, "Window": GREEN,
+           "Least squares": PURPLE}  # fmt: skip
+CROPS = {"one_crop_top1": "one crop", "ten_crops_top1": "ten crops"}
+
+
+def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = None) -> Figure:
+    """Top-1 error against mean flip rate, twins of a way of pooling joined: the poster's Figs. 9 and 10.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        What :func:`analysis.published.archived_scores` returns.
+    poster : DataFrame, optional
+        What :func:`analysis.published.poster_beside_archive` returns; numbers that are legible and printed otherwise
+        than archived are drawn too, hollow and tied to what they became.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A row a family of networks, a column a way of cropping.
+    """
+    families = list(scores.family.unique())
+    figure = Figure(figsize=(9.6, 3.9 * len(families) + 0.5), layout="compressed")
+    figure.get_layout_engine().set(hspace=0.06)
+    different = False
+    axes = figure.subplots(len(families), len(CROPS), squeeze=False)
+    for row, family in zip(axes, families, strict=True):
+        for ax, (score, crops) in zip(row, CROPS.items(), strict=True):
+            members = scores[scores.family == family]
+            for pooling, line in POOLINGS.items():
+                group = members[(members.pooling == pooling) & ~members.ablated.astype(bool)]
+                ax.plot(group.mfr, group[score], line, color="0.6", linewidth=1.2, zorder=1)
+            for network, one in members.iterrows():
+                colour, marker = TWINS[str(one.twin)]
+                face = "0.75" if one.ablated else colour
+                ax.plot(one.mfr, one[score], marker, color=colour, markerfacecolor=face, markersize=8)
+                if poster is not None:
+                    different |= _as_printed(ax, poster, str(network), score, one)
+            ax.set(title=f"{family}, {crops}", xlabel="mean flip rate, mFR (%)", ylabel="top-1 error (%)")
+            ax.margins(0.12)
+    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=t) for t, (c, m) in TWINS.items()]
+    if scores.ablated.any():
+        colour, marker = TWINS["RMax"]
+        look = {"color": colour, "marker": marker, "markerfacecolor": "0.75"}
+        handles.append(Line2D([], [], linestyle="", label="RMax, no blur on\nthe Gabor channels", **look))
+    if different:
+        label = "as printed, before\na new training"
+        handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="none", linestyle="", label=label))
+    names = {pooling: f"{pooling} pooling" for pooling in POOLINGS if pooling in set(scores.pooling)}
+    handles += [Line2D([], [], color="0.6", linestyle=POOLINGS[p], label=name) for p, name in names.items()]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=9)
+    return figure
+
+
+def published_training_figure(
+    errors: pd.DataFrame, networks: Mapping[str, str], drops: Sequence[int] = (30, 60)
+) -> Figure:
+    """Top-1 validation error by epoch: the poster's Fig. 11.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        What :func:`analysis.published.validation_errors` returns.
+    networks : mapping of str to str
+        Networks to draw, with their twins: "standard", "RMax" or "CMod".
+    drops : sequence of int
+        Epochs after which the learning rate was divided by ten.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        All epochs, and those after the first drop enlarged.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="compressed")
+    whole, end = figure.subplots(1, 2, width_ratios=[1, 1])
+    for ax in (whole, end):
+        for network, twin in networks.items():
+            colour, marker = TWINS[twin]
+            every = max(1, len(errors) // 9)
+            ax.plot(errors.index, errors[network], marker, color=colour, linestyle="-", markevery=every, markersize=5)
+        for epoch in drops:
+            ax.axvline(epoch + 0.5, color="0.7", linewidth=0.8, zorder=0)
+        ax.set(xlabel="epoch", ylabel="top-1 validation error (%)")
+    whole.set(title="all epochs")
+    if len(drops):
+        late = errors.loc[drops[0] + 1 :, list(networks)]
+        end.set(title=f"after epoch {drops[0]}", xlim=(drops[0] + 0.5, errors.index[-1] + 1))
+        end.set(ylim=(late.to_numpy().min() - 0.5, late.to_numpy().max() + 0.5))
+        whole.annotate(
+            "learning rate ÷ 10", (drops[0] + 0.5, 0.93), (4, 0), xycoords=("data", "axes fraction"),
+            textcoords="offset points", fontsize=9, color="0.35",
+        )  # fmt: skip
+    handles = [Line2D([], [], color=TWINS[t][0], marker=TWINS[t][1], label=n) for n, t in networks.items()]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=9)
+    return figure
+
+
+def published_flips_figure(shifts: xr.Dataset, networks: Mapping[str, tuple[str, str]]) -> Figure:
+    """Flip rate by distance, a panel a direction.
+
+    Parameters
+    ----------
+    shifts : Dataset
+        What :func:`analysis.published.archived_shifts` returns.
+    networks : mapping of str to tuple of str
+        Networks to draw, with their twins and their pooling.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    return _by_direction(shifts.flip_rate, networks, "distance", "flips (%)", "distance of two crops (px)")
+
+
+def published_divergence_figure(shifts: xr.Dataset, networks: Mapping[str, tuple[str, str]]) -> Figure:
+    """Kullback-Leibler divergence from the first crop by shift, a panel a direction.
+
+    Parameters
+    ----------
+    shifts : Dataset
+        What :func:`analysis.published.archived_shifts` returns.
+    networks : mapping of str to tuple of str
+        Networks to draw, with their twins and their pooling.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    along = str(shifts.divergence.dims[-1])
+    label = "shift (px)" if along == "t" else "step of the shift (size not recorded)"
+    return _by_direction(shifts.divergence, networks, along, "KL divergence (nats)", label)
+
+
+def consistency_figure(table: pd.DataFrame) -> Figure:
+    """Consistency against accuracy by filter, without and with shifted training pictures: document 002, Fig. 5.
+
+    Parameters
+    ----------
+    table : DataFrame
+        "blurpool" of :func:`analysis.published.published_table`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The number in a point is that of the filter's taps.
+    """
+    figure = Figure(figsize=(10.6, 4.6), layout="compressed")
+    titles = {"": "trained without shifts", "augmented_": "trained with shifts"}
+    for ax, (kind, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        for name, rows in table.groupby("filter", sort=False):
+            x, y, colour = rows[f"{kind}accuracy"], rows[f"{kind}consistency"], FILTERS[str(name)]
+            ax.plot(x, y, color=colour, linewidth=1, alpha=0.5, zorder=1)
+            ax.plot([], [], "o", color=colour, label=name, markersize=8)
+            digit = {"color": BLACK if name == "Triangle" else "white", "fontsize": 7.5, "fontweight": "bold"}
+            for taps, *at in zip(rows.taps, x, y, strict=True):
+                # Over all points before it, so that no digit stands on another's point.
+                order = 2 + 0.1 * len(ax.texts)
+                ax.plot(*at, "o", color=colour, markersize=10.5, markeredgecolor="white", zorder=order)
+                ax.annotate(str(taps), at, ha="center", va="center_baseline", zorder=order + 0.05, **digit)
+        ax.set(title=title, xlabel="accuracy, no shift (%)", ylabel="consistency (%)")
+        ax.margins(0.08)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=9, title="filter")
+    return figure
+
+
+def sound_figure(table: pd.DataFrame) -> Figure:
+    """Mean average precision of every way of pooling, with its standard deviation: document 001, Tables I and II.
+
+    Parameters
+    ----------
+    table : DataFrame
+        "sound" of :func:`analysis.published.published_table`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    first = table[table.table == "I"].sort_values("mean_ap", kind="stable")
+    second = table[table.table == "II"]
+    figure = Figure(figsize=(10.4, 5.6), layout="compressed")
+    left, right = figure.subplots(1, 2)
+    _dots(left, first, range(len(first)), BLACK, "o")
+    left.set_yticks(range(len(first)), first.method, fontsize=9)
+    left.axvline(first.mean_ap[first.method == "baseline"].item(), color="0.7", linewidth=0.8, zorder=0)
+    left.set(title="VGG41, each way of pooling")
+    methods = list(second.method.unique())
+    looks = {("vgg41", "no"): (BLACK, "o"), ("vgg41", "yes"): (BLUE, "s"), ("vgg42", "yes"): (VERMILION, "^")}
+    for (network, mixup), (colour, marker) in looks.items():
+        rows = second[(second.network == network) & (second.mixup == mixup)]
+        at = [methods.index(m) for m in rows.method]
+        _dots(right, rows, at, colour, marker)
+        label = network.upper() + ("\n+ mixup" if mixup == "yes" else "")
+        top = rows.mean_ap.iloc[at.index(len(methods) - 1)]
+        right.annotate(label, (top, len(methods) - 1), (0, 9), textcoords="offset points", ha="center", color=colour)
+    right.set_yticks(range(len(methods)), methods, fontsize=9)
+    right.set(title="larger networks, mixup")
+    right.set_ylim(-0.5, len(methods) - 0.4)
+    right.margins(x=0.12)
+    for ax in (left, right):
+        ax.set_xlabel("mAP on FSD50K ± standard deviation of 3 runs")
+        ax.grid(axis="y", color="0.92")
+    return figure
+
+
+def sound_shifts_figure(table: pd.DataFrame) -> Figure:
+    """Consistency and mean absolute change under shifts, before and after: document 001, Table III.
+
+    Parameters
+    ----------
+    table : DataFrame
+        "sound_shifts" of :func:`analysis.published.published_table`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(10, 3.4), layout="compressed")
+    panels = {"consistency": "consistency (%), more is better", "mac": "mean absolute change, less is better"}
+    rows = np.arange(len(table))[::-1]
+    for ax, (score, label) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
+        before, after = table[f"{score}_baseline"], table[f"{score}_proposed"]
+        ax.hlines(rows, before, after, color="0.75", linewidth=2, zorder=1)
+        ax.plot(before, rows, "o", color=BLACK, label="VGG41", markersize=7)
+        ax.plot(after, rows, "^", color=VERMILION, label="with TLPF 5x5 + APS l1", markersize=7)
+        ax.set_yticks(rows, table.protocol)
+        ax.set(xlabel=label)
+        ax.margins(y=0.12)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
+    return figure
+
+
+def _as_printed(ax: Axes, poster: pd.DataFrame, network: str, score: str, archived: pd.Series) -> bool:
+    """Draw what the poster has for a network, if all is legible and more than rounding lies between; say whether."""
+    mine = poster[poster.network == network].set_index("score").value
+    x, y = mine.get("mfr", np.nan), mine.get(score, np.nan)
+    if not np.isfinite([x, y]).all() or max(abs(x - archived.mfr), abs(y - archived[score])) < 0.06:
+        return False
+    colour, marker = TWINS[str(archived.twin)]
+    ax.plot([x, archived.mfr], [y, archived[score]], color=colour, linewidth=0.7, alpha=0.6, zorder=1)
+    ax.plot(x, y, marker, color=colour, markerfacecolor="white", markersize=8)
+    return True
+
+
+def _by_direction(
+    values: xr.DataArray, networks: Mapping[str, tuple[str, str]], along: str, ylabel: str, xlabel: str
+) -> Figure:
+    figure = Figure(figsize=(12.5, 4.2), layout="compressed")
+    directions = values.direction.values
+    for ax, direction in zip(figure.subplots(1, len(directions), sharey=True), directions, strict=True):
+        for network, (twin, pooling) in networks.items():
+            curve = values.sel(network=network, direction=direction)
+            colour, marker = TWINS[twin]
+            look = {"color": colour, "marker": marker, "linestyle": POOLINGS[pooling], "markersize": 4.5}
+            ax.plot(values[along], curve, label=network, **look)
+        ax.set(title=str(direction), xlabel=xlabel)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.label_outer()
+    figure.axes[0].set(ylabel=ylabel, ylim=(0, None))  # shared; not before all curves are there
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
+    return figure
+
+
+def _dots(ax: Axes, rows: pd.DataFrame, at: Sequence[int], colour: str, marker: str) -> None:
+    look = {"color": colour, "capsize": 2.5, "linewidth": 1, "markersize": 5.5, "linestyle": ""}
+    ax.errorbar(rows.mean_ap, list(at), xerr=rows.deviation, marker=marker, **look)
