@@ -39,12 +39,14 @@ from analysis.plots.published import (
 from analysis.plots.remedies import accuracy_figure, divergence_figure, flip_figure, shift_map_figure, trade_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
+from analysis.plots.twins import change_figure, packet_groups_figure, selection_figure
 
 __all__ = [
     "accuracy_figure",
     "bank_figure",
     "card_figure",
     "cell_grid",
+    "change_figure",
     "cloud_figure",
     "compare_figure",
     "consistency_figure",
@@ -68,6 +70,7 @@ __all__ = [
     "kernels_in_space",
     "mosaic_figure",
     "overview_figure",
+    "packet_groups_figure",
     "phase_image",
     "prediction_figure",
     "published_divergence_figure",
@@ -77,6 +80,7 @@ __all__ = [
     "quadrant_figure",
     "quality_figure",
     "ranking_figure",
+    "selection_figure",
     "shift_map_figure",
     "sound_figure",
     "sound_shifts_figure",
