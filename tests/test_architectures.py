@@ -366,6 +366,7 @@ def test_sound_network_written_out():
     expected = summary @ model.classifier.weight.detach().numpy().T + model.classifier.bias.detach().numpy()
     np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-4, atol=1e-6)
     dense = [module for module in model.modules() if isinstance(module, IntraBlockPool)]
+    assert [type(part) for part in model.features.block4] == [nn.Sequential, IntraBlockPool, nn.Sequential]
     assert len(dense) == 4 and not any(isinstance(module, IntraBlockPool) for module in VGG41().modules())
 
 
