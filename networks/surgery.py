@@ -639,8 +639,9 @@ def _dims_around(model: nn.Module, name: str) -> int:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = type(m).__module__.startswith("networks.")
-        return ours or super().is_leaf_module(m, module_qualified_name)
+        home = type(m).__module__
+        operator = home.startswith("networks.") and not home.startswith("networks.architectures.")
+        return operator or super().is_leaf_module(m, module_qualified_name)
 
 
 def traced(model: nn.Module) -> fx.Graph | None:

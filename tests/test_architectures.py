@@ -16,11 +16,12 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from networks import APS, TLPF, BlurPool, IntraBlockPool, MaxPool, Site, load_weights  # noqa: E402
+from networks import APS, TLPF, BlurPool, IntraBlockPool, MaxPool, Site, load_weights, remedy  # noqa: E402
 from networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet  # noqa: E402
 from networks.catalogue import aps  # noqa: E402
 from networks.downsampling import pooling_at, poolings, square_site, strided_site  # noqa: E402
 from networks.metrics import assert_shift_equivariant  # noqa: E402
+from networks.surgery import traced  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own
 
@@ -277,6 +278,33 @@ def test_a_blurred_block_written_out():
     assert close(block(x), (y + short).relu(), 1e-12)
 
 
+def test_surgery_on_a_plain_network_makes_the_blurred_one():
+    plain = ResNet((1, 1, 1), 5).double().eval()
+    blurred = ResNet((1, 1, 1), 5, "blur3").double().eval()
+    load_weights(blurred, plain.state_dict())
+    places = [f"layer{stage}.0.{name}" for stage in (2, 3) for name in ("conv1", "downsample.0")]
+    turned, _ = remedy("blur3")(plain, names=["maxpool", *places])
+    x = torch.randn(2, 3, 41, 50, dtype=torch.float64)
+    assert close(turned(x), blurred(x), 1e-12)
+    assert not close(plain(x), blurred(x), 1e-3)
+
+
+@EVERY
+def test_surgery_can_trace_the_networks(name):
+    model, x = small(name, **({} if name == "DenseNet" else {"pooling": "aps-l1"}))
+    graph = traced(model)
+    assert graph is not None
+    model.eval()
+    assert close(torch.fx.GraphModule(model, graph)(x), model(x), 1e-6)
+
+
+def test_surgery_turns_the_first_layer():
+    for name in ("AlexNet", "ResNet"):
+        model, x = small(name)
+        turned, changes = remedy("cmod")(model.eval(), x)
+        assert len(changes) >= 2 and turned(x).shape == (2, 5)
+
+
 def test_the_dense_maximum_of_resnet_has_the_size_three_or_two():
     x = torch.randn(1, 64, 12, 12).relu()
     for side, dense in ((3, functional.max_pool2d(x, 3, 1, 1)), (2, functional.max_pool2d(x, 2, 1))):
@@ -338,6 +366,7 @@ def test_sound_network_written_out():
     expected = summary @ model.classifier.weight.detach().numpy().T + model.classifier.bias.detach().numpy()
     np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-4, atol=1e-6)
     dense = [module for module in model.modules() if isinstance(module, IntraBlockPool)]
+    assert [type(part) for part in model.features.block4] == [nn.Sequential, IntraBlockPool, nn.Sequential]
     assert len(dense) == 4 and not any(isinstance(module, IntraBlockPool) for module in VGG41().modules())
 
 
@@ -434,6 +463,27 @@ def test_a_factory_sees_every_place():
 def test_bad_pooling(pooling, error, message):
     with pytest.raises(error, match=message):
         ResNet((1, 1), 5, pooling)
+
+
+# ---- weights at the start -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [partial(ResNet, R18), VGG13, DenseNet])
+def test_convolutions_start_by_what_goes_out(make):
+    layers = [m for m in make().modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 2_000]
+    assert len(layers) > 8
+    for layer in layers:
+        outgoing = layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1]
+        spread = 5 / layer.weight.numel() ** 0.5
+        assert layer.weight.std().item() == pytest.approx((2 / outgoing) ** 0.5, rel=spread)
+        assert layer.bias is None or not layer.bias.any()
+
+
+def test_sound_networks_start_small():
+    for layer in VGG41().modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert layer.weight.std().item() == pytest.approx(0.01, rel=0.15)
+            assert layer.bias is None or not layer.bias.any()
 
 
 # ---- what torch expects ---------------------------------------------------------------------------------------------

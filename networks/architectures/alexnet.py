@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from networks.architectures._parts import checked_input
+from networks.architectures import _parts
 from networks.downsampling import Pooling, pooling_at, square_site, strided_site
 from wavelets._check import integer
 
@@ -91,6 +91,6 @@ class AlexNet(nn.Module):
         TypeError, ValueError
             If `x` is nothing like that.
         """
-        x = checked_input(x, "AlexNet", least=self.least)
+        x = _parts.checked_input(x, "AlexNet", least=self.least)
         y: Tensor = self.classifier(self.avgpool(self.features(x)).flatten(1))
         return y

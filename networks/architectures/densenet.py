@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from networks.architectures._parts import checked_input, start_kaiming
+from networks.architectures import _parts
+from networks.architectures._parts import start_kaiming
 from networks.architectures.vgg import PaddingMode
 from networks.downsampling import Pooling, pooling_at, square_site
 from wavelets._check import integer
@@ -94,6 +95,6 @@ class DenseNet(nn.Module):
         TypeError, ValueError
             If `x` is nothing like that.
         """
-        x = checked_input(x, "DenseNet", least=4)
+        x = _parts.checked_input(x, "DenseNet", least=4)
         y: Tensor = self.classifier(self.avgpool(self.features(x)).flatten(1))
         return y

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from networks.architectures._parts import checked_input, start_kaiming
+from networks.architectures import _parts
+from networks.architectures._parts import start_kaiming
 from networks.downsampling import Pooling, pooling_at, square_site, strided_site
 from networks.pooling import APS, Cascade
 from wavelets._check import integer
@@ -35,7 +36,7 @@ class BasicBlock(nn.Module):
         step = 1 if pooled else stride
         self.conv1 = nn.Conv2d(inputs, outputs, 3, step, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU()
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()  # two, so that surgery can tell them apart
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.pool: nn.Module = nn.Identity()
@@ -54,13 +55,13 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return maps (N, outputs, H / stride, W / stride) of maps (N, inputs, H, W)."""
-        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu1(self.bn1(self.conv1(x)))
         if self.shared_choice:
             y, index = self.pool(y)
             x = self.shortcut_pool(x, index=index)
         else:
             y, x = self.pool(y), self.shortcut_pool(x)
-        z: Tensor = self.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+        z: Tensor = self.relu2(self.bn2(self.conv2(y)) + self.downsample(x))
         return z
 
 
@@ -146,7 +147,7 @@ class ResNet(nn.Module):
         TypeError, ValueError
             If `x` is nothing like that.
         """
-        x = checked_input(x, "ResNet")
+        x = _parts.checked_input(x, "ResNet")
         x = self.maxpool(self.relu(self.bn1(self.conv1(x)))) if self.first is None else self.first(x)
         for name in self.stages:
             x = self.get_submodule(name)(x)

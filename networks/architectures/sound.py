@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from networks.architectures._parts import checked_input
+from networks.architectures import _parts
 from networks.downsampling import Pooling, pooling_at, square_site
 from networks.pooling import IntraBlockPool
 from wavelets._check import integer
@@ -68,7 +68,7 @@ class VGG41(nn.Module):
         TypeError, ValueError
             If `x` is nothing like that.
         """
-        x = checked_input(x, type(self).__name__, channels=1, shape="(N, 1, T, F)")
+        x = _parts.checked_input(x, type(self).__name__, channels=1, shape="(N, 1, T, F)")
         y: Tensor = self.classifier(self.features(x).mean(3).amax(2))
         return y
 

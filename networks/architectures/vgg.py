@@ -6,7 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from networks.architectures._parts import checked_input, start_kaiming
+from networks.architectures import _parts
+from networks.architectures._parts import start_kaiming
 from networks.downsampling import Pooling, pooling_at, square_site
 from wavelets._check import integer
 
@@ -64,6 +65,6 @@ class VGG13(nn.Module):
         TypeError, ValueError
             If `x` is nothing like that.
         """
-        x = checked_input(x, "VGG13", least=32)
+        x = _parts.checked_input(x, "VGG13", least=32)
         y: Tensor = self.classifier(self.avgpool(self.features(x)).flatten(1))
         return y
