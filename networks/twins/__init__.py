@@ -5,9 +5,9 @@ from networks.twins.positions import Positions
 from networks.twins.regulariser import selection_penalty
 from networks.twins.stage import FirstLayer, TwinStage
 from networks.twins.trainable_packets import TrainablePackets2d
-from networks.twins.walexnet import WAlexNet
+from networks.twins.walexnet import WAlexNet, alexnet_stage
 from networks.twins.wavelet_block import WaveletBlock
-from networks.twins.wresnet import WResNet
+from networks.twins.wresnet import WResNet, resnet_stage
 
 __all__ = [
     "FirstLayer",
@@ -19,7 +19,9 @@ __all__ = [
     "WResNet",
     "WaveletBlock",
     "alexnet_groups",
+    "alexnet_stage",
     "resnet_edge_groups",
     "resnet_groups",
+    "resnet_stage",
     "selection_penalty",
 ]

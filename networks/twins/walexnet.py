@@ -24,6 +24,11 @@ LAYER = FirstLayer(
 )
 
 
+def alexnet_stage(twin: str = "rmax", pooling: Pooling = "max", **options: Any) -> TwinStage:
+    """First stage of a WAlexNet: options as of :class:`networks.TwinStage`, with the published packet groups."""
+    return TwinStage(LAYER, **{"groups": alexnet_groups(), **options}, twin=twin, pooling=pooling)
+
+
 class WAlexNet(AlexNet):
     """AlexNet with 32 free channels and 32 mixtures of 94 packets, J = 3, in the first layer.
 
@@ -51,9 +56,7 @@ class WAlexNet(AlexNet):
         dropout: float = 0.5,
         **options: Any,
     ) -> None:
-        options.setdefault("groups", alexnet_groups())
-        stage = TwinStage(LAYER, twin=twin, pooling=pooling, **options)
-        super().__init__(classes, pooling, first=stage, dropout=dropout)
+        super().__init__(classes, pooling, first=alexnet_stage(twin, pooling, **options), dropout=dropout)
 
     @property
     def stage(self) -> TwinStage:

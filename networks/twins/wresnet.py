@@ -25,6 +25,11 @@ LAYER = FirstLayer(
 )
 
 
+def resnet_stage(twin: str = "rmax", pooling: Pooling = "max", **options: Any) -> TwinStage:
+    """First stage of a WResNet: options as of :class:`networks.TwinStage`, with the published packet groups."""
+    return TwinStage(LAYER, **{"groups": resnet_groups(), **options}, twin=twin, pooling=pooling)
+
+
 class WResNet(ResNet):
     """ResNet with 40 free channels and 24 multiples of 16 packets, J = 2, in the first layer.
 
@@ -53,9 +58,7 @@ class WResNet(ResNet):
         pooling: Pooling = "max",
         **options: Any,
     ) -> None:
-        options.setdefault("groups", resnet_groups())
-        stage = TwinStage(LAYER, twin=twin, pooling=pooling, **options)
-        super().__init__(blocks, classes, pooling, first=stage)
+        super().__init__(blocks, classes, pooling, first=resnet_stage(twin, pooling, **options))
 
     @property
     def stage(self) -> TwinStage:
