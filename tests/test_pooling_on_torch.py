@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+from networks import remedy, replace_pooling  # noqa: E402
 from networks.pooling import (  # noqa: E402
     APS,
     TLPF,
@@ -116,19 +117,48 @@ def test_inductor():
         assert close(torch.compile(pool, fullgraph=True)(x), pool(x), 1e-5)
 
 
-@SLOW
-def test_exported_programs_take_any_batch_and_size(name):
-    pool = OPERATORS[name](2).eval()
-    x = random(4, C, 16, 20, dtype=torch.float32)
+def exported(model, x):
+    """Program for any batch and size, through a file."""
     dynamic = torch.export.Dim.DYNAMIC
-    program = torch.export.export(pool, (x,), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},))
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},))
     file = io.BytesIO()
     torch.export.save(program, file)
     file.seek(0)
-    loaded = torch.export.load(file).module()
+    return torch.export.load(file).module()
+
+
+@SLOW
+def test_exported_programs_take_any_batch_and_size(name):
+    pool = OPERATORS[name](2).eval()
+    program = exported(pool, random(4, C, 16, 20, dtype=torch.float32))
     for shape in ((4, 16, 20), (2, 22, 28)):
         x = random(shape[0], C, *shape[1:], dtype=torch.float32)
-        assert close(loaded(x), pool(x), 1e-6)
+        assert close(program(x), pool(x), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "padding_mode"),
+    [*((name, "reflect") for name in ("blur3", "aps-l1", "tlpf", "adaptive-blur")), ("blur3", "circular")],
+)
+def test_exported_programs_of_ceil_mode_take_any_batch_and_size(name, padding_mode):
+    x = random(4, 8, 17, 20, dtype=torch.float32)
+    model = torch.nn.Sequential(torch.nn.MaxPool2d(3, 2, ceil_mode=True)).eval()  # as in SqueezeNet
+    pooled, _ = replace_pooling(model, name, example=x, padding_mode=padding_mode)
+    program = exported(pooled, x)
+    for shape in ((4, 17, 20), (2, 22, 28), (3, 19, 21), (1, 18, 31)):
+        x = random(shape[0], 8, *shape[1:], dtype=torch.float32)
+        assert close(program(x), pooled(x), 1e-6) and pooled(x).shape == model(x).shape
+
+
+@pytest.mark.parametrize("channels", [None, [0, 3]])
+def test_exported_programs_of_complex_first_layers_take_any_batch_and_size(channels):
+    layers = torch.nn.Conv2d(3, C, 5, 2, 1), torch.nn.ReLU(), torch.nn.MaxPool2d(3, 2, ceil_mode=True)
+    plain = torch.nn.Sequential(*layers).eval()
+    model, _ = remedy("cmod")(plain, channels=channels)
+    program = exported(model, random(4, 3, 33, 41, dtype=torch.float32))
+    for shape in ((4, 33, 41), (2, 34, 42), (3, 35, 60), (1, 36, 61)):
+        x = random(shape[0], 3, *shape[1:], dtype=torch.float32)
+        assert close(program(x), model(x), 1e-5) and model(x).shape == plain(x).shape
 
 
 @EVERY
