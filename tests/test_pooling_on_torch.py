@@ -21,6 +21,7 @@ from networks.pooling import (  # noqa: E402
     IntraBlockPool,
     MaxBlurPool,
     MaxPool,
+    ModulusBatchNorm,
 )
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -228,6 +229,80 @@ def test_not_a_number_propagates(name):
     assert y[0].isfinite().all() and y[1].isnan().any()
 
 
+# ---- the modulus batch norm -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def norm():
+    """A norm with scales of both signs, none at 0 where the modulus has a corner."""
+    norm = ModulusBatchNorm(C)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([1.0, -2, 0.5, 3]))
+        norm.bias.normal_()
+    return norm
+
+
+def moduli(*shape, dtype=torch.float32):
+    return random(*shape, dtype=dtype).abs()
+
+
+MODES = pytest.mark.parametrize("training", [False, True])
+
+
+@MODES
+@pytest.mark.parametrize("shape", [(3, C), (3, C, 5), (2, C, 3, 4)])
+def test_derivatives_of_the_norm(norm, training, shape):
+    norm.double().train(training)
+    x = moduli(*shape, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, *_: norm(x), (x, norm.weight, norm.bias))
+
+
+@MODES
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_norm_compiles_and_keeps_its_average(norm, training, device):
+    torch._dynamo.reset()
+    norm.to(device).train(training)
+    twin = copy.deepcopy(norm)
+    compiled = torch.compile(twin, fullgraph=True, backend="aot_eager")
+    for shape in ((4, C, 6, 7), (3, C, 5, 8)):
+        x = moduli(*shape).to(device)
+        y, z = norm(x), compiled(x)
+        assert close(z, y, 1e-6) and close(twin.running_var, norm.running_var, 1e-6)
+        gradients = (torch.autograd.grad(out.square().sum(), of.weight)[0] for out, of in ((y, norm), (z, twin)))
+        assert close(*gradients, 1e-5)
+    assert training != bool((norm.running_var == 1).all())
+
+
+@MODES
+def test_the_exported_norm_takes_any_batch_and_size_and_keeps_its_average(norm, training):
+    program = exported(copy.deepcopy(norm).train(training), moduli(4, C, 6, 7))
+    norm.train(training)
+    for shape in ((4, C, 6, 7), (2, C, 3, 9)):
+        x = moduli(*shape)
+        assert close(program(x), norm(x), 1e-6)
+    assert close(dict(program.named_buffers())["running_var"], norm.running_var, 1e-6)
+
+
+@MODES
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_the_norm_under_autocast(norm, training, device, half):
+    norm.to(device).train(training)
+    twin = copy.deepcopy(norm)
+    x = 300 * moduli(4, C, 6, 7).to(device)  # whose square is beyond float16
+    expected = norm(x)
+    with torch.autocast(device, dtype=half):
+        y, z = twin(x), copy.deepcopy(norm)(x.to(half))
+    assert (y.dtype, z.dtype) == (torch.float32, half)
+    assert close(y, expected) and close(twin.running_var, norm.running_var) and z.isfinite().all()
+    z.float().sum().backward()
+
+
+def test_an_empty_batch_does_not_change_the_average(norm):
+    assert norm(torch.zeros(0, C, 3, 3)).shape == (0, C, 3, 3)
+    assert (norm.running_var == 1).all()
+
+
 # ---- bad input ------------------------------------------------------------------------------------------------------
 
 
@@ -252,3 +327,16 @@ def test_bad_maps(name, x, error, message):
 def test_a_channel_mismatch(name):
     with pytest.raises(ValueError, match=r"is made for 4 channels, got shape \(1, 3, 8, 8\)"):
         OPERATORS[name](2)(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(1, C, 8, dtype=torch.complex64), "ModulusBatchNorm takes real maps"),
+        (torch.zeros(1, C, 8, dtype=torch.int64), "ModulusBatchNorm takes floating maps, not torch.int64"),
+        (np.zeros((1, C)), "ModulusBatchNorm takes a tensor, not ndarray"),
+    ],
+)
+def test_bad_moduli(norm, x, message):
+    with pytest.raises(TypeError, match=message):
+        norm(x)

@@ -56,14 +56,20 @@ def checked_mode(mode: str) -> str:
     return mode
 
 
-def checked_map(x: Any, operator: str, dims: int, channels: int | None = None) -> Tensor:
-    """Return a real floating tensor (batch, channels, spatial axes)."""
+def checked_real(x: Any, operator: str) -> Tensor:
+    """Return a real floating tensor."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{operator} takes a tensor, not {type(x).__name__}")
     if x.is_complex():
         raise TypeError(f"{operator} takes real maps, and complex numbers have no order; got {x.dtype}")
     if not x.is_floating_point():
         raise TypeError(f"{operator} takes floating maps, not {x.dtype}")
+    return x
+
+
+def checked_map(x: Any, operator: str, dims: int, channels: int | None = None) -> Tensor:
+    """Return a real floating tensor (batch, channels, spatial axes)."""
+    x = checked_real(x, operator)
     axes = ("batch", "channels", *("height", "width")[-dims:])
     if x.ndim != dims + 2:
         raise ValueError(f"{operator} takes maps ({', '.join(axes)}), got shape {tuple(x.shape)}")

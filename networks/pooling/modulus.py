@@ -175,14 +175,15 @@ class ModulusBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(self.num_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise moduli (batch, num_features, ...), real floating."""
+        """Normalise moduli (batch, num_features, ...), real floating; an empty batch leaves the average as it is."""
+        x = border.checked_real(x, "ModulusBatchNorm")
         if x.ndim < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"expected maps (batch, {self.num_features}, ...), got shape {tuple(x.shape)}")
         shape = (1, -1, *(1,) * (x.ndim - 2))
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         if self.training:
             variance = wide.square().mean(dim=(0, *range(2, x.ndim))) / 2
-            with torch.no_grad():
+            if x.numel():
                 self.running_var.lerp_(variance.detach().to(self.running_var.dtype), self.momentum)
         else:
             variance = self.running_var.to(wide.dtype)
