@@ -354,7 +354,7 @@ def hilbert_filters(weight: Tensor, grid: int = GRID, direction: str = "auto") -
     first : tuple of int
         Where V begins in them, on each axis: it stands in the middle.
     """
-    v = weight.double().cpu().numpy()
+    v = weight.cpu().double().numpy()
     planar = v.ndim == 4
     if not planar:
         v = v[:, :, None]

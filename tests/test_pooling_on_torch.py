@@ -8,9 +8,11 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.signal import convolve
 
 torch = pytest.importorskip("torch")
 from networks import remedy, replace_pooling  # noqa: E402
+from networks.lowpass import lowpass  # noqa: E402
 from networks.pooling import (  # noqa: E402
     APS,
     TLPF,
@@ -218,6 +220,26 @@ def test_fixed_filters_lose_nothing_in_half_precision():
     x = random(1, 2, 12, 12)
     expected = pool(x)
     assert torch.equal(pool.half().bfloat16().float().double()(x), expected)
+
+
+def test_maps_in_double_precision_get_the_filter_in_double_precision():
+    pool = BlurPool(filter="least-squares", taps=7)
+    large, small = random(1, 2, 80, 9), random(1, 2, 9, 9)  # filtered by convolution, and by matrix products
+    h = lowpass("least-squares", 7)
+    for module in (pool, pool.half()):
+        for x in (large, small):
+            extended = np.pad(x.numpy(), ((0, 0), (0, 0), (3, 3), (3, 3)), mode="reflect")
+            expected = convolve(extended, np.multiply.outer(h, h)[None, None], mode="valid")[..., ::2, ::2]
+            assert close(module(x), torch.from_numpy(expected))
+
+
+@EVERY
+def test_nothing_is_in_double_precision_unasked(name):
+    def fn(t):
+        assert t.dtype != torch.float64  # as on devices that do not have it
+        return t
+
+    assert OPERATORS[name](2)._apply(fn)(torch.zeros(2, C, 8, 8)).dtype == torch.float32
 
 
 @EVERY
