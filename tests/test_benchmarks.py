@@ -235,3 +235,27 @@ def test_torch_tables_are_kept_too(tmp_path, capsys):
         "torch crossover J=1",
     ]
     assert "images/s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("clock", ["wall", "cpu"])
+def test_the_pooling_table_is_kept_beside_the_published_one(tmp_path, capsys, monkeypatch, clock):
+    torch = pytest.importorskip("torch")
+    from benchmarks import bench_pooling
+
+    monkeypatch.setattr(bench_pooling, "WIDTHS", (8, 8, 8, 8, 8))
+    threads = torch.get_num_threads()
+    given = ["--device", "cpu", "--rounds", "1", "--batch", "1", "--clock", clock, "--history", str(tmp_path)]
+    try:
+        bench_pooling.main(given)
+    finally:
+        torch.set_num_threads(threads)
+    (path,) = tmp_path.glob("*-pooling-quick.json")
+    (table,) = history.tables_of(history.load(path))
+    assert table.columns["published %"] == {"dense max pooling": 3.04, "blur3": 8.52, "blur5": 10.6, "blur7": 12.3}
+    assert table.columns["added %"].keys() == table.figures.keys() >= table.columns["published %"].keys()
+    assert table.columns["added %"]["nn.MaxPool2d"] == 0
+    printed = capsys.readouterr().out
+    assert ("processor time" in printed) == (clock == "cpu") and ("a turn is a pause" in printed) == (clock == "wall")
+    for job, figure in table.figures.items():
+        ratio = figure / table.figures["nn.MaxPool2d"]
+        assert table.columns["added %"][job] == pytest.approx(100 * (ratio - 1))
