@@ -64,7 +64,8 @@ def checked_real(x: Any, operator: str) -> Tensor:
         raise TypeError(f"{operator} takes real maps, and complex numbers have no order; got {x.dtype}")
     if not x.is_floating_point():
         raise TypeError(f"{operator} takes floating maps, not {x.dtype}")
-    return x
+    y: Tensor = x
+    return y
 
 
 def checked_map(x: Any, operator: str, dims: int, channels: int | None = None) -> Tensor:

@@ -153,4 +153,4 @@ def overhang(n: int, k: int, s: int, pads: tuple[int, int]) -> int:
     """Samples that the last window of ceil_mode needs beyond the padding."""
     last = (border.pooled_size(n, k, s, pads, True) - 1) * s
     needed = last + k - n - sum(pads)
-    return needed if pads[1] + s <= k else torch.sym_max(needed, 0)  # type: ignore[no-any-return]
+    return needed if pads[1] + s <= k else torch.sym_max(needed, 0)  # type: ignore[no-untyped-call]
