@@ -64,13 +64,12 @@ def checked_real(x: Any, operator: str) -> Tensor:
         raise TypeError(f"{operator} takes real maps, and complex numbers have no order; got {x.dtype}")
     if not x.is_floating_point():
         raise TypeError(f"{operator} takes floating maps, not {x.dtype}")
-    y: Tensor = x
-    return y
+    return x
 
 
-def checked_map(x: Any, operator: str, dims: int, channels: int | None = None) -> Tensor:
+def checked_map(given: Any, operator: str, dims: int, channels: int | None = None) -> Tensor:
     """Return a real floating tensor (batch, channels, spatial axes)."""
-    x = checked_real(x, operator)
+    x = checked_real(given, operator)
     axes = ("batch", "channels", *("height", "width")[-dims:])
     if x.ndim != dims + 2:
         raise ValueError(f"{operator} takes maps ({', '.join(axes)}), got shape {tuple(x.shape)}")
