@@ -27,6 +27,12 @@ WIDTHS = (64, 128, 256, 512, 512)
 PUBLISHED = {"dense max pooling": 3.04, "blur3": 8.52, "blur5": 10.6, "blur7": 12.3}  # per cent added, Table 2
 BASE = "nn.MaxPool2d"
 
+CPU_RULE = (
+    "Medians of processor time of one thread: in every round each job runs once, in random order; before the first "
+    "round each runs untimed."
+)
+FEW = 5  # rounds: a run of fewer says little and is kept as a quick one
+
 Pooling = Callable[[int], nn.Module]
 
 
@@ -78,7 +84,6 @@ def stack(pooling: Pooling, intrablock: bool = False) -> nn.Sequential:
 
 def cpu_times(jobs: dict[str, Job], rounds: int) -> dict[str, Times]:
     """Seconds of processor time of one thread, which other processes of a busy machine disturb less than a clock."""
-    torch.set_num_threads(1)
     order = np.random.default_rng(0)
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for job in jobs.values():
@@ -133,14 +138,17 @@ def main(given: list[str] | None = None) -> None:
     if arguments.clock == "cpu" and arguments.device != "cpu":
         parser.error("--clock cpu measures the processor; it needs --device cpu")
     on_gpu = arguments.device.startswith("cuda")
+    if arguments.clock == "cpu":
+        torch.set_num_threads(1)
     described = machine.describe(torch.get_num_threads(), available_cores())
-    device = torch.cuda.get_device_name(arguments.device) if on_gpu else f"{described['cpu']} torch"
-    print(f"torch {torch.__version__}, {arguments.device} ({device}), float32\n\n{RULE}\n")
+    device = torch.cuda.get_device_name(arguments.device) if on_gpu else described["cpu"]
+    rule = CPU_RULE if arguments.clock == "cpu" else RULE
+    print(f"torch {torch.__version__}, {arguments.device} ({device}), float32\n\n{rule}\n")
     table = forward_passes(arguments)
     print(as_text(table), flush=True)
     settings = {name: value for name, value in vars(arguments).items() if name != "history"}
-    report = history.make_report([table], described | {"device": device}, settings, quick=False)
-    print(f"saved as {history.save(report, arguments.history, device)}")
+    report = history.make_report([table], described | {"device": device}, settings, quick=arguments.rounds < FEW)
+    print(f"saved as {history.save(report, arguments.history, f'{device} pooling')}")
 
 
 if __name__ == "__main__":

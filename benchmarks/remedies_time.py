@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from benchmarks.remedies_accuracy import OPTIONS, REMEDIES, UNTRAINED
+from benchmarks.remedies_accuracy import OPTIONS, REMEDIES
 from networks.catalogue import remedies
 from networks.squeezenet import SIZE, SqueezeNet
 
@@ -35,9 +35,7 @@ def main() -> None:
     torch.manual_seed(0)
     plain = SqueezeNet().eval()
     x = torch.randn(arguments.batch, 3, SIZE, SIZE)
-    models = {"plain": plain} | {
-        name: remedies()[name](plain, x[:1], **OPTIONS.get(name, {}))[0] for name in (*REMEDIES, *UNTRAINED)
-    }
+    models = {"plain": plain} | {name: remedies()[name](plain, x[:1], **OPTIONS.get(name, {}))[0] for name in REMEDIES}
     inputs = {order: x.contiguous(memory_format=layout) for order, layout in ORDERS.items()}
     taken: dict[tuple[str, str], list[float]] = {(order, name): [] for name in models for order in ORDERS}
     for turn in tqdm(range(arguments.rounds + 1), unit="round"):

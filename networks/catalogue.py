@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from networks.localisation import ENERGY, band_pass_channels
 from networks.lowpass import TABLE
 from networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, MaxPool
-from networks.pooling._border import PerAxis, extend
+from networks.pooling._border import PerAxis, extend, pooled_size
 from networks.site import Site
 from networks.surgery import (
     CONVOLUTION,
@@ -21,7 +21,6 @@ from networks.surgery import (
     convolutions,
     insert_intrablock,
     layer_of,
-    pooled_size,
     replace_pooling,
     to_cmod,
 )
@@ -73,7 +72,8 @@ class Periodic(Cascade):
         """Pool maps (batch, channels, spatial axes), real floating."""
         site, y = self.site, super().forward(x, **options)
         windows = zip(site.kernel_size, site.stride, site.padding, strict=True)
-        counts = [pooled_size(n, k, s, p, site.ceil_mode) for n, (k, s, p) in zip(x.shape[2:], windows, strict=True)]
+        sizes = zip(x.shape[2:], windows, strict=True)
+        counts = [pooled_size(n, k, s, (p, p), site.ceil_mode) for n, (k, s, p) in sizes]
         return extend(y, tuple((0, n - m) for n, m in zip(counts, y.shape[2:], strict=True)), "circular")
 
 

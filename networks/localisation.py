@@ -62,7 +62,7 @@ def band_pass_channels(weight: Tensor, stride: int = 2, energy: float = ENERGY, 
             "kernels (L, C, h, w) in two dimensions, with values"
         )
     positive("energy", energy, 1)
-    v = weight.detach().double().cpu().numpy()
+    v = weight.detach().cpu().double().numpy()
     peaks = np.abs(v).max(axis=(1, 2, 3))
     if not np.isfinite(peaks).all():
         raise ValueError("weight holds values that are not finite")

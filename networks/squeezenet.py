@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -106,30 +108,56 @@ def load_squeezenet(path: str | os.PathLike[str]) -> SqueezeNet:
         If it is no .npz file, an array is missing, unknown, of another shape, or holds NaN or infinity.
     """
     model = SqueezeNet()
+    shown = os.fspath(path)
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    try:
-        with open(path, "rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it holds one array without a name")
-            arrays = {name.replace("/", "."): file[name] for name in file.files}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {os.fspath(path)}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"cannot read {os.fspath(path)} as .npz of SqueezeNet: {error}") from None
-    for name in wanted.keys() - arrays.keys():
-        raise ValueError(f"{os.fspath(path)} has no array {name!r}, which SqueezeNet 1.0 needs")
-    for name in arrays.keys() - wanted.keys():
-        raise ValueError(f"{os.fspath(path)} has an array {name!r}, which SqueezeNet 1.0 does not know")
+    arrays = _arrays(shown, wanted)
     for name, array in arrays.items():
         if array.shape != wanted[name] or array.dtype.kind != "f":
             raise ValueError(
-                f"{os.fspath(path)}: {name} is {array.dtype} of shape {array.shape}; expected floats of {wanted[name]}"
+                f"{shown}: {name} is {array.dtype} of shape {array.shape}; expected floats of {wanted[name]}"
             )
         if not np.isfinite(array).all():
-            raise ValueError(f"{os.fspath(path)}: {name} holds NaN or infinite values")
+            raise ValueError(f"{shown}: {name} holds NaN or infinite values")
     model.load_state_dict({name: torch.from_numpy(np.array(array, np.float32)) for name, array in arrays.items()})
     return model.eval()
+
+
+def _arrays(path: str, wanted: Collection[str]) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file, which must have the wanted names, "/" standing for "."."""
+    try:
+        with open(path, "rb") as opened:
+            if not zipfile.is_zipfile(opened):
+                raise ValueError("it is no .npz file, or it is cut off")
+            opened.seek(0)
+            file = np.load(opened, allow_pickle=False)
+            names = {name.replace("/", "."): name for name in file.files}
+            _check_names(names, wanted)
+            try:
+                return {name: file[names[name]] for name in wanted}
+            except ValueError:  # numpy's message advises to unpickle
+                raise ValueError("an array in it holds Python objects, or is damaged") from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {path}") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"cannot read {path} as weights of SqueezeNet 1.0: {error}") from None
+
+
+def _check_names(names: Collection[str], wanted: Collection[str]) -> None:
+    if any(name.endswith("data.pkl") for name in names):
+        raise ValueError(
+            "it is a file of torch.save; save the state dict by numpy.savez, an array for each of its names"
+        )
+    missing = [name for name in wanted if name not in names]
+    if len(missing) == len(wanted):
+        held = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+        raise ValueError(f"it is of another network; it has {held or 'no arrays'}, expected {missing[0]} and so on")
+    if missing:
+        raise ValueError(f"it has no array {missing[0]!r}")
+    unknown = sorted(set(names) - set(wanted))
+    if unknown:
+        raise ValueError(f"it has an array {unknown[0]!r}, which SqueezeNet 1.0 does not know")
 
 
 def preprocess(pictures: Tensor, size: int | None = None) -> Tensor:

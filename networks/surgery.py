@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from networks.pooling import CMod, IntraBlockPool
-from networks.pooling._border import Pads
+from networks.pooling._border import Pads, pooled_size
 from networks.site import Site
 from wavelets import analytic, dominant_direction
 from wavelets._check import integer
@@ -304,7 +304,7 @@ class AlignedCMod(CMod):
             if n + left + right < self.conv_kernel[axis]:
                 raise ValueError(f"the map has {n} samples, fewer than the kernel of {self.conv_kernel[axis]}")
             convolved = (n + left + right - self.conv_kernel[axis]) // m + 1
-            count = pooled_size(convolved, k, s, p, self.ceil_mode)
+            count = pooled_size(convolved, k, s, (p, p), self.ceil_mode)
             if count < 1:
                 raise ValueError(f"the map of {n} samples gives {convolved}, too few for a window of {k}")
             begin = left - m * ((k - 1) // 2 - p) + self.first[axis]
@@ -354,7 +354,7 @@ def hilbert_filters(weight: Tensor, grid: int = GRID, direction: str = "auto") -
     first : tuple of int
         Where V begins in them, on each axis: it stands in the middle.
     """
-    v = weight.double().cpu().numpy()
+    v = weight.cpu().double().numpy()
     planar = v.ndim == 4
     if not planar:
         v = v[:, :, None]
@@ -419,14 +419,6 @@ def convolution_pads(layer: Any) -> Pads:
     if layer.padding == "valid":
         return ((0, 0),) * len(layer.kernel_size)
     return tuple((p, p) for p in layer.padding)
-
-
-def pooled_size(n: int, k: int, s: int, p: int, ceil_mode: bool) -> int:
-    """Output samples of a pooling layer."""
-    if not ceil_mode:
-        return (n + 2 * p - k) // s + 1
-    count = -((k - n - 2 * p) // s) + 1
-    return count - 1 if (count - 1) * s >= n + p else count
 
 
 def convolutions(model: nn.Module) -> list[str]:

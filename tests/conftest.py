@@ -1,9 +1,10 @@
-"""What all tests share: which of them this environment can run."""
+"""What all tests share: which of them this environment can run, and the command line."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -29,3 +30,21 @@ def imagenet_sample():
     if not folder.is_dir():
         pytest.skip("needs the ImageNet sample (set SHIFTSCOPE_DATA)")
     return folder
+
+
+@pytest.fixture
+def shiftscope(monkeypatch, capsys):
+    """Run the command line in this process; return (exit code, standard output, standard error)."""
+    from analysis import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["shiftscope", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run

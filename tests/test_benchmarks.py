@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -235,3 +237,111 @@ def test_torch_tables_are_kept_too(tmp_path, capsys):
         "torch crossover J=1",
     ]
     assert "images/s" in capsys.readouterr().out
+
+
+def test_the_pooling_table_is_kept_beside_the_published_one(tmp_path, capsys, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from benchmarks import bench_pooling
+
+    monkeypatch.setattr(bench_pooling, "WIDTHS", (8, 8, 8, 8, 8))
+    threads = torch.get_num_threads()
+    given = ["--device", "cpu", "--rounds", "1", "--batch", "1", "--clock", "cpu", "--history", str(tmp_path)]
+    try:
+        bench_pooling.main(given)
+    finally:
+        torch.set_num_threads(threads)
+    (path,) = tmp_path.glob("*-pooling-quick.json")
+    (table,) = history.tables_of(history.load(path))
+    assert table.columns["published %"] == {"dense max pooling": 3.04, "blur3": 8.52, "blur5": 10.6, "blur7": 12.3}
+    assert table.columns["added %"].keys() == table.figures.keys() >= table.columns["published %"].keys()
+    assert table.columns["added %"]["nn.MaxPool2d"] == 0
+    printed = capsys.readouterr().out
+    assert "Medians of processor time" in printed and "a turn is a pause" not in printed  # which is of the wall clock
+    for job, figure in table.figures.items():
+        ratio = figure / table.figures["nn.MaxPool2d"]
+        assert table.columns["added %"][job] == pytest.approx(100 * (ratio - 1))
+
+
+STABILITY_CSV = """remedy,top1,mfr,flips_avoided,flips_avoided_se,flips_1px,flips_1px_se,consistency
+plain,65,100,0,0,9.5,1.5,87
+blur5,34,155,-55,7,13.5,2,81
+"intrablock:fire2,fire5",0,120,-20,3,12,1,80
+tlpf,34,155,-55,7,13.5,2,81
+"""
+ACCURACY_CSV = """remedy,top1,top1_se,top5,accuracy_lost,accuracy_lost_se
+plain,56.6,1.6,80.1,0,0
+blur5,28.5,1.4,51.9,28.1,1.7
+intrablock,1.1,0.3,4.7,55.5,1.6
+"""
+TIME_CSV = """remedy,channels last,channels first,"added %, channels last","added %, channels first"
+plain,30,50,0,0
+blur5,45,52,50,4
+tlpf,46,66,53.3,32
+"""
+
+
+def test_the_table_of_remedies_merges_stability_accuracy_and_time(tmp_path, capsys):
+    pytest.importorskip("torch")
+    from benchmarks import remedies_table
+
+    with pytest.raises(SystemExit):
+        remedies_table.main([str(tmp_path)])
+    assert "no such file" in capsys.readouterr().err
+    for name, text in (("stability", STABILITY_CSV), ("accuracy", ACCURACY_CSV), ("time", TIME_CSV)):
+        (tmp_path / f"{name}.csv").write_text(text)
+    remedies_table.main([str(tmp_path)])
+    rows = pd.read_csv(tmp_path / "remedies.csv", index_col=0, keep_default_na=False, na_values=[""])
+    assert rows.index.tolist() == ["plain", "blur5", "intrablock", "tlpf"]
+    assert rows.top1.tolist()[:3] == [56.6, 28.5, 1.1] and np.isnan(rows.top1["tlpf"])  # not those of few photographs
+    assert rows.flips_avoided["intrablock"] == -20 and np.isnan(rows.time_added_channels_last["intrablock"])
+    assert rows.until_trained["tlpf"] == "= blur5" and rows.until_trained.notna().sum() == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[3] == "| blur5 | 28.5 ± 1.4 | 28.1 ± 1.7 | -55.0 ± 7.0 | 13.5 ± 2.0 | 81.0 | 50.0 | 4.0 |  |"
+    (tmp_path / "time.csv").write_text(TIME_CSV + "tlpf:a,1,1,1,1\n")
+    with pytest.raises(ValueError, match="'tlpf' has more than one row"):
+        remedies_table.main([str(tmp_path)])
+
+
+def test_standard_errors_of_accuracies_are_over_photographs_and_pairs():
+    torch = pytest.importorskip("torch")
+    from benchmarks.remedies_accuracy import table
+
+    rng = np.random.default_rng(0)
+    plain, other = rng.random(400) < 0.6, rng.random(400) < 0.3
+    right = {
+        n: {"top1": torch.from_numpy(v), "top5": torch.from_numpy(v)} for n, v in zip("ab", (plain, other), strict=True)
+    }
+    rows = table(right, {name: torch.ones(400) for name in "ab"})
+    np.testing.assert_allclose(rows.top1, [100 * plain.mean(), 100 * other.mean()])
+    p = plain.mean()
+    np.testing.assert_allclose(rows.top1_se["a"], 100 * np.sqrt(p * (1 - p) / 399))
+    lost = plain.astype(float) - other
+    np.testing.assert_allclose(rows.accuracy_lost["b"], 100 * lost.mean())
+    np.testing.assert_allclose(rows.accuracy_lost_se, [0, 100 * np.std(lost, ddof=1) / 20])
+
+
+def test_accuracy_of_every_remedy_runs_on_a_few_photographs(tmp_path, monkeypatch, capsys):
+    torch = pytest.importorskip("torch")
+    from benchmarks import remedies_accuracy
+    from networks.squeezenet import SqueezeNet
+
+    (tmp_path / "photographs").mkdir()
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
+            tmp_path / "photographs" / f"{name}.png"
+        )
+    (tmp_path / "photographs" / "classes.csv").write_text("index,file\n3,a.png\n900,b.png\n")
+    torch.manual_seed(0)
+    np.savez(tmp_path / "w.npz", **{name: value.numpy() for name, value in SqueezeNet().state_dict().items()})
+    monkeypatch.setattr(remedies_accuracy, "SIZE", 39)
+    monkeypatch.setattr(remedies_accuracy, "LARGE", 45)
+    monkeypatch.setattr(remedies_accuracy, "REMEDIES", ("blur5", "intrablock", "tlpf"))
+    monkeypatch.setattr(remedies_accuracy, "UNTRAINED", {"tlpf": "blur5"})
+    given = [str(tmp_path / "w.npz"), str(tmp_path / "photographs"), "--ten-crop", "--out", str(tmp_path / "a.csv")]
+    remedies_accuracy.main(given)
+    rows = pd.read_csv(tmp_path / "a.csv", index_col=0)
+    assert rows.index.tolist() == ["plain", *remedies_accuracy.REMEDIES]
+    assert {"top1", "top1_se", "top5", "ten_top1", "ten_top5", "accuracy_lost_se"} <= set(rows.columns)
+    assert (rows.pictures == 2).all() and rows.same_answer["plain"] == 100
+    assert "logits differ" in capsys.readouterr().out

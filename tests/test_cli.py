@@ -18,23 +18,6 @@ from analysis.journal import Journal
 
 
 @pytest.fixture
-def shiftscope(monkeypatch, capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shiftscope", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return run
-
-
-@pytest.fixture
 def folder(tmp_path):
     """Three small pictures and a broken one."""
     rng = np.random.default_rng(0)

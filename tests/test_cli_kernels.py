@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -14,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from analysis import cli, load
+from analysis import load
 from analysis.kernels import gabor
 from analysis.kernels.networks import NETWORKS
 
@@ -36,23 +35,6 @@ def kernels():
         ((0.2, 0.1, 1.0), [1, 1, 1.9, 0.2, 3, 3, 1.7, 1.7, 0]),
     ]
     return np.stack([np.multiply.outer(colour, gabor(wave, (7, 7))) for colour, wave in waves])
-
-
-@pytest.fixture
-def shiftscope(monkeypatch, capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shiftscope", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return run
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,6 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from analysis import cli  # noqa: E402
 from analysis.plots import accuracy_figure, shift_map_figure  # noqa: E402
 from analysis.remedies.networks import load_network  # noqa: E402
 from analysis.remedies.pictures import Labels, batches  # noqa: E402
@@ -87,20 +87,9 @@ constant = 3
 
 
 @pytest.fixture
-def shiftscope(monkeypatch, capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shiftscope", "stability", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return run
+def shiftscope(shiftscope):
+    """Run one command of it."""
+    return partial(shiftscope, "stability")
 
 
 @pytest.fixture

@@ -8,8 +8,11 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.signal import convolve
 
 torch = pytest.importorskip("torch")
+from networks import remedy, replace_pooling  # noqa: E402
+from networks.lowpass import lowpass  # noqa: E402
 from networks.pooling import (  # noqa: E402
     APS,
     TLPF,
@@ -20,6 +23,7 @@ from networks.pooling import (  # noqa: E402
     IntraBlockPool,
     MaxBlurPool,
     MaxPool,
+    ModulusBatchNorm,
 )
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -116,19 +120,48 @@ def test_inductor():
         assert close(torch.compile(pool, fullgraph=True)(x), pool(x), 1e-5)
 
 
-@SLOW
-def test_exported_programs_take_any_batch_and_size(name):
-    pool = OPERATORS[name](2).eval()
-    x = random(4, C, 16, 20, dtype=torch.float32)
+def exported(model, x):
+    """Program for any batch and size, through a file."""
     dynamic = torch.export.Dim.DYNAMIC
-    program = torch.export.export(pool, (x,), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},))
+    program = torch.export.export(model, (x,), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},))
     file = io.BytesIO()
     torch.export.save(program, file)
     file.seek(0)
-    loaded = torch.export.load(file).module()
+    return torch.export.load(file).module()
+
+
+@SLOW
+def test_exported_programs_take_any_batch_and_size(name):
+    pool = OPERATORS[name](2).eval()
+    program = exported(pool, random(4, C, 16, 20, dtype=torch.float32))
     for shape in ((4, 16, 20), (2, 22, 28)):
         x = random(shape[0], C, *shape[1:], dtype=torch.float32)
-        assert close(loaded(x), pool(x), 1e-6)
+        assert close(program(x), pool(x), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "padding_mode"),
+    [*((name, "reflect") for name in ("blur3", "aps-l1", "tlpf", "adaptive-blur")), ("blur3", "circular")],
+)
+def test_exported_programs_of_ceil_mode_take_any_batch_and_size(name, padding_mode):
+    x = random(4, 8, 17, 20, dtype=torch.float32)
+    model = torch.nn.Sequential(torch.nn.MaxPool2d(3, 2, ceil_mode=True)).eval()  # as in SqueezeNet
+    pooled, _ = replace_pooling(model, name, example=x, padding_mode=padding_mode)
+    program = exported(pooled, x)
+    for shape in ((4, 17, 20), (2, 22, 28), (3, 19, 21), (1, 18, 31)):
+        x = random(shape[0], 8, *shape[1:], dtype=torch.float32)
+        assert close(program(x), pooled(x), 1e-6) and pooled(x).shape == model(x).shape
+
+
+@pytest.mark.parametrize("channels", [None, [0, 3]])
+def test_exported_programs_of_complex_first_layers_take_any_batch_and_size(channels):
+    layers = torch.nn.Conv2d(3, C, 5, 2, 1), torch.nn.ReLU(), torch.nn.MaxPool2d(3, 2, ceil_mode=True)
+    plain = torch.nn.Sequential(*layers).eval()
+    model, _ = remedy("cmod")(plain, channels=channels)
+    program = exported(model, random(4, 3, 33, 41, dtype=torch.float32))
+    for shape in ((4, 33, 41), (2, 34, 42), (3, 35, 60), (1, 36, 61)):
+        x = random(shape[0], 3, *shape[1:], dtype=torch.float32)
+        assert close(program(x), model(x), 1e-5) and model(x).shape == plain(x).shape
 
 
 @EVERY
@@ -189,6 +222,26 @@ def test_fixed_filters_lose_nothing_in_half_precision():
     assert torch.equal(pool.half().bfloat16().float().double()(x), expected)
 
 
+def test_maps_in_double_precision_get_the_filter_in_double_precision():
+    pool = BlurPool(filter="least-squares", taps=7)
+    large, small = random(1, 2, 80, 9), random(1, 2, 9, 9)  # filtered by convolution, and by matrix products
+    h = lowpass("least-squares", 7)
+    for module in (pool, pool.half()):
+        for x in (large, small):
+            extended = np.pad(x.numpy(), ((0, 0), (0, 0), (3, 3), (3, 3)), mode="reflect")
+            expected = convolve(extended, np.multiply.outer(h, h)[None, None], mode="valid")[..., ::2, ::2]
+            assert close(module(x), torch.from_numpy(expected))
+
+
+@EVERY
+def test_nothing_is_in_double_precision_unasked(name):
+    def fn(t):
+        assert t.dtype != torch.float64  # as on devices that do not have it
+        return t
+
+    assert OPERATORS[name](2)._apply(fn)(torch.zeros(2, C, 8, 8)).dtype == torch.float32
+
+
 @EVERY
 def test_not_a_number_propagates(name):
     pool = OPERATORS[name](2).eval()
@@ -196,6 +249,80 @@ def test_not_a_number_propagates(name):
     x[1, 1, 4, 4] = torch.nan
     y = pool(x)
     assert y[0].isfinite().all() and y[1].isnan().any()
+
+
+# ---- the modulus batch norm -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def norm():
+    """A norm with scales of both signs, none at 0 where the modulus has a corner."""
+    norm = ModulusBatchNorm(C)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([1.0, -2, 0.5, 3]))
+        norm.bias.normal_()
+    return norm
+
+
+def moduli(*shape, dtype=torch.float32):
+    return random(*shape, dtype=dtype).abs()
+
+
+MODES = pytest.mark.parametrize("training", [False, True])
+
+
+@MODES
+@pytest.mark.parametrize("shape", [(3, C), (3, C, 5), (2, C, 3, 4)])
+def test_derivatives_of_the_norm(norm, training, shape):
+    norm.double().train(training)
+    x = moduli(*shape, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, *_: norm(x), (x, norm.weight, norm.bias))
+
+
+@MODES
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_norm_compiles_and_keeps_its_average(norm, training, device):
+    torch._dynamo.reset()
+    norm.to(device).train(training)
+    twin = copy.deepcopy(norm)
+    compiled = torch.compile(twin, fullgraph=True, backend="aot_eager")
+    for shape in ((4, C, 6, 7), (3, C, 5, 8)):
+        x = moduli(*shape).to(device)
+        y, z = norm(x), compiled(x)
+        assert close(z, y, 1e-6) and close(twin.running_var, norm.running_var, 1e-6)
+        gradients = (torch.autograd.grad(out.square().sum(), of.weight)[0] for out, of in ((y, norm), (z, twin)))
+        assert close(*gradients, 1e-5)
+    assert training != bool((norm.running_var == 1).all())
+
+
+@MODES
+def test_the_exported_norm_takes_any_batch_and_size_and_keeps_its_average(norm, training):
+    program = exported(copy.deepcopy(norm).train(training), moduli(4, C, 6, 7))
+    norm.train(training)
+    for shape in ((4, C, 6, 7), (2, C, 3, 9)):
+        x = moduli(*shape)
+        assert close(program(x), norm(x), 1e-6)
+    assert close(dict(program.named_buffers())["running_var"], norm.running_var, 1e-6)
+
+
+@MODES
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_the_norm_under_autocast(norm, training, device, half):
+    norm.to(device).train(training)
+    twin = copy.deepcopy(norm)
+    x = 300 * moduli(4, C, 6, 7).to(device)  # whose square is beyond float16
+    expected = norm(x)
+    with torch.autocast(device, dtype=half):
+        y, z = twin(x), copy.deepcopy(norm)(x.to(half))
+    assert (y.dtype, z.dtype) == (torch.float32, half)
+    assert close(y, expected) and close(twin.running_var, norm.running_var) and z.isfinite().all()
+    z.float().sum().backward()
+
+
+def test_an_empty_batch_does_not_change_the_average(norm):
+    assert norm(torch.zeros(0, C, 3, 3)).shape == (0, C, 3, 3)
+    assert (norm.running_var == 1).all()
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------
@@ -222,3 +349,16 @@ def test_bad_maps(name, x, error, message):
 def test_a_channel_mismatch(name):
     with pytest.raises(ValueError, match=r"is made for 4 channels, got shape \(1, 3, 8, 8\)"):
         OPERATORS[name](2)(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(1, C, 8, dtype=torch.complex64), "ModulusBatchNorm takes real maps"),
+        (torch.zeros(1, C, 8, dtype=torch.int64), "ModulusBatchNorm takes floating maps, not torch.int64"),
+        (np.zeros((1, C)), "ModulusBatchNorm takes a tensor, not ndarray"),
+    ],
+)
+def test_bad_moduli(norm, x, message):
+    with pytest.raises(TypeError, match=message):
+        norm(x)

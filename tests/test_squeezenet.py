@@ -59,12 +59,12 @@ def test_a_file_comes_back(tmp_path, model, arrays):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("conv1.bias", None, "has no array 'conv1.bias', which SqueezeNet 1.0 needs"),
+        ("conv1.bias", None, "as weights of SqueezeNet 1.0: it has no array 'conv1.bias'"),
         ("extra", np.zeros(1), "has an array 'extra', which SqueezeNet 1.0 does not know"),
         ("conv1.bias", np.zeros(95), r"conv1.bias is float64 of shape \(95,\); expected floats of \(96,\)"),
         ("conv1.bias", np.zeros(96, int), r"conv1.bias is int64 of shape \(96,\)"),
         ("conv1.bias", np.full(96, np.nan), "conv1.bias holds NaN"),
-        ("conv1.bias", np.full(96, None), "cannot read .*as .npz of SqueezeNet: .*allow_pickle"),
+        ("conv1.bias", np.full(96, None), "cannot read .*net.npz as weights .*: an array in it holds Python objects"),
     ],
 )
 def test_bad_arrays(tmp_path, arrays, name, value, message):
@@ -74,15 +74,32 @@ def test_bad_arrays(tmp_path, arrays, name, value, message):
         load_squeezenet(tmp_path / "net.npz")
 
 
-def test_bad_files(tmp_path):
+def test_bad_files(tmp_path, arrays):
     with pytest.raises(FileNotFoundError, match=r"no such file: .*none\.npz"):
         load_squeezenet(tmp_path / "none.npz")
-    (tmp_path / "text.npz").write_text("weights")
-    with pytest.raises(ValueError, match=r"cannot read .*text\.npz"):
-        load_squeezenet(tmp_path / "text.npz")
-    np.save(tmp_path / "array.npy", np.zeros(3))
-    with pytest.raises(ValueError, match="one array without a name"):
-        load_squeezenet(tmp_path / "array.npy")
+    with pytest.raises(ValueError, match=r"cannot read .*: Is a directory"):
+        load_squeezenet(tmp_path)
+    path = tmp_path / "file.npz"
+
+    def cut_off():
+        np.savez(path, **arrays)
+        path.write_bytes(path.read_bytes()[:-1000])
+
+    for write, message in (
+        (lambda: path.write_text("weights"), "no .npz file, or it is cut off"),
+        (lambda: path.write_bytes(b"\x93NUMPY\x01\x00"), "no .npz file"),
+        (lambda: torch.save(SqueezeNet().state_dict(), path), "a file of torch.save; .* numpy.savez"),
+        (
+            lambda: np.savez(path, b=np.zeros(3), a=np.zeros(2)),
+            "another network; it has a, b, expected conv1",
+        ),
+        (cut_off, "or it is cut off"),
+    ):
+        write()
+        with pytest.raises(
+            ValueError, match=rf"cannot read .*file.npz as weights of SqueezeNet 1.0: it is .*{message}"
+        ):
+            load_squeezenet(path)
 
 
 def test_preprocessing_is_b_g_r_less_the_mean():

@@ -18,7 +18,7 @@ MARKERS = "os^Dv<P*X"
 
 
 def trade_figure(comparison: xr.Dataset) -> Figure:
-    """Flips against accuracy, if there are labels, and against time; one point a remedy.
+    """Flips against accuracy, if there are labels, and against time; one point a remedy, bars of one standard error.
 
     Parameters
     ----------
@@ -30,18 +30,24 @@ def trade_figure(comparison: xr.Dataset) -> Figure:
     matplotlib.figure.Figure
     """
     flips = _flips(comparison)
-    panels = [(comparison.time_added.values, "time added (%)")]
+    panels = [("time_added", "time added (%)")]
     if np.isfinite(comparison.top1).all():
-        panels.insert(0, (comparison.top1.values, "top-1 accuracy, one crop (%)"))
+        panels.insert(0, ("top1", "top-1 accuracy, one crop (%)"))
+    across = _standard_errors(comparison, "flips_1px")
+    right = 1.1 * max((flips + np.nan_to_num(across)).max(), 1)
     figure = Figure(figsize=(5.2 * len(panels), 4.4), layout="compressed")
-    for ax, (values, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    for ax, (variable, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        values, up = comparison[variable].values, _standard_errors(comparison, variable)
         ax.axvline(flips[0], color="0.8", linewidth=0.8, zorder=0)
         ax.axhline(values[0], color="0.8", linewidth=0.8, zorder=0)
-        for (name, style), x, y in zip(_styles(comparison), flips, values, strict=True):
-            ax.plot(x, y, markersize=8, label=name, **style | {"linestyle": "none"})
-        ax.set(xlabel="flips between windows one pixel apart (%)", ylabel=label, xlim=(0, 1.1 * max(flips.max(), 1)))
+        for (name, style), x, y, dx, dy in zip(_styles(comparison), flips, values, across, up, strict=True):
+            look = style | {"linestyle": "none", "elinewidth": 0.8, "capsize": 2}
+            ax.errorbar(x, y, dy, dx, markersize=8, label=name, **look)
+        ax.set(xlabel="flips between windows one pixel apart (%)", ylabel=label, xlim=(0, right))
         ax.margins(y=0.12)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
+    handles, names = ax.get_legend_handles_labels()
+    title = "bars: ± 1 standard error" if np.isfinite(across).any() else None
+    figure.legend([h.lines[0] for h in handles], names, loc="outside right upper", fontsize=9, title=title)
     return figure
 
 
@@ -156,6 +162,11 @@ def _by_direction(comparison: xr.Dataset, variable: str, axis: str, ylabel: str,
 def _flips(comparison: xr.Dataset) -> np.ndarray:
     flips: np.ndarray = comparison.flip_rate.sel(distance=1).mean("direction").values
     return flips
+
+
+def _standard_errors(comparison: xr.Dataset, name: str) -> np.ndarray:
+    """Of a variable over photographs; NaN, which is not drawn, where it has none."""
+    return comparison.get(f"{name}_se", comparison.time_added * np.nan).values  # type: ignore[no-any-return]
 
 
 def _styles(comparison: xr.Dataset) -> Iterator[tuple[str, dict[str, object]]]:

@@ -56,7 +56,10 @@ def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Fi
     dict of str to (callable, str)
     """
     drawn = {
-        "trade": (plots.trade_figure, "Flips between neighbouring windows, beside what they cost."),
+        "trade": (
+            plots.trade_figure,
+            "Flips between neighbouring windows, beside what they cost; bars of one standard error over pictures.",
+        ),
         "flips": (plots.flip_figure, "How often two windows of a picture get different classes, by their distance."),
         "divergence": (plots.divergence_figure, "Divergence of the probabilities from those of the first window."),
     }

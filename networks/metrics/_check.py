@@ -18,7 +18,7 @@ def finite(x: Tensor, name: str, axes: int, shape: str) -> Tensor:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; expected {shape}")
     if not x.numel():
         raise ValueError(f"{name} has shape {tuple(x.shape)}, no elements; expected {shape} with at least one")
-    x = x.detach().to("cpu", torch.float64)
+    x = x.detach().cpu().double()
     bad = ~x.isfinite()
     if bad.any():
         where = tuple(bad.nonzero()[0].tolist())

@@ -43,7 +43,7 @@ class Bootstrap(Streaming):
         """
         counts = torch.stack([_counts(picture, self.draws) for picture in pictures], 1)
         for name, value in values.items():
-            value = value.detach().to("cpu", torch.float64)
+            value = value.detach().cpu().double()
             self._add(name, counts @ torch.cat((value, torch.ones(len(value), 1)), 1))
             self._add(f"pictures of {name}", len(value))
 

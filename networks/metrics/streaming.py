@@ -71,7 +71,8 @@ class Streaming(ABC):
         self.sizes |= sizes
 
     def _add(self, name: str, value: Tensor | float) -> None:
-        value = torch.as_tensor(value, dtype=torch.float64, device="cpu")
+        value = value.cpu() if isinstance(value, Tensor) else value  # first: not every device has float64
+        value = torch.as_tensor(value, dtype=torch.float64)
         self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
 
     def _seen(self, name: str) -> Tensor:

@@ -56,14 +56,20 @@ def checked_mode(mode: str) -> str:
     return mode
 
 
-def checked_map(x: Any, operator: str, dims: int, channels: int | None = None) -> Tensor:
-    """Return a real floating tensor (batch, channels, spatial axes)."""
+def checked_real(x: Any, operator: str) -> Tensor:
+    """Return a real floating tensor."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{operator} takes a tensor, not {type(x).__name__}")
     if x.is_complex():
         raise TypeError(f"{operator} takes real maps, and complex numbers have no order; got {x.dtype}")
     if not x.is_floating_point():
         raise TypeError(f"{operator} takes floating maps, not {x.dtype}")
+    return x
+
+
+def checked_map(given: Any, operator: str, dims: int, channels: int | None = None) -> Tensor:
+    """Return a real floating tensor (batch, channels, spatial axes)."""
+    x = checked_real(given, operator)
     axes = ("batch", "channels", *("height", "width")[-dims:])
     if x.ndim != dims + 2:
         raise ValueError(f"{operator} takes maps ({', '.join(axes)}), got shape {tuple(x.shape)}")
@@ -83,34 +89,50 @@ def extend(x: Tensor, pads: Pads, mode: str, value: float = 0.0) -> Tensor:
     ValueError
         If nothing is left of an axis that is cut.
     """
-    if not any(n for pair in pads for n in pair):
+    known = all(isinstance(n, int) for pair in pads for n in pair)  # an exported program may compute them
+    if known and not any(n for pair in pads for n in pair):
         return x
-    sizes = x.shape[-len(pads) :]
     if mode == "zeros":
         return pad(x, flat(pads), value=value)
-    for axis, (n, (left, right)) in enumerate(zip(sizes, pads, strict=True), start=-len(pads)):
-        if min(left, right) < 0:
-            start, kept = max(-left, 0), n - max(-left, 0) - max(-right, 0)
-            if kept < 1:
-                raise ValueError(f"padding of {(left, right)} leaves nothing of the map's {n} samples")
-            x = x.narrow(axis, start, kept)
-    pads = tuple((max(left, 0), max(right, 0)) for left, right in pads)
+    if known:
+        x = cut(x, pads)
+        pads = tuple((max(left, 0), max(right, 0)) for left, right in pads)
     sizes = x.shape[-len(pads) :]
     if mode == "reflect":
         short = [max(pair) >= n for n, pair in zip(sizes, pads, strict=True)]
         edges = tuple(pair if there else (0, 0) for pair, there in zip(pads, short, strict=True))
         pads = tuple((0, 0) if there else pair for pair, there in zip(pads, short, strict=True))
         x = pad(x, flat(edges), mode="replicate") if any(short) else x
-    if mode == "circular" and any(max(pair) > n for n, pair in zip(sizes, pads, strict=True)):
+    if mode == "circular" and not (known and all(max(pair) <= n for n, pair in zip(sizes, pads, strict=True))):
         for axis, (n, (left, right)) in enumerate(zip(sizes, pads, strict=True), start=-len(pads)):
-            x = x.index_select(axis, torch.arange(-left, n + right, device=x.device) % n)  # more than once around
+            x = x.index_select(axis, torch.arange(-left, n + right, device=x.device) % n)  # any number of times around
         return x
     return pad(x, flat(pads), mode=mode)
+
+
+def cut(x: Tensor, pads: Pads) -> Tensor:
+    """Take away what negative pads say."""
+    for axis, (n, (left, right)) in enumerate(zip(x.shape[-len(pads) :], pads, strict=True), start=-len(pads)):
+        if min(left, right) < 0:
+            start, kept = max(-left, 0), n - max(-left, 0) - max(-right, 0)
+            if kept < 1:
+                raise ValueError(f"padding of {(left, right)} leaves nothing of the map's {n} samples")
+            x = x.narrow(axis, start, kept)
+    return x
 
 
 def flat(pads: Pads) -> list[int]:
     """Pads in the order of `torch.nn.functional.pad`, the last axis first."""
     return [n for pair in reversed(pads) for n in pair]
+
+
+def pooled_size(n: int, k: int, s: int, pads: tuple[int, int], ceil_mode: bool) -> int:
+    """Samples that a max pooling makes of n, with windows of k, stride s and padding (left, right)."""
+    left, right = pads
+    if not ceil_mode:
+        return (n + left + right - k) // s + 1
+    # Windows may hang over by less than a stride, and begin before the padding on the right.
+    return (n + left - 1 + min(right + s - k, 0)) // s + 1
 
 
 def sampled(x: Tensor, stride: Sequence[int]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from networks.pooling import _border as border
 from networks.pooling._border import Padding, PerAxis
+from networks.pooling._filtering import StridedFilter
 from networks.pooling.blur import CONVOLUTIONS
 from networks.pooling.trainable import log_kernel
 
@@ -19,7 +20,7 @@ LAYERS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
 NORMALISATIONS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 
 
-class AdaptiveBlurPool(nn.Module):
+class AdaptiveBlurPool(StridedFilter):
     r"""Low-pass filter whose weights are predicted at every position for every group of channels, then subsampling.
 
     .. math:: Y_c[n] = \sum_j\sigma_{g(c),j}[n]\,X_c[n + j],\qquad
@@ -69,21 +70,18 @@ class AdaptiveBlurPool(nn.Module):
         init: str = "published",
         dims: int = 2,
     ) -> None:
-        super().__init__()
-        self.dims = border.checked_dims(dims)
-        self.channels = border.per_axis("channels", channels, 1)[0]
-        self.size = border.per_axis("size", size, dims)
-        if any(k % 2 == 0 for k in self.size):
+        window = border.per_axis("size", size, border.checked_dims(dims))
+        if any(k % 2 == 0 for k in window):
             raise ValueError(f"size is {size!r}; an even window has no centre, expected an odd one")
-        self.stride = border.per_axis("stride", stride, dims)
+        super().__init__(window, stride, padding, padding_mode, dims)
+        self.size = window
+        self.channels = border.per_axis("channels", channels, 1)[0]
         self.groups = border.per_axis("groups", groups, 1)[0]
         if self.channels % self.groups:
             raise ValueError(f"groups is {groups}; expected a divisor of the {channels} channels")
         if softmax not in SOFTMAXES:
             raise ValueError(f"unknown softmax {softmax!r}; expected one of {', '.join(SOFTMAXES)}")
         self.softmax = softmax
-        self.pads = border.pads_of(padding, self.size)
-        self.padding_mode = border.checked_mode(padding_mode)
         self.init = init
         self.offsets = list(product(*(range(k) for k in self.size)))
         outputs = self.groups * len(self.offsets)
@@ -99,18 +97,6 @@ class AdaptiveBlurPool(nn.Module):
             with torch.no_grad():
                 self.bn.weight.zero_()
                 self.bn.bias.copy_(log_kernel(self.init, self.size).flatten().repeat(self.groups))
-
-    def dense(self, x: Tensor) -> Tensor:
-        """Return the filtered map."""
-        return self._filtered(x, (1,) * self.dims)
-
-    def subsample(self, x: Tensor) -> Tensor:
-        """Return every stride-th sample of a dense map."""
-        return border.sampled(x, self.stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool maps (batch, channels, spatial axes), real floating."""
-        return self._filtered(x, self.stride)
 
     def weights(self, x: Tensor) -> Tensor:
         """Return the weights at all positions, shape (batch, groups, k**dims, spatial axes)."""

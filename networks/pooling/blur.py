@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from networks.lowpass import lowpass
 from networks.pooling import _border as border
 from networks.pooling._border import Padding, PerAxis
+from networks.pooling._filtering import StridedFilter
 from networks.pooling.cascade import Cascade
 from networks.pooling.maximum import MaxPool
 
@@ -24,7 +25,7 @@ MATRIX_SIDE = 64
 """Maps up to this side are filtered by matrix products on the CPU, which there beat the depthwise convolution."""
 
 
-class BlurPool(nn.Module):
+class BlurPool(StridedFilter):
     r"""Fixed low-pass filter, then subsampling: :math:`\downarrow_s(h * x)`, channel by channel.
 
     Parameters
@@ -55,8 +56,8 @@ class BlurPool(nn.Module):
     and column, the convolution over the filter's support.
 
     *Precision.* As of any convolution: the dtype is that of the input, under autocast autocast's. *State.* The filter
-    is a constant that is not in the state dict and stays in float64 whatever `to` says, so that checkpoints of the
-    network without it load and nothing is lost by ``.half().double()``.
+    is a constant that is not in the state dict, so that checkpoints of the network without it load. It is made anew in
+    every dtype, so that nothing is lost by ``.half().double()``, and maps in float64 always get it in float64.
     """
 
     kernel: Tensor
@@ -70,26 +71,11 @@ class BlurPool(nn.Module):
         padding_mode: str = "reflect",
         dims: int = 2,
     ) -> None:
-        super().__init__()
-        self.dims = border.checked_dims(dims)
-        self.stride = border.per_axis("stride", stride, dims)
-        self.filter = filter
-        self.taps = border.per_axis("taps", taps, dims)
-        self.pads = border.pads_of(padding, self.taps)
-        self.padding_mode = border.checked_mode(padding_mode)
-        self.register_buffer("kernel", self._constant(), persistent=False)
-
-    def dense(self, x: Tensor) -> Tensor:
-        """Return the filtered map, shape (..., N + left + right - k + 1) on each axis."""
-        return self._filtered(x, (1,) * self.dims)
-
-    def subsample(self, x: Tensor) -> Tensor:
-        """Return every stride-th sample of a dense map."""
-        return border.sampled(x, self.stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool maps (batch, channels, spatial axes), real floating."""
-        return self._filtered(x, self.stride)
+        window = border.per_axis("taps", taps, border.checked_dims(dims))
+        super().__init__(window, stride, padding, padding_mode, dims)
+        self.filter, self.taps = filter, window
+        self.factors = [lowpass(filter, n) for n in window]
+        self.register_buffer("kernel", self._kernel_like(torch.empty(0)), persistent=False)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
@@ -102,8 +88,9 @@ class BlurPool(nn.Module):
         x = border.checked_map(x, "BlurPool", self.dims)
         if prefers_matrices(x):
             return self._by_matrices(x, stride)
-        kernel = self.kernel.to(x.dtype).expand(x.shape[1], 1, *self.taps)
-        return depthwise(x, kernel, stride, self.pads, self.padding_mode, "BlurPool")
+        wide = torch.promote_types(x.dtype, self.kernel.dtype) != self.kernel.dtype
+        kernel = self._kernel_like(x) if wide else self.kernel.to(x.dtype)
+        return depthwise(x, kernel.expand(x.shape[1], 1, *self.taps), stride, self.pads, self.padding_mode, "BlurPool")
 
     def _by_matrices(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         """One product for each axis, border and subsampling included; the last axis goes first."""
@@ -112,20 +99,20 @@ class BlurPool(nn.Module):
 
     def _matrix(self, x: Tensor, axis: int, stride: tuple[int, ...]) -> Tensor:
         """Filter, border and subsampling of an axis, shape (samples in, samples out)."""
-        h = self.kernel if self.dims == 1 else self.kernel.sum(1 - axis)
-        rows = torch.eye(x.shape[2 + axis], dtype=h.dtype, device=h.device)[None]
+        h = torch.from_numpy(self.factors[axis])
+        rows = torch.eye(x.shape[2 + axis], dtype=h.dtype)[None]
         rows = border.extend(rows, self.pads[axis : axis + 1], self.padding_mode)
         rows = border.checked_window(rows, self.taps[axis : axis + 1], "BlurPool")[0]
         return (rows.unfold(-1, len(h), stride[axis]) @ h).to(x.dtype)
 
-    def _constant(self) -> Tensor:
-        kernel = reduce(np.multiply.outer, [lowpass(self.filter, n) for n in self.taps])
-        return torch.from_numpy(np.array(kernel))
+    def _kernel_like(self, x: Tensor) -> Tensor:
+        """The kernel with all digits that the dtype of `x` has, on its device."""
+        return x.new_tensor(reduce(np.multiply.outer, self.factors).tolist())
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
-        """Follow `to` to another device, in float64."""
+        """Follow `to`, anew."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.kernel = self._constant().to(self.kernel.device)
+        self.kernel = self._kernel_like(self.kernel)
         return self
 
 

@@ -100,8 +100,8 @@ class MaxPool(nn.Module):
         pads = self.pads
         if self.ceil_mode:
             pads = tuple(
-                (left, right + overhang(n, k, s, left, right))
-                for n, s, ((left, right), k) in zip(x.shape[2:], self.stride, self._axes(), strict=True)
+                (pair[0], pair[1] + overhang(n, k, s, pair))
+                for n, s, (pair, k) in zip(x.shape[2:], self.stride, self._axes(), strict=True)
             )
         x = border.extend(x, pads, self.padding_mode, -torch.inf)
         return border.checked_window(x, self.kernel_size, "MaxPool")
@@ -149,9 +149,8 @@ def running_max(x: Tensor, axis: int, k: int) -> Tensor:
     return x
 
 
-def overhang(n: int, k: int, s: int, left: int, right: int) -> int:
+def overhang(n: int, k: int, s: int, pads: tuple[int, int]) -> int:
     """Samples that the last window of ceil_mode needs beyond the padding."""
-    count = -((k - n - left - right) // s) + 1
-    if (count - 1) * s >= n + left:  # it would begin in the padding on the right
-        count -= 1
-    return max((count - 1) * s + k - n - left - right, 0)
+    last = (border.pooled_size(n, k, s, pads, True) - 1) * s
+    needed = last + k - n - sum(pads)
+    return needed if pads[1] + s <= k else torch.sym_max(needed, 0)  # type: ignore[no-untyped-call]

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from networks.pooling import _border as border
 from networks.pooling._border import Padding, Pads, PerAxis
+from networks.pooling._filtering import StridedFilter
 from networks.pooling.blur import CONVOLUTIONS
 
 
-class CMod(nn.Module):
+class CMod(StridedFilter):
     r"""Modulus of a complex convolution, subsampled: :math:`|(X\star W)\downarrow s| + b`.
 
     With the stride 2m it takes the place of a convolution of stride m and a max pooling of stride 2.
@@ -66,17 +67,14 @@ class CMod(nn.Module):
         bias: bool = True,
         dims: int = 2,
     ) -> None:
-        super().__init__()
-        self.dims = border.checked_dims(dims)
+        window = border.per_axis("kernel_size", kernel_size, border.checked_dims(dims))
+        super().__init__(window, stride, padding, padding_mode, dims)
+        self.kernel_size = window
         self.in_channels = border.per_axis("in_channels", in_channels, 1)[0]
         self.out_channels = border.per_axis("out_channels", out_channels, 1)[0]
         self.groups = border.per_axis("groups", groups, 1)[0]
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(f"groups is {groups}; expected a divisor of {in_channels} and of {out_channels} channels")
-        self.kernel_size = border.per_axis("kernel_size", kernel_size, dims)
-        self.stride = border.per_axis("stride", stride, dims)
-        self.pads = border.pads_of(padding, self.kernel_size)
-        self.padding_mode = border.checked_mode(padding_mode)
         shape = (self.out_channels, 2, self.in_channels // self.groups, *self.kernel_size)
         self.weight = nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.empty(self.out_channels)) if bias else None
@@ -98,18 +96,6 @@ class CMod(nn.Module):
         with torch.no_grad():
             self.weight.copy_(torch.from_numpy(np.stack([w.real, w.imag], axis=1)))
 
-    def dense(self, x: Tensor) -> Tensor:
-        """Return the modulus at every position."""
-        return self._modulus(x, (1,) * self.dims)
-
-    def subsample(self, x: Tensor) -> Tensor:
-        """Return every stride-th sample of a dense map."""
-        return border.sampled(x, self.stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Take maps (batch, in_channels, spatial axes), real floating, to (batch, out_channels, spatial axes)."""
-        return self._modulus(x, self.stride)
-
     def extra_repr(self) -> str:
         """Return the arguments."""
         return (
@@ -122,7 +108,7 @@ class CMod(nn.Module):
         """Padding of maps of this size."""
         return self.pads
 
-    def _modulus(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
+    def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = border.checked_map(x, "CMod", self.dims, self.in_channels)
         x = border.extend(x, self._pads(x.shape[2:]), self.padding_mode)
         x = border.checked_window(x, self.kernel_size, "CMod")
@@ -175,14 +161,15 @@ class ModulusBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(self.num_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise moduli (batch, num_features, ...), real floating."""
+        """Normalise moduli (batch, num_features, ...), real floating; an empty batch leaves the average as it is."""
+        x = border.checked_real(x, "ModulusBatchNorm")
         if x.ndim < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"expected maps (batch, {self.num_features}, ...), got shape {tuple(x.shape)}")
         shape = (1, -1, *(1,) * (x.ndim - 2))
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         if self.training:
             variance = wide.square().mean(dim=(0, *range(2, x.ndim))) / 2
-            with torch.no_grad():
+            if x.numel():
                 self.running_var.lerp_(variance.detach().to(self.running_var.dtype), self.momentum)
         else:
             variance = self.running_var.to(wide.dtype)

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from networks.lowpass import lowpass
 from networks.pooling import _border as border
 from networks.pooling._border import Padding, PerAxis
+from networks.pooling._filtering import StridedFilter
 from networks.pooling.blur import depthwise
 
 
-class TLPF(nn.Module):
+class TLPF(StridedFilter):
     r"""Trainable low-pass filter, one for every channel, then subsampling.
 
     The m x n weights of a channel are the softmax of as many trainable logits: positive, with sum 1.
@@ -60,14 +61,10 @@ class TLPF(nn.Module):
         init: str = "random",
         dims: int = 2,
     ) -> None:
-        super().__init__()
-        self.dims = border.checked_dims(dims)
+        size = border.per_axis("size", size, border.checked_dims(dims))
+        super().__init__(size, stride, padding, padding_mode, dims)
         self.channels = border.per_axis("channels", channels, 1)[0]
-        self.size = border.per_axis("size", size, dims)
-        self.stride = border.per_axis("stride", stride, dims)
-        self.pads = border.pads_of(padding, self.size)
-        self.padding_mode = border.checked_mode(padding_mode)
-        self.init = init
+        self.size, self.init = size, init
         self.logits = nn.Parameter(torch.empty(self.channels, 1, *self.size))
         self.reset_parameters()
 
@@ -83,18 +80,6 @@ class TLPF(nn.Module):
     def kernels(self) -> Tensor:
         """The filters, shape (channels, 1, m, n), with sum 1."""
         return self.logits.flatten(1).softmax(1).view_as(self.logits)
-
-    def dense(self, x: Tensor) -> Tensor:
-        """Return the filtered map."""
-        return self._filtered(x, (1,) * self.dims)
-
-    def subsample(self, x: Tensor) -> Tensor:
-        """Return every stride-th sample of a dense map."""
-        return border.sampled(x, self.stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool maps (batch, channels, spatial axes), real floating."""
-        return self._filtered(x, self.stride)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
