@@ -1,4 +1,4 @@
-"""Remedies against aliasing in convolutional networks; importing this needs no torch, using it does.
+"""Remedies against aliasing in convolutional networks, and their training; importing needs no torch, using it does.
 
 Names are looked up when they are first used, in the modules of `HOMES`.
 """
@@ -25,6 +25,9 @@ HOMES = {
     "networks.localisation": ["band_pass_channels"],
     "networks.site": ["Site"],
     "networks.surgery": ["Change", "insert_intrablock", "replace_pooling", "to_cmod"],
+    "networks.training.data": ["load_data"],
+    "networks.training.loop": ["evaluate", "train"],
+    "networks.training.recipe": ["Recipe", "recipe", "recipes"],
 }
 """Where every public name lives."""
 
