@@ -30,6 +30,7 @@ from analysis.plots.prediction import prediction_figure
 from analysis.plots.remedies import accuracy_figure, divergence_figure, flip_figure, shift_map_figure, trade_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
+from analysis.plots.training import training_figure
 
 __all__ = [
     "accuracy_figure",
@@ -67,4 +68,5 @@ __all__ = [
     "stability_figure",
     "tiling_figure",
     "trade_figure",
+    "training_figure",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -68,10 +69,16 @@ class Run:
         """File that the run is resumed from."""
         return self.folder / "last.pt"
 
+    @property
+    def layers(self) -> str:
+        """Digest of the layers, such as of pooling, that the weights do not tell of."""
+        return hashlib.sha256(str(self.model).encode()).hexdigest()
+
     def save(self) -> None:
         """Write last.pt, then log.csv."""
         state = {
             "belongs": self.belongs,
+            "layers": self.layers,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -119,6 +126,8 @@ class Run:
         try:
             check_same(state["belongs"], self.belongs, self.last)
             check_weights(state["model"], self.model, self.last)
+            if state["layers"] != self.layers:
+                raise CheckpointError(f"{self.last} is of another network: it has other layers")
             self.model.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.schedule.load_state_dict(state["schedule"])
@@ -128,7 +137,9 @@ class Run:
             torch.set_rng_state(state["random"])
             if self.device.type == "cuda" and "random_cuda" in state:
                 torch.cuda.set_rng_state(state["random_cuda"], self.device)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except CheckpointError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{self.last} is no checkpoint of a training: {error!r}") from error
         self.write_log()  # it may have been killed between the two files
 

@@ -288,7 +288,9 @@ def load_data(
         If arrays are not as described, or classes are out of range.
     """
     path = Path(folder)
-    if download:
+    if download and not cifar10.present(path):
+        if (recipe.kind, recipe.size) != ("pictures", (32, 32)):
+            raise ValueError(f"only CIFAR-10 can be downloaded; {recipe.name} is not of it")
         cifar10.download(path, progress)
     if not path.exists():
         raise FileNotFoundError(f"no such data folder: {path}")
