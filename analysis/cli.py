@@ -522,8 +522,8 @@ def train(
     folder = store.writable_folder(out)
     last = folder / "last.pt"
     if overwrite:
-        for file in (last, folder / "best.pt"):
-            file.unlink(missing_ok=True)
+        for old in ("last.pt", "best.pt", "log.csv", "training.png"):
+            (folder / old).unlink(missing_ok=True)
     elif last.exists() and not quiet:
         print(f"Continuing {printable(last)}.", file=sys.stderr)
     on_skip, skipped = _skips(quiet)

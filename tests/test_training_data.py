@@ -532,6 +532,23 @@ def test_download_on_request_only(tmp_path, records, monkeypatch):
 # What is packed
 
 
+def test_sheets_of_pictures_are_cut(tmp_path):
+    from benchmarks import pack_data
+
+    tiles = rng.integers(0, 256, (1000, 32, 32, 3), dtype=np.uint8)
+    sheet = tiles.reshape(25, 40, 32, 32, 3).swapaxes(1, 2).reshape(800, 1280, 3)
+    for name in ("train_00", "test_00"):
+        Image.fromarray(sheet).save(tmp_path / f"{name}.webp", lossless=True, quality=0, method=0)
+    labels = np.arange(1000)[None] % 10
+    np.savez(tmp_path / "labels.npz", train_labels=labels, test_labels=labels)
+    arrays = pack_data.cifar10(tmp_path)
+    np.testing.assert_array_equal(arrays["train_x"], tiles)
+    assert arrays["test_y"].tolist() == labels[0].tolist()
+    np.savez(tmp_path / "labels.npz", train_labels=np.tile(labels, (2, 1)), test_labels=labels)
+    with pytest.raises(ValueError, match=r"has 1 sheets train_\*.webp; expected 2"):
+        pack_data.cifar10(tmp_path)
+
+
 def test_packed_sets(tmp_path):
     from conftest import DATA
 

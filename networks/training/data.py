@@ -105,11 +105,17 @@ class Examples:
             read, kept = [], []
             for number, row in enumerate(rows.tolist()):
                 try:
-                    read.append(self._picture(row, size, augmentation, numbers[number].tolist()))
-                    kept.append(number)
-                except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                    image = self._image(row)
+                except Exception as error:  # what a damaged file raises is not for us to know
                     reason = " ".join(str(error).split()) or type(error).__name__
                     skipped.append((str(self.inputs[row]), reason))
+                    continue
+                if augmentation.image is None:
+                    image = fitted(image, size)
+                else:
+                    image = augmentation.image(image, size, numbers[number].tolist())
+                read.append(np.asarray(image))
+                kept.append(number)
             if not read:
                 name, reason = skipped[0]
                 raise ValueError(
@@ -130,16 +136,12 @@ class Examples:
             found.update("\n".join("/".join(Path(name).parts[-2:]) for name in self.inputs).encode())
         return found.hexdigest()
 
-    def _picture(
-        self, row: int, size: tuple[int, int], augmentation: Augmentation, numbers: Sequence[float]
-    ) -> NDArray[np.uint8]:
-        prepare = augmentation.image
+    def _image(self, row: int) -> Image.Image:
+        source = self.inputs[row]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, about files that it reads all the same
-            source = self.inputs[row]
             with Image.open(source) if isinstance(source, str) else Image.fromarray(source) as image:
-                colour = image.convert("RGB")
-            return np.asarray(fitted(colour, size) if prepare is None else prepare(colour, size, numbers))
+                return image.convert("RGB")
 
 
 @dataclass(frozen=True)
