@@ -20,7 +20,7 @@ from tqdm import tqdm
 from networks.metrics import MultilabelScores, TopK
 from networks.training.checkpoint import Row, Run
 from networks.training.data import Data, Examples, batch_slices, evaluation_batches, training_batches
-from networks.training.recipe import Recipe
+from networks.training.recipe import Recipe, Schedule
 from wavelets._check import integer
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -149,10 +149,7 @@ def train(
                     "seconds": round(run.seconds + perf_counter() - begin, 3),
                 }
             )
-            if isinstance(run.schedule, ReduceLROnPlateau):
-                run.schedule.step(metric)
-            else:
-                run.schedule.step()
+            _step_schedule(run.schedule, metric)
             run.epoch, run.step, run.seconds, run.losses, run.sizes = run.epoch + 1, 0, 0.0, [], []
             if best_epoch(run.rows, recipe) == run.epoch:
                 run.save_best(mean=data.mean, std=data.std, **{recipe.metric: metric})
@@ -214,6 +211,16 @@ def _check_losses(run: Run, bar: tqdm[None]) -> None:
             f"learning rate may help. What was saved before is kept in {run.folder}"
         )
     bar.set_postfix(loss=f"{recent.mean():.3f}", refresh=False)
+
+
+def _step_schedule(schedule: Schedule, metric: float) -> None:
+    with warnings.catch_warnings():
+        # torch takes it for a mistake if no step came before: of a run that is resumed behind the last one of an epoch
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(metric)
+        else:
+            schedule.step()
 
 
 def objective(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
