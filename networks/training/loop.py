@@ -128,8 +128,8 @@ def train(
     ):
         torch.manual_seed(seed)
         run.resume()
-        bar.update(run.epoch * steps + run.step)
-        bar.unpause()
+        bar.initial = run.epoch * steps + run.step  # what was done before does not count for the rate
+        bar.update(bar.initial)
         while run.epoch < recipe.epochs and not _exhausted(run.rows, recipe):
             bar.set_description(f"epoch {run.epoch + 1}/{recipe.epochs}")
             _train_epoch(run, recipe, data, seed, precision, workers, save_every, bar, skip)
