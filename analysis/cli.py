@@ -1,4 +1,4 @@
-"""The command line: ``shiftscope heatmaps``, ``kernels``, ``verify``, ``compare`` and ``stability``."""
+"""The command line: ``shiftscope heatmaps``, ``kernels``, ``verify``, ``compare``, ``stability`` and ``train``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -374,10 +375,7 @@ def stability(
     _check_counts(limit=limit, every=every, size=size, side=side, batch=batch)
     if shifts < 2:
         raise ValueError(f"shifts is {shifts}; expected at least 2")
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("this command needs torch: pip install 'shiftscope[torch]'") from None
+    torch = _torch()
     from itertools import islice
 
     from analysis import store
@@ -456,6 +454,115 @@ def stability(
         print(f"\n{loaded.name}, {comparison.pictures} images, {len(skipped)} skipped\n{summary(comparison)}")
         print(f"\nResults and figures: {folder}/report.html, stability.csv, stability.nc, *.png")
     _finish(failures, skipped, len(files), folder, strict, quiet)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe; see `shiftscope recipes`.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Data set: arrays (.npz), folders train/CLASS/*.jpg and test/ or val/, or CIFAR-10's archive."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results; it is created.")],
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.py:FACTORY",
+            help="A network by name (see `shiftscope recipes`), or a Python file and a function in it that returns a "
+            "torch.nn.Module. Naming the file is consent: IT IS EXECUTED. Default: the recipe's.",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's; more than before goes on.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Examples of a step, in place of the recipe's.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate at first, in place of the recipe's.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes, in place of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order, augmentation and dropout.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Use at most so many examples of each part.")] = None,
+    device: Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")] = "float32",
+    workers: Annotated[int, typer.Option(help="Processes that read the data, beside this one.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads that compute. Default: torch's own choice.")] = None,
+    save_every: Annotated[
+        int | None, typer.Option(help="Save after so many steps too, not only after every epoch.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Download CIFAR-10 (170 MB) into the data folder if it is not there.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew. By default a run that was stopped is continued.")
+    ] = False,
+    strict: Strict = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
+) -> None:
+    """Train a network as the documents did.
+
+    Writes log.csv, last.pt, best.pt and training.png. The same command continues a run that was stopped, to the same
+    numbers. FILE.py:FACTORY executes the file, with all that is in it.
+    """
+    _check_counts(epochs=epochs, batch=batch, classes=classes, limit=limit, threads=threads, save_every=save_every)
+    torch = _torch()
+    from analysis import plots, store
+    from analysis.remedies.networks import move
+    from analysis.training import check_network, make_network, score_on_test, summary
+    from networks.training.checkpoint import CheckpointError
+    from networks.training.data import load_data
+    from networks.training.loop import best_epoch
+    from networks.training.loop import train as run
+    from networks.training.recipe import recipe as known_recipe
+
+    chosen = known_recipe(recipe, epochs=epochs, batch=batch, rate=rate, classes=classes)
+    found = load_data(data, chosen, limit, download, progress=not quiet)
+    model, name = make_network(network or chosen.network, chosen.classes, seed)
+    check_network(model, name, chosen, found)
+    move(model, device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    folder = store.writable_folder(out)
+    last = folder / "last.pt"
+    if overwrite:
+        for old in ("last.pt", "best.pt", "log.csv", "training.png"):
+            (folder / old).unlink(missing_ok=True)
+    elif last.exists() and not quiet:
+        print(f"Continuing {printable(last)}.", file=sys.stderr)
+    on_skip, skipped = _skips(quiet)
+    how = {"precision": precision, "workers": workers}
+    options = how | {"network": name, "seed": seed, "device": device, "save_every": save_every}
+    try:
+        rows = run(chosen, model, found, folder, progress=not quiet, on_skip=on_skip, **options)
+    except KeyboardInterrupt:
+        if last.exists():
+            print(f"\nThe same command continues from {printable(last)}.", file=sys.stderr)
+        raise
+    except CheckpointError as error:
+        raise ValueError(f"{error}; --overwrite begins anew") from error
+    score = score_on_test(model, found, chosen, folder, on_skip, **how)
+    failures, attempt = _attempts()
+    _write_skipped(skipped, folder, attempt)
+    title = f"{name}, {chosen.name}"
+    attempt(store.save_figure, plots.training_figure(rows, title, best_epoch(rows, chosen)), folder / "training.png")
+    if not quiet:
+        print(f"\n{title}, {len(found.train)} examples\n{summary(rows, chosen, score)}")
+        print(f"\nResults: {printable(folder)}/log.csv, training.png, best.pt, last.pt")
+    _finish(failures, skipped, len(found.train) + len(found.validation), folder, strict, quiet)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes of `shiftscope train`, and the networks."""
+    _torch()
+    from analysis.training import listing
+
+    print(listing())
+
+
+def _torch() -> ModuleType:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("this command needs torch: pip install 'shiftscope[torch]'") from None
+    return torch
 
 
 def _predict(

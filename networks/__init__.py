@@ -1,4 +1,4 @@
-"""Networks, and remedies against aliasing in them; importing this needs no torch, using it does.
+"""Networks, remedies against aliasing in them, and their training; importing this needs no torch, using it does.
 
 Names are looked up when they are first used, in the modules of `HOMES`.
 """
@@ -45,6 +45,9 @@ HOMES = {
         "selection_penalty",
     ],
     "networks.weights": ["LoadReport", "load_weights"],
+    "networks.training.data": ["load_data"],
+    "networks.training.loop": ["evaluate", "train"],
+    "networks.training.recipe": ["Recipe", "recipe", "recipes"],
 }
 """Where every public name lives."""
 

@@ -39,6 +39,7 @@ from analysis.plots.published import (
 from analysis.plots.remedies import accuracy_figure, divergence_figure, flip_figure, shift_map_figure, trade_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
+from analysis.plots.training import training_figure
 from analysis.plots.twins import change_figure, packet_groups_figure, selection_figure
 
 __all__ = [
@@ -87,4 +88,5 @@ __all__ = [
     "stability_figure",
     "tiling_figure",
     "trade_figure",
+    "training_figure",
 ]
