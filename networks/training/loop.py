@@ -17,6 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
+from networks.audio import clip_scores, mixup
 from networks.metrics import MultilabelScores, TopK
 from networks.training.checkpoint import Row, Run
 from networks.training.data import Data, Examples, batch_slices, evaluation_batches, training_batches
@@ -299,8 +300,6 @@ def evaluate(
         for name, reason in skipped:
             skip(name, reason)
     if clips is not None:
-        from networks.audio import clip_scores
-
         first = np.unique(clips, return_index=True)[1]
         of_clips = torch.from_numpy(examples.targets[first])
         score.update(clip_scores(torch.cat(kept), torch.from_numpy(clips)), _as_scored(of_clips, recipe))
@@ -328,8 +327,6 @@ def _as_scored(targets: Tensor, recipe: Recipe) -> Tensor:
 
 def _mixed(x: Tensor, y: Tensor, recipe: Recipe, place: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
     """Mixtures that depend on seed, epoch and step alone."""
-    from networks.audio import mixup
-
     assert recipe.mixup is not None
     number = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
     targets = one_hot(y, recipe.classes) if y.ndim == 1 else y
