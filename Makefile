@@ -32,7 +32,7 @@ lint: $(VENV)/test  ## ruff and mypy
 	$(PY) -m mypy
 
 pytest: $(VENV)/test  ## the test suite, numba's jit on
-	$(PY) -m pytest -m "not oracle" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not oracle" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 nojit: $(VENV)/test  ## the small subset with numba's jit off, and its coverage
 	NUMBA_DISABLE_JIT=1 $(PY) -m pytest -m "nojit and not oracle" --cov --cov-report=term
