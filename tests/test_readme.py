@@ -10,13 +10,15 @@ import pytest
 from PIL import Image
 
 
-def blocks():
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+def block_with(text):
+    """The one block of Python that holds a text."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if text in b)
+    return block
 
 
 def test_numpy_block_runs(tmp_path, monkeypatch):
-    block, _ = blocks()
+    block = block_with("from analysis import")
     rng = np.random.default_rng(0)
     folder = tmp_path / "path" / "to" / "photographs"
     folder.mkdir(parents=True)
@@ -32,9 +34,21 @@ def test_numpy_block_runs(tmp_path, monkeypatch):
 
 def test_torch_block_runs():
     torch = pytest.importorskip("torch")
-    _, block = blocks()
+    block = block_with("from wavelets.nn import")
     pictures = torch.rand(2, 64, 48)
     names = {"images": pictures}
     exec(block, names)
     assert names["c"].shape == (2, 128, 8, 6)
     torch.testing.assert_close(names["images"], pictures)
+
+
+def test_networks_block_runs(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    import networks
+
+    monkeypatch.chdir(tmp_path)
+    torch.save(networks.create("resnet18").state_dict(), "resnet18.pth")
+    text = block_with("networks.create(")
+    exec(text, names := {})
+    assert f"# {len(networks.list())} names" in text
+    assert isinstance(names["model"], networks.WAlexNet)
