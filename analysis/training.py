@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from analysis.messages import one_line
+from networks.registry import create, describe, names
 from networks.training.checkpoint import Row, load_checkpoint
 from networks.training.data import Data, evaluation_batches
 from networks.training.loop import best_epoch, evaluate
@@ -46,8 +46,6 @@ def make_network(source: str, classes: int, seed: int) -> tuple[nn.Module, str]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if ".py" not in source:
-            from networks.registry import create
-
             model: nn.Module = create(source, classes=classes)
             return model, source
         from analysis.remedies.networks import load_network
@@ -113,8 +111,5 @@ def listing() -> str:
         rate = f"{recipe.optimiser} {recipe.rate:g}, batch {recipe.batch}, {recipe.epochs} epochs, {recipe.network}"
         lines.append(f"  {name:<26} {rate}\n  {'':<26} {recipe.source}")
     lines.append("\nNetworks:")
-    with suppress(ImportError):
-        from networks.registry import describe, names
-
-        lines += [f"  {name:<26} {str(describe(name)).strip().splitlines()[0]}" for name in names()]
+    lines += [f"  {name:<26} {describe(name)}" for name in names()]
     return "\n".join([*lines, "  FILE.py:FACTORY            a function in a file of yours, which is executed"])
