@@ -112,3 +112,15 @@ def test_unknown_names(ask):
         ask("alexnet-blurr")
     with pytest.raises(ValueError, match=r"unknown network 'zzz'; networks.list\(\) has them all"):
         ask("zzz")
+
+
+def test_descriptions_print_what_the_tables_do():
+    """The published numbers stand in two places: in descriptions, and in the tables of `analysis`."""
+    from analysis import published_table
+
+    poster = published_table("poster").set_index(["dataset", "network"]).stack()
+    for (_, name, score), printed in poster.items():
+        assert "?" in printed or printed in describe(name), (name, score)
+    blurpool = published_table("blurpool").set_index("network")
+    for name, row in blurpool.iterrows():
+        assert f"{row.accuracy} " in describe(name) and f"{row.consistency} " in describe(name)
