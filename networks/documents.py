@@ -107,11 +107,6 @@ SOUND_TLPF = {
 }
 """The trainable filters of Table I by time × frequency: mAP without, where it was published, and with IBP."""
 
-for (_m, _n), (_plain, _ibp) in SOUND_TLPF.items():
-    _name = tlpf_name(_m, _n)
-    SOUND[_name] = (_name, False, f"TLPF {_m}×{_n}", _plain)
-    SOUND[f"{_name}-ibp"] = (_name, True, f"TLPF {_m}×{_n} + IBP", _ibp)
-
 SOUND_MIXUP = {
     "": (".497±.003", ".523±.002"),
     "aps-l1": (".513±.003", ".538±.004"),
@@ -182,7 +177,12 @@ def blurpool() -> Iterator[Entry]:
 def sound() -> Iterator[Entry]:
     """VGG41 with the pooling of Table I, VGG42 with that of Table II (document 001)."""
     where = "sound events on FSD50K (document 001)"
-    for name, (pooling, intrablock, row, score) in SOUND.items():
+    rows = dict(SOUND)
+    for (m, n), (plain, inside) in SOUND_TLPF.items():
+        pooling = tlpf_name(m, n)
+        rows[pooling] = (pooling, False, f"TLPF {m}×{n}", plain)
+        rows[f"{pooling}-ibp"] = (pooling, True, f"TLPF {m}×{n} + IBP", inside)
+    for name, (pooling, intrablock, row, score) in rows.items():
         tail = f"-{name}" if name else ""
         mixed = SOUND_MIXUP.get(name)
         text = f"VGG41, {row}: {where}, Table I" + (f": mAP {score}" if score else " has it with IBP alone")
