@@ -1,4 +1,4 @@
-"""The command line: ``shiftscope heatmaps``, ``kernels``, ``verify``, ``compare``, ``stability`` and ``train``."""
+"""The command line: ``shiftscope heatmaps``, ``kernels``, ``verify``, ``compare``, ``stability``, ``train`` and ``recipes``."""
 
 from __future__ import annotations
 
@@ -514,7 +514,7 @@ def train(
 
     chosen = known_recipe(recipe, epochs=epochs, batch=batch, rate=rate, classes=classes)
     found = load_data(data, chosen, limit, download, progress=not quiet)
-    model, name = make_network(network or chosen.network, chosen.classes, seed)
+    model, name, identity = make_network(network or chosen.network, chosen.classes, seed)
     check_network(model, name, chosen, found)
     move(model, device)
     if threads is not None:
@@ -528,7 +528,7 @@ def train(
         print(f"Continuing {printable(last)}.", file=sys.stderr)
     on_skip, skipped = _skips(quiet)
     how = {"precision": precision, "workers": workers}
-    options = how | {"network": name, "seed": seed, "device": device, "save_every": save_every}
+    options = how | {"network": identity, "seed": seed, "device": device, "save_every": save_every}
     try:
         rows = run(chosen, model, found, folder, progress=not quiet, on_skip=on_skip, **options)
     except KeyboardInterrupt:

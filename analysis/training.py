@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from networks.training.recipe import Recipe, recipes
 METRICS = {"top1_error": "top-1 error (%)", "mAP": "mAP"}
 
 
-def make_network(source: str, classes: int, seed: int) -> tuple[nn.Module, str]:
+def make_network(source: str, classes: int, seed: int) -> tuple[nn.Module, str, str]:
     """Network with random weights.
 
     Parameters
@@ -37,6 +38,8 @@ def make_network(source: str, classes: int, seed: int) -> tuple[nn.Module, str]:
     -------
     model : torch.nn.Module
     name : str
+    identity : str
+        The name, of a file with a digest: what has changed is another network.
 
     Raises
     ------
@@ -47,13 +50,14 @@ def make_network(source: str, classes: int, seed: int) -> tuple[nn.Module, str]:
         torch.manual_seed(seed)
         if ".py" not in source:
             model: nn.Module = create(source, classes=classes)
-            return model, source
+            return model, source, source
         from analysis.remedies.networks import load_network
 
         loaded = load_network(source)
     if loaded.preprocess is not None:
         raise TypeError(f"{loaded.name} returned a function that prepares pictures; in training the recipe does that")
-    return loaded.model, loaded.name
+    file = Path(source.rpartition(":")[0])
+    return loaded.model, loaded.name, f"{loaded.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
 
 def check_network(model: nn.Module, name: str, recipe: Recipe, data: Data) -> None:

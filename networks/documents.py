@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,13 +31,13 @@ class Entry:
 
 
 POSTER = {
-    "alexnet": ("AlexNet", "45.3/22.2", "41.3/19.3", "100.0"),
-    "alexnet-blur": ("AlexNet, Blur", "44.8/22.0", "41.1/19.1", "58.1"),
-    "resnet34": ("ResNet-34, Standard", "27.6/9.2", "24.8/7.7", "78.1"),
-    "resnet34-blur": ("ResNet-34, Blur", "26.5/8.7", "24.1/7.3", "60.3"),
-    "resnet34-ablur": ("ResNet-34, ABlur", "26.1/8.3", "23.5/7.0", "60.8"),
+    "alexnet": ("45.3/22.2", "41.3/19.3", "100.0"),
+    "alexnet-blur": ("44.8/22.0", "41.1/19.1", "58.1"),
+    "resnet34": ("27.6/9.2", "24.8/7.7", "78.1"),
+    "resnet34-blur": ("26.5/8.7", "24.1/7.3", "60.3"),
+    "resnet34-ablur": ("26.1/8.3", "23.5/7.0", "60.8"),
 }
-"""Fig. 9 of the poster, document 000: row, one-crop and ten-crop top-1/top-5 error in %, mFR."""
+"""Fig. 9 of the poster, document 000: one-crop and ten-crop top-1/top-5 error in %, mFR."""
 
 POSTER_CIFAR = {
     "resnet18": ("14.9", "10.8", "100.0"),
@@ -116,34 +116,36 @@ SOUND_MIXUP = {
 """Table II of document 001: mAP with mixup of VGG41 and VGG42."""
 
 
+FIGURE_9 = "poster (document 000), Fig. 9, ImageNet"
+FIGURE_10 = "poster (document 000), Fig. 10, CIFAR-10 with classes=10"
+
+
+def described(name: str, what: str, tables: Mapping[str, Mapping[str, tuple[str, str, str]]]) -> str:
+    """What a network is, and its rows of tables of one-crop error, ten-crop error and mFR."""
+    parts = [what]
+    for where, table in tables.items():
+        if name in table:
+            one, ten, rate = table[name]
+            parts.append(f"{where}: one-crop {one}, ten-crop {ten}, mFR {rate}")
+    if len(parts) == 1:
+        parts.append("in no table of the documents")
+    return "; ".join(parts) + "."
+
+
 def poster() -> Iterator[Entry]:
     """AlexNet and ResNet, standard, Blur and ABlur (document 000)."""
-
-    def described(name: str, what: str) -> str:
-        parts = [what]
-        if name in POSTER:
-            row, one, ten, rate = POSTER[name]
-            parts.append(
-                f"poster (document 000), Fig. 9, ImageNet, row {row}: one-crop {one}, ten-crop {ten}, mFR {rate}"
-            )
-        if name in POSTER_CIFAR:
-            one, ten, rate = POSTER_CIFAR[name]
-            parts.append(f"poster, Fig. 10, CIFAR-10 with classes=10: one-crop {one}, ten-crop {ten}, mFR {rate}")
-        return "; ".join(parts) + "."
-
+    tables = {FIGURE_9: POSTER, FIGURE_10: POSTER_CIFAR}
     for suffix in ("", "-blur"):
         name = f"alexnet{suffix}"
         what = f"AlexNet of torchvision{BLUR_FORMS[suffix]}"
-        yield Entry(name, partial(AlexNet, pooling=BLURS[suffix]), described(name, what))
+        yield Entry(name, partial(AlexNet, pooling=BLURS[suffix]), described(name, what, tables))
     for base, blocks in BLOCKS.items():
         title = f"ResNet-{base.removeprefix('resnet')}"
         for suffix, pooling in BLURS.items():
             name, what = base + suffix, f"{title} of torchvision{BLUR_FORMS[suffix]}"
-            yield Entry(name, partial(ResNet, blocks, pooling=pooling), described(name, what))
+            yield Entry(name, partial(ResNet, blocks, pooling=pooling), described(name, what, tables))
         what = f"{title} with a 3×3 first convolution of stride 1, no max pooling, 10 classes: the usual form for CIFAR"
-        yield Entry(
-            f"{base}-cifar", partial(ResNet, blocks, classes=10, form="cifar"), f"{what}; in no table of the documents."
-        )
+        yield Entry(f"{base}-cifar", partial(ResNet, blocks, classes=10, form="cifar"), described("", what, {}))
 
 
 def blurpool() -> Iterator[Entry]:

@@ -86,8 +86,8 @@ def pooling_at(site: Site, pooling: Pooling, padding_mode: str = "zeros") -> nn.
     ----------
     site : Site
     pooling : str or callable
-        The kind of the site, "max" or "average": torch's own layer, with its zero padding. A name of
-        :func:`poolings`. Or a factory, called with the site.
+        "max" or "average": torch's own layer, with its zero padding, in place of a pooling layer of either kind. A name
+        of :func:`poolings`. Or a factory, called with the site.
     padding_mode : str
         Of the network's convolutions. Named operators continue their maps in the same way; at "zeros" as they do by
         default, by reflection. A factory of one's own decides itself.
@@ -110,7 +110,11 @@ def pooling_at(site: Site, pooling: Pooling, padding_mode: str = "zeros") -> nn.
         if not isinstance(made, nn.Module):
             raise TypeError(f"pooling made {type(made).__name__} at {site.name or 'a layer'}, expected a module")
         return made
-    if pooling == site.kind and pooling in LAYERS:
+    if pooling in LAYERS:
+        if site.kind not in LAYERS:
+            raise ValueError(
+                f"pooling {pooling!r} at {site.name or 'a layer'}: there is no pooling layer, only a stride"
+            )
         return LAYERS[pooling][site.dims](site.kernel_size, site.stride, site.padding, ceil_mode=site.ceil_mode)
     table = poolings()
     if pooling in table:

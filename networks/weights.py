@@ -54,7 +54,9 @@ class LoadReport:
         return ", ".join(parts)
 
 
-def load_weights(model: nn.Module, source: State | str | os.PathLike[str], *, partial: bool = False) -> LoadReport:
+def load_weights(
+    model: nn.Module, source: State | str | os.PathLike[str], *, partial: bool = False, prefix: str = ""
+) -> LoadReport:
     """Fill a network from a checkpoint.
 
     Parameters
@@ -67,6 +69,8 @@ def load_weights(model: nn.Module, source: State | str | os.PathLike[str], *, pa
         "model" stands for that entry, and the prefixes "module." and "_orig_mod." for nothing.
     partial : bool
         Load what fits by key and shape, rather than all or nothing.
+    prefix : str
+        Put before every key: "features.0." takes the file of a layer into a network.
 
     Returns
     -------
@@ -80,7 +84,8 @@ def load_weights(model: nn.Module, source: State | str | os.PathLike[str], *, pa
         If the source is no mapping of texts to tensors or arrays.
     ValueError
         If the file cannot be read, a value is NaN or infinite, or the checkpoint does not fit: it names the first
-        keys that are missing, unexpected, or of another shape. If `partial`, only if nothing fits.
+        keys that are missing, unexpected, or of another shape. If `partial`, only if nothing fits, or if a weight would
+        come without its bias, as from a checkpoint into which batch normalisation has been folded.
 
     Notes
     -----
@@ -93,7 +98,8 @@ def load_weights(model: nn.Module, source: State | str | os.PathLike[str], *, pa
     >>> print(report)
     1 loaded, 1 missing ('weight')
     """
-    given = tensors_of(source if isinstance(source, Mapping) else read_state(Path(source)))
+    read = tensors_of(source if isinstance(source, Mapping) else read_state(Path(source)))
+    given = {prefix + key: value for key, value in read.items()}
     own = model.state_dict()
     shapes = {
         f"{key} {tuple(value.shape)}, expected {tuple(own[key].shape)}": key
@@ -111,6 +117,12 @@ def load_weights(model: nn.Module, source: State | str | os.PathLike[str], *, pa
     if not fitting:
         raise ValueError(f"nothing of the checkpoint fits this {name}; it has {shown(tuple(given))}")
     for key, value in fitting.items():
+        bias = f"{key.removesuffix('weight')}bias"
+        if key.endswith("weight") and bias in unexpected:
+            raise ValueError(
+                f"the checkpoint has {bias} to go with {key}, and this {name} has not: if batch normalisation was "
+                "folded into it, the weight alone would be another layer"
+            )
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f"{key} of the checkpoint holds NaN or infinite values")
     model.load_state_dict(fitting, strict=False)

@@ -453,7 +453,7 @@ def test_a_factory_sees_every_place():
     [
         ("blurr3", ValueError, "unknown pooling 'blurr3'; did you mean 'blur3'"),
         ("???", ValueError, "unknown pooling '\\?\\?\\?'; expected one of max, average, blur2"),
-        ("average", ValueError, "unknown pooling 'average'"),
+        ("average", ValueError, "'average' at layer2.0.pool: there is no pooling layer, only a stride"),
         ("cmod", ValueError, "'cmod' is a remedy for whole networks"),
         ("intrablock", ValueError, "'intrablock' is a remedy for whole networks"),
         (3, TypeError, "pooling must be a name or a factory, not int"),
@@ -463,6 +463,12 @@ def test_a_factory_sees_every_place():
 def test_bad_pooling(pooling, error, message):
     with pytest.raises(error, match=message):
         ResNet((1, 1), 5, pooling)
+
+
+def test_averages_in_place_of_maxima_and_the_reverse():
+    averaged = [m for m in VGG13(pooling="average").modules() if isinstance(m, nn.AvgPool2d)]
+    assert len(averaged) == 5 and averaged[0].kernel_size == (2, 2)
+    assert sum(isinstance(m, nn.MaxPool2d) for m in DenseNet(pooling="max").modules()) == 2
 
 
 # ---- weights at the start -------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def by_scipy(x, rate, window, hop, n_fft, bands, floor):
     ],
 )
 def test_equals_scipy(rate, samples, bands, window, hop, n_fft):
-    module = LogMel(rate, bands)
+    module = LogMel(rate, bands, centre=False)
     assert (module.window_length, module.hop_length, module.n_fft) == (window, hop, n_fft)
     x = noise(2, samples)
     expected = [by_scipy(row, rate, window, hop, n_fft, bands, 1e-10).T for row in x.numpy()]
@@ -68,7 +68,7 @@ def test_reproduces_the_stored_spectrograms():
         level = stored["logmel"][stored["fold"] == 5].transpose(0, 2, 1)
         decibels = stored["db_offset"] + stored["db_step"] * level
         sizes = tuple(int(stored[name]) for name in ("win_length", "hop_length", "n_fft"))
-    module = LogMel(rate)
+    module = LogMel(rate, centre=False)
     assert (module.window_length, module.hop_length, module.n_fft) == sizes
     hann, filters = module.hann.numpy(), module.filters.numpy()
     rounding = np.sqrt(filters.sum(0) * (hann @ hann) / 12) / 32768  # amplitude of its noise in every band
@@ -110,14 +110,35 @@ def test_silence_is_the_floor_and_a_gain_is_a_constant():
     assert (module(10 * x) - module(x) - 20).abs().max() < 1e-9
 
 
+def test_centred_frames_stand_on_multiples_of_the_hop():
+    """A second is 101 of them, as in document 001; beyond the recording is silence."""
+    x = noise(2, 22050)
+    y = LogMel()(x)
+    assert y.shape == (2, 101, 96)
+    around = torch.nn.functional.pad(x, (331, 331))
+    torch.testing.assert_close(y, LogMel(centre=False)(around), rtol=0, atol=0)
+    click = torch.zeros(5000, dtype=torch.float64)
+    click[7 * 220] = 1
+    assert LogMel()(click).sum(1).argmax() == 7
+
+
+def test_no_recordings():
+    assert LogMel()(torch.zeros(0, 22050)).shape == (0, 101, 96)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 48000])
+def test_no_band_is_empty_at_the_usual_rates(rate):
+    assert (LogMel(rate).filters > 0).any(0).all()
+
+
 def test_a_shift_by_a_hop_is_a_shift_by_a_frame():
-    module, x = LogMel(), noise(12000)
+    module, x = LogMel(centre=False), noise(12000)
     torch.testing.assert_close(module(x[220:]), module(x)[1:], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_batches_and_precisions(dtype):
-    module, x = LogMel(), noise(2, 3, 5000).to(dtype)
+    module, x = LogMel(centre=False), noise(2, 3, 5000).to(dtype)
     y = module(x)
     assert y.shape == (2, 3, 20, 96) and y.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert (y - module(x.double())).abs().max() < (1e-9 if dtype == torch.float64 else 0.01)
@@ -180,7 +201,7 @@ def test_compiles_and_exports():
         (np.zeros(1000), TypeError, "audio is ndarray; expected a tensor"),
         (torch.zeros(1000, dtype=torch.int16), TypeError, r"int16.*as in audio.float\(\) / 32768"),
         (torch.zeros(1000, dtype=torch.complex64), TypeError, "complex64; expected real floating numbers"),
-        (torch.zeros(2, 661), ValueError, r"shape \(2, 661\).*at least the 662 samples"),
+        (torch.zeros(2, 0), ValueError, r"shape \(2, 0\).*1 samples at least"),
         (torch.tensor(1.0), ValueError, r"shape \(\)"),
         (torch.tensor([0.0, torch.nan, torch.inf] * 400), ValueError, "holds 800 NaN or infinite samples of 1200"),
         (torch.zeros(1000, device="meta"), ValueError, "on meta, the module on cpu"),
@@ -189,6 +210,11 @@ def test_compiles_and_exports():
 def test_bad_audio(audio, error, message):
     with pytest.raises(error, match=message):
         LogMel()(audio)
+
+
+def test_too_short_for_a_frame():
+    with pytest.raises(ValueError, match=r"shape \(2, 661\).*662 samples at least"):
+        LogMel(centre=False)(torch.zeros(2, 661))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +227,7 @@ def test_bad_audio(audio, error, message):
         ({"hop": 0.01}, ValueError, "hop is 0.01 ms, no sample at 22050 Hz"),
         ({"n_fft": 512}, ValueError, "n_fft is 512; expected at least 662"),
         ({"floor": 0}, ValueError, "floor must be positive"),
-        ({"sample_rate": 8000}, ValueError, "band 0 of 96, .* lies between two frequencies"),
+        ({"sample_rate": 8000, "n_fft": 256}, ValueError, "band 0 of 96, .* lies between two frequencies"),
     ],
 )
 def test_bad_settings(arguments, error, message):

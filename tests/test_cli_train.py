@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -177,7 +176,10 @@ def test_broken_pictures_are_listed(shiftscope, common, file, tmp_path):
     code, _, errors = shiftscope(*arguments)
     assert code == 0 and errors.count(f"skipped {broken}") == 1
     assert (tmp_path / "out" / "skipped.txt").read_text().startswith(f"{broken}: cannot identify")
-    assert shiftscope(*arguments, "--strict", "--quiet")[0] == 3
+    assert shiftscope(*arguments, "--strict", "--quiet")[0] == 3  # what was skipped before counts
+    assert (tmp_path / "out" / "skipped.txt").exists()
+    file.write_text(file.read_text() + "# changed\n")
+    assert "is of another run: network is" in said(shiftscope(*arguments))
     assert "has 2 folders; expected one for each of the 10 classes" in said(shiftscope(*arguments[:-2]))
 
 
@@ -188,9 +190,8 @@ def test_networks_by_name(shiftscope, common, monkeypatch):
             raise ValueError(f"unknown network {name!r}")
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, classes))
 
-    registry = types.ModuleType("networks.registry")
-    registry.create, registry.names, registry.describe = create, lambda: ["known"], lambda name: "One layer.\n\nMore."
-    monkeypatch.setitem(sys.modules, "networks.registry", registry)
+    for name, what in {"create": create, "names": lambda: ["known"], "describe": lambda name: "One layer."}.items():
+        monkeypatch.setattr(f"analysis.training.{name}", what)
     assert shiftscope(*common, "--network", "known", "--quiet")[0] == 0
     assert said(shiftscope(*common, "--network", "other")) == "shiftscope: unknown network 'other'"
     code, printed, _ = shiftscope("recipes")

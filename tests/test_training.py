@@ -116,7 +116,7 @@ def test_better_is_less_error_and_more_precision():
         ({"held_out": 1.0}, "held_out is 1.0"),
         ({"patience": 3}, "both milestones and patience"),
         ({"loss": "binary cross-entropy"}, "expected 'mAP'"),
-        ({"kind": "spectrograms"}, "augmentation is 'pad-crop', which is for pictures"),
+        ({"kind": "spectrograms"}, "augmentation is 'resized-crop', which is for pictures"),
     ],
 )
 def test_recipes_that_cannot_be(changes, message):

@@ -299,6 +299,16 @@ def test_on_a_gpu():
     torch.testing.assert_close(copy.deepcopy(block).cuda()(x.cuda()).cpu(), block(x), rtol=1e-4, atol=1e-4)
 
 
+def test_from_the_device_of_no_memory():
+    block = small_block()
+    with torch.device("meta"):
+        empty = small_block()
+    empty = empty.to_empty(device="cpu")
+    empty.load_state_dict(block.state_dict())
+    x = torch.randn(1, 3, 20, 20)
+    torch.testing.assert_close(empty(x), block(x), rtol=0, atol=0)
+
+
 def test_bad_input():
     block = small_block()
     with pytest.raises(ValueError, match=r"3, H, W.*\(1, 4, 20, 20\)"):
@@ -603,7 +613,9 @@ def test_networks_refuse():
         create("walexnet-cmodd")
     with pytest.raises(ValueError, match="3, H, W"):
         create("walexnet-cmod", classes=2)(torch.zeros(1, 1, 64, 64))
+    with pytest.raises(ValueError, match="from 63×63 on"):
+        create("walexnet-cmod", classes=2)(torch.zeros(1, 3, 62, 64))
     with pytest.raises(ValueError, match="the packets need 15"):
-        create("walexnet-cmod", classes=2)(torch.zeros(1, 3, 14, 64))
+        stage_of(ALEXNET, "cmod")(torch.zeros(1, 3, 14, 64))
     with pytest.raises(ValueError, match="'modulus'"):
         create("wresnet18-cmod", twin="modulus")

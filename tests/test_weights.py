@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch import nn  # noqa: E402
 
-from networks import ResNet, load_weights  # noqa: E402
+from networks import ResNet, create, load_weights  # noqa: E402
 
 
 def network(classes=5, seed=0):
@@ -143,3 +143,28 @@ def test_bad_files(tmp_path, monkeypatch):
 def test_what_is_no_layer_at_all():
     with pytest.raises(ValueError, match="nothing of the checkpoint fits this Identity"):
         load_weights(nn.Identity(), {"weight": np.zeros(3)}, partial=True)
+
+
+def test_a_layer_from_its_own_file(tmp_path):
+    """With a prefix, the file of a first layer goes into a network."""
+    layer = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+    np.savez(tmp_path / "conv1.npz", weight=layer.weight.detach().numpy())
+    model = ResNet((1, 1), 5)
+    report = load_weights(model, tmp_path / "conv1.npz", partial=True, prefix="conv1.")
+    assert report.loaded == ("conv1.weight",)
+    torch.testing.assert_close(model.conv1.weight, layer.weight)
+
+
+def test_weights_with_batch_normalisation_folded_into_them_are_refused():
+    """Their bias has no place, and without it they are another layer."""
+    folded = {"conv1.weight": torch.zeros(64, 3, 7, 7), "conv1.bias": torch.zeros(64)}
+    with pytest.raises(ValueError, match="conv1.bias to go with conv1.weight"):
+        load_weights(ResNet((1, 1), 5), folded, partial=True)
+
+
+@pytest.mark.parametrize(("there", "here"), [("rmax", "cmod"), ("cmod", "rmax")])
+def test_twins_take_each_others_weights(there, here):
+    given = create(f"wresnet18-{there}", classes=3).state_dict()
+    model = create(f"wresnet18-{here}", classes=3)
+    assert not load_weights(model, given).missing
+    torch.testing.assert_close(model.state_dict(), given)

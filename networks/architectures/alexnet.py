@@ -8,6 +8,9 @@ from networks.architectures import _parts
 from networks.downsampling import Pooling, pooling_at, square_site, strided_site
 from wavelets._check import integer
 
+LEAST = 63
+"""Side of the smallest picture of which the last max pooling has something to give."""
+
 
 class AlexNet(nn.Module):
     """Five convolutions, three max poolings, three linear layers.
@@ -58,7 +61,7 @@ class AlexNet(nn.Module):
             downs = nn.Sequential(half, pool(64, "features.2.1"))
             head = [nn.Conv2d(3, 64, 11, stride=2, padding=2), nn.ReLU(), downs]
         # With another first stage the size that the rest gets is not known here.
-        self.least = 63 if first is None else 1
+        self.least = LEAST if first is None else 1
         self.features = nn.Sequential(
             *head,
             nn.Conv2d(64, 192, 5, padding=2),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from wavelets._check import integer, positive
 from wavelets.nn import HALF, REAL, no_autocast
@@ -27,9 +28,12 @@ class LogMel(nn.Module):
         Length and step of the periodic Hann window, ms; rounded to samples, a half to even.
     n_fft : int, optional
         Samples of the Fourier transform, the window padded with zeros. Default: the first power of two that the window
-        fits into.
+        fits into and whose frequencies no band can lie between.
     floor : float
         Least power, so that silence is finite: 1e-10 is -100 dB.
+    centre : bool
+        Frames on the multiples of the hop, the recording continued by zeros on both sides: one second is the 101 frames
+        of the document. Otherwise only frames that lie within the recording, 98.
 
     Attributes
     ----------
@@ -44,9 +48,8 @@ class LogMel(nn.Module):
     Notes
     -----
     :math:`10\log_{10}\max(\sum_k H_{kb}|\mathrm{FFT}(w\,x_t)_k|^2,\ \mathrm{floor})` with
-    :math:`\mathrm{mel}(f)=2595\log_{10}(1+f/700)` (HTK) and a full scale of 1. Frames lie within the recording, none is
-    padded, so that one second is 98 frames; the document's 101 need 1.03 s. Fonseca et al., section III-A; theory.md,
-    section 7.2.
+    :math:`\mathrm{mel}(f)=2595\log_{10}(1+f/700)` (HTK) and a full scale of 1. Fonseca et al., section III-A;
+    theory.md, section 7.2. That the document's frames are centred is inferred from their number.
 
     *Precision.* float32 and float64; float16 and bfloat16 are computed in float32 and give that, since in bfloat16 a
     level is only good to half a decibel. Autocast changes nothing. *State.* Window and filters are constants in float64
@@ -55,7 +58,7 @@ class LogMel(nn.Module):
     Examples
     --------
     >>> LogMel()(torch.zeros(8, 22050)).shape
-    torch.Size([8, 98, 96])
+    torch.Size([8, 101, 96])
     """
 
     hann: Tensor
@@ -69,6 +72,7 @@ class LogMel(nn.Module):
         hop: float = 10.0,
         n_fft: int | None = None,
         floor: float = 1e-10,
+        centre: bool = True,
     ) -> None:
         super().__init__()
         self.sample_rate = positive("sample_rate", sample_rate)
@@ -76,9 +80,11 @@ class LogMel(nn.Module):
         self.window_length = _samples("window", window, self.sample_rate)
         self.hop_length = _samples("hop", hop, self.sample_rate)
         if n_fft is None:
-            n_fft = 1 << (self.window_length - 1).bit_length()
+            narrowest = mel_corners(self.sample_rate, self.bands)[2]  # Hz, the width of the first band
+            n_fft = 1 << max(self.window_length - 1, int(self.sample_rate / narrowest)).bit_length()
         self.n_fft = integer("n_fft", n_fft, self.window_length)
         self.floor = positive("floor", floor)
+        self.centre = centre
         for name, values in self._constants().items():
             self.register_buffer(name, values, persistent=False)
 
@@ -93,7 +99,8 @@ class LogMel(nn.Module):
         Returns
         -------
         Tensor, shape (..., T, F), float32, or float64 for float64
-            Decibels; T = 1 + (samples - window_length) // hop_length frames, F bands from low to high.
+            Decibels; F bands from low to high. T = 1 + samples // hop_length frames if they are centred, otherwise 1 +
+            (samples - window_length) // hop_length.
 
         Raises
         ------
@@ -103,6 +110,11 @@ class LogMel(nn.Module):
             If it is shorter than the window, on another device, or, unless compiled, holds NaN or infinity.
         """
         x = self._checked(audio)
+        if self.centre:
+            x = pad(x, (self.window_length // 2, self.window_length - self.window_length // 2))
+        if not x.numel():  # which FFT libraries refuse
+            count = (x.shape[-1] - self.window_length) // self.hop_length + 1
+            return x.new_empty(*x.shape[:-1], count, self.bands)
         with no_autocast(x.device):
             frames = x.unfold(-1, self.window_length, self.hop_length) * self.hann.to(x.dtype)
             power = torch.view_as_real(torch.fft.rfft(frames, self.n_fft)).square().sum(-1)
@@ -112,7 +124,7 @@ class LogMel(nn.Module):
         """Return what the spectrogram is made of."""
         return (
             f"sample_rate={self.sample_rate:g}, bands={self.bands}, window_length={self.window_length}, "
-            f"hop_length={self.hop_length}, n_fft={self.n_fft}, floor={self.floor:g}"
+            f"hop_length={self.hop_length}, n_fft={self.n_fft}, floor={self.floor:g}, centre={self.centre}"
         )
 
     def _checked(self, audio: Tensor) -> Tensor:
@@ -123,11 +135,9 @@ class LogMel(nn.Module):
                 f": divide by its full scale, as in audio.float() / {_full_scale(audio)}" if _full_scale(audio) else ""
             )
             raise TypeError(f"audio is {audio.dtype}; expected real floating numbers with full scale 1{how}")
-        if not audio.ndim or audio.shape[-1] < self.window_length:
-            raise ValueError(
-                f"audio has shape {tuple(audio.shape)}; expected (..., samples) of at least the {self.window_length} "
-                f"samples of a window"
-            )
+        least = 1 if self.centre else self.window_length
+        if not audio.ndim or audio.shape[-1] < least:
+            raise ValueError(f"audio has shape {tuple(audio.shape)}; expected (..., samples), {least} samples at least")
         if audio.device != self.hann.device:
             raise ValueError(f"audio is on {audio.device}, the module on {self.hann.device}; expected one device")
         # A compiled function can not branch on values; there NaN comes out as NaN.
@@ -148,6 +158,11 @@ class LogMel(nn.Module):
         for name, values in self._constants().items():
             self._buffers[name] = values.to(device)
         return self
+
+
+def mel_corners(sample_rate: float, bands: int) -> NDArray[np.float64]:
+    """Corners of the bands, Hz: band b goes from corner b to corner b + 2."""
+    return _hertz(np.linspace(0, _mel(sample_rate / 2), bands + 2))
 
 
 def mel_filters(sample_rate: float, n_fft: int, bands: int) -> NDArray[np.float64]:
@@ -171,7 +186,7 @@ def mel_filters(sample_rate: float, n_fft: int, bands: int) -> NDArray[np.float6
     ValueError
         If a band is so narrow that no frequency of the transform lies in it.
     """
-    corners = _hertz(np.linspace(0, _mel(sample_rate / 2), bands + 2))
+    corners = mel_corners(sample_rate, bands)
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]
     frequency = np.arange(n_fft // 2 + 1)[:, None] * (sample_rate / n_fft)
     filters = np.maximum(np.minimum((frequency - low) / (centre - low), (high - frequency) / (high - centre)), 0.0)

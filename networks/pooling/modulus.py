@@ -137,6 +137,9 @@ class ModulusBatchNorm(nn.Module):
     running_var : Tensor, shape (num_features,)
         Average of :math:`\frac12\mathbb E[x^2]` over batch and space, used in evaluation; 1 at first. It is what the
         running variance of an ordinary batch normalisation is for the real part.
+    running_mean, num_batches_tracked : Tensor
+        Not used, and 0 unless loaded: with them the state is that of an ordinary batch normalisation, so that each
+        takes that of the other. The mean of a real part is 0.
 
     Raises
     ------
@@ -159,6 +162,8 @@ class ModulusBatchNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(self.num_features))
         self.bias = nn.Parameter(torch.zeros(self.num_features))
         self.register_buffer("running_var", torch.ones(self.num_features))
+        self.register_buffer("running_mean", torch.zeros(self.num_features))
+        self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise moduli (batch, num_features, ...), real floating; an empty batch leaves the average as it is."""

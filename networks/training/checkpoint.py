@@ -48,6 +48,8 @@ class Run:
         That they took.
     rows : list of dict
         The log, a row an epoch.
+    skipped : dict of str
+        Reasons why pictures could not be read, by their names.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Run:
     sizes: list[int] = field(default_factory=list)
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def last(self) -> Path:
@@ -89,6 +92,7 @@ class Run:
             "sizes": self.sizes,
             "seconds": self.seconds,
             "rows": self.rows,
+            "skipped": self.skipped,
             "random": torch.get_rng_state(),
         }
         if self.device.type == "cuda":
@@ -134,6 +138,7 @@ class Run:
             self.scaler.load_state_dict(state["scaler"])
             self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
             self.losses, self.sizes, self.rows = list(state["losses"].to(self.device)), state["sizes"], state["rows"]
+            self.skipped.update(state["skipped"])
             torch.set_rng_state(state["random"])
             if self.device.type == "cuda" and "random_cuda" in state:
                 torch.cuda.set_rng_state(state["random_cuda"], self.device)

@@ -121,7 +121,7 @@ def train(
         scaler,
         device,
     )
-    skip = _once(on_skip)
+    skip = _once(on_skip, run.skipped)
     steps = len(batch_slices(np.arange(len(data.train)), recipe.batch))
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"),
@@ -129,6 +129,8 @@ def train(
     ):
         torch.manual_seed(seed)
         run.resume()
+        for name, reason in run.skipped.items():
+            _told(on_skip)(name, reason)
         bar.initial = run.epoch * steps + run.step  # what was done before does not count for the rate
         bar.update(bar.initial)
         while run.epoch < recipe.epochs and not _exhausted(run.rows, recipe):
@@ -192,6 +194,8 @@ def _train_epoch(
         run.losses.append(loss.detach())
         run.sizes.append(len(x))
         run.step += 1
+        for name, reason in skipped:
+            on_skip(name, reason)
         run.seconds = perf_counter() - begin
         saves = save_every is not None and run.step % save_every == 0
         if saves or run.step % CHECK == 0:
@@ -199,8 +203,6 @@ def _train_epoch(
         if saves:
             run.save()
         bar.update()
-        for name, reason in skipped:
-            on_skip(name, reason)
     _check_losses(run, bar)
 
 
@@ -281,7 +283,7 @@ def evaluate(
     """
     model.eval()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    skip, clips = _once(on_skip), examples.clips
+    skip, clips = _once(on_skip, {}), examples.clips
     score = TopK((1,)) if recipe.metric == "top1_error" else MultilabelScores(logits=clips is None)
     total, count = 0.0, 0
     kept: list[Tensor] = []
@@ -333,16 +335,19 @@ def _mixed(x: Tensor, y: Tensor, recipe: Recipe, place: tuple[int, int, int]) ->
     return mixup(x, targets, recipe.mixup, torch.Generator().manual_seed(number))
 
 
-def _once(on_skip: OnSkip | None) -> OnSkip:
-    """Report each picture the first time."""
-    seen: set[str] = set()
+def _once(on_skip: OnSkip | None, seen: dict[str, str]) -> OnSkip:
+    """Report each picture the first time, and remember it."""
 
     def report(name: str, reason: str) -> None:
         if name not in seen:
-            seen.add(name)
-            if on_skip is None:
-                warnings.warn(f"skipped {name}: {reason}", UserWarning, stacklevel=3)
-            else:
-                on_skip(name, reason)
+            seen[name] = reason
+            _told(on_skip)(name, reason)
 
     return report
+
+
+def _told(on_skip: OnSkip | None) -> OnSkip:
+    """Return what reports a picture: by default a warning."""
+    if on_skip is not None:
+        return on_skip
+    return lambda name, reason: warnings.warn(f"skipped {name}: {reason}", UserWarning, stacklevel=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from networks.documents import BLOCKS, BLURS, Entry
+from networks.documents import BLOCKS, BLURS, FIGURE_9, FIGURE_10, Entry, described
 from networks.twins.walexnet import WAlexNet
 from networks.twins.wresnet import WResNet
 
@@ -55,44 +55,29 @@ DEEPER = {
 
 def twins() -> Iterator[Entry]:
     """WAlexNet and WResNet, RMax and CMod, with and without blur, and the ablated forms."""
+    tables = {FIGURE_9: IMAGENET, FIGURE_10: CIFAR, "records of the poster, ImageNet": ABLATED}
     for twin, gabor in GABOR.items():
         for blur in ("", "-blur"):
             name = f"walexnet-{twin}{blur}"
             alexnet = partial(WAlexNet, twin=twin, pooling=BLURS[blur])
-            yield Entry(name, alexnet, described(name, f"WAlexNet, {gabor}{deeper(twin, blur)}"))
+            yield Entry(name, alexnet, described(name, f"WAlexNet, {gabor}{deeper(twin, blur)}", tables))
     for base, blocks in BLOCKS.items():
         title = f"WResNet-{base.removeprefix('resnet')}"
         for twin, gabor in GABOR.items():
             for blur, pooling in BLURS.items():
                 name = f"w{base}-{twin}{blur}"
                 make = partial(WResNet, blocks, twin=twin, pooling=pooling)
-                yield Entry(name, make, described(name, f"{title}, {gabor}{deeper(twin, blur)}"))
+                yield Entry(name, make, described(name, f"{title}, {gabor}{deeper(twin, blur)}", tables))
         for blur in ("-blur", "-ablur"):
             name = f"w{base}-rmax{blur}-ablated"
             make = partial(WResNet, blocks, pooling=BLURS[blur], gabor_pooling="max")
             what = f"{title}, plain max pooling of the Gabor channels{DEEPER[blur]}: the subtractive ablation"
-            yield Entry(name, make, described(name, what))
+            yield Entry(name, make, described(name, what, tables))
         make = partial(WResNet, blocks, gabor_pooling="blur3")
         what = f"{title}, 3-tap binomial filter on the Gabor channels only: the additive ablation"
-        yield Entry(f"w{base}-rmax-blur-additive", make, described("", what))
+        yield Entry(f"w{base}-rmax-blur-additive", make, described("", what, {}))
 
 
 def deeper(twin: str, blur: str) -> str:
     """What a blur is said to do: of a CMod twin it leaves the Gabor channels alone."""
     return DEEPER[blur] if twin == "cmod" else DEEPER[blur].replace(" else", ", of the Gabor channels too")
-
-
-def described(name: str, what: str) -> str:
-    """What a network is and what was published for it."""
-    parts = [what]
-    for table, where in (
-        (IMAGENET, "poster (document 000), Fig. 9, ImageNet"),
-        (CIFAR, "poster (document 000), Fig. 10, CIFAR-10 with classes=10"),
-        (ABLATED, "records of the poster, ImageNet"),
-    ):
-        if name in table:
-            one, ten, rate = table[name]
-            parts.append(f"{where}: one-crop {one}, ten-crop {ten}, mFR {rate}")
-    if len(parts) == 1:
-        parts.append("in no table of the documents")
-    return "; ".join(parts) + "."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,8 +94,7 @@ class TwinStage(nn.Module):
 
     Notes
     -----
-    theory.md, section 6.1. RMax and CMod twins have the same parameters under the same keys, so that one takes the
-    state dict of the other: a normalisation of moduli has no running mean, and that of a real part is 0.
+    theory.md, section 6.1. RMax and CMod twins have the same keys, so that one takes the state dict of the other.
     """
 
     def __init__(
@@ -123,7 +121,7 @@ class TwinStage(nn.Module):
         modulus = twin == "cmod"
         theirs = pooling if gabor_pooling is None else gabor_pooling
         self.joint = not modulus and theirs == pooling
-        step = layer.convolution_stride(layer_stride_of(modulus, theirs))
+        step = layer.convolution_stride("max" if modulus else theirs)  # moduli have the stride of plain max pooling
         positions = Positions.of_convolution(layer.kernel_size, step, layer.padding)
         if modulus:
             positions = positions.then(3, 2, layer.pool_padding)
@@ -167,20 +165,3 @@ class TwinStage(nn.Module):
     def regularisation(self) -> Tensor:
         """The penalty of :meth:`networks.WaveletBlock.regularisation`."""
         return self.block.regularisation()
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the normalisation of the other twin as well."""
-        mean, count = f"{prefix}gabor_norm.running_mean", f"{prefix}gabor_norm.num_batches_tracked"
-        variance = state_dict.get(f"{prefix}gabor_norm.running_var")
-        if isinstance(self.gabor_norm, ModulusBatchNorm):
-            state_dict.pop(mean, None)
-            state_dict.pop(count, None)
-        elif variance is not None and isinstance(self.gabor_norm, nn.BatchNorm2d):
-            state_dict.setdefault(mean, torch.zeros_like(variance))
-            state_dict.setdefault(count, torch.zeros((), dtype=torch.int64))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def layer_stride_of(modulus: bool, pooling: Pooling) -> Pooling:
-    """Return the pooling that decides on the stride of the packets: moduli have that of plain max pooling."""
-    return "max" if modulus else pooling

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from networks.architectures.alexnet import AlexNet
+from networks.architectures.alexnet import LEAST, AlexNet
 from networks.downsampling import Pooling
 from networks.twins.packet_groups import alexnet_groups
 from networks.twins.stage import FirstLayer, TwinStage
@@ -57,6 +57,7 @@ class WAlexNet(AlexNet):
         **options: Any,
     ) -> None:
         super().__init__(classes, pooling, first=alexnet_stage(twin, pooling, **options), dropout=dropout)
+        self.least = LEAST
 
     @property
     def stage(self) -> TwinStage:

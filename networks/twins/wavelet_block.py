@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,11 +111,10 @@ class WaveletBlock(nn.Module):
         self.mixing = nn.ParameterList(
             nn.Parameter(torch.empty(g.outputs, len(g.channels) // g.mixing_groups)) for g in self.groups
         )
-        rows, columns = connections(self.groups)
+        _, columns = connections(self.groups)
         if columns.max() >= 2 * 4**levels:
             raise ValueError(f"groups name packet {columns.max()}; of {levels} levels there are {2 * 4**levels}")
-        self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
-        self.register_buffer("columns", torch.from_numpy(columns), persistent=False)
+        self._connect()
         self.transform_start = self.packets.transform.start
         self.kernel_start = positions.centre - round(centroid(self.packets.transform, np.unique(columns)))
         self.reset_parameters()
@@ -182,6 +182,17 @@ class WaveletBlock(nn.Module):
     def extra_repr(self) -> str:
         """Return the arguments that the submodules do not show."""
         return f"{self.outputs} outputs, {self.positions}, output={self.output!r}"
+
+    def _connect(self, device: torch.device | None = None) -> None:
+        """Set the outputs and the packets of the weights, which are constants."""
+        for name, values in zip(("rows", "columns"), connections(self.groups), strict=True):
+            self.register_buffer(name, torch.from_numpy(values).to(device), persistent=False)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        """Follow `to` to another device, from that of no memory too."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._connect(self.rows.device)
+        return self
 
     def _check(self, x: Tensor) -> None:
         if not isinstance(x, Tensor) or not x.is_floating_point():
