@@ -1,4 +1,4 @@
-"""The command line: ``shiftscope heatmaps``, ``kernels``, ``verify``, ``compare``, ``stability``, ``train`` and ``recipes``."""
+"""The command line: ``shiftscope`` and its commands."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def test_a_layer_from_its_own_file(tmp_path):
 def test_weights_with_batch_normalisation_folded_into_them_are_refused():
     """Their bias has no place, and without it they are another layer."""
     folded = {"conv1.weight": torch.zeros(64, 3, 7, 7), "conv1.bias": torch.zeros(64)}
-    with pytest.raises(ValueError, match="conv1.bias to go with conv1.weight"):
+    with pytest.raises(ValueError, match=r"conv1\.bias to go with conv1\.weight"):
         load_weights(ResNet((1, 1), 5), folded, partial=True)
 
 
