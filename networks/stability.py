@@ -608,5 +608,6 @@ def _fingerprint(measure: Stability, version: str) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     for name, value in measure.model.state_dict().items():
         if isinstance(value, Tensor):
-            digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            values = value.detach().cpu().contiguous().reshape(-1)  # a counter has no axis to view as bytes
+            digest.update(name.encode() + values.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

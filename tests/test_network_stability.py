@@ -229,6 +229,20 @@ def test_resuming_measures_only_what_is_left(tmp_path, pictures, labels, monkeyp
         compare_remedies(models, pictures, labels, checkpoint=path, **options)
 
 
+def test_batch_normalisation_is_resumed_too(tmp_path, pictures):
+    def normed(count):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+        model[1].num_batches_tracked.fill_(count)  # a tensor without axes
+        return model
+
+    options = {"size": SIZE, "span": SPAN, "progress": False, "rounds": 1, "checkpoint": tmp_path / "state.pt"}
+    first, again = (compare_remedies({"plain": normed(3)}, pictures, **options) for _ in range(2))
+    np.testing.assert_array_equal(first.divergence, again.divergence)
+    with pytest.raises(ValueError, match="other models, weights or settings"):
+        compare_remedies({"plain": normed(4)}, pictures, **options)
+
+
 def test_bad_input(pictures, labels):
     model = network()
     options = {"size": SIZE, "span": SPAN, "progress": False}
