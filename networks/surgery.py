@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from networks.pooling import CMod, IntraBlockPool
+from networks.pooling import APS, Cascade, CMod, IntraBlockPool, MaxPool
 from networks.pooling._border import Pads, pooled_size
+from networks.pooling._filtering import StridedFilter
 from networks.site import Site
 from wavelets import analytic, dominant_direction
 from wavelets._check import integer
@@ -22,6 +23,7 @@ from wavelets.hilbert import zero_padded
 MAX = (nn.MaxPool1d, nn.MaxPool2d)
 AVERAGE = (nn.AvgPool1d, nn.AvgPool2d)
 CONVOLUTION = (nn.Conv1d, nn.Conv2d)
+SUBSAMPLING = (*MAX, *AVERAGE, MaxPool, StridedFilter, APS, Cascade)
 NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d)
 RELU: tuple[Any, ...] = (torch.relu, torch.relu_, functional.relu, functional.relu_, "relu", "relu_")
 
@@ -141,8 +143,10 @@ def insert_intrablock(
     kernel_size : int
         Odd.
     names : sequence of str, optional
-        Layers after which to pool. Default: in every `nn.Sequential` with pooling layers, a block being what lies
-        between two of them, what stands before the second layer with convolutions of every block.
+        Layers after which to pool. Default: in every tree of `nn.Sequential` with pooling layers, what stands before
+        the second layer with convolutions of every block. A block is an innermost `nn.Sequential` with two such layers
+        and no pooling; where there is none between two poolings, all that lies between them. A module of another kind
+        that subsamples inside ends a block as a pooling does.
     inplace : bool
         Whether to change the model itself; otherwise a copy.
 
@@ -158,7 +162,7 @@ def insert_intrablock(
         If the model is no module, the window even, a layer does not exist, or there is no such block.
     """
     model = checked_model(model, inplace)
-    places = list(names) if names is not None else list(_block_middles(model))
+    places = list(names) if names is not None else _block_middles(model)
     if not places:
         raise ValueError("no block with two convolutions between pooling layers of an nn.Sequential; give names=[...]")
     changes = []
@@ -603,21 +607,45 @@ def _behind_convolution(
 # ---- insert_intrablock ----------------------------------------------------------------------------------------------
 
 
-def _block_middles(model: nn.Module) -> Iterator[str]:
-    """Names of the layers before the second one with convolutions, of every block of every nn.Sequential."""
-    for name, parent in model.named_modules():
-        children = list(parent.named_children())
-        if not isinstance(parent, nn.Sequential) or not any(isinstance(m, MAX + AVERAGE) for _, m in children):
+def _block_middles(model: nn.Module) -> list[str]:
+    """Names of the layers after which to pool, in the nn.Sequential trees of a model."""
+    found: dict[tuple[nn.Module, str], str] = {}  # a block in two places is one
+    for name, root in model.named_modules():
+        inside = bool(name) and isinstance(model.get_submodule(name.rpartition(".")[0]), nn.Sequential)
+        if not isinstance(root, nn.Sequential) or inside or not _has(root, SUBSAMPLING):
             continue
-        units, before = 0, ""
-        for child, module in children:
-            if isinstance(module, MAX + AVERAGE):
-                units = 0
-            elif any(isinstance(m, CONVOLUTION) for m in module.modules()):
-                units += 1
-                if units == 2:
-                    yield f"{name}.{before}" if name else before
-            before = child
+        runs: list[list[tuple[str, nn.Module]]] = [[]]
+        for item in _in_order(name, root):
+            if _has(item[1], SUBSAMPLING):
+                runs.append([])
+            else:
+                runs[-1].append(item)
+        for place in (place for run in runs for place in _middles(run)):
+            parent, _, child = place.rpartition(".")
+            found.setdefault((model.get_submodule(parent), child), place)
+    return list(found.values())
+
+
+def _in_order(name: str, parent: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Children of an nn.Sequential in order of execution; those of an nn.Sequential that subsamples in its place."""
+    for child, module in parent._modules.items():  # with those that stand twice
+        path = f"{name}.{child}" if name else child
+        if isinstance(module, nn.Sequential) and _has(module, SUBSAMPLING):
+            yield from _in_order(path, module)
+        elif module is not None:
+            yield path, module
+
+
+def _middles(run: list[tuple[str, nn.Module]]) -> list[str]:
+    """Layers before the second one with convolutions: of each nn.Sequential in a run, or else of the run itself."""
+    inner = [p for name, m in run if isinstance(m, nn.Sequential) for p in _middles(list(_in_order(name, m)))]
+    units = [i for i, (_, module) in enumerate(run) if _has(module, CONVOLUTION)]
+    return inner or [run[i - 1][0] for i in units[1:2]]
+
+
+def _has(module: nn.Module, types: tuple[type, ...]) -> bool:
+    """Whether a module is or has one of some types; pooling inside a block subsamples nothing."""
+    return any(isinstance(m, types) and not isinstance(m, IntraBlockPool) for m in module.modules())
 
 
 def _dims_around(model: nn.Module, name: str) -> int:

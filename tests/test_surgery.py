@@ -22,6 +22,7 @@ from networks import (  # noqa: E402
     MaxBlurPool,
     MaxPool,
     band_pass_channels,
+    create,
     remedies,
     remedy,
     replace_pooling,
@@ -337,10 +338,41 @@ def test_intra_block_pooling_stands_between_the_convolutions_of_a_block():
     assert torch.equal(pooled(x), expected) and [c.name for c in changes] == ["5"]
     assert pooled.state_dict().keys() == model.state_dict().keys()
     assert torch.equal(insert(model, names=["5"])[0](x), expected)
+    flat = nn.Sequential(*network(), nn.Conv2d(C, C, 1), nn.Conv2d(C, C, 1))
+    assert [c.name for c in insert(flat)[1]] == ["5", "9"]
     with pytest.raises(ValueError, match="no block with two convolutions"):
         insert(Residual())
     with pytest.raises(ValueError, match="no layer '9'"):
         insert(model, names=["9"])
+
+
+@pytest.mark.parametrize("pooling", ["", "-blur5"])
+def test_intra_block_pooling_in_nested_blocks_is_that_of_the_sound_networks(pooling):
+    plain, built = create(f"vgg41{pooling}").eval(), create(f"vgg41{pooling}-ibp").eval()
+    for a, b in zip(plain.parameters(), built.parameters(), strict=True):
+        nn.init.normal_(a, 0, 0.1)
+        b.data.copy_(a.data)
+    pooled, changes = remedy("intrablock")(plain)
+    x = torch.randn(1, 1, 21, 16)
+    assert torch.equal(pooled(x), built(x)) and not torch.equal(pooled(x), plain(x))
+    assert [c.name for c in changes] == [f"features.block{n}.0" for n in (1, 2, 3, 4)]
+
+
+def test_intra_block_pooling_finds_nested_blocks():
+    def block(inputs=C):
+        return nn.Sequential(nn.Conv2d(inputs, C, 3, padding=1), nn.ReLU(), nn.Conv2d(C, C, 3, padding=1), nn.ReLU())
+
+    def places(*layers):
+        return [c.name for c in insert(nn.Sequential(*layers))[1]]
+
+    pool, shared = nn.MaxPool2d(2), block()
+    assert places(block(3), pool, block(), pool) == ["0.1", "2.1"]
+    assert places(nn.Sequential(block(3), pool), nn.Sequential(block(), pool)) == ["0.0.1", "1.0.1"]
+    assert places(nn.Conv2d(3, C, 3), pool, shared, pool, shared) == ["2.1"]
+    assert places(pool, nn.Sequential(nn.Conv2d(3, C, 3)), nn.Sequential(nn.Conv2d(C, C, 3))) == ["1"]
+    twin = [c.name for c in insert(create("walexnet-cmod", classes=2))[1]]  # its first stage pools inside
+    plain = [c.name for c in insert(create("alexnet", classes=2))[1]]
+    assert twin == plain == ["features.7"]
 
 
 # ---- complex first layer --------------------------------------------------------------------------------------------
