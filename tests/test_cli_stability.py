@@ -156,6 +156,7 @@ def test_writes_results_figures_and_a_summary(shiftscope, common, labels, tmp_pa
     assert page.count("data:image/png;base64,") == 4
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)  # nothing from elsewhere
     assert "intrablock:0: 1 layer<" in page and "top-1 %" in page
+    assert all("order of memory" in text and re.search(r"channels (first|last) for ", text) for text in (page, printed))
     assert " ± " in page and "± is the standard error" in printed and "flips_1px_se" in rows
 
 
