@@ -141,7 +141,7 @@ def remedies() -> dict[str, Remedy]:
 
     Notes
     -----
-    All but "intrablock" and the two of "cmod" replace max pooling layers: see
+    All but "intrablock" and the two of "cmod" replace max pooling layers, or average pooling if there are none: see
     :func:`networks.surgery.replace_pooling`, whose `types` and `names` they take as options. The two of "cmod" take
     `layer` and the options of :func:`networks.to_cmod`, "cmod-band-pass" also `energy`.
 

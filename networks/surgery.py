@@ -69,7 +69,8 @@ def replace_pooling(
         :class:`networks.Site`; or a module, a copy of which takes every place as it is.
     types : type or tuple of types, optional
         Of the layers to replace: nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, and nn.Conv1d, nn.Conv2d for
-        strided convolutions. Default: all max pooling; with `names`, any.
+        strided convolutions. Default: all max pooling, in a model without any all average pooling that subsamples,
+        which the report says; with `names`, any.
     names : sequence of str, optional
         Names of the layers to replace, as in `named_modules`.
     example : Tensor, optional
@@ -125,7 +126,8 @@ def replace_pooling(
             before, (place, shown) = repr(layer), _behind_convolution(model, name, layer, new, graph)
             changes.append(Change(name, before, f"stride 1, then after {place}: {shown}"))
         else:
-            changes.append(Change(name, repr(layer), repr(new)))
+            instead = "" if names or types or isinstance(layer, MAX) else " (the model has no max pooling)"
+            changes.append(Change(name, repr(layer), f"{new!r}{instead}"))
             for alias, module in list(model.named_modules(remove_duplicate=False)):
                 if module is layer:
                     put(model, alias, new)
@@ -476,21 +478,30 @@ def _chosen_layers(
                     f"layer {name!r} is a {type(layer).__name__}; expected max or average pooling, or a convolution, "
                     "in one or two dimensions"
                 )
-            if isinstance(layer, CONVOLUTION) and max(layer.stride) == 1:
+            if isinstance(layer, CONVOLUTION) and not _strides(layer):
                 raise ValueError(f"layer {name!r} is a convolution of stride 1 and subsamples nothing")
     else:
-        wanted = MAX if types is None else types
-        chosen = {
-            name: layer
-            for name, layer in model.named_modules()
-            if isinstance(layer, wanted)
-            and isinstance(layer, MAX + AVERAGE + CONVOLUTION)
-            and not (isinstance(layer, CONVOLUTION) and max(layer.stride) == 1)
-        }
+        known = {name: m for name, m in model.named_modules() if isinstance(m, MAX + AVERAGE) or _strides(m)}
+        strided = {name: m for name, m in known.items() if _strides(m)}
+        chosen = {name: m for name, m in known.items() if isinstance(m, MAX if types is None else types)}
+        if not chosen and types is None:
+            chosen = {name: m for name, m in strided.items() if isinstance(m, AVERAGE)}
+        if not chosen and strided:
+            shown = ", ".join(f"{name} ({type(m).__name__})" for name, m in list(strided.items())[:8])
+            more = ", ..." if len(strided) > 8 else ""
+            raise ValueError(
+                f"the model has no layer inside it of types {types or MAX + AVERAGE} to replace; give names=[...] of "
+                f"those that subsample: {shown}{more}"
+            )
     if not chosen or "" in chosen:
-        asked = f"names {list(names)}" if names is not None else f"types {types or MAX}"
+        asked = f"names {list(names)}" if names is not None else f"types {types or MAX + AVERAGE}"
         raise ValueError(f"the model has no layer inside it to replace (looked for {asked})")
     return chosen
+
+
+def _strides(layer: Any) -> bool:
+    """Whether it is a layer that subsamples."""
+    return isinstance(layer, MAX + AVERAGE + CONVOLUTION) and max(tuple_of(layer.stride, 1)) > 1
 
 
 def _site(name: str, layer: Any, channels: int | None) -> Site:

@@ -40,6 +40,9 @@ def tiny():
 def pair():
     return tiny(), lambda x: 2 * x - 1
 
+def strided():
+    return nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
 def number():
     return 7
 
@@ -271,13 +274,13 @@ def test_a_checkpoint_of_other_code_is_refused(shiftscope, common, file):
 
 
 FACTORIES = {
-    "nothing": r"mine\.py: no function 'nothing'; it has tiny, pair, number",
+    "nothing": r"mine\.py: no function 'nothing'; it has tiny, pair, strided, number",
     "constant": r"mine\.py: no function 'constant'",
     "number": r"mine\.py: number\(\) returned int; expected a torch\.nn\.Module",
     "triple": r"mine\.py: triple\(\) returned tuple; expected",
     "bad_pair": r"mine\.py: bad_pair\(\) returned int to prepare pictures with",
-    "broken": r"mine\.py: RuntimeError: no weights \(line 29\)",
-    "leaves": r"mine\.py: SystemExit: 4 \(line 32\)",
+    "broken": r"mine\.py: RuntimeError: no weights \(line 32\)",
+    "leaves": r"mine\.py: SystemExit: 4 \(line 35\)",
     "maps": r"mine\.py:maps, plain: the model returns shape \(2, 6, 22, 22\); expected logits",
     "pairs": r"mine\.py:pairs, plain: the model returns tuple; expected a tensor of logits",
     "one_by_one": r"mine\.py:one_by_one, plain: the model fails on 2 pictures of 24×24 pixels: RuntimeError: only one",
@@ -328,6 +331,11 @@ REMEDIES = {
 @pytest.mark.parametrize("remedy", REMEDIES)
 def test_remedies_that_cannot_be(shiftscope, common, remedy):
     assert re.search(REMEDIES[remedy], said(shiftscope(*common, "--remedy", remedy)))
+
+
+def test_what_subsamples_is_named_where_there_is_no_pooling(shiftscope, common, file):
+    message = said(shiftscope(f"{file}:strided", *common[1:], "--remedy", "blur3"))
+    assert message.endswith("subsample: 0 (Conv2d); layers are named as in blur3:LAYER,LAYER")
 
 
 @pytest.mark.usefixtures("unwritten")

@@ -275,6 +275,18 @@ def test_what_wraps_a_layer_has_its_mode():
         assert not any(module.training for module in model.modules())
 
 
+def test_average_pooling_is_replaced_where_there_is_no_max_pooling():
+    model = nn.Sequential(nn.Conv2d(3, C, 3), nn.AvgPool2d(3, 1), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1))
+    pooled, changes = remedy("blur3")(model)
+    assert [c.name for c in changes] == ["2"] and changes[0].after.endswith("(the model has no max pooling)")
+    assert isinstance(pooled[2], BlurPool)
+    both = nn.Sequential(nn.MaxPool2d(2), *model)
+    assert [str(c).count("no max") for c in remedy("blur3")(both)[1]] == [0]
+    strided = nn.Sequential(nn.Conv2d(3, C, 3, 2), nn.AvgPool2d(3, 1))
+    with pytest.raises(ValueError, match=r"names=\[...\] of those that subsample: 0 \(Conv2d\)$"):
+        remedy("blur3")(strided)
+
+
 # ---- strided convolutions -------------------------------------------------------------------------------------------
 
 
