@@ -156,7 +156,7 @@ def remedies() -> dict[str, Remedy]:
 
     def add(name: str, summary: str, factory: Factory) -> None:
         def apply(model: nn.Module, example: Tensor | None = None, **options: Any) -> Result:
-            return replace_pooling(model, factory, example=example, **options)
+            return replace_pooling(model, name, example=example, **options)
 
         table[name] = Remedy(name, summary, apply, factory)
 

@@ -57,3 +57,8 @@ class Site:
             left = p + (n - 1) // 2 - (k - 1) // 2
             pads.append((left, 2 * p - k + n - left))
         return pads
+
+
+def border_options(padding_mode: str) -> dict[str, str]:
+    """Options with which named operators continue maps as convolutions do; "zeros" leaves them their own way."""
+    return {} if padding_mode == "zeros" else {"padding_mode": padding_mode}

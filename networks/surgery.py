@@ -15,7 +15,7 @@ from torch.nn import functional
 from networks.pooling import APS, Cascade, CMod, IntraBlockPool, MaxPool
 from networks.pooling._border import Pads, pooled_size
 from networks.pooling._filtering import StridedFilter
-from networks.site import Site
+from networks.site import Site, border_options
 from wavelets import analytic, dominant_direction
 from wavelets._check import integer
 from wavelets.hilbert import zero_padded
@@ -78,7 +78,8 @@ def replace_pooling(
     inplace : bool
         Whether to change the model itself; otherwise a copy.
     **options
-        For the factory, such as ``padding_mode="circular"``.
+        For the factory, such as ``padding_mode="circular"``. Remedies by name get that of the nearest convolution with
+        padding, before the layer or else after it, if it is not "zeros": they continue maps as the network does.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def replace_pooling(
     for name, layer in chosen.items():
         site = _site(name, layer, channels.get(name))
         try:
-            new = make(site)
+            new = make(site, _padding_mode(model, layer))
         except ValueError as error:
             raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
         new.to(**_neighbourhood(model, layer)).train(layer.training)
@@ -438,23 +439,23 @@ def convolutions(model: nn.Module) -> list[str]:
 # ---- replace_pooling ------------------------------------------------------------------------------------------------
 
 
-def _maker(given: Any, options: dict[str, Any]) -> tuple[Callable[[Site], nn.Module], str]:
-    """Function from a site to a module, and what to call it in messages."""
+def _maker(given: Any, options: dict[str, Any]) -> tuple[Callable[[Site, str], nn.Module], str]:
+    """Function from a site and the padding mode around it to a module, and what to call it in messages."""
     if isinstance(given, str):
         from networks.catalogue import remedy  # which stands on this module
 
         factory = remedy(given).factory
         if factory is None:
             raise ValueError(f"remedy {given!r} does not go layer by layer; call networks.remedy({given!r})(model)")
-        return lambda site: factory(site, **options), repr(given)
+        return lambda site, mode: factory(site, **(border_options(mode) | options)), repr(given)
     if isinstance(given, nn.Module):
         if options:
             raise TypeError(f"options {', '.join(options)} are for a factory; {type(given).__name__} is made already")
-        return lambda site: copy.deepcopy(given), type(given).__name__
+        return lambda site, mode: copy.deepcopy(given), type(given).__name__
     if not callable(given):
         raise TypeError(f"operator must be a remedy's name, a factory or a module, not {type(given).__name__}")
 
-    def make(site: Site) -> nn.Module:
+    def make(site: Site, mode: str) -> nn.Module:
         new = given(site, **options)
         if not isinstance(new, nn.Module):
             raise TypeError(f"layer {site.name!r}: the factory returned {type(new).__name__}; expected a module")
@@ -527,6 +528,14 @@ def _neighbourhood(model: nn.Module, layer: nn.Module) -> dict[str, Any]:
     before = [p for module in modules[: modules.index(layer)] for p in module.parameters(recurse=False)]
     near = [*list(layer.parameters())[:1], *before[-1:], *list(model.parameters())[:1]]
     return {"device": near[0].device, "dtype": near[0].dtype} if near else {}
+
+
+def _padding_mode(model: nn.Module, layer: nn.Module) -> str:
+    """How the last convolution up to the layer that pads continues its maps, or else the first one after it."""
+    modules = list(model.modules())
+    place = modules.index(layer) + 1
+    near = [m for m in (*modules[:place][::-1], *modules[place:]) if isinstance(m, CONVOLUTION)]
+    return next((str(m.padding_mode) for m in near if any(map(any, convolution_pads(m)))), "zeros")
 
 
 def _refuse(name: str, **present: bool) -> None:

@@ -216,6 +216,31 @@ def test_circular_blur_moves_with_its_input():
     assert close(pooled(x.roll((2, 4), (2, 3))), pooled(x).roll((1, 2), (2, 3)))
 
 
+@pytest.mark.parametrize("pair", [("vgg13", "blur4"), ("vgg13", "rectangle3"), ("densenet40", "blur5")])
+def test_maps_are_continued_as_the_network_does(pair):
+    plain, built = create(pair[0]).eval(), create("-".join(pair)).eval()  # circular
+    built.load_state_dict(plain.state_dict())
+    pooled, _ = remedy(pair[1])(plain)
+    x = images(32, 32, 1)
+    assert torch.equal(pooled(x), built(x)) and not torch.equal(pooled(x), plain(x))
+
+
+def test_the_nearest_convolution_that_pads_says_how_maps_are_continued():
+    def modes(*layers, operator="blur3", **options):
+        pooled, _ = replace_pooling(nn.Sequential(*layers), operator, **options)
+        return [m.padding_mode for m in pooled.modules() if isinstance(m, BlurPool)]
+
+    def conv(mode, padding=1):
+        return nn.Conv2d(3, 3, 3, padding=padding, padding_mode=mode)
+
+    pool, alone = nn.MaxPool2d(2), conv("circular", 0)  # pads nothing
+    assert modes(conv("circular"), nn.MaxPool2d(2), conv("replicate"), alone, pool) == ["circular", "replicate"]
+    assert modes(pool, conv("circular")) == ["circular"] and modes(pool, alone, conv("zeros")) == ["reflect"]
+    assert modes(conv("circular"), pool, padding_mode="zeros") == ["zeros"]
+    assert modes(conv("circular"), pool, operator=lambda site: BlurPool()) == ["reflect"]  # one's own is asked nothing
+    assert modes(pool) == ["reflect"]
+
+
 def test_names_types_modules_factories_and_in_place():
     x = images()
     assert [c.name for c in replace_pooling(network(), "blur3", names=["8"])[1]] == ["8"]
