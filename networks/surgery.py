@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,7 +117,7 @@ def replace_pooling(
     changes = []
     graph = traced(model) if any(isinstance(layer, CONVOLUTION) for layer in chosen.values()) else None
     for name, layer in chosen.items():
-        site = _site(name, layer, channels.get(name))
+        site = _site(name, layer, channels[name])
         try:
             new = make(site, _padding_mode(model, layer))
         except ValueError as error:
@@ -505,8 +505,13 @@ def _strides(layer: Any) -> bool:
     return isinstance(layer, MAX + AVERAGE + CONVOLUTION) and max(tuple_of(layer.stride, 1)) > 1
 
 
-def _site(name: str, layer: Any, channels: int | None) -> Site:
-    """What a layer does, or refuse."""
+def _site(name: str, layer: Any, seen: set[int] | None) -> Site:
+    """What a layer does, or refuse; with the channels that an example brought, if there was one."""
+    channels, unknown = None, "pass example=a batch"
+    if seen is not None:
+        channels = next(iter(seen)) if len(seen) == 1 else None
+        found = " and ".join(map(str, sorted(seen)))
+        unknown = f"the example uses it with {found}" if seen else "the example does not reach it"
     if isinstance(layer, CONVOLUTION):
         dims = len(layer.kernel_size)
         return Site("convolution", (1,) * dims, tuple(layer.stride), (0,) * dims, layer.out_channels, False, name)
@@ -519,7 +524,7 @@ def _site(name: str, layer: Any, channels: int | None) -> Site:
         _refuse(name, ceil_mode=layer.ceil_mode, divisor_override=divisor is not None)
         kind = "average"
     window, stride, padding = (tuple_of(v, dims) for v in (layer.kernel_size, layer.stride, layer.padding))
-    return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name)
+    return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name, unknown)
 
 
 def _neighbourhood(model: nn.Module, layer: nn.Module) -> dict[str, Any]:
@@ -544,15 +549,15 @@ def _refuse(name: str, **present: bool) -> None:
             raise ValueError(f"layer {name!r} has {argument}, for which there is no replacement")
 
 
-def _channels(model: nn.Module, chosen: dict[str, nn.Module], example: Tensor | None) -> dict[str, int]:
-    """Channels of the input of every layer, seen on an example."""
-    seen: dict[str, int] = {}
+def _channels(model: nn.Module, chosen: dict[str, nn.Module], example: Tensor | None) -> Mapping[str, set[int] | None]:
+    """Channels of the input of every layer, all that are seen on an example; None without one."""
     if example is None:
-        return seen
+        return dict.fromkeys(chosen)
+    seen: dict[str, set[int]] = {name: set() for name in chosen}
 
     def look(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name] = inputs[0].shape[1]
+            seen[name].add(inputs[0].shape[1])
 
         return hook
 

@@ -127,7 +127,7 @@ def test_the_maximum_is_that_of_the_layer_at_every_size(kernel, stride, padding,
             assert pooled(x).shape == model(x).shape
     x = torch.full((1, 3, 12, 12), 2.5)
     for name in ("blur5", "aps-l2", "tlpf", "adaptive-blur"):
-        pooled, _ = remedy(name)(model, x, **({"groups": 3} if name == "adaptive-blur" else {}))
+        pooled, _ = remedy(name)(model, x)
         assert close(pooled.eval()(x), model(x))
 
 
@@ -284,6 +284,35 @@ def test_a_layer_in_two_places_is_replaced_in_both():
     pool = nn.MaxPool2d(2)
     model, changes = replace_pooling(nn.Sequential(pool, nn.ReLU(), pool), "blur3")
     assert model[0] is model[2] and isinstance(model[0], Cascade) and len(changes) == 1
+
+
+class Uneven(nn.Module):
+    """A pooling used with two numbers of channels, and one that is not used."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pool, self.unused = nn.Conv2d(3, C, 3), nn.MaxPool2d(2), nn.MaxPool2d(2)
+
+    def forward(self, x):
+        return self.pool(self.conv(self.pool(x)))
+
+
+def test_channels_that_the_example_does_not_tell():
+    for names, reason in (
+        (["pool"], "the example uses it with 3 and 8"),
+        (["unused"], "the example does not reach it"),
+    ):
+        with pytest.raises(ValueError, match=f"layer '{names[0]}' .* needs its number of channels; {reason}$"):
+            replace_pooling(Uneven(), "tlpf", names=names, example=images())
+    x = images()
+    assert replace_pooling(Uneven(), "blur3", example=x)[0](x).shape == Uneven()(x).shape  # needs none
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(3, 1), (6, 2), (12, 4), (48, 8)])
+def test_adaptive_filters_have_groups_that_divide_the_channels(channels, groups):
+    x = torch.randn(2, channels, 8, 8)
+    pooled, _ = remedy("adaptive-blur")(nn.Sequential(nn.MaxPool2d(2)), x)
+    assert pooled[0][1].groups == groups and pooled.eval()(x).shape == (2, channels, 4, 4)
 
 
 def test_modes_are_as_they_were():
