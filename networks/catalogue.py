@@ -138,9 +138,9 @@ def remedies() -> dict[str, Remedy]:
         "least-squares7", ...: with the other filters of Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
         sampling. "tlpf": trainable 5x5 filters, which are binomial until they are trained. "adaptive-blur": weights by
         position, until trained the binomial filter of 3 taps; softmax by group, gcd(8, channels) groups. "intrablock":
-        a dense 3x3 maximum inside every block. "cmod": complex filters and modulus for the first convolution and the max pooling after it;
-        "cmod-band-pass": for its band-pass channels only, as :func:`networks.band_pass_channels` finds them, where the
-        other ones keep their maximum.
+        a dense 3x3 maximum inside every block. "cmod": complex filters and modulus for the first convolution and the
+        max pooling after it; "cmod-band-pass": for its band-pass channels only, as
+        :func:`networks.band_pass_channels` finds them, where the other ones keep their maximum.
 
     Notes
     -----
