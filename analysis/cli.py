@@ -321,9 +321,9 @@ def stability(
         str,
         typer.Argument(
             metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet (with --weights), a model of torchvision if that is installed, or a Python file and a "
-            "function in it that returns a torch.nn.Module, or a pair (module, function that prepares its input). "
-            "Naming the file is consent: IT IS EXECUTED.",
+            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), a model of torchvision if "
+            "that is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
+            "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
     images: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
@@ -344,9 +344,15 @@ def stability(
     labels: Annotated[
         Path | None, typer.Option(help="CSV with columns file and index: the classes. Without it no accuracy.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="File of weights, for a network by name.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of weights, for a network by name, such as best.pt of `shiftscope train`.")
+    ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side of the network's input, pixels. Default: 227 for squeezenet, else 224.")
+        int | None,
+        typer.Option(
+            help="Side of the network's input, pixels. Default: 227 for squeezenet, 32 for networks made for CIFAR-10, "
+            "else 224."
+        ),
     ] = None,
     side: Annotated[
         int | None,

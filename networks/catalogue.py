@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -112,16 +113,18 @@ def tlpf(site: Site, size: PerAxis = 5, init: str = "binomial", padding_mode: st
 def adaptive_blur(
     site: Site,
     size: int = 3,
-    groups: int = 8,
+    groups: int | None = None,
     softmax: str = "group",
     init: str = "binomial",
     padding_mode: str = "reflect",
 ) -> nn.Module:
-    """Dense maximum where there was one, adaptive low-pass filter that starts as a binomial one."""
-    padding = site.filter_padding(size)
-    down = AdaptiveBlurPool(
-        site.known_channels(), size, site.stride, groups, softmax, padding, padding_mode, init, site.dims
-    )
+    """Dense maximum where there was one, adaptive low-pass filter that starts as a binomial one.
+
+    By default it has 8 groups, or where 8 does not divide the channels as many as divide both.
+    """
+    channels, padding = site.known_channels(), site.filter_padding(size)
+    groups = math.gcd(8, channels) if groups is None else groups
+    down = AdaptiveBlurPool(channels, size, site.stride, groups, softmax, padding, padding_mode, init, site.dims)
     return behind_max(site, down, padding_mode)
 
 
@@ -134,14 +137,14 @@ def remedies() -> dict[str, Remedy]:
         "blur2" to "blur7": max pooling with a binomial filter of so many taps. "rectangle2", "triangle5",
         "least-squares7", ...: with the other filters of Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
         sampling. "tlpf": trainable 5x5 filters, which are binomial until they are trained. "adaptive-blur": weights by
-        position, until trained the binomial filter of 3 taps; softmax by group. "intrablock": a dense 3x3 maximum
-        inside every block. "cmod": complex filters and modulus for the first convolution and the max pooling after it;
-        "cmod-band-pass": for its band-pass channels only, as :func:`networks.band_pass_channels` finds them, where the
-        other ones keep their maximum.
+        position, until trained the binomial filter of 3 taps; softmax by group, gcd(8, channels) groups. "intrablock":
+        a dense 3x3 maximum inside every block. "cmod": complex filters and modulus for the first convolution and the
+        max pooling after it; "cmod-band-pass": for its band-pass channels only, as
+        :func:`networks.band_pass_channels` finds them, where the other ones keep their maximum.
 
     Notes
     -----
-    All but "intrablock" and the two of "cmod" replace max pooling layers: see
+    All but "intrablock" and the two of "cmod" replace max pooling layers, or average pooling if there are none: see
     :func:`networks.surgery.replace_pooling`, whose `types` and `names` they take as options. The two of "cmod" take
     `layer` and the options of :func:`networks.to_cmod`, "cmod-band-pass" also `energy`.
 
@@ -156,7 +159,7 @@ def remedies() -> dict[str, Remedy]:
 
     def add(name: str, summary: str, factory: Factory) -> None:
         def apply(model: nn.Module, example: Tensor | None = None, **options: Any) -> Result:
-            return replace_pooling(model, factory, example=example, **options)
+            return replace_pooling(model, name, example=example, **options)
 
         table[name] = Remedy(name, summary, apply, factory)
 

@@ -12,7 +12,7 @@ from networks.catalogue import adaptive_blur, behind_max, remedies, tlpf
 from networks.lowpass import TABLE
 from networks.pooling import APS, TLPF, BlurPool, Cascade, MaxPool
 from networks.pooling._border import PerAxis
-from networks.site import Site
+from networks.site import Site, border_options
 
 Factory = Callable[..., nn.Module]
 Pooling = str | Callable[[Site], nn.Module]
@@ -118,7 +118,7 @@ def pooling_at(site: Site, pooling: Pooling, padding_mode: str = "zeros") -> nn.
         return LAYERS[pooling][site.dims](site.kernel_size, site.stride, site.padding, ceil_mode=site.ceil_mode)
     table = poolings()
     if pooling in table:
-        return table[pooling](site) if padding_mode == "zeros" else table[pooling](site, padding_mode=padding_mode)
+        return table[pooling](site, **border_options(padding_mode))
     if pooling in remedies():
         raise ValueError(f"pooling {pooling!r} is a remedy for whole networks, it does not replace layer by layer")
     near = get_close_matches(pooling, [*LAYERS, *table], n=3)

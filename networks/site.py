@@ -23,6 +23,8 @@ class Site:
         Of the max pooling.
     name : str
         Of the layer, for messages.
+    unknown : str
+        Why `channels` is None, for the message of an operator that needs it.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class Site:
     channels: int | None = None
     ceil_mode: bool = False
     name: str = ""
+    unknown: str = "pass example=a batch"
 
     @property
     def dims(self) -> int:
@@ -41,7 +44,7 @@ class Site:
     def known_channels(self) -> int:
         """Return the channels, or refuse."""
         if self.channels is None:
-            raise ValueError(f"layer {self.name!r}: the operator needs its number of channels; pass example=a batch")
+            raise ValueError(f"layer {self.name!r}: the operator needs its number of channels; {self.unknown}")
         return self.channels
 
     def filter_padding(self, taps: PerAxis) -> Padding:
@@ -57,3 +60,8 @@ class Site:
             left = p + (n - 1) // 2 - (k - 1) // 2
             pads.append((left, 2 * p - k + n - left))
         return pads
+
+
+def border_options(padding_mode: str) -> dict[str, str]:
+    """Options with which named operators continue maps as convolutions do; "zeros" leaves them their own way."""
+    return {} if padding_mode == "zeros" else {"padding_mode": padding_mode}

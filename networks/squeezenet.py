@@ -105,7 +105,7 @@ def load_squeezenet(path: str | os.PathLike[str]) -> SqueezeNet:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no .npz file, an array is missing, unknown, of another shape, or holds NaN or infinity.
+        If it is no .npz file, an array is missing, unknown, there twice, of another shape, or not finite in float32.
     """
     model = SqueezeNet()
     shown = os.fspath(path)
@@ -116,9 +116,11 @@ def load_squeezenet(path: str | os.PathLike[str]) -> SqueezeNet:
             raise ValueError(
                 f"{shown}: {name} is {array.dtype} of shape {array.shape}; expected floats of {wanted[name]}"
             )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{shown}: {name} holds NaN or infinite values")
-    model.load_state_dict({name: torch.from_numpy(np.array(array, np.float32)) for name, array in arrays.items()})
+        with np.errstate(over="ignore"):
+            arrays[name] = array.astype(np.float32)
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{shown}: {name} holds NaN, infinite values, or numbers too large for float32")
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     return model.eval()
 
 
@@ -130,12 +132,19 @@ def _arrays(path: str, wanted: Collection[str]) -> dict[str, np.ndarray]:
                 raise ValueError("it is no .npz file, or it is cut off")
             opened.seek(0)
             file = np.load(opened, allow_pickle=False)
-            names = {name.replace("/", "."): name for name in file.files}
+            names: dict[str, str] = {}
+            for member in file.files:
+                if names.setdefault(member.replace("/", "."), member) != member:
+                    raise ValueError(f"it has the array {member!r} twice, also as {names[member.replace('/', '.')]!r}")
             _check_names(names, wanted)
             try:
-                return {name: file[names[name]] for name in wanted}
+                arrays = {name: file[names[name]] for name in wanted}
             except ValueError:  # numpy's message advises to unpickle
                 raise ValueError("an array in it holds Python objects, or is damaged") from None
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):  # numpy hands out the bytes of what it does not know
+                    raise ValueError(f"{name} in it is no array of numpy's")
+            return arrays
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {path}") from None
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from networks.pooling import CMod, IntraBlockPool
+from networks.pooling import APS, Cascade, CMod, IntraBlockPool, MaxPool
 from networks.pooling._border import Pads, pooled_size
-from networks.site import Site
+from networks.pooling._filtering import StridedFilter
+from networks.site import Site, border_options
 from wavelets import analytic, dominant_direction
 from wavelets._check import integer
 from wavelets.hilbert import zero_padded
@@ -22,6 +23,7 @@ from wavelets.hilbert import zero_padded
 MAX = (nn.MaxPool1d, nn.MaxPool2d)
 AVERAGE = (nn.AvgPool1d, nn.AvgPool2d)
 CONVOLUTION = (nn.Conv1d, nn.Conv2d)
+SUBSAMPLING = (*MAX, *AVERAGE, MaxPool, StridedFilter, APS, Cascade)
 NORMALISATION = (nn.BatchNorm1d, nn.BatchNorm2d)
 RELU: tuple[Any, ...] = (torch.relu, torch.relu_, functional.relu, functional.relu_, "relu", "relu_")
 
@@ -67,7 +69,8 @@ def replace_pooling(
         :class:`networks.Site`; or a module, a copy of which takes every place as it is.
     types : type or tuple of types, optional
         Of the layers to replace: nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, and nn.Conv1d, nn.Conv2d for
-        strided convolutions. Default: all max pooling; with `names`, any.
+        strided convolutions. Default: all max pooling, in a model without any all average pooling that subsamples,
+        which the report says; with `names`, any.
     names : sequence of str, optional
         Names of the layers to replace, as in `named_modules`.
     example : Tensor, optional
@@ -75,7 +78,8 @@ def replace_pooling(
     inplace : bool
         Whether to change the model itself; otherwise a copy.
     **options
-        For the factory, such as ``padding_mode="circular"``.
+        For the factory, such as ``padding_mode="circular"``. Remedies by name get that of the nearest convolution with
+        padding, before the layer or else after it, if it is not "zeros": they continue maps as the network does.
 
     Returns
     -------
@@ -113,9 +117,9 @@ def replace_pooling(
     changes = []
     graph = traced(model) if any(isinstance(layer, CONVOLUTION) for layer in chosen.values()) else None
     for name, layer in chosen.items():
-        site = _site(name, layer, channels.get(name))
+        site = _site(name, layer, channels[name])
         try:
-            new = make(site)
+            new = make(site, _padding_mode(model, layer))
         except ValueError as error:
             raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
         new.to(**_neighbourhood(model, layer)).train(layer.training)
@@ -123,7 +127,8 @@ def replace_pooling(
             before, (place, shown) = repr(layer), _behind_convolution(model, name, layer, new, graph)
             changes.append(Change(name, before, f"stride 1, then after {place}: {shown}"))
         else:
-            changes.append(Change(name, repr(layer), repr(new)))
+            instead = "" if names or types or isinstance(layer, MAX) else " (the model has no max pooling)"
+            changes.append(Change(name, repr(layer), f"{new!r}{instead}"))
             for alias, module in list(model.named_modules(remove_duplicate=False)):
                 if module is layer:
                     put(model, alias, new)
@@ -141,8 +146,10 @@ def insert_intrablock(
     kernel_size : int
         Odd.
     names : sequence of str, optional
-        Layers after which to pool. Default: in every `nn.Sequential` with pooling layers, a block being what lies
-        between two of them, what stands before the second layer with convolutions of every block.
+        Layers after which to pool. Default: in every tree of `nn.Sequential` with pooling layers, what stands before
+        the second layer with convolutions of every block. A block is an innermost `nn.Sequential` with two such layers
+        and no pooling; where there is none between two poolings, all that lies between them. A module of another kind
+        that subsamples inside ends a block as a pooling does.
     inplace : bool
         Whether to change the model itself; otherwise a copy.
 
@@ -158,7 +165,7 @@ def insert_intrablock(
         If the model is no module, the window even, a layer does not exist, or there is no such block.
     """
     model = checked_model(model, inplace)
-    places = list(names) if names is not None else list(_block_middles(model))
+    places = list(names) if names is not None else _block_middles(model)
     if not places:
         raise ValueError("no block with two convolutions between pooling layers of an nn.Sequential; give names=[...]")
     changes = []
@@ -432,23 +439,23 @@ def convolutions(model: nn.Module) -> list[str]:
 # ---- replace_pooling ------------------------------------------------------------------------------------------------
 
 
-def _maker(given: Any, options: dict[str, Any]) -> tuple[Callable[[Site], nn.Module], str]:
-    """Function from a site to a module, and what to call it in messages."""
+def _maker(given: Any, options: dict[str, Any]) -> tuple[Callable[[Site, str], nn.Module], str]:
+    """Function from a site and the padding mode around it to a module, and what to call it in messages."""
     if isinstance(given, str):
         from networks.catalogue import remedy  # which stands on this module
 
         factory = remedy(given).factory
         if factory is None:
             raise ValueError(f"remedy {given!r} does not go layer by layer; call networks.remedy({given!r})(model)")
-        return lambda site: factory(site, **options), repr(given)
+        return lambda site, mode: factory(site, **(border_options(mode) | options)), repr(given)
     if isinstance(given, nn.Module):
         if options:
             raise TypeError(f"options {', '.join(options)} are for a factory; {type(given).__name__} is made already")
-        return lambda site: copy.deepcopy(given), type(given).__name__
+        return lambda site, mode: copy.deepcopy(given), type(given).__name__
     if not callable(given):
         raise TypeError(f"operator must be a remedy's name, a factory or a module, not {type(given).__name__}")
 
-    def make(site: Site) -> nn.Module:
+    def make(site: Site, mode: str) -> nn.Module:
         new = given(site, **options)
         if not isinstance(new, nn.Module):
             raise TypeError(f"layer {site.name!r}: the factory returned {type(new).__name__}; expected a module")
@@ -472,25 +479,39 @@ def _chosen_layers(
                     f"layer {name!r} is a {type(layer).__name__}; expected max or average pooling, or a convolution, "
                     "in one or two dimensions"
                 )
-            if isinstance(layer, CONVOLUTION) and max(layer.stride) == 1:
+            if isinstance(layer, CONVOLUTION) and not _strides(layer):
                 raise ValueError(f"layer {name!r} is a convolution of stride 1 and subsamples nothing")
     else:
-        wanted = MAX if types is None else types
-        chosen = {
-            name: layer
-            for name, layer in model.named_modules()
-            if isinstance(layer, wanted)
-            and isinstance(layer, MAX + AVERAGE + CONVOLUTION)
-            and not (isinstance(layer, CONVOLUTION) and max(layer.stride) == 1)
-        }
+        known = {name: m for name, m in model.named_modules() if isinstance(m, MAX + AVERAGE) or _strides(m)}
+        strided = {name: m for name, m in known.items() if _strides(m)}
+        chosen = {name: m for name, m in known.items() if isinstance(m, MAX if types is None else types)}
+        if not chosen and types is None:
+            chosen = {name: m for name, m in strided.items() if isinstance(m, AVERAGE)}
+        if not chosen and strided:
+            shown = ", ".join(f"{name} ({type(m).__name__})" for name, m in list(strided.items())[:8])
+            more = ", ..." if len(strided) > 8 else ""
+            raise ValueError(
+                f"the model has no layer inside it of types {types or MAX + AVERAGE} to replace; give names=[...] of "
+                f"those that subsample: {shown}{more}"
+            )
     if not chosen or "" in chosen:
-        asked = f"names {list(names)}" if names is not None else f"types {types or MAX}"
+        asked = f"names {list(names)}" if names is not None else f"types {types or MAX + AVERAGE}"
         raise ValueError(f"the model has no layer inside it to replace (looked for {asked})")
     return chosen
 
 
-def _site(name: str, layer: Any, channels: int | None) -> Site:
-    """What a layer does, or refuse."""
+def _strides(layer: Any) -> bool:
+    """Whether it is a layer that subsamples."""
+    return isinstance(layer, MAX + AVERAGE + CONVOLUTION) and max(tuple_of(layer.stride, 1)) > 1
+
+
+def _site(name: str, layer: Any, seen: set[int] | None) -> Site:
+    """What a layer does, or refuse; with the channels that an example brought, if there was one."""
+    channels, unknown = None, "pass example=a batch"
+    if seen is not None:
+        channels = next(iter(seen)) if len(seen) == 1 else None
+        found = " and ".join(map(str, sorted(seen)))
+        unknown = f"the example uses it with {found}" if seen else "the example does not reach it"
     if isinstance(layer, CONVOLUTION):
         dims = len(layer.kernel_size)
         return Site("convolution", (1,) * dims, tuple(layer.stride), (0,) * dims, layer.out_channels, False, name)
@@ -503,7 +524,7 @@ def _site(name: str, layer: Any, channels: int | None) -> Site:
         _refuse(name, ceil_mode=layer.ceil_mode, divisor_override=divisor is not None)
         kind = "average"
     window, stride, padding = (tuple_of(v, dims) for v in (layer.kernel_size, layer.stride, layer.padding))
-    return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name)
+    return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name, unknown)
 
 
 def _neighbourhood(model: nn.Module, layer: nn.Module) -> dict[str, Any]:
@@ -514,21 +535,29 @@ def _neighbourhood(model: nn.Module, layer: nn.Module) -> dict[str, Any]:
     return {"device": near[0].device, "dtype": near[0].dtype} if near else {}
 
 
+def _padding_mode(model: nn.Module, layer: nn.Module) -> str:
+    """How the last convolution up to the layer that pads continues its maps, or else the first one after it."""
+    modules = list(model.modules())
+    place = modules.index(layer) + 1
+    near = [m for m in (*modules[:place][::-1], *modules[place:]) if isinstance(m, CONVOLUTION)]
+    return next((str(m.padding_mode) for m in near if any(map(any, convolution_pads(m)))), "zeros")
+
+
 def _refuse(name: str, **present: bool) -> None:
     for argument, there in present.items():
         if there:
             raise ValueError(f"layer {name!r} has {argument}, for which there is no replacement")
 
 
-def _channels(model: nn.Module, chosen: dict[str, nn.Module], example: Tensor | None) -> dict[str, int]:
-    """Channels of the input of every layer, seen on an example."""
-    seen: dict[str, int] = {}
+def _channels(model: nn.Module, chosen: dict[str, nn.Module], example: Tensor | None) -> Mapping[str, set[int] | None]:
+    """Channels of the input of every layer, all that are seen on an example; None without one."""
     if example is None:
-        return seen
+        return dict.fromkeys(chosen)
+    seen: dict[str, set[int]] = {name: set() for name in chosen}
 
     def look(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name] = inputs[0].shape[1]
+            seen[name].add(inputs[0].shape[1])
 
         return hook
 
@@ -603,21 +632,45 @@ def _behind_convolution(
 # ---- insert_intrablock ----------------------------------------------------------------------------------------------
 
 
-def _block_middles(model: nn.Module) -> Iterator[str]:
-    """Names of the layers before the second one with convolutions, of every block of every nn.Sequential."""
-    for name, parent in model.named_modules():
-        children = list(parent.named_children())
-        if not isinstance(parent, nn.Sequential) or not any(isinstance(m, MAX + AVERAGE) for _, m in children):
+def _block_middles(model: nn.Module) -> list[str]:
+    """Names of the layers after which to pool, in the nn.Sequential trees of a model."""
+    found: dict[tuple[nn.Module, str], str] = {}  # a block in two places is one
+    for name, root in model.named_modules():
+        inside = bool(name) and isinstance(model.get_submodule(name.rpartition(".")[0]), nn.Sequential)
+        if not isinstance(root, nn.Sequential) or inside or not _has(root, SUBSAMPLING):
             continue
-        units, before = 0, ""
-        for child, module in children:
-            if isinstance(module, MAX + AVERAGE):
-                units = 0
-            elif any(isinstance(m, CONVOLUTION) for m in module.modules()):
-                units += 1
-                if units == 2:
-                    yield f"{name}.{before}" if name else before
-            before = child
+        runs: list[list[tuple[str, nn.Module]]] = [[]]
+        for item in _in_order(name, root):
+            if _has(item[1], SUBSAMPLING):
+                runs.append([])
+            else:
+                runs[-1].append(item)
+        for place in (place for run in runs for place in _middles(run)):
+            parent, _, child = place.rpartition(".")
+            found.setdefault((model.get_submodule(parent), child), place)
+    return list(found.values())
+
+
+def _in_order(name: str, parent: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Children of an nn.Sequential in order of execution; those of an nn.Sequential that subsamples in its place."""
+    for child, module in parent._modules.items():  # with those that stand twice
+        path = f"{name}.{child}" if name else child
+        if isinstance(module, nn.Sequential) and _has(module, SUBSAMPLING):
+            yield from _in_order(path, module)
+        elif module is not None:
+            yield path, module
+
+
+def _middles(run: list[tuple[str, nn.Module]]) -> list[str]:
+    """Layers before the second one with convolutions: of each nn.Sequential in a run, or else of the run itself."""
+    inner = [p for name, m in run if isinstance(m, nn.Sequential) for p in _middles(list(_in_order(name, m)))]
+    units = [i for i, (_, module) in enumerate(run) if _has(module, CONVOLUTION)]
+    return inner or [run[i - 1][0] for i in units[1:2]]
+
+
+def _has(module: nn.Module, types: tuple[type, ...]) -> bool:
+    """Whether a module is or has one of some types; pooling inside a block subsamples nothing."""
+    return any(isinstance(m, types) and not isinstance(m, IntraBlockPool) for m in module.modules())
 
 
 def _dims_around(model: nn.Module, name: str) -> int:

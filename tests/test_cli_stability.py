@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 from analysis.plots import accuracy_figure, shift_map_figure  # noqa: E402
 from analysis.remedies.networks import load_network  # noqa: E402
 from analysis.remedies.pictures import Labels, batches  # noqa: E402
+from networks.registry import create  # noqa: E402
 from networks.stability import Stability, stability  # noqa: E402
 
 SIZE, SHIFTS, CLASSES = 24, 3, 6
@@ -39,6 +40,9 @@ def tiny():
 
 def pair():
     return tiny(), lambda x: 2 * x - 1
+
+def strided():
+    return nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 def number():
     return 7
@@ -156,6 +160,7 @@ def test_writes_results_figures_and_a_summary(shiftscope, common, labels, tmp_pa
     assert page.count("data:image/png;base64,") == 4
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)  # nothing from elsewhere
     assert "intrablock:0: 1 layer<" in page and "top-1 %" in page
+    assert all("order of memory" in text and re.search(r"channels (first|last) for ", text) for text in (page, printed))
     assert " ± " in page and "± is the standard error" in printed and "flips_1px_se" in rows
 
 
@@ -270,13 +275,13 @@ def test_a_checkpoint_of_other_code_is_refused(shiftscope, common, file):
 
 
 FACTORIES = {
-    "nothing": r"mine\.py: no function 'nothing'; it has tiny, pair, number",
+    "nothing": r"mine\.py: no function 'nothing'; it has tiny, pair, strided, number",
     "constant": r"mine\.py: no function 'constant'",
     "number": r"mine\.py: number\(\) returned int; expected a torch\.nn\.Module",
     "triple": r"mine\.py: triple\(\) returned tuple; expected",
     "bad_pair": r"mine\.py: bad_pair\(\) returned int to prepare pictures with",
-    "broken": r"mine\.py: RuntimeError: no weights \(line 29\)",
-    "leaves": r"mine\.py: SystemExit: 4 \(line 32\)",
+    "broken": r"mine\.py: RuntimeError: no weights \(line 32\)",
+    "leaves": r"mine\.py: SystemExit: 4 \(line 35\)",
     "maps": r"mine\.py:maps, plain: the model returns shape \(2, 6, 22, 22\); expected logits",
     "pairs": r"mine\.py:pairs, plain: the model returns tuple; expected a tensor of logits",
     "one_by_one": r"mine\.py:one_by_one, plain: the model fails on 2 pictures of 24×24 pixels: RuntimeError: only one",
@@ -329,11 +334,19 @@ def test_remedies_that_cannot_be(shiftscope, common, remedy):
     assert re.search(REMEDIES[remedy], said(shiftscope(*common, "--remedy", remedy)))
 
 
+def test_what_subsamples_is_named_where_there_is_no_pooling(shiftscope, common, file):
+    message = said(shiftscope(f"{file}:strided", *common[1:], "--remedy", "blur3"))
+    assert message.endswith("subsample: 0 (Conv2d); layers are named as in blur3:LAYER,LAYER")
+
+
 @pytest.mark.usefixtures("unwritten")
 def test_networks_by_name(shiftscope, common, tmp_path, monkeypatch):
     args = common[1:]
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    assert "unknown network 'resnet18'; expected squeezenet or FILE.py:FACTORY" in said(shiftscope("resnet18", *args))
+    assert "unknown network 'resnet77' (did you mean 'resnet" in said(shiftscope("resnet77", *args))
+    message = said(shiftscope("abacus", *args))
+    assert "unknown network 'abacus'; expected squeezenet, FILE.py:FACTORY" in message and "not installed" in message
+    assert "resnet18 needs its weights: --weights FILE; the stability of an" in said(shiftscope("resnet18", *args))
     assert "squeezenet needs its weights: --weights FILE.npz" in said(shiftscope("squeezenet", *args))
     assert "no such file" in said(shiftscope("squeezenet", *args, "--weights", tmp_path / "none.npz"))
 
@@ -345,7 +358,8 @@ def test_networks_by_name(shiftscope, common, tmp_path, monkeypatch):
 
     models = types.SimpleNamespace(list_models=lambda module: ["tiny", "other"], get_model=get_model)
     monkeypatch.setitem(sys.modules, "torchvision", types.SimpleNamespace(models=models))
-    assert "expected squeezenet, FILE.py:FACTORY or tiny, other" in said(shiftscope("resnet18", *args))
+    assert "unknown network 'tinny' (did you mean 'tiny'?)" in said(shiftscope("tinny", *args))
+    assert "vgg13-blur4 needs its weights" in said(shiftscope("vgg13-blur4", *args))
     assert "no such file" in said(shiftscope("tiny", *args, "--weights", tmp_path / "none.pt"))
     path = tmp_path / "w.pt"
     path.write_bytes(b"nothing")
@@ -356,6 +370,20 @@ def test_networks_by_name(shiftscope, common, tmp_path, monkeypatch):
     expected = (0.5 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
     torch.testing.assert_close(network.preprocess(torch.full((1, 3, 1, 1), 0.5)).flatten(), expected)
     assert shiftscope("tiny", *args, "--quiet")[0] == 0
+
+
+def test_networks_of_the_documents_by_name(shiftscope, common, tmp_path):
+    model = create("densenet40", classes=7).eval()
+    torch.save({"model": model.state_dict(), "epoch": 3}, tmp_path / "best.pt")  # as `shiftscope train` does
+    network = load_network("densenet40", tmp_path / "best.pt")
+    assert network.size == 32 and not network.model.training
+    x = torch.rand(1, 3, 32, 32)
+    assert torch.equal(network.model(x), model(x))
+    assert re.search(
+        r"best\.pt holds no weights of vgg13: .* another architecture",
+        said(shiftscope("vgg13", *common[1:], "--weights", tmp_path / "best.pt")),
+    )
+    assert "no such file" in said(shiftscope("vgg13", *common[1:], "--weights", tmp_path / "none.pt"))
 
 
 def test_squeezenet_by_name(tmp_path):

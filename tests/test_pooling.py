@@ -25,6 +25,7 @@ from networks.pooling import (  # noqa: E402
     MaxPool,
     ModulusBatchNorm,
 )
+from networks.pooling._border import extend  # noqa: E402
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
@@ -534,12 +535,35 @@ def test_the_statistics_of_an_ordinary_batch_norm_fit_the_modulus():
         (lambda: CMod(4, 3, 3, groups=2), ValueError, "groups is 2; expected a divisor of 4 and of 3 channels"),
         (lambda: CMod(1, 1, 3).load_filters(np.zeros((1, 1, 5, 5))), ValueError, r"filters have shape \(1, 1, 5, 5\)"),
         (lambda: ModulusBatchNorm(3, momentum=0), ValueError, "momentum is 0"),
+        (lambda: ModulusBatchNorm(3, momentum=None), TypeError, "momentum must be a number, not NoneType"),
+        (lambda: ModulusBatchNorm(3, momentum=float("nan")), ValueError, "momentum is nan; expected more than 0"),
+        (lambda: ModulusBatchNorm(3, eps="0"), TypeError, "eps must be a number, not str"),
+        (lambda: ModulusBatchNorm(3, -1e-5), ValueError, "eps is -1e-05; expected 0 or more"),
         (lambda: ModulusBatchNorm(3)(torch.zeros(1, 4, 2, 2)), ValueError, r"expected maps \(batch, 3, ...\)"),
         (lambda: Cascade(), ValueError, "needs at least one stage"),
         (
             lambda: BlurPool(padding=[(-2, 0), (0, -1)])(torch.zeros(1, 1, 2, 9)),
             ValueError,
             r"padding of \(-2, 0\) leaves nothing of the map's 2 samples",
+        ),
+        (
+            lambda: BlurPool(padding=[(0, -2), (1, 1)], padding_mode="zeros")(torch.zeros(1, 1, 2, 9)),
+            ValueError,
+            r"padding of \(0, -2\) leaves nothing of the map's 2 samples",
+        ),
+        (
+            lambda: extend(torch.zeros(1, 1, 1), ((8, -1),), "zeros"),
+            ValueError,
+            r"padding of \(8, -1\) leaves nothing of the map's 1 samples",
+        ),
+        *(
+            (
+                lambda mode=mode, make=make: make(mode)(torch.zeros(2, 8, 0, 8)),
+                ValueError,
+                "a map of .* samples has nothing to be continued by",
+            )
+            for mode in ("reflect", "replicate", "circular")
+            for make in (lambda mode: BlurPool(padding_mode=mode), lambda mode: TLPF(8, 3, padding_mode=mode))
         ),
         (lambda: BlurPool(taps=5, padding=0)(torch.zeros(1, 1, 3, 9)), ValueError, "window of BlurPool, 5, is larger"),
         (

@@ -325,6 +325,13 @@ def test_an_empty_batch_does_not_change_the_average(norm):
     assert (norm.running_var == 1).all()
 
 
+@pytest.mark.parametrize("axis", [0, 4])
+def test_blur_is_mapped_over_an_axis_that_torch_func_adds(axis):
+    x = torch.randn(2, C, 9, 8, 3).movedim(-1, axis)
+    each = torch.stack([BlurPool()(part) for part in x.unbind(axis)])
+    assert torch.allclose(torch.func.vmap(BlurPool(), axis)(x), each, atol=1e-6)
+
+
 # ---- bad input ------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -64,6 +65,8 @@ def test_a_file_comes_back(tmp_path, model, arrays):
         ("conv1.bias", np.zeros(95), r"conv1.bias is float64 of shape \(95,\); expected floats of \(96,\)"),
         ("conv1.bias", np.zeros(96, int), r"conv1.bias is int64 of shape \(96,\)"),
         ("conv1.bias", np.full(96, np.nan), "conv1.bias holds NaN"),
+        ("conv1.bias", np.full(96, 1e300), "conv1.bias holds .* numbers too large for float32"),
+        ("fire2.conv1x1_1.bias", np.zeros(16), "has the array 'fire2.conv1x1_1.bias' twice, also as 'fire2/conv"),
         ("conv1.bias", np.full(96, None), "cannot read .*net.npz as weights .*: an array in it holds Python objects"),
     ],
 )
@@ -71,6 +74,14 @@ def test_bad_arrays(tmp_path, arrays, name, value, message):
     changed = {key: array for key, array in (arrays | {name: value}).items() if array is not None}
     np.savez(tmp_path / "net.npz", **changed)
     with pytest.raises(ValueError, match=message):
+        load_squeezenet(tmp_path / "net.npz")
+
+
+def test_a_member_that_is_no_array(tmp_path, arrays):
+    np.savez(tmp_path / "net.npz", **{name: array for name, array in arrays.items() if name != "conv1.bias"})
+    with zipfile.ZipFile(tmp_path / "net.npz", "a") as file:
+        file.writestr("conv1.bias", b"raw bytes")
+    with pytest.raises(ValueError, match=r"as weights of SqueezeNet 1.0: conv1.bias in it is no array"):
         load_squeezenet(tmp_path / "net.npz")
 
 

@@ -22,6 +22,7 @@ from networks import (  # noqa: E402
     MaxBlurPool,
     MaxPool,
     band_pass_channels,
+    create,
     remedies,
     remedy,
     replace_pooling,
@@ -126,7 +127,7 @@ def test_the_maximum_is_that_of_the_layer_at_every_size(kernel, stride, padding,
             assert pooled(x).shape == model(x).shape
     x = torch.full((1, 3, 12, 12), 2.5)
     for name in ("blur5", "aps-l2", "tlpf", "adaptive-blur"):
-        pooled, _ = remedy(name)(model, x, **({"groups": 3} if name == "adaptive-blur" else {}))
+        pooled, _ = remedy(name)(model, x)
         assert close(pooled.eval()(x), model(x))
 
 
@@ -215,6 +216,31 @@ def test_circular_blur_moves_with_its_input():
     assert close(pooled(x.roll((2, 4), (2, 3))), pooled(x).roll((1, 2), (2, 3)))
 
 
+@pytest.mark.parametrize("pair", [("vgg13", "blur4"), ("vgg13", "rectangle3"), ("densenet40", "blur5")])
+def test_maps_are_continued_as_the_network_does(pair):
+    plain, built = create(pair[0]).eval(), create("-".join(pair)).eval()  # circular
+    built.load_state_dict(plain.state_dict())
+    pooled, _ = remedy(pair[1])(plain)
+    x = images(32, 32, 1)
+    assert torch.equal(pooled(x), built(x)) and not torch.equal(pooled(x), plain(x))
+
+
+def test_the_nearest_convolution_that_pads_says_how_maps_are_continued():
+    def modes(*layers, operator="blur3", **options):
+        pooled, _ = replace_pooling(nn.Sequential(*layers), operator, **options)
+        return [m.padding_mode for m in pooled.modules() if isinstance(m, BlurPool)]
+
+    def conv(mode, padding=1):
+        return nn.Conv2d(3, 3, 3, padding=padding, padding_mode=mode)
+
+    pool, alone = nn.MaxPool2d(2), conv("circular", 0)  # pads nothing
+    assert modes(conv("circular"), nn.MaxPool2d(2), conv("replicate"), alone, pool) == ["circular", "replicate"]
+    assert modes(pool, conv("circular")) == ["circular"] and modes(pool, alone, conv("zeros")) == ["reflect"]
+    assert modes(conv("circular"), pool, padding_mode="zeros") == ["zeros"]
+    assert modes(conv("circular"), pool, operator=lambda site: BlurPool()) == ["reflect"]  # one's own is asked nothing
+    assert modes(pool) == ["reflect"]
+
+
 def test_names_types_modules_factories_and_in_place():
     x = images()
     assert [c.name for c in replace_pooling(network(), "blur3", names=["8"])[1]] == ["8"]
@@ -260,6 +286,35 @@ def test_a_layer_in_two_places_is_replaced_in_both():
     assert model[0] is model[2] and isinstance(model[0], Cascade) and len(changes) == 1
 
 
+class Uneven(nn.Module):
+    """A pooling used with two numbers of channels, and one that is not used."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pool, self.unused = nn.Conv2d(3, C, 3), nn.MaxPool2d(2), nn.MaxPool2d(2)
+
+    def forward(self, x):
+        return self.pool(self.conv(self.pool(x)))
+
+
+def test_channels_that_the_example_does_not_tell():
+    for names, reason in (
+        (["pool"], "the example uses it with 3 and 8"),
+        (["unused"], "the example does not reach it"),
+    ):
+        with pytest.raises(ValueError, match=f"layer '{names[0]}' .* needs its number of channels; {reason}$"):
+            replace_pooling(Uneven(), "tlpf", names=names, example=images())
+    x = images()
+    assert replace_pooling(Uneven(), "blur3", example=x)[0](x).shape == Uneven()(x).shape  # needs none
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(3, 1), (6, 2), (12, 4), (48, 8)])
+def test_adaptive_filters_have_groups_that_divide_the_channels(channels, groups):
+    x = torch.randn(2, channels, 8, 8)
+    pooled, _ = remedy("adaptive-blur")(nn.Sequential(nn.MaxPool2d(2)), x)
+    assert pooled[0][1].groups == groups and pooled.eval()(x).shape == (2, channels, 4, 4)
+
+
 def test_modes_are_as_they_were():
     model = network().train()
     model[3].eval()
@@ -272,6 +327,18 @@ def test_modes_are_as_they_were():
 def test_what_wraps_a_layer_has_its_mode():
     for model, _ in (replace_pooling(network(), "blur3", types=nn.Conv2d), insert(network(), names=["1"])):
         assert not any(module.training for module in model.modules())
+
+
+def test_average_pooling_is_replaced_where_there_is_no_max_pooling():
+    model = nn.Sequential(nn.Conv2d(3, C, 3), nn.AvgPool2d(3, 1), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1))
+    pooled, changes = remedy("blur3")(model)
+    assert [c.name for c in changes] == ["2"] and changes[0].after.endswith("(the model has no max pooling)")
+    assert isinstance(pooled[2], BlurPool)
+    both = nn.Sequential(nn.MaxPool2d(2), *model)
+    assert [str(c).count("no max") for c in remedy("blur3")(both)[1]] == [0]
+    strided = nn.Sequential(nn.Conv2d(3, C, 3, 2), nn.AvgPool2d(3, 1))
+    with pytest.raises(ValueError, match=r"names=\[...\] of those that subsample: 0 \(Conv2d\)$"):
+        remedy("blur3")(strided)
 
 
 # ---- strided convolutions -------------------------------------------------------------------------------------------
@@ -337,10 +404,41 @@ def test_intra_block_pooling_stands_between_the_convolutions_of_a_block():
     assert torch.equal(pooled(x), expected) and [c.name for c in changes] == ["5"]
     assert pooled.state_dict().keys() == model.state_dict().keys()
     assert torch.equal(insert(model, names=["5"])[0](x), expected)
+    flat = nn.Sequential(*network(), nn.Conv2d(C, C, 1), nn.Conv2d(C, C, 1))
+    assert [c.name for c in insert(flat)[1]] == ["5", "9"]
     with pytest.raises(ValueError, match="no block with two convolutions"):
         insert(Residual())
     with pytest.raises(ValueError, match="no layer '9'"):
         insert(model, names=["9"])
+
+
+@pytest.mark.parametrize("pooling", ["", "-blur5"])
+def test_intra_block_pooling_in_nested_blocks_is_that_of_the_sound_networks(pooling):
+    plain, built = create(f"vgg41{pooling}").eval(), create(f"vgg41{pooling}-ibp").eval()
+    for a, b in zip(plain.parameters(), built.parameters(), strict=True):
+        nn.init.normal_(a, 0, 0.1)
+        b.data.copy_(a.data)
+    pooled, changes = remedy("intrablock")(plain)
+    x = torch.randn(1, 1, 21, 16)
+    assert torch.equal(pooled(x), built(x)) and not torch.equal(pooled(x), plain(x))
+    assert [c.name for c in changes] == [f"features.block{n}.0" for n in (1, 2, 3, 4)]
+
+
+def test_intra_block_pooling_finds_nested_blocks():
+    def block(inputs=C):
+        return nn.Sequential(nn.Conv2d(inputs, C, 3, padding=1), nn.ReLU(), nn.Conv2d(C, C, 3, padding=1), nn.ReLU())
+
+    def places(*layers):
+        return [c.name for c in insert(nn.Sequential(*layers))[1]]
+
+    pool, shared = nn.MaxPool2d(2), block()
+    assert places(block(3), pool, block(), pool) == ["0.1", "2.1"]
+    assert places(nn.Sequential(block(3), pool), nn.Sequential(block(), pool)) == ["0.0.1", "1.0.1"]
+    assert places(nn.Conv2d(3, C, 3), pool, shared, pool, shared) == ["2.1"]
+    assert places(pool, nn.Sequential(nn.Conv2d(3, C, 3)), nn.Sequential(nn.Conv2d(C, C, 3))) == ["1"]
+    twin = [c.name for c in insert(create("walexnet-cmod", classes=2))[1]]  # its first stage pools inside
+    plain = [c.name for c in insert(create("alexnet", classes=2))[1]]
+    assert twin == plain == ["features.7"]
 
 
 # ---- complex first layer --------------------------------------------------------------------------------------------

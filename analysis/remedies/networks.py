@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,15 @@ from torch import Tensor, nn
 
 from analysis.kernels.layer import IMAGENET_MEAN, IMAGENET_STD
 from analysis.messages import one_line, printable
+from networks import registry
 from networks.catalogue import remedy
+from networks.weights import load_weights, read_state, tensors_of
 
-SIZE = 224
-"""Side of the input of most networks, pixels."""
+SIZE, CIFAR_SIZE = 224, 32
+"""Side of the input of most networks, pixels, and of those made for CIFAR-10."""
+
+CIFAR = ("vgg13", "densenet40")
+"""How names of the latter begin; others end in "-cifar"."""
 
 Preprocess = Callable[[Tensor], Tensor]
 
@@ -56,14 +62,17 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
     Parameters
     ----------
     source : str
-        "squeezenet"; the name of a model of torchvision, if that is installed; or "FILE.py:FACTORY", a file **that is
-        executed** and a function in it that is called without arguments and returns a module, or a pair of a module and
-        a function that prepares its input.
+        "squeezenet"; a name of :func:`networks.list`; the name of a model of torchvision, if that is installed; or
+        "FILE.py:FACTORY", a file **that is executed** and a function in it that is called without arguments and returns
+        a module, or a pair of a module and a function that prepares its input.
     weights : path, optional
-        For "squeezenet", which needs it, the .npz of :func:`networks.squeezenet.load_squeezenet`; for torchvision's
-        models a state dict, in place of the weights that torchvision downloads.
+        For "squeezenet", which needs it, the .npz of :func:`networks.squeezenet.load_squeezenet`; for a network of
+        :func:`networks.list`, which needs it too, a file of :func:`networks.load_weights`, such as best.pt of
+        ``shiftscope train``, from which it takes the number of classes; for torchvision's other models a state dict,
+        in place of the weights that torchvision downloads. A name of both without weights is torchvision's.
     size : int, optional
-        Side of the input, pixels. Default: 227 for "squeezenet", otherwise 224.
+        Side of the input, pixels. Default: 227 for "squeezenet", 32 for the networks made for CIFAR-10 by name
+        (VGG13, DenseNet-40, "...-cifar"), otherwise 224.
 
     Returns
     -------
@@ -74,7 +83,8 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
     ModuleNotFoundError
         If the name is unknown here and torchvision, which may know it, is not installed.
     OSError, TypeError, ValueError
-        If a file is missing or not as described. The message names it, in one line.
+        If a file is missing or not as described, a name unknown, or a network without its weights, since the stability
+        of an untrained one says nothing. The message names it, in one line.
     """
     if source.rpartition(":")[0].endswith(".py"):
         if weights is not None:
@@ -90,6 +100,10 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
         return Network(
             "SqueezeNet 1.0", squeezenet.load_squeezenet(weights), squeezenet.preprocess, size or squeezenet.SIZE
         )
+    ours = source in registry.names()
+    side = size or (CIFAR_SIZE if ours and (source.startswith(CIFAR) or source.endswith("-cifar")) else SIZE)
+    if ours and weights is not None:
+        return Network(source, _from_registry(source, weights).eval(), imagenet_normalised, side)
     return Network(source, _from_torchvision(source, weights).eval(), imagenet_normalised, size or SIZE)
 
 
@@ -218,19 +232,48 @@ def _line_of(error: BaseException, path: Path) -> str:
     return f" (line {line})" if line else ""
 
 
+def _from_registry(name: str, weights: str | os.PathLike[str]) -> nn.Module:
+    """Network of the documents with the weights of a file, and as many classes as that has."""
+    if not Path(weights).is_file():
+        raise FileNotFoundError(f"no such file: {printable(weights)}")
+    try:
+        state = tensors_of(read_state(Path(weights)))
+        model = registry.create(name)
+        *_, (last, linear) = ((n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear))
+        bias = state.get(f"{last}.bias")
+        if bias is not None and bias.shape != linear.bias.shape and bias.ndim == 1 and len(bias):
+            model = registry.create(name, classes=len(bias))
+        load_weights(model, state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{printable(weights)} holds no weights of {name}: {_told(error)}") from error
+    return model
+
+
+def _unknown(name: str, theirs: Sequence[str]) -> str:
+    """What to say of a name that torchvision does not know."""
+    ours = registry.names()
+    if name in ours:
+        return f"{name} needs its weights: --weights FILE; the stability of an untrained network says nothing"
+    near = get_close_matches(name, dict.fromkeys(["squeezenet", *ours, *theirs]), n=3, cutoff=0.5)
+    guess = f" (did you mean {', '.join(map(repr, near))}?)" if near else ""
+    return (
+        f"unknown network {name!r}{guess}; expected squeezenet, FILE.py:FACTORY, a network that `shiftscope recipes` "
+        "lists, or a model of torchvision"
+    )
+
+
 def _from_torchvision(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
     try:
         from torchvision import models
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f"unknown network {name!r}; expected squeezenet or FILE.py:FACTORY, or a name of torchvision's models, but "
-            "torchvision is not installed"
-        ) from None
+        kind = ValueError if name in registry.names() else ModuleNotFoundError
+        told = "" if kind is ValueError else ", which is not installed"
+        raise kind(f"{_unknown(name, ())}{told}") from None
     except Exception as error:  # a torchvision that does not go with this torch
         raise ValueError(f"torchvision, which may know {name!r}, cannot be imported: {_told(error)}") from error
     known: Sequence[str] = models.list_models(module=models)
     if name not in known:
-        raise ValueError(f"unknown network {name!r}; expected squeezenet, FILE.py:FACTORY or {', '.join(known)}")
+        raise ValueError(_unknown(name, known))
     if weights is None:
         model: nn.Module = models.get_model(name, weights="DEFAULT")
         return model

@@ -150,6 +150,7 @@ def report_page(
             for name, (png, text) in drawn.items()
         },
         changes=changes,
+        orders=_orders(comparison),
     )
 
 
@@ -168,7 +169,15 @@ def summary(comparison: xr.Dataset) -> str:
     rows: pd.DataFrame = table(comparison)
     shown = [name for name in COLUMNS if name in rows and name not in ("top5", "ten_top5", "mfr", "mac", "variation")]
     texts = {COLUMNS[name][0]: [_with_error(row, name) for _, row in rows.iterrows()] for name in shown}
-    return pd.DataFrame(texts, rows.index).to_string(index_names=False) + "\n± is the standard error over pictures."
+    return pd.DataFrame(texts, rows.index).to_string(index_names=False) + (
+        f"\n± is the standard error over pictures. Times in the order of memory that is faster: {_orders(comparison)}."
+    )
+
+
+def _orders(comparison: xr.Dataset) -> str:
+    """Which networks were given maps in which order."""
+    groups = comparison.memory_order.to_series()
+    return "; ".join(f"{order} for {', '.join(names)}" for order, names in groups.groupby(groups).groups.items())
 
 
 def _with_error(row: pd.Series, name: str) -> str:

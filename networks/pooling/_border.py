@@ -87,17 +87,19 @@ def extend(x: Tensor, pads: Pads, mode: str, value: float = 0.0) -> Tensor:
     Raises
     ------
     ValueError
-        If nothing is left of an axis that is cut.
+        If nothing is left of an axis that is cut, or an axis without samples is to be continued by them.
     """
     known = all(isinstance(n, int) for pair in pads for n in pair)  # an exported program may compute them
     if known and not any(n for pair in pads for n in pair):
         return x
-    if mode == "zeros":
-        return pad(x, flat(pads), value=value)
     if known:
         x = cut(x, pads)
         pads = tuple((max(left, 0), max(right, 0)) for left, right in pads)
+    if mode == "zeros":
+        return pad(x, flat(pads), value=value)
     sizes = x.shape[-len(pads) :]
+    if any(n == 0 for n in sizes):
+        raise ValueError(f"a map of {'x'.join(str(int(n)) for n in sizes)} samples has nothing to be continued by")
     if mode == "reflect":
         short = [max(pair) >= n for n, pair in zip(sizes, pads, strict=True)]
         edges = tuple(pair if there else (0, 0) for pair, there in zip(pads, short, strict=True))

@@ -166,7 +166,7 @@ def prefers_matrices(x: Tensor) -> bool:
     if x.device.type != "cpu" or torch.compiler.is_compiling() or max(x.shape[2:]) > MATRIX_SIDE:
         return False
     # torch filters channel by channel fast where the channels lie beside each other
-    return x.ndim != 4 or x.shape[1] == 1 or not x.is_contiguous(memory_format=torch.channels_last)
+    return x.ndim != 4 or x.shape[1] == 1 or x.stride(1) != 1
 
 
 def depthwise(

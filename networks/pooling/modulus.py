@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 import torch
@@ -156,6 +157,11 @@ class ModulusBatchNorm(nn.Module):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
         self.num_features = border.per_axis("num_features", num_features, 1)[0]
+        for name, value in (("eps", eps), ("momentum", momentum)):
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+        if not 0 <= eps < math.inf:
+            raise ValueError(f"eps is {eps}; expected 0 or more, finite")
         if not 0 < momentum <= 1:
             raise ValueError(f"momentum is {momentum}; expected more than 0 and at most 1")
         self.eps, self.momentum = eps, momentum
