@@ -36,17 +36,6 @@ FEW = 5  # rounds: a run of fewer says little and is kept as a quick one
 Pooling = Callable[[int], nn.Module]
 
 
-class Plain(nn.Module):
-    """Dense maximum, then every second sample: the paper's "dense pool"."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool = circular_max()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.pool.subsample(self.pool.dense(x))
-
-
 def circular_max() -> MaxPool:
     return MaxPool(2, 2, "same", "circular")
 
@@ -56,7 +45,7 @@ def poolings() -> dict[str, Pooling]:
     border = {"padding_mode": "circular"}
     jobs: dict[str, Pooling] = {
         BASE: lambda c: nn.MaxPool2d(2),
-        "dense max pooling": lambda c: Plain(),
+        "dense max pooling": lambda c: circular_max(),  # dense maximum, then every second sample
     }
     for taps in (3, 5, 7):
         jobs[f"blur{taps}"] = lambda c, n=taps: Cascade(circular_max(), BlurPool(taps=n, **border))

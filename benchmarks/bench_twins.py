@@ -59,7 +59,7 @@ def main(given: list[str] | None = None) -> None:
     arguments = parser.parse_args(given)
     described = machine.describe(torch.get_num_threads(), available_cores())
     on_gpu = arguments.device.startswith("cuda")
-    device = torch.cuda.get_device_name(arguments.device) if on_gpu else f"{described['cpu']} torch"
+    device = torch.cuda.get_device_name(arguments.device) if on_gpu else f"{described['cpu']} twins"
     print(f"torch {torch.__version__}, {arguments.device} ({device}), float32\n\n{RULE}\n")
     tables = []
     for base in arguments.only or FAMILIES:

@@ -577,3 +577,20 @@ def test_the_statistics_of_an_ordinary_batch_norm_fit_the_modulus():
 def test_bad_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["max", "blur", "aps", "tlpf"])
+def test_large_batches_by_pieces(name, monkeypatch):
+    """In evaluation without derivatives a large batch is pooled piece by piece, with the same numbers."""
+    dense = MaxPool(2, 2, "same", "circular")
+    last = {"max": None, "blur": BlurPool(), "aps": APS(), "tlpf": TLPF(3, 3)}[name]
+    pool = (dense if last is None else Cascade(dense, last)).eval()
+    x = torch.randn(11, 3, 12, 10)
+    wanted = pool(x)
+    sizes = []
+    original = MaxPool.dense
+    monkeypatch.setattr(MaxPool, "dense", lambda self, part: sizes.append(len(part)) or original(self, part))
+    monkeypatch.setattr("networks.pooling._pieces.PIECE", 4 * x[0].nbytes)
+    with torch.no_grad():
+        torch.testing.assert_close(pool(x), wanted, rtol=0, atol=0)
+    assert sizes == [4, 4, 3]

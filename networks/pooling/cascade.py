@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from networks.pooling._pieces import by_pieces
+
 
 class Cascade(nn.Sequential):
     r"""Dense parts of pooling operators, one after another, and the subsampling of the last one.
@@ -48,6 +50,11 @@ class Cascade(nn.Sequential):
 
     def forward(self, x: Tensor, **options: Any) -> Any:  # type: ignore[override]
         """Pool; `options` go to the last stage."""
+        if options or getattr(self.stages[-1], "return_index", False):
+            return self._pooled(x, **options)
+        return by_pieces(self, self._pooled, x)
+
+    def _pooled(self, x: Tensor, **options: Any) -> Any:
         for stage in self.stages[:-1]:
             x = stage.dense(x)
         return self.stages[-1](x, **options)

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from networks.pooling import _border as border
 from networks.pooling._border import Padding, PerAxis
+from networks.pooling._pieces import by_pieces
 
 
 class MaxPool(nn.Module):
@@ -84,7 +85,7 @@ class MaxPool(nn.Module):
         if max(self.stride) > 1 and self.padding_mode == "zeros" and symmetric and not self.ceil_mode:
             border.checked_window(x, [k - 2 * p for k, p in zip(self.kernel_size, padding, strict=True)], "MaxPool")
             return MAX_POOLS[self.dims](x, self.kernel_size, self.stride, padding)
-        return self.subsample(self.dense(x))
+        return by_pieces(self, lambda part: self.subsample(self.dense(part)), x)
 
     def extra_repr(self) -> str:
         """Return the arguments."""
