@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
 
-from analysis import cli, compare, compare_folders, heatmaps, load, save
+from analysis import compare, compare_folders, heatmaps, load, save
 from analysis.plots import difference_figure
 
 SHIFTS = [(0, 1), (1, 0), (0.5, -0.5)]
@@ -23,21 +21,6 @@ def images():
 @pytest.fixture(scope="module")
 def dataset(images):
     return heatmaps(images, levels=1, size=40, shifts=SHIFTS, progress=False)
-
-
-@pytest.fixture
-def shiftscope(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shiftscope", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return run
 
 
 def with_value(dataset, name, position, change):

@@ -594,3 +594,6 @@ def test_large_batches_by_pieces(name, monkeypatch):
     with torch.no_grad():
         torch.testing.assert_close(pool(x), wanted, rtol=0, atol=0)
     assert sizes == [4, 4, 3]
+    with torch.no_grad():
+        pool.train()(x)  # where statistics of the batch may be taken
+    assert sizes == [4, 4, 3, 11]

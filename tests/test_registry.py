@@ -124,3 +124,15 @@ def test_descriptions_print_what_the_tables_do():
     blurpool = published_table("blurpool").set_index("network")
     for name, row in blurpool.iterrows():
         assert f"{row.accuracy} " in describe(name) and f"{row.consistency} " in describe(name)
+
+
+def test_parameters_of_all_archived_networks():
+    """The 35 networks whose parameters their authors counted."""
+    from analysis import published_table
+
+    archive = published_table("wcnn")
+    assert len(archive) == 35
+    for row in archive.itertuples():
+        assert sum(p.numel() for p in made(row.network, classes=row.classes).parameters()) == row.parameters, (
+            row.network
+        )
