@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from analysis.networks import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, IntraBlockPool, MaxPool
 from benchmarks import history, machine
 from benchmarks.settings import available_cores
 from benchmarks.tables import Table, as_text
 from benchmarks.timing import RULE, Job, Times, measure, summary
-from networks import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, IntraBlockPool, MaxPool
 
 WIDTHS = (64, 128, 256, 512, 512)
 PUBLISHED = {"dense max pooling": 3.04, "blur3": 8.52, "blur5": 10.6, "blur7": 12.3}  # per cent added, Table 2

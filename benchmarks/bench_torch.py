@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from analysis.on_torch import packet_sums
+from analysis.measurements.packet_sums_torch import packet_sums
 from benchmarks import history, machine
 from benchmarks.settings import available_cores
 from benchmarks.tables import Table, as_text

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from analysis.networks import create
 from benchmarks import history, machine
 from benchmarks.settings import available_cores
 from benchmarks.tables import Table, as_text
 from benchmarks.timing import RULE, Job, measure
-from networks import create
 
 FAMILIES = {
     "alexnet": ("walexnet-rmax", "walexnet-cmod", "alexnet-blur", "walexnet-rmax-blur", "walexnet-cmod-blur"),

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from benchmarks.settings import Settings
 from benchmarks.tables import Table
 from benchmarks.timing import Job, measure
-from wavelets import DualTreePackets2D, _reference
+from wavelets import DualTreePackets2D
+from wavelets.engine import reference
 
 Jobs = dict[str, Job]
 
@@ -42,7 +43,7 @@ def ours(work: Work) -> Jobs:
 def dense_gemms(work: Work) -> Jobs:
     """The trees of both axes as two matrix products an image, without combining the trees."""
     side = work.images.shape[-1]
-    dense = np.concatenate([tree.reshape(-1, side) for tree in _reference.real_trees(work.transform, side)])
+    dense = np.concatenate([tree.reshape(-1, side) for tree in reference.real_trees(work.transform, side)])
     dense = dense.astype(np.float32)
     half, whole = np.empty((len(dense), side), np.float32), np.empty((len(dense), len(dense)), np.float32)
 
@@ -73,10 +74,8 @@ def pywavelets(work: Work) -> Jobs:
     return jobs
 
 
-def reference(work: Work) -> Jobs:
-    return {
-        "our slow reference (dense matrices, made anew)": lambda: _reference.forward_2d(work.transform, work.images)
-    }
+def dense_matrices(work: Work) -> Jobs:
+    return {"our slow reference (dense matrices, made anew)": lambda: reference.forward_2d(work.transform, work.images)}
 
 
 def torch_module(work: Work) -> Jobs:
@@ -123,7 +122,7 @@ def without_gradient(module: Callable, images: object) -> Job:
 
 OTHERS = {
     "PyWavelets": pywavelets,
-    "our slow reference": reference,
+    "our slow reference": dense_matrices,
     "wavelets.nn": torch_module,
     "dtcwt": dtcwt,
     "pytorch_wavelets": pytorch_wavelets,

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from analysis import HeatmapExperiment, bundled_crops, heatmaps, packet_pool
-from analysis.packet_sums import packet_sums
-from analysis.stability import sums_of_maps
-from analysis.translation import windows
+from analysis.measurements.packet_sums import packet_sums
+from analysis.measurements.shift_experiment import sums_of_maps
+from analysis.measurements.translation import windows
 from benchmarks import child
 from benchmarks.photographs import write_photographs
 from benchmarks.settings import Settings

@@ -11,7 +11,7 @@ from benchmarks.settings import Settings
 from benchmarks.tables import Table
 from benchmarks.timing import Job, Times, measure
 from wavelets import DualTreePackets2D
-from wavelets._kernels import Lattice
+from wavelets.engine.loops import Lattice
 
 
 def images_of(batch: int, side: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 from fuzz.harness import FileToRead, check_one_line, followed, fuzz
 
 with followed(
-    "analysis.kernels.files",
+    "analysis.files.weights",
     "analysis.kernels.sources",
     "json",
     "numpy.lib",

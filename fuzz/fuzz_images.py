@@ -10,10 +10,10 @@ import zlib
 
 from fuzz.harness import FileToRead, check_one_line, followed, fuzz
 
-with followed("PIL", "analysis.images"):
+with followed("PIL", "analysis.files.pictures"):
     from PIL import BmpImagePlugin, ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
-    from analysis import images
+    from analysis.files import pictures
 
 import numpy as np
 
@@ -39,13 +39,13 @@ def execute(data: bytes) -> bool:
     path = file.holding(mended(data[1:]) if how & 1 else data[1:], ".jpg")
     size, colour = (SIDE if how & 2 else None), bool(how & 4)
     skipped = []
-    pictures = list(images.load_pictures([path], size, lambda *report: skipped.append(report), colour))
-    if len(pictures) + len(skipped) != 1:
-        raise AssertionError(f"{len(pictures)} pictures and {len(skipped)} reports of one file")
+    read = list(pictures.load_pictures([path], size, lambda *report: skipped.append(report), colour))
+    if len(read) + len(skipped) != 1:
+        raise AssertionError(f"{len(read)} pictures and {len(skipped)} reports of one file")
     for name, reason in skipped:
         check_one_line(name)
         check_one_line(reason)
-    for picture in pictures:
+    for picture in read:
         pixels = picture.pixels
         if pixels.dtype != np.float32 or not np.isfinite(pixels).all():
             raise AssertionError(f"{pixels.dtype} from {pixels.min()} to {pixels.max()}")

@@ -12,7 +12,7 @@ import pytest
 
 matplotlib.use("Agg")
 
-DATA = Path(os.environ.get("SHIFTSCOPE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
 
 
 def pytest_collection_modifyitems(items):
@@ -35,13 +35,13 @@ def imagenet_sample():
 @pytest.fixture
 def shiftscope(monkeypatch, capsys):
     """Run the command line in this process; return (exit code, standard output, standard error)."""
-    from analysis import cli
+    from analysis.commands import app
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["shiftscope", *map(str, arguments)])
         code = 0
         try:
-            cli.main()
+            app.main()
         except SystemExit as stop:
             code = stop.code or 0
         out = capsys.readouterr()

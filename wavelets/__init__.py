@@ -1,6 +1,6 @@
 """Dual-tree complex wavelet packets and the 2-D Hilbert transform, on numpy arrays."""
 
-from wavelets._threads import get_num_threads, set_num_threads
+from wavelets.engine.threads import get_num_threads, set_num_threads
 from wavelets.filters import FilterBank, common_factor_pair, filter_bank
 from wavelets.hilbert import analytic, dominant_direction, hilbert2d
 from wavelets.packets import Coefficients, DualTreePackets1D, DualTreePackets2D

@@ -2,7 +2,7 @@
 
 All filters are **correlation kernels**: a stage computes ``d[l] = sum_n h[n] x[2 l + n]``. A bank holds, for each of
 the two trees, one pair {low-pass h, high-pass g} for the first stage and one for the main stages. The packet rule
-that says which pair follows which is in :mod:`wavelets.rule`.
+that says which pair follows which is in :mod:`wavelets.engine.rule`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets._check import real_array, to_array
+from wavelets.checks import real_array, to_array
 
 Taps = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor, library, nn
 from torch.nn.functional import pad
 
-from wavelets import rule, stages
-from wavelets._check import integer
+from wavelets.checks import integer
+from wavelets.engine import rule, stages
 from wavelets.filters import DEFAULT, FilterBank
 from wavelets.hilbert import _resolve, half_plane_sign, zero_padded
 from wavelets.packets import DualTreePackets2D
@@ -185,7 +185,7 @@ class DualTreePackets2d(nn.Module):
             If the coefficients do not belong to this transform and size.
         """
         # Every coefficient that touches the image is there, so the transpose without extension is a left inverse
-        # whatever the extension was: see wavelets.sweeps.synthesis_sweep.
+        # whatever the extension was: see wavelets.engine.sweeps.synthesis_sweep.
         return self._transpose(c, size, PADDED if self.boundary == "periodization" else "zero") / self.redundancy
 
     def adjoint(self, c: Tensor, size: Size) -> Tensor:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets import rule, stages
-from wavelets._check import integer, real_array, to_array
+from wavelets.checks import integer, real_array, to_array
+from wavelets.engine import rule, stages
+from wavelets.engine.plan import Plan, Tables, axis_plan
 from wavelets.filters import DEFAULT, FilterBank, filter_bank
-from wavelets.plan import Plan, Tables, axis_plan
 
 MAX_LEVELS = 6
 
@@ -275,7 +275,7 @@ class DualTreePackets1D(_DualTree):
         ValueError
             If `x` has no samples or holds NaN or infinity.
         """
-        from wavelets import strips  # numba takes a moment to import
+        from wavelets.engine import strips  # numba takes a moment to import
 
         x = self._real_input(x)
         batch, n = x.shape[:-1], x.shape[-1]
@@ -316,7 +316,7 @@ class DualTreePackets1D(_DualTree):
         return self._backward(c, size, "adjoint")
 
     def _backward(self, c: ArrayLike, size: int | None, kind: str, factor: float = 1.0) -> NDArray[Any]:
-        from wavelets import strips  # numba takes a moment to import
+        from wavelets.engine import strips  # numba takes a moment to import
 
         nodes = 2**self.levels
         array, (n,) = self._complex_input(c, size, nodes)
@@ -479,7 +479,7 @@ class DualTreePackets2D(_DualTree):
         ValueError
             If `x` has fewer than two axes, no pixels, or holds NaN or infinity.
         """
-        from wavelets import strips  # numba takes a moment to import
+        from wavelets.engine import strips  # numba takes a moment to import
 
         x = self._real_input(x)
         batch, size = x.shape[:-2], (x.shape[-2], x.shape[-1])
@@ -523,7 +523,7 @@ class DualTreePackets2D(_DualTree):
     def _backward(
         self, c: ArrayLike, size: tuple[int, int] | int | None, kind: str, factor: float = 1.0
     ) -> NDArray[Any]:
-        from wavelets import strips  # numba takes a moment to import
+        from wavelets.engine import strips  # numba takes a moment to import
 
         channels = 2 * 4**self.levels
         array, (height, width) = self._complex_input(c, size, channels)

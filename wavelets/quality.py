@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets import rule
+from wavelets.engine import rule
 from wavelets.filters import FilterBank, filter_bank, orthonormality_error
 from wavelets.packets import DualTreePackets1D, check_levels, mean_frequency
 

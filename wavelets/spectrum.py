@@ -16,7 +16,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets._check import complex_array, integer, positive, to_array
+from wavelets.checks import complex_array, integer, positive, to_array
 from wavelets.hilbert import (
     dominant_direction,
     facing_right,

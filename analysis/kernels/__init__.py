@@ -1,6 +1,5 @@
 """First layers of trained networks: from their kernels to complex filters, what these are, and how stable."""
 
-from analysis.kernels.complex_filters import complex_filters, dead_kernels, first_colour
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.gabor import fit_gabor, gabor
 from analysis.kernels.grids import compare_grids
@@ -8,6 +7,7 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels, network_output
 from analysis.kernels.sources import first_layer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
+from wavelets.complex_filters import complex_filters, dead_kernels, first_colour
 
 __all__ = [
     "FirstLayer",

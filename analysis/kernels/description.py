@@ -9,12 +9,12 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from analysis.kernels.complex_filters import GRID, complex_filters, dead_kernels, first_colour
 from analysis.kernels.gabor import PARAMETERS, fit_gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.sources import first_layer
 from analysis.theory import gamma
 from wavelets import characteristic_frequency
+from wavelets.complex_filters import GRID, complex_filters, dead_kernels, first_colour
 from wavelets.hilbert import facing_right
 from wavelets.spectrum import bandwidth, energy_in_window, power_spectrum
 

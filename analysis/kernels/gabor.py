@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from wavelets import analytic, characteristic_frequency
-from wavelets._check import real_array
+from wavelets.checks import real_array
 from wavelets.hilbert import facing_right
 
 PARAMETERS = ("amplitude", "phase", "omega_y", "omega_x", "y", "x", "sigma_1", "sigma_2", "angle")

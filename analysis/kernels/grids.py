@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.feed import feed
-from analysis.kernels.complex_filters import complex_filters, filters_on_grid
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import LayerExperiment
-from analysis.stability import SHIFTS
-from wavelets._check import integer
+from analysis.measurements.shift_experiment import SHIFTS
+from analysis.runs.feed import feed
+from wavelets.checks import integer
+from wavelets.complex_filters import complex_filters, filters_on_grid
 
 
 def compare_grids(

@@ -11,17 +11,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import fft
 
-from analysis import _kernels
-from analysis.blocks import Measurement
-from analysis.feed import feed
-from analysis.kernels.complex_filters import GRID, complex_filters, dead_kernels
 from analysis.kernels.layer import FirstLayer
-from analysis.operators import pool
-from analysis.stability import SHIFTS, Stability, shift_coordinates, sums_of_maps
-from analysis.statistics import Total
-from analysis.translation import margin_for
-from wavelets._check import integer, real_array
-from wavelets._threads import get_num_threads, over_batch
+from analysis.measurements import loops
+from analysis.measurements.rmax_cmod import pool
+from analysis.measurements.shift_experiment import SHIFTS, Stability, shift_coordinates, sums_of_maps
+from analysis.measurements.translation import margin_for
+from analysis.runs.blocks import Measurement
+from analysis.runs.feed import feed
+from analysis.runs.totals import Total
+from wavelets.checks import integer, real_array
+from wavelets.complex_filters import GRID, complex_filters, dead_kernels
+from wavelets.engine.threads import get_num_threads, over_batch
 
 
 class LayerResponses:
@@ -79,7 +79,7 @@ class LayerResponses:
         side = self.points // self.stride
         folded = np.empty((len(self.spectra), len(pictures), side, side), self.dtype)
         over_batch(
-            lambda part: _kernels.folded_products(spectra, self.spectra[part], self.stride, folded[part]), len(folded)
+            lambda part: loops.folded_products(spectra, self.spectra[part], self.stride, folded[part]), len(folded)
         )
         responses = fft.ifft2(folded, workers=threads, overwrite_x=True)
         return responses[..., : self.counts[0], : self.counts[1]]
@@ -230,7 +230,7 @@ def measure_kernels(
     others : sequence of Measurement
         What else is measured of the same pictures.
     **feeding
-        For :func:`analysis.feed.feed`.
+        For :func:`analysis.runs.feed.feed`.
 
     Returns
     -------

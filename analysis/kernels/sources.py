@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.images import printable
-from analysis.kernels.files import SUFFIXES, need_reader, one_channel, read_weight, suffix_of
+from analysis.files.pictures import printable
+from analysis.files.weights import SUFFIXES, need_reader, one_channel, read_weight, suffix_of
+from analysis.kernels.known_networks import NETWORKS, Network, fetch
 from analysis.kernels.layer import FirstLayer
-from analysis.kernels.networks import NETWORKS, Network, fetch
-from wavelets._check import from_torch, real_array
+from wavelets.checks import from_torch, real_array
 
 
 def first_layer(
@@ -170,7 +170,7 @@ def _geometry(network: Network) -> dict[str, Any]:
 
 
 def _from_package() -> dict[str, Any]:
-    file = importlib.resources.files("analysis") / "data" / "default_layer.npz"
+    file = importlib.resources.files("analysis.kernels") / "default_layer.npz"
     try:
         data = file.read_bytes()
     except FileNotFoundError:

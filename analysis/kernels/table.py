@@ -11,14 +11,14 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import rankdata
 
-from analysis.kernels.complex_filters import GRID, complex_filters
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels
+from analysis.measurements.shift_experiment import SHIFTS
+from analysis.measurements.spectra import POINTS, SpectrumMeasurement
 from analysis.prediction import predict
-from analysis.spectra import POINTS, SpectrumMeasurement
-from analysis.stability import SHIFTS
-from wavelets._check import integer
+from wavelets.checks import integer
+from wavelets.complex_filters import GRID, complex_filters
 
 COLUMNS = (
     "index",
@@ -79,7 +79,7 @@ def kernel_table(
     root : path, optional
         The result names skipped files relative to this folder, by default the one given as `images`.
     **feeding
-        For :func:`analysis.feed.feed`.
+        For :func:`analysis.runs.feed.feed`.
 
     Returns
     -------

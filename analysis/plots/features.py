@@ -30,8 +30,8 @@ def feature_distance_figure(
     Parameters
     ----------
     distances : mapping of str to Dataset
-        By what the rows are called: results of :meth:`networks.metrics.FeatureDistance.compute`, whose shifts are a
-        grid.
+        By what the rows are called: results of :meth:`analysis.networks.metrics.FeatureDistance.compute`, whose shifts
+        are a grid.
     layers : sequence of str, optional
         Which columns; by default all layers of the first. A network that lacks one has an empty panel there.
     kind : {"equivariance", "invariance"}

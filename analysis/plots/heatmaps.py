@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.compare import pair_entries
-from analysis.heatmaps import band_pass_correlation
+from analysis.files.comparison import pair_entries
+from analysis.packet_maps import band_pass_correlation
 from analysis.plots.fourier_plane import draw_cells, draw_plane
 from analysis.plots.style import BLUE, VERMILION, colour_bar
 

@@ -1,6 +1,6 @@
 """Published results drawn again: scores, training, stability by shift, accuracy against consistency, sound.
 
-The tables are those of :mod:`analysis.published`.
+The tables are those of :mod:`analysis.published.tables`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = 
     Parameters
     ----------
     scores : DataFrame
-        What :func:`analysis.published.archived_scores` returns.
+        What :func:`analysis.published.tables.archived_scores` returns.
     poster : DataFrame, optional
-        What :func:`analysis.published.poster_beside_archive` returns; numbers that are legible and printed otherwise
-        than archived are drawn too, hollow and tied to what they became.
+        What :func:`analysis.published.tables.poster_beside_archive` returns; numbers that are legible and printed
+        otherwise than archived are drawn too, hollow and tied to what they became.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def published_training_figure(
     Parameters
     ----------
     errors : DataFrame
-        What :func:`analysis.published.validation_errors` returns.
+        What :func:`analysis.published.tables.validation_errors` returns.
     networks : mapping of str to str
         Networks to draw, with their twins: "standard", "RMax" or "CMod".
     drops : sequence of int
@@ -123,7 +123,7 @@ def published_flips_figure(shifts: xr.Dataset, networks: Mapping[str, tuple[str,
     Parameters
     ----------
     shifts : Dataset
-        What :func:`analysis.published.archived_shifts` returns.
+        What :func:`analysis.published.tables.archived_shifts` returns.
     networks : mapping of str to tuple of str
         Networks to draw, with their twins and their pooling.
 
@@ -140,7 +140,7 @@ def published_divergence_figure(shifts: xr.Dataset, networks: Mapping[str, tuple
     Parameters
     ----------
     shifts : Dataset
-        What :func:`analysis.published.archived_shifts` returns.
+        What :func:`analysis.published.tables.archived_shifts` returns.
     networks : mapping of str to tuple of str
         Networks to draw, with their twins and their pooling.
 
@@ -159,7 +159,7 @@ def consistency_figure(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        "blurpool" of :func:`analysis.published.published_table`.
+        "blurpool" of :func:`analysis.published.tables.published_table`.
 
     Returns
     -------
@@ -191,7 +191,7 @@ def sound_figure(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        "sound" of :func:`analysis.published.published_table`.
+        "sound" of :func:`analysis.published.tables.published_table`.
 
     Returns
     -------
@@ -230,7 +230,7 @@ def sound_shifts_figure(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        "sound_shifts" of :func:`analysis.published.published_table`.
+        "sound_shifts" of :func:`analysis.published.tables.published_table`.
 
     Returns
     -------

@@ -23,7 +23,7 @@ def trade_figure(comparison: xr.Dataset) -> Figure:
     Parameters
     ----------
     comparison : xarray.Dataset
-        What :func:`networks.stability.compare_remedies` returns.
+        What :func:`analysis.stability.experiment.compare_remedies` returns.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def flip_figure(comparison: xr.Dataset) -> Figure:
     Parameters
     ----------
     comparison : xarray.Dataset
-        What :func:`networks.stability.compare_remedies` returns.
+        What :func:`analysis.stability.experiment.compare_remedies` returns.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def divergence_figure(comparison: xr.Dataset) -> Figure:
     Parameters
     ----------
     comparison : xarray.Dataset
-        What :func:`networks.stability.compare_remedies` returns.
+        What :func:`analysis.stability.experiment.compare_remedies` returns.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def accuracy_figure(comparison: xr.Dataset) -> Figure:
     Parameters
     ----------
     comparison : xarray.Dataset
-        What :func:`networks.stability.compare_remedies` returns, with labels.
+        What :func:`analysis.stability.experiment.compare_remedies` returns, with labels.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def shift_map_figure(comparison: xr.Dataset) -> Figure:
     Parameters
     ----------
     comparison : xarray.Dataset
-        What :func:`networks.stability.compare_remedies` returns, with labels and ``frames="grid"``.
+        What :func:`analysis.stability.experiment.compare_remedies` returns, with labels and ``frames="grid"``.
 
     Returns
     -------

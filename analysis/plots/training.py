@@ -17,7 +17,7 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: 
     Parameters
     ----------
     rows : sequence of mapping
-        What :func:`networks.train` returns.
+        What :func:`analysis.networks.train` returns.
     title : str
     best : int, optional
         Epoch that is marked.

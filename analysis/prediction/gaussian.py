@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.special import ndtri
 
+from analysis.measurements.shift_experiment import SHIFTS
+from analysis.measurements.spectra import mirrored
 from analysis.prediction.moments import (
     MOMENTS,
     check_model,
@@ -20,12 +22,10 @@ from analysis.prediction.moments import (
     reduced,
     transfer_function,
 )
-from analysis.spectra import mirrored
-from analysis.stability import SHIFTS
 from analysis.theory.phases import window_offsets
 from wavelets import DualTreePackets2D
-from wavelets._check import integer, real_array
-from wavelets._threads import over_batch
+from wavelets.checks import integer, real_array
+from wavelets.engine.threads import over_batch
 
 DRAWS = 2**13  # of one replicate: errors of 0.0005 with q = 1
 REPLICATES = 8
@@ -79,7 +79,7 @@ def response_covariance(
     kernels : array_like, shape (L, h, w) or (L, C, h, w), complex
         Correlation kernels W; of C channels, whose responses add up.
     spectrum : array_like, shape (P, P), real, or (C, C, P, P), complex
-        Power spectrum S of the field, or the matrix of those of its channels; see :mod:`analysis.spectra`.
+        Power spectrum S of the field, or the matrix of those of its channels; see :mod:`analysis.measurements.spectra`.
     points : array_like, shape (n, 2)
         Positions of the responses, vertical and horizontal, pixels; fractions are allowed.
 

@@ -9,7 +9,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy import fft
 
-from analysis import _kernels
+from analysis.measurements.shift_experiment import SHIFTS
+from analysis.measurements.spectra import mirrored
+from analysis.prediction import loops
 from analysis.prediction.moments import (
     MOMENTS,
     checked,
@@ -19,10 +21,8 @@ from analysis.prediction.moments import (
     reduced,
     transfer_function,
 )
-from analysis.spectra import mirrored
-from analysis.stability import SHIFTS
 from wavelets import DualTreePackets2D
-from wavelets._threads import over_batch
+from wavelets.engine.threads import over_batch
 
 DIRECTIONS, PHASES = 8, 4  # within 0.01 of many more for edge packets, exact for others
 
@@ -73,7 +73,7 @@ def isolated_moments(
                 for sign in signs:
                     odd, odd_moved = fft.ifft2(-1j * sign * np.stack([response, moved]))
                     for c, d in zip(np.cos(psi), np.sin(psi), strict=True):
-                        _kernels.feature_sums(c * even + d * odd, c * even_moved + d * odd_moved, stride, q, sums)
+                        loops.feature_sums(c * even + d * odd, c * even_moved + d * odd_moved, stride, q, sums)
                 for name, value in zip(MOMENTS, sums, strict=True):
                     out[name].values[index, s] = value
                 bar.update()

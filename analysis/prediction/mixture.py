@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from analysis.measurements.shift_experiment import SHIFTS
 from analysis.prediction.gaussian import DRAWS, gaussian_moments
 from analysis.prediction.isolated import isolated_moments
 from analysis.prediction.moments import rms
-from analysis.stability import SHIFTS
 from wavelets import DualTreePackets2D, FilterBank
 
 
@@ -35,7 +35,7 @@ def predict(
         taken.
     spectrum : array_like, shape (P, P), real, or (C, C, P, P), complex
         Power spectrum on the frequencies ``2 pi fftfreq(P)``, or the matrix of those of the channels; see
-        :mod:`analysis.spectra`. P must exceed the kernels.
+        :mod:`analysis.measurements.spectra`. P must exceed the kernels.
     stride : int, optional
         Stride m of the convolution, pixels; that of the transform by default.
     shifts : sequence of (float, float)

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from tqdm import tqdm
 
-from analysis.heatmaps import filter_coordinates
-from analysis.spectra import check_spectra, check_spectrum
-from analysis.stability import FORMULAS, shift_coordinates
-from analysis.translation import check_shift
+from analysis.measurements.shift_experiment import FORMULAS, shift_coordinates
+from analysis.measurements.spectra import check_spectra, check_spectrum
+from analysis.measurements.translation import check_shift
+from analysis.packet_maps import filter_coordinates
 from wavelets import DualTreePackets2D
-from wavelets._check import from_torch, integer, real_array
+from wavelets.checks import from_torch, integer, real_array
 
 MOMENTS = ("discrepancy", "cmod", "rmax", "rmax_change", "cmod_change")
 SILENCE = 1e-20  # energies below this part of the loudest filter's are rounding errors

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from analysis.theory.phases import gamma, real_values
-from wavelets._check import integer
+from wavelets.checks import integer
 
 EDGE = 1e-9  # relative: a square this close to pi does not wrap
 SLACK = 1e-12  # relative: kappa = pi / m is allowed, also where it was rounded up

@@ -12,7 +12,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets._check import integer, to_array
+from wavelets.checks import integer, to_array
 
 # Coefficients of t**8, t**6, ... of the integral of (1 - cos t)**2, divided by t**5.
 SERIES = [(-1) ** k * (4**k / 2 - 2) / (factorial(2 * k) * (2 * k + 1)) for k in (6, 5, 4, 3, 2)]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.theory.bounds import EDGE, check_band, check_support
 from analysis.theory.phases import real_values
-from wavelets._check import integer
+from wavelets.checks import integer
 
 KINDS = ("gaussian", "pulse", "sparse", "two waves")
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from tqdm import tqdm
 
-from analysis import _kernels
+from analysis.theory import loops
 from analysis.theory.bounds import alpha, alpha_sharp, beta, beta_sharp, discrepancy_bound, rmax_bound
 from analysis.theory.phases import gamma, largest_cosine, window_offsets
 from analysis.theory.signals import KINDS, BandLimited, band_limited, on_bins
-from wavelets._check import integer
-from wavelets._threads import over_batch
+from wavelets.checks import integer
+from wavelets.engine.threads import over_batch
 
 Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -171,7 +171,7 @@ def _mean_square_deficit(case: Case) -> Sides:
     window = case.omega @ window_offsets(case.q).T
     mean = np.empty(case.cmod.shape)
     phi = np.angle(case.centres)
-    over_batch(lambda part: _kernels.mean_square_deficit(phi[part], window[part], NODES, mean[part]), len(phi))
+    over_batch(lambda part: loops.mean_square_deficit(phi[part], window[part], NODES, mean[part]), len(phi))
     return (case.cmod**2 * mean).sum(axis=-1) / case.norm**2, gamma(case.omega, case.q) ** 2
 
 
@@ -189,7 +189,7 @@ def _mean_change(case: Case, other: NDArray, offset: NDArray) -> NDArray[np.floa
     """Mean over the global phase of ||max Re z - max Re other - offset|| / ||C||."""
     out = np.empty(len(other))
     z, o = case.samples, other
-    over_batch(lambda part: _kernels.mean_change(z[part], o[part], offset[part], COARSE_NODES, out[part]), len(out))
+    over_batch(lambda part: loops.mean_change(z[part], o[part], offset[part], COARSE_NODES, out[part]), len(out))
     return out / case.norm
 
 

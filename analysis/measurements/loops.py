@@ -1,0 +1,63 @@
+"""Numba loops of the measurements: arrays in, arrays out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wavelets.engine.loops import Array, jit
+
+
+@jit
+def pool(z: Array, top: int, left: int, q: int, rmax: Array, cmod: Array) -> None:
+    """Max pooling of the real part, and the modulus at the centre of each window.
+
+    z (n, h, w, 2): real and imaginary parts. Window (i, j) covers rows ``top + 2 i`` to ``top + 2 i + 2 q`` and the
+    like columns. rmax, cmod (n, h', w').
+    """
+    for n in range(rmax.shape[0]):
+        for i in range(rmax.shape[1]):
+            y = top + 2 * i
+            for j in range(rmax.shape[2]):
+                x = left + 2 * j
+                largest = z[n, y, x, 0]
+                for dy in range(2 * q + 1):
+                    for dx in range(2 * q + 1):
+                        largest = max(largest, z[n, y + dy, x + dx, 0])
+                re, im = z[n, y + q, x + q, 0], z[n, y + q, x + q, 1]
+                rmax[n, i, j] = largest
+                cmod[n, i, j] = np.sqrt(re * re + im * im)
+
+
+@jit
+def squared_distance(a: Array, b: Array, out: Array) -> None:
+    """out[n] = sum over the pixels of (a[n] - b[n])**2, in double precision; a, b (n, h, w)."""
+    for n in range(a.shape[0]):
+        total = 0.0
+        for i in range(a.shape[1]):
+            for j in range(a.shape[2]):
+                d = np.float64(a[n, i, j]) - np.float64(b[n, i, j])
+                total += d * d
+        out[n] = total
+
+
+@jit
+def folded_products(spectra: Array, filters: Array, stride: int, out: Array) -> None:
+    """Spectra of the responses at every stride-th position: products summed over channels, then folded.
+
+    spectra (n, C, P, P) of pictures, filters (L, C, P, P), out (L, n, P / stride, P / stride), all complex.
+    """
+    channels, side = spectra.shape[1], out.shape[-1]
+    share = 1.0 / stride**2
+    for f in range(out.shape[0]):
+        for n in range(out.shape[1]):
+            for i in range(side):
+                row = out[f, n, i]
+                row[:] = 0
+                for a in range(stride):
+                    for c in range(channels):
+                        x, w = spectra[n, c, i + a * side], filters[f, c, i + a * side]
+                        for b in range(stride):
+                            for j in range(side):
+                                row[j] += x[b * side + j] * w[b * side + j]
+                for j in range(side):
+                    row[j] *= share

@@ -1,0 +1,78 @@
+"""The low-pass filters of pooling layers, by name and number of taps (theory.md 7.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import firls, firwin, windows
+from scipy.special import binom
+
+from wavelets.checks import integer
+
+Taps = NDArray[np.float64]
+
+DESIGNS: dict[str, Callable[[int], Taps]] = {
+    "rectangle": windows.boxcar,
+    "triangle": windows.triang,
+    "binomial": lambda n: binom(n - 1, np.arange(n)),
+    "window": lambda n: firwin(n, 0.5, window="boxcar"),
+    "least-squares": lambda n: firls(n, [0, 0.4, 0.6, 1], [1, 1, 0, 0]),
+}
+
+ODD = ("triangle", "least-squares")
+"""Designs that need a tap in the middle."""
+
+TABLE = {
+    "rectangle": (2, 3, 4, 5, 6, 7),
+    "triangle": (3, 5, 7),
+    "binomial": (4, 5, 6, 7),
+    "window": (3, 6, 7),
+    "least-squares": (3, 7),
+}
+"""The filters of Table 1 of "Making convolutional networks shift-invariant again"."""
+
+
+def lowpass(name: str, taps: int) -> Taps:
+    """Return a one-dimensional low-pass filter.
+
+    Parameters
+    ----------
+    name : {"rectangle", "triangle", "binomial", "window", "least-squares"}
+        "window" is the ideal half-band filter cut off by a rectangular window, "least-squares" the least-squares
+        design with a pass band up to 0.4 and a stop band from 0.6 of the Nyquist frequency.
+    taps : int
+        Number of taps; 1 is no filter at all.
+
+    Returns
+    -------
+    ndarray, shape (taps,), float64
+        Symmetric, with sum 1.
+
+    Raises
+    ------
+    TypeError
+        If `taps` is not an integer.
+    ValueError
+        If there is no such filter, or `taps` is even for a design that needs a tap in the middle.
+
+    Notes
+    -----
+    Zhang, "Making convolutional networks shift-invariant again", Table 1; theory.md, section 7.1.
+
+    Examples
+    --------
+    >>> lowpass("binomial", 3)
+    array([0.25, 0.5 , 0.25])
+    """
+    if name not in DESIGNS:
+        raise ValueError(f"unknown filter {name!r}; expected one of {', '.join(DESIGNS)}")
+    n = integer("taps", taps, 1)
+    if n % 2 == 0 and name in ODD:
+        raise ValueError(f"{name!r} needs an odd number of taps, a filter with a centre; got {n}")
+    if n == 1:
+        return np.ones(1)
+    h: Taps = np.asarray(DESIGNS[name](n), dtype=np.float64)
+    h /= h.sum()
+    return h

@@ -1,0 +1,36 @@
+"""What filters with a stride share: the dense map is theirs with stride 1."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from analysis.networks.pooling import _border as border
+from analysis.networks.pooling._border import Padding, PerAxis
+
+
+class StridedFilter(nn.Module):
+    """A filter of a window, then subsampling, where only what is kept is computed; subclasses say how they filter."""
+
+    def __init__(
+        self, window: tuple[int, ...], stride: PerAxis, padding: Padding, padding_mode: str, dims: int
+    ) -> None:
+        super().__init__()
+        self.dims = border.checked_dims(dims)
+        self.stride = border.per_axis("stride", stride, dims)
+        self.pads = border.pads_of(padding, window)
+        self.padding_mode = border.checked_mode(padding_mode)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """Return the filtered map, shape (..., N + left + right - k + 1) on each axis."""
+        return self._filtered(x, (1,) * self.dims)
+
+    def subsample(self, x: Tensor) -> Tensor:
+        """Return every stride-th sample of a dense map."""
+        return border.sampled(x, self.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Filter and subsample maps (batch, channels, spatial axes), real floating."""
+        return self._filtered(x, self.stride)
+
+    def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
+        raise NotImplementedError

@@ -1,0 +1,138 @@
+"""Adaptive low-pass filters: the weights depend on the position and on what is there."""
+
+from __future__ import annotations
+
+from functools import reduce
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.networks.pooling import _border as border
+from analysis.networks.pooling._border import Padding, PerAxis
+from analysis.networks.pooling._filtering import StridedFilter
+from analysis.networks.pooling.blur import CONVOLUTIONS
+from analysis.networks.pooling.trainable import log_kernel
+
+SOFTMAXES = ("joint", "group")
+LAYERS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
+NORMALISATIONS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
+
+
+class AdaptiveBlurPool(StridedFilter):
+    r"""Low-pass filter whose weights are predicted at every position for every group of channels, then subsampling.
+
+    .. math:: Y_c[n] = \sum_j\sigma_{g(c),j}[n]\,X_c[n + j],\qquad
+        \sigma = \operatorname{softmax}(\operatorname{BN}(\operatorname{conv}_{k\times k}X))
+
+    Parameters
+    ----------
+    channels : int
+    size : int
+        Odd side k of the filter.
+    stride : int or one for each axis
+    groups : int
+        G, a divisor of `channels`; the channels of a group are neighbours.
+    softmax : {"joint", "group"}
+        "joint", the published one: over all G k**2 outputs at a position, so that the weights of a group have a sum
+        less than 1. "group": over the weights of each group, so that they have the sum 1.
+    padding, padding_mode
+        As in `BlurPool`.
+    init : str
+        "published": convolution by Kaiming's rule, scale 1 and shift 0 of the normalisation; or a name of
+        :func:`analysis.networks.lowpass.lowpass` whose taps are all positive: then the scale is 0 and the shift their
+        logarithm, so that training starts from this filter (divided by G if the softmax is "joint").
+    dims : {1, 2}
+        Spatial axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    Zou et al., "Delving deeper into anti-aliasing in ConvNets", BMVC 2020; theory.md, section 6.1. In training, the
+    normalisation sees the positions before subsampling, as in the published code; in evaluation only what is kept is
+    computed. Precision as of any convolution.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: int = 3,
+        stride: PerAxis = 2,
+        groups: int = 8,
+        softmax: str = "joint",
+        padding: Padding = "same",
+        padding_mode: str = "reflect",
+        init: str = "published",
+        dims: int = 2,
+    ) -> None:
+        window = border.per_axis("size", size, border.checked_dims(dims))
+        if any(k % 2 == 0 for k in window):
+            raise ValueError(f"size is {size!r}; an even window has no centre, expected an odd one")
+        super().__init__(window, stride, padding, padding_mode, dims)
+        self.size = window
+        self.channels = border.per_axis("channels", channels, 1)[0]
+        self.groups = border.per_axis("groups", groups, 1)[0]
+        if self.channels % self.groups:
+            raise ValueError(f"groups is {groups}; expected a divisor of the {channels} channels")
+        if softmax not in SOFTMAXES:
+            raise ValueError(f"unknown softmax {softmax!r}; expected one of {', '.join(SOFTMAXES)}")
+        self.softmax = softmax
+        self.init = init
+        self.offsets = list(product(*(range(k) for k in self.size)))
+        outputs = self.groups * len(self.offsets)
+        self.conv = LAYERS[dims](self.channels, outputs, self.size, bias=False)
+        self.bn = NORMALISATIONS[dims](outputs)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start again as `init` says."""
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        self.bn.reset_parameters()
+        if self.init != "published":
+            with torch.no_grad():
+                self.bn.weight.zero_()
+                self.bn.bias.copy_(log_kernel(self.init, self.size).flatten().repeat(self.groups))
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Return the weights at all positions, shape (batch, groups, k**dims, spatial axes)."""
+        return self._weights(self._extended(x), (1,) * self.dims)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that the submodules do not show."""
+        return (
+            f"stride={self.stride}, groups={self.groups}, softmax={self.softmax!r}, padding={self.pads}, "
+            f"padding_mode={self.padding_mode!r}"
+        )
+
+    def _extended(self, x: Tensor) -> Tensor:
+        x = border.checked_map(x, "AdaptiveBlurPool", self.dims, self.channels)
+        x = border.extend(x, self.pads, self.padding_mode)
+        return border.checked_window(x, self.size, "AdaptiveBlurPool")
+
+    def _weights(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
+        if self.training:
+            logits = border.sampled(self.bn(self.conv(x)), stride)
+        else:
+            logits = self.bn(CONVOLUTIONS[self.dims](x, self.conv.weight, stride=stride))
+        if self.softmax == "joint":
+            logits = logits.softmax(1)
+        logits = torch.unflatten(logits, 1, (self.groups, len(self.offsets)))
+        return logits if self.softmax == "joint" else logits.softmax(2)
+
+    def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
+        x = self._extended(x)
+        weights = self._weights(x, stride).unsqueeze(2)  # one for all channels of a group
+        x = torch.unflatten(x, 1, (self.groups, self.channels // self.groups))
+        counts = weights.shape[4:]
+        terms = []
+        for number, offset in enumerate(self.offsets):
+            there = x
+            for axis, (j, n, s) in enumerate(zip(offset, counts, stride, strict=True), start=3):
+                there = there.narrow(axis, j, (n - 1) * s + 1)
+            terms.append(weights[:, :, :, number] * border.sampled(there, stride))
+        return reduce(torch.add, terms).flatten(1, 2)

@@ -1,0 +1,67 @@
+"""A place in a network where an operator has to go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.networks.pooling._border import Padding, PerAxis, per_axis
+
+
+@dataclass(frozen=True)
+class Site:
+    """What an operator has to replace.
+
+    Attributes
+    ----------
+    kind : {"max", "average", "convolution"}
+        A max pooling, an average pooling, or the stride of a convolution, which itself is kept with stride 1.
+    kernel_size, stride, padding : tuple of int, one for each axis
+        Of the pooling layer; for a convolution the window 1 and the padding 0.
+    channels : int or None
+        Of the map that is subsampled; None if nobody told.
+    ceil_mode : bool
+        Of the max pooling.
+    name : str
+        Of the layer, for messages.
+    unknown : str
+        Why `channels` is None, for the message of an operator that needs it.
+    """
+
+    kind: str
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    channels: int | None = None
+    ceil_mode: bool = False
+    name: str = ""
+    unknown: str = "pass example=a batch"
+
+    @property
+    def dims(self) -> int:
+        """Spatial axes."""
+        return len(self.stride)
+
+    def known_channels(self) -> int:
+        """Return the channels, or refuse."""
+        if self.channels is None:
+            raise ValueError(f"layer {self.name!r}: the operator needs its number of channels; {self.unknown}")
+        return self.channels
+
+    def filter_padding(self, taps: PerAxis) -> Padding:
+        """Padding of a filter that puts its output where the output of the layer was.
+
+        After a dense max pooling nothing moves. A filter in place of an average has the window's centre as its own, up
+        to half a sample if one is even and the other odd, and as many outputs.
+        """
+        if self.kind != "average":
+            return "same"
+        pads = []
+        for k, p, n in zip(self.kernel_size, self.padding, per_axis("taps", taps, self.dims), strict=True):
+            left = p + (n - 1) // 2 - (k - 1) // 2
+            pads.append((left, 2 * p - k + n - left))
+        return pads
+
+
+def border_options(padding_mode: str) -> dict[str, str]:
+    """Options with which named operators continue maps as convolutions do; "zeros" leaves them their own way."""
+    return {} if padding_mode == "zeros" else {"padding_mode": padding_mode}

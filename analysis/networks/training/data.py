@@ -1,0 +1,496 @@
+"""Data sets to train on: arrays, folders of pictures, CIFAR-10's archives; and batches of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from analysis.networks.training import cifar10
+from analysis.networks.training.augmentation import AUGMENTATIONS, Augmentation, draws, epoch_order, fitted
+from analysis.networks.training.recipe import Recipe
+from wavelets.checks import integer
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+PROBES = 64
+"""Examples that the digest of a data set looks into."""
+
+Skipped = list[tuple[str, str]]
+Batch = tuple[Tensor, Tensor, Skipped]
+
+
+class Examples:
+    """Inputs with their classes.
+
+    Parameters
+    ----------
+    inputs : ndarray or sequence of str
+        Pictures (N, H, W, 3) uint8, spectrograms (N, T, F) floating; or names of N picture files.
+    targets : ndarray, shape (N,), int64, or (N, C), uint8
+        Classes; or 1 for each class that an example is of, and 0.
+    clips : ndarray, shape (N,), integer, optional
+        Number of the recording that each spectrogram is a patch of: what is scored is the mean over a recording, and
+        no recording is divided between training and validation.
+    rows : ndarray of int64, optional
+        Which of the N examples these are; by default all.
+    """
+
+    def __init__(
+        self,
+        inputs: NDArray[Any] | Sequence[str],
+        targets: NDArray[Any],
+        clips: NDArray[Any] | None = None,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.inputs, self._targets, self._clips = inputs, targets, clips
+        self.rows = np.arange(len(targets)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """Targets of these examples."""
+        return self._targets[self.rows]
+
+    @property
+    def clips(self) -> NDArray[np.int64] | None:
+        """Recordings of these examples, numbered from 0 without gaps."""
+        return None if self._clips is None else np.unique(self._clips[self.rows], return_inverse=True)[1]
+
+    def select(self, which: NDArray[np.int64]) -> Examples:
+        """Some of these examples; inputs are shared."""
+        return Examples(self.inputs, self._targets, self._clips, self.rows[which])
+
+    def batch(
+        self, which: NDArray[np.int64], size: tuple[int, int], augmentation: Augmentation, place: tuple[int, int]
+    ) -> Batch:
+        """Read examples.
+
+        Parameters
+        ----------
+        which : ndarray, shape (B,), int64
+        size : tuple of int
+            Height and width of the pictures.
+        augmentation : Augmentation
+        place : tuple of int
+            Seed and epoch, on which the augmentation depends.
+
+        Returns
+        -------
+        inputs : Tensor, shape (B', H, W, 3), uint8, or (B, T, F), floating
+        targets : Tensor, shape (B',) or (B', C)
+        skipped : list of (str, str)
+            Name and reason of each picture file that could not be read and is left out.
+        """
+        rows = self.rows[which]
+        if isinstance(self.inputs, np.ndarray) and self.inputs.ndim == 3:
+            return torch.from_numpy(self.inputs[rows]), torch.from_numpy(self._targets[rows]), []
+        numbers = draws(*place, rows, augmentation.count)
+        skipped: Skipped = []
+        if isinstance(self.inputs, np.ndarray) and self.inputs.shape[1:3] == size and augmentation.image is None:
+            pictures = self.inputs[rows]
+        else:
+            read, kept = [], []
+            for number, row in enumerate(rows.tolist()):
+                try:
+                    image = self._image(row)
+                except Exception as error:  # what a damaged file raises is not for us to know
+                    reason = " ".join(str(error).split()) or type(error).__name__
+                    skipped.append((str(self.inputs[row]), reason))
+                    continue
+                if augmentation.image is None:
+                    image = fitted(image, size)
+                else:
+                    image = augmentation.image(image, size, numbers[number].tolist())
+                read.append(np.asarray(image))
+                kept.append(number)
+            if not read:
+                name, reason = skipped[0]
+                raise ValueError(
+                    f"none of the {len(rows)} pictures of a batch can be read; for example {name}: {reason}"
+                )
+            pictures, rows, numbers = np.stack(read), rows[kept], numbers[kept]
+        if augmentation.pictures is not None:
+            pictures = augmentation.pictures(pictures, numbers)
+        return torch.from_numpy(np.ascontiguousarray(pictures)), torch.from_numpy(self._targets[rows]), skipped
+
+    def digest(self) -> str:
+        """Digest of sizes, targets, and some of the inputs (of all file names): tells another data set."""
+        probes = self.rows[np.linspace(0, len(self) - 1, min(PROBES, len(self))).astype(int)]
+        found = hashlib.sha256(self.rows.tobytes() + np.ascontiguousarray(self.targets).tobytes())
+        if isinstance(self.inputs, np.ndarray):
+            found.update(repr(self.inputs.shape).encode() + self.inputs[probes].tobytes())
+        else:
+            found.update("\n".join("/".join(Path(name).parts[-2:]) for name in self.inputs).encode())
+        return found.hexdigest()
+
+    def _image(self, row: int) -> Image.Image:
+        source = self.inputs[row]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about files that it reads all the same
+            with Image.open(source) if isinstance(source, str) else Image.fromarray(source) as image:
+                return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains on.
+
+    Attributes
+    ----------
+    train, validation : Examples
+        They share no example, and no recording.
+    test : Examples or None
+    mean, std : tuple of float
+        Normalisation, by channel.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def digest(self) -> str:
+        """Digest of what is trained on and validated with."""
+        return f"{self.train.digest()[:32]}{self.validation.digest()[:32]}"
+
+    def prepared(self, inputs: Tensor) -> Tensor:
+        """Normalise a batch of :meth:`Examples.batch`: (B, channels, H, W), float32, one channel for spectrograms."""
+        x = inputs[:, None].float() if inputs.ndim == 3 else inputs.permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(values, device=x.device)[:, None, None] for values in (self.mean, self.std))
+        return ((x - mean) / std).contiguous()
+
+
+class _Batches(Dataset[Batch]):
+    """Batches by the numbers of their examples; a whole one is made at a time, which is faster than one by one."""
+
+    def __init__(self, examples: Examples, size: tuple[int, int], augmentation: str, place: tuple[int, int]) -> None:
+        self.examples, self.size, self.place = examples, size, place
+        self.augmentation = AUGMENTATIONS[augmentation]
+
+    def __getitem__(self, which: NDArray[np.int64]) -> Batch:
+        return self.examples.batch(which, self.size, self.augmentation, self.place)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _load(batches: _Batches, order: list[NDArray[np.int64]], workers: int, pin: bool) -> Iterator[Batch]:
+    # a generator of its own: the loader draws a number, which must not be one of those that dropout draws
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            sampler=order,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin,
+            generator=torch.Generator(),
+        )
+    )
+
+
+def training_batches(
+    examples: Examples,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    workers: int = 0,
+    pin: bool = False,
+) -> Iterator[Batch]:
+    """Batches of one epoch, in random order, augmented.
+
+    Parameters
+    ----------
+    examples : Examples
+    recipe : Recipe
+    seed, epoch : int
+        They determine order and augmentation.
+    start : int
+        Batches to pass over.
+    workers : int
+        Processes that read; with 0 it is this one. The batches are the same.
+    pin : bool
+        Put them into memory from which copies to a GPU are fast.
+
+    Yields
+    ------
+    Batch
+        As of :meth:`Examples.batch`.
+    """
+    order = batch_slices(epoch_order(seed, epoch, len(examples)), recipe.batch)[start:]
+    return _load(_Batches(examples, recipe.size, recipe.augmentation, (seed, epoch)), order, workers, pin)
+
+
+def batch_slices(order: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:
+    """Cut an order into batches; one example left over is not used, since batch normalisation needs two."""
+    parts = [order[start : start + batch] for start in range(0, len(order), batch)]
+    return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
+
+
+def evaluation_batches(examples: Examples, recipe: Recipe, workers: int = 0, pin: bool = False) -> Iterator[Batch]:
+    """All examples in their order, not augmented, in batches of the recipe."""
+    order = np.arange(len(examples))
+    parts = [order[start : start + recipe.batch] for start in range(0, len(order), recipe.batch)]
+    return _load(_Batches(examples, recipe.size, "none", (0, 0)), parts, workers, pin)
+
+
+def load_data(
+    folder: str | os.PathLike[str],
+    recipe: Recipe,
+    limit: int | None = None,
+    download: bool = False,
+    progress: bool = True,
+) -> Data:
+    """Data set in a folder, divided for training as a recipe says.
+
+    Parameters
+    ----------
+    folder : path
+        One of these:
+
+        - an .npz file, or a folder with one, of arrays ``train_x``, ``train_y`` and optionally ``test_x``, ``test_y``,
+          ``train_clip``, ``test_clip``; or a folder of such arrays as .npy files, which are then not read into memory.
+          Pictures are (N, H, W, 3) uint8, spectrograms (N, T, F) floating, classes (N,) integers from 0, or, if they do
+          not exclude each other, (N, C) of 0 and 1, clips (N,) the number of the recording that a patch is from.
+        - a folder ``train`` with a folder of pictures for each class, and optionally such a folder ``test`` or ``val``.
+        - CIFAR-10 as archive or unpacked; see :mod:`analysis.networks.training.cifar10`.
+    recipe : Recipe
+    limit : int, optional
+        Train with this many examples at most, and validate and test with as many.
+    download : bool
+        If the folder does not have CIFAR-10, download its archive (170 MB) into it.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Data
+
+    Raises
+    ------
+    OSError
+        If something is missing; the message names it and what was expected.
+    TypeError, ValueError
+        If arrays are not as described, or classes are out of range.
+    """
+    path = Path(folder)
+    if download and not cifar10.present(path):
+        if (recipe.kind, recipe.size) != ("pictures", (32, 32)):
+            raise ValueError(f"only CIFAR-10 can be downloaded; {recipe.name} is not of it")
+        cifar10.download(path, progress)
+    if not path.exists():
+        raise FileNotFoundError(f"no such data folder: {path}")
+    train, test = _read(path, recipe)
+    if test is not None and test.inputs is not train.inputs:
+        _check_like(train, test, path)
+    training, validation = split(train, recipe.held_out)
+    if not recipe.held_out:
+        if test is None:
+            raise FileNotFoundError(f"{path} has no test set, and the recipe holds out nothing to validate with")
+        validation = np.arange(0)
+    if limit is not None:
+        integer("limit", limit, 2)
+        training, validation = training[:limit], validation[:limit]
+        test = None if test is None else test.select(_shuffled(len(test))[:limit])
+    chosen = train.select(np.sort(training))
+    held = train.select(np.sort(validation)) if recipe.held_out or test is None else test
+    mean, std = recipe.mean, recipe.std
+    if mean is None or std is None:
+        mean, std = _moments(chosen)
+    return Data(chosen, held, test, mean, std)
+
+
+def split(examples: Examples, held_out: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the examples to train on and of those held out, each in an order that is random but always the same.
+
+    Parameters
+    ----------
+    examples : Examples
+        Patches of one recording stay together.
+    held_out : float
+        Fraction, rounded to whole examples or recordings, at least one unless it is 0.
+
+    Returns
+    -------
+    training, validation : ndarray, int64
+
+    Raises
+    ------
+    ValueError
+        If nothing is left to train on.
+    """
+    clips = examples.clips
+    units = len(examples) if clips is None else int(clips.max()) + 1
+    count = max(1, round(held_out * units)) if held_out else 0
+    if count >= units:
+        raise ValueError(f"{units} examples to train on; expected more than the {count} that are held out")
+    order = _shuffled(units)
+    if clips is None:
+        return order[count:], order[:count]
+    held = np.isin(clips, order[:count])
+    shuffled = _shuffled(len(examples))
+    return shuffled[~held[shuffled]], shuffled[held[shuffled]]
+
+
+def _shuffled(count: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).permutation(count)
+
+
+def _moments(examples: Examples) -> tuple[tuple[float], tuple[float]]:
+    """Mean and standard deviation over all values, in one pass by pieces."""
+    if not isinstance(examples.inputs, np.ndarray):
+        raise ValueError("the recipe has no mean and std; they can be measured of arrays, not of files")
+    count, total, squares = 0, 0.0, 0.0
+    scale = 255.0 if examples.inputs.dtype == np.uint8 else 1.0
+    for start in range(0, len(examples), 1024):
+        part = examples.inputs[examples.rows[start : start + 1024]].astype(np.float64) / scale
+        count, total, squares = count + part.size, total + float(part.sum()), squares + float((part**2).sum())
+    mean = total / count
+    std = float(np.sqrt(max(squares / count - mean**2, 0.0)))
+    if not std > 1e-12 * abs(mean):
+        raise ValueError("all training examples are the same constant")
+    return (mean,), (std,)
+
+
+def _read(path: Path, recipe: Recipe) -> tuple[Examples, Examples | None]:
+    """Training and test set, whatever form they have."""
+    if path.is_file() and path.suffix != ".npz":
+        raise ValueError(f"{path} is a file; expected an .npz file or a folder")
+    archives = [path] if path.is_file() else sorted(path.glob("*.npz"))
+    single = sorted(path.glob("*.npy")) if path.is_dir() else []
+    if archives or single:
+        return _from_arrays(path, archives, single, recipe)
+    if (path / "train").is_dir():
+        return _from_folders(path, recipe)
+    if cifar10.present(path):
+        train, test = (Examples(x, y) for x, y in cifar10.read(path))
+        for examples in (train, test):
+            _check_classes(examples.targets, str(path), recipe)
+        _check_inputs(train.inputs, str(path), recipe)
+        return train, test
+    raise FileNotFoundError(
+        f"{path} holds no data set; expected an .npz file or .npy files (train_x, train_y, test_x, test_y), a folder "
+        f"'train' with a folder of pictures for each class, or CIFAR-10 ({cifar10.BINARY.name})"
+    )
+
+
+def _from_arrays(
+    path: Path, archives: list[Path], single: list[Path], recipe: Recipe
+) -> tuple[Examples, Examples | None]:
+    arrays: dict[str, NDArray[Any]] = {}
+    file = path
+    try:
+        for file in archives:
+            with np.load(file, allow_pickle=False) as found:
+                arrays |= {name: found[name] for name in found.files}
+        for file in single:
+            arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # what a damaged file raises is not for us to know
+        raise ValueError(f"{file} cannot be read as arrays: {' '.join(str(error).split())}") from error
+    for name in ("train_x", "train_y", *(("test_x", "test_y") if {"test_x", "test_y"} & set(arrays) else ())):
+        if name not in arrays:
+            raise ValueError(
+                f"{path} has no array {name}; it has {', '.join(sorted(arrays)) or 'none'}, expected train_x and "
+                "train_y, and test_x and test_y if there is a test set"
+            )
+
+    def examples(part: str) -> Examples:
+        x, y = arrays[f"{part}_x"], _check_classes(arrays[f"{part}_y"], f"{path}: {part}_y", recipe)
+        _check_inputs(x, f"{path}: {part}_x", recipe)
+        clips = arrays.get(f"{part}_clip")
+        for name, other in (("y", y), ("clip", clips)):
+            if other is not None and len(other) != len(x):
+                raise ValueError(f"{path}: {part}_x has {len(x)} examples and {part}_{name} {len(other)}")
+        if clips is not None and (clips.ndim != 1 or clips.dtype.kind not in "iu"):
+            raise ValueError(f"{path}: {part}_clip is {clips.dtype} of shape {clips.shape}; expected (N,) integers")
+        return Examples(x, y, clips)
+
+    return examples("train"), examples("test") if "test_x" in arrays else None
+
+
+def _check_inputs(x: Any, name: str, recipe: Recipe) -> None:
+    if recipe.kind == "pictures":
+        if x.ndim != 4 or x.shape[3] != 3 or x.dtype != np.uint8:
+            raise ValueError(f"{name} is {x.dtype} of shape {x.shape}; expected pictures (N, H, W, 3) uint8")
+    elif x.ndim != 3 or x.dtype.kind != "f" or x.shape[1:] != recipe.size:
+        frames, bands = recipe.size
+        raise ValueError(
+            f"{name} is {x.dtype} of shape {x.shape}; expected spectrograms (N, {frames}, {bands}) floating, time first"
+        )
+    elif not all(np.isfinite(x[start : start + 1024]).all() for start in range(0, len(x), 1024)):
+        raise ValueError(f"{name} holds NaN or infinite values")
+    if not len(x):
+        raise ValueError(f"{name} has shape {x.shape}; expected at least one example")
+
+
+def _check_classes(y: NDArray[Any], name: str, recipe: Recipe) -> NDArray[Any]:
+    shape, most = ("(N, classes)", 1) if recipe.multilabel else ("(N,)", recipe.classes - 1)
+    if y.dtype.kind not in "iub" or y.ndim != 1 + recipe.multilabel:
+        raise ValueError(f"{name} is {y.dtype} of shape {y.shape}; expected integers {shape}")
+    if recipe.multilabel and y.shape[1] != recipe.classes:
+        raise ValueError(f"{name} is of {y.shape[1]} classes; expected {recipe.classes}")
+    wrong = y[(y < 0) | (y > most)] if y.dtype.kind != "b" else y[:0]
+    if wrong.size:
+        raise ValueError(f"{name} holds {wrong.flat[0]}; expected 0 to {most}")
+    return np.asarray(y, np.uint8 if recipe.multilabel else np.int64)
+
+
+def _check_like(train: Examples, test: Examples, path: Path) -> None:
+    shapes = [e.inputs.shape[1:] for e in (train, test) if isinstance(e.inputs, np.ndarray)]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"{path}: training inputs have shape {shapes[0]}, those of the test set {shapes[1]}")
+
+
+def _from_folders(path: Path, recipe: Recipe) -> tuple[Examples, Examples | None]:
+    if recipe.kind != "pictures" or recipe.multilabel:
+        raise ValueError(f"{path} is a folder of pictures by class; {recipe.name} needs arrays")
+    train, names = _pictures_by_class(path / "train")
+    if len(names) != recipe.classes:
+        raise ValueError(
+            f"{path / 'train'} has {len(names)} folders; expected one for each of the {recipe.classes} classes"
+        )
+    for part in ("test", "val"):
+        if (path / part).is_dir():
+            test, others = _pictures_by_class(path / part)
+            if names != others:
+                odd = sorted(set(names) ^ set(others))[0]
+                there, missing = ("train", part) if odd in names else (part, "train")
+                raise ValueError(f"{path}: class {odd} is a folder in {there} but not in {missing}")
+            return train, test
+    return train, None
+
+
+def _pictures_by_class(path: Path) -> tuple[Examples, list[str]]:
+    """Files of the folders in a folder, which are the classes in the order of their names."""
+    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
+        raise FileNotFoundError(f"{path} has no folders; expected one of pictures for each class")
+    files: list[str] = []
+    classes: list[int] = []
+    for number, name in enumerate(names):
+        here = sorted(
+            entry.path
+            for entry in os.scandir(path / name)
+            if not entry.name.startswith(".") and os.path.splitext(entry.name)[1].lower() in SUFFIXES
+        )
+        if not here:
+            raise FileNotFoundError(f"{path / name} has no pictures (JPEG, PNG, WebP, TIFF, BMP); expected some")
+        files += here
+        classes += [number] * len(here)
+    return Examples(files, np.array(classes, np.int64)), names

@@ -1,0 +1,290 @@
+"""How the networks of the documents were trained, as configuration: optimiser, schedule, batch, augmentation, data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau
+
+from wavelets.checks import integer, positive
+
+Schedule = MultiStepLR | ReduceLROnPlateau
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a training depends on, beside the network and the data; change parts by :func:`dataclasses.replace`.
+
+    Attributes
+    ----------
+    name : str
+    source : str
+        Document and table whose networks were trained so, and what had to be chosen because it does not say.
+    network : str
+        Registry name of the network that is trained by default.
+    classes : int
+    size : tuple of int
+        Height and width of the input, pixels; for spectrograms frames and bands.
+    batch, epochs : int
+    optimiser : {"sgd", "adam"}
+    rate : float
+        Learning rate at first.
+    momentum : float
+        Of "sgd".
+    weight_decay : float
+    factor : float
+        What the rate is multiplied by at every milestone, or on every plateau.
+    milestones : tuple of int
+        Epochs before which that happens, counted from 0.
+    patience : int, optional
+        In place of milestones: epochs without a better validation metric, a plateau.
+    stop_after : int, optional
+        Epochs without a better validation metric after which training ends.
+    augmentation : str
+        Key of :data:`analysis.networks.training.augmentation.AUGMENTATIONS`.
+    mixup : float, optional
+        Both parameters of the Beta distribution from which the weight of a mixture of two examples is drawn.
+    loss : {"cross-entropy", "binary cross-entropy"}
+        The second one for classes that do not exclude each other.
+    metric : {"top1_error", "mAP"}
+        What the best epoch is chosen by: error in percent, the smaller the better; or mean average precision.
+    kind : {"pictures", "spectrograms"}
+    mean, std : tuple of float, optional
+        Normalisation (value - mean) / std by channel, pixels in [0, 1]. None: the mean and the standard deviation of
+        the training set, one number each.
+    held_out : float
+        Fraction of the training set that is not trained on but validated with; 0 validates with the test set.
+    """
+
+    name: str
+    source: str
+    network: str
+    classes: int
+    size: tuple[int, int]
+    batch: int
+    epochs: int
+    rate: float
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    factor: float = 0.1
+    milestones: tuple[int, ...] = ()
+    patience: int | None = None
+    stop_after: int | None = None
+    augmentation: str = "none"
+    mixup: float | None = None
+    loss: Literal["cross-entropy", "binary cross-entropy"] = "cross-entropy"
+    metric: Literal["top1_error", "mAP"] = "top1_error"
+    kind: Literal["pictures", "spectrograms"] = "pictures"
+    mean: tuple[float, ...] | None = IMAGENET_MEAN
+    std: tuple[float, ...] | None = IMAGENET_STD
+    held_out: float = 0.1
+
+    def __post_init__(self) -> None:
+        from analysis.networks.training.augmentation import AUGMENTATIONS
+
+        for name in ("classes", "batch", "epochs"):
+            integer(name, getattr(self, name), 1)
+        for name in ("patience", "stop_after"):
+            if getattr(self, name) is not None:
+                integer(name, getattr(self, name), 1)
+        positive("rate", self.rate)
+        if self.mixup is not None:
+            positive("mixup", self.mixup)
+        choices: dict[str, Iterable[str]] = {
+            "optimiser": ("sgd", "adam"),
+            "loss": ("cross-entropy", "binary cross-entropy"),
+            "metric": ("top1_error", "mAP"),
+            "kind": ("pictures", "spectrograms"),
+            "augmentation": AUGMENTATIONS,
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
+        if self.kind == "spectrograms" and self.augmentation != "none":
+            raise ValueError(f"augmentation is {self.augmentation!r}, which is for pictures; expected 'none'")
+        if self.multilabel and self.metric == "top1_error":
+            raise ValueError("metric is 'top1_error', but examples can be of several classes; expected 'mAP'")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"held_out is {self.held_out}; expected a fraction in [0, 1)")
+        if self.patience is not None and self.milestones:
+            raise ValueError("both milestones and patience are given; expected one of them")
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether an example can be of several classes."""
+        return self.loss == "binary cross-entropy"
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether the value `a` of the metric is better than `b`."""
+        return a > b if self.metric == "mAP" else a < b
+
+    def make_optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Optimiser of the parameters of a model that require gradients."""
+        trained = [p for p in model.parameters() if p.requires_grad]
+        if not trained:
+            raise ValueError(f"{type(model).__name__} has no parameter to train")
+        if self.optimiser == "adam":
+            return torch.optim.Adam(trained, self.rate, weight_decay=self.weight_decay)
+        return torch.optim.SGD(trained, self.rate, self.momentum, weight_decay=self.weight_decay)
+
+    def make_schedule(self, optimiser: torch.optim.Optimizer) -> Schedule:
+        """Schedule of its rate, to be stepped after every epoch; on plateaus with the validation metric."""
+        if self.patience is None:
+            return MultiStepLR(optimiser, list(self.milestones), self.factor)
+        mode: Literal["min", "max"] = "max" if self.metric == "mAP" else "min"
+        # torch lowers the rate one epoch after its patience has run out
+        return ReduceLROnPlateau(optimiser, mode, self.factor, self.patience - 1, threshold=0)
+
+
+POSTER = "document 000 (poster), theory.md 6.2"
+BLURPOOL = "document 002, Table 1, theory.md 7.1; weight decay, split and normalisation are not printed"
+AUDIO = "document 001, theory.md 7.2"
+
+_imagenet = Recipe(
+    name="alexnet-imagenet",
+    source=f"{POSTER}: AlexNet and its twins, Figs. 9 and 11; 100 000 of 1 281 167 training images held out",
+    network="alexnet",
+    classes=1000,
+    size=(224, 224),
+    batch=256,
+    epochs=90,
+    rate=0.01,
+    milestones=(30, 60),
+    augmentation="resized-crop",
+    held_out=100_000 / 1_281_167,
+)
+_resnet_cifar = replace(
+    _imagenet,
+    name="resnet-cifar10",
+    source=f"{POSTER}: ResNet-18 and -34 and their twins, Fig. 10; augmentation as for ImageNet, as in the "
+    "authors' code; 5000 of 50 000 held out, as the records' steps tell",
+    network="resnet18",
+    classes=10,
+    size=(32, 32),
+    epochs=300,
+    rate=0.1,
+    milestones=(100, 200),
+    held_out=0.1,
+)
+_vgg = replace(
+    _resnet_cifar,
+    name="vgg13-cifar10",
+    source=f"{BLURPOOL}: VGG13, trained without augmentation",
+    network="vgg13",
+    batch=128,
+    epochs=200,
+    milestones=(100, 150),
+    augmentation="none",
+)
+_sound = Recipe(
+    name="vgg41-fsd50k",
+    source=f"{AUDIO}: VGG41 and VGG42 with mixup, Table II; the share held out and normalisation are not printed",
+    network="vgg41",
+    classes=200,
+    size=(101, 96),
+    batch=128,
+    epochs=150,
+    rate=3e-5,
+    optimiser="adam",
+    weight_decay=0.0,
+    factor=0.5,
+    patience=10,
+    stop_after=20,
+    mixup=1.25,
+    loss="binary cross-entropy",
+    metric="mAP",
+    kind="spectrograms",
+    mean=None,
+    std=None,
+)
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        _imagenet,
+        replace(
+            _imagenet,
+            name="resnet-imagenet",
+            source=f"{POSTER}: ResNet-34 and its twins, Fig. 9; 100 000 of 1 281 167 training images held out",
+            network="resnet34",
+            rate=0.1,
+        ),
+        _resnet_cifar,
+        _vgg,
+        replace(
+            _vgg,
+            name="vgg13-cifar10-shift",
+            source=f"{BLURPOOL}: VGG13, trained with random circular shifts",
+            augmentation="shift",
+        ),
+        replace(
+            _vgg,
+            name="densenet40-cifar10",
+            source=f"{BLURPOOL}: DenseNet-40-12, Fig. 8 left, trained without augmentation",
+            network="densenet40",
+        ),
+        replace(
+            _vgg,
+            name="densenet40-cifar10-shift",
+            source=f"{BLURPOOL}: DenseNet-40-12, Fig. 8 right, trained with random circular shifts",
+            network="densenet40",
+            augmentation="shift",
+        ),
+        _sound,
+        replace(
+            _sound,
+            name="vgg41-esc10",
+            source=f"{AUDIO}: the training of Table II on ESC-10, where clips have one class; no document prints it",
+            classes=10,
+            loss="cross-entropy",
+            metric="top1_error",
+        ),
+    )
+}
+
+
+def recipes() -> dict[str, Recipe]:
+    """All recipes by name.
+
+    Returns
+    -------
+    dict of Recipe
+        Each one's `source` says which table of which document it is of.
+    """
+    return dict(RECIPES)
+
+
+def recipe(name: str, **changes: Any) -> Recipe:
+    """Recipe by name, parts of it changed.
+
+    Parameters
+    ----------
+    name : str
+    **changes
+        Attributes of :class:`Recipe`; those that are None stay as they are.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    TypeError
+        If a change is to something that recipes do not have, or of a wrong type.
+    ValueError
+        If the name is unknown, with the nearest known one, or a value is out of range.
+    """
+    if name not in RECIPES:
+        near = get_close_matches(name, RECIPES, n=3, cutoff=0.4)
+        hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+        raise ValueError(f"unknown recipe {name!r}{hint}; expected one of {', '.join(RECIPES)}")
+    return replace(RECIPES[name], **{key: value for key, value in changes.items() if value is not None})

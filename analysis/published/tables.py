@@ -1,0 +1,209 @@
+"""Published results: what the authors printed, and what they archived, as tables.
+
+The tables lie in ``analysis/published``, where NOTICE says where they are from. Nothing here was measured by this
+package but the mean flip rate, which is computed from archived flip rates. theory.md, sections 6.4, 7.1 and 7.2.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+TABLES = {
+    "wcnn": "sizes and errors (%) of 35 networks on the test sets of ImageNet and CIFAR-10, archived",
+    "wcnn_flips": "their flip rates (%) by direction and distance (px), archived",
+    "wcnn_divergence": "their Kullback-Leibler divergences (nats) by direction and step of the shift, archived",
+    "wcnn_validation": "their top-1 validation errors (%) by epoch, archived",
+    "poster": "document 000, Figs. 9 and 10: errors (%) and mFR (%) as text; '?' is a digit that could not be read",
+    "sound": "document 001, Tables I, II and IV: mAP with its standard deviation over three runs, and d'",
+    "sound_shifts": "document 001, Table III: consistency (%) and mean absolute change under shifts",
+    "blurpool": "document 002, Table 1: accuracy and consistency (%) of VGG13 on CIFAR-10 by filter",
+    "blurpool_time": "document 002, Table 2: forward pass (ms) and what is added (%)",
+}
+"""What each table holds."""
+
+REFERENCE = {"ImageNet": "alexnet", "CIFAR-10": "resnet18"}
+"""Network that the mean flip rates of a data set are relative to."""
+
+SCORES = ("one_crop_top1", "one_crop_top5", "ten_crops_top1", "ten_crops_top5", "mfr")
+FAMILIES = {"alexnet": "AlexNet", "resnet18": "ResNet-18", "resnet34": "ResNet-34"}
+
+
+def published_table(table: str) -> pd.DataFrame:
+    """Table as it was printed or archived.
+
+    Parameters
+    ----------
+    table : str
+        A key of `TABLES`, which says what each holds.
+
+    Returns
+    -------
+    DataFrame
+        Networks have their names in the registry of `networks`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such table.
+    """
+    if table not in TABLES:
+        raise ValueError(f"no table {table!r}; expected one of {', '.join(TABLES)}")
+    with (files("analysis.published") / f"{table}.csv").open() as file:
+        return pd.read_csv(file, dtype=str if table == "poster" else None, keep_default_na=table != "poster")
+
+
+def archived_scores(dataset: str) -> pd.DataFrame:
+    """Errors of the archived networks, and their mean flip rate by this package's metric (needs torch).
+
+    Parameters
+    ----------
+    dataset : {"ImageNet", "CIFAR-10"}
+
+    Returns
+    -------
+    DataFrame
+        Index: network. Columns: ``family``, ``twin`` ("standard", "RMax" or "CMod"), ``pooling`` ("max", "Blur" or
+        "ABlur"), ``ablated`` (the Gabor channels alone keep max pooling), those of the table "wcnn", and ``mfr``:
+        per cent of the flips of `REFERENCE`.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without torch.
+    ValueError
+        If there is no such data set.
+    """
+    from analysis.networks.metrics import mean_flip_rate  # torch is optional
+
+    scores = _of(dataset, "wcnn").set_index("network")
+    flips = archived_shifts(dataset).flip_rate
+
+    def by_direction(network: str) -> dict[str, np.ndarray]:
+        return {str(d): flips.sel(network=network, direction=d).values for d in flips.direction.values}
+
+    parts = pd.DataFrame([parts_of(network) for network in scores.index], index=scores.index)
+    reference = by_direction(REFERENCE[dataset])
+    mfr = [mean_flip_rate(by_direction(network), reference) for network in scores.index]
+    return parts.join(scores.drop(columns="dataset")).assign(mfr=mfr)
+
+
+def archived_shifts(dataset: str) -> xr.Dataset:
+    """Stability of the archived networks by shift, named as in `analysis.stability.experiment.compare_remedies`.
+
+    Parameters
+    ----------
+    dataset : {"ImageNet", "CIFAR-10"}
+
+    Returns
+    -------
+    Dataset
+        ``flip_rate`` (network, direction, distance), %: two frames at a distance of 1 to 8 px, CIFAR-10 to 4 px.
+        ``divergence`` (network, direction, t), nats, from the first frame: t from 0 to 8 px by halves; for CIFAR-10,
+        where the step is not recorded, (network, direction, frame).
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set.
+    """
+    flips = _cube(_of(dataset, "wcnn_flips"), "distance").dropna("distance")
+    divergence = _cube(_of(dataset, "wcnn_divergence"), "frame")
+    if dataset == "ImageNet":
+        divergence = divergence.rename(frame="t").assign_coords(t=divergence.frame.values / 2)
+        divergence.t.attrs["units"] = "px"
+    flips.distance.attrs["units"] = "px"
+    flips.attrs, divergence.attrs = {"units": "%"}, {"units": "nats"}
+    return xr.Dataset({"flip_rate": flips, "divergence": divergence})
+
+
+def validation_errors(dataset: str) -> pd.DataFrame:
+    """Top-1 validation error while the archived networks were trained.
+
+    Parameters
+    ----------
+    dataset : {"ImageNet", "CIFAR-10"}
+
+    Returns
+    -------
+    DataFrame
+        Per cent; index: epoch, from 1; a column a network.
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set.
+    """
+    table = _of(dataset, "wcnn_validation").set_index("network").drop(columns="dataset").T.dropna()
+    return table.set_axis(table.index.astype(int).rename("epoch"))
+
+
+def poster_beside_archive() -> pd.DataFrame:
+    """Every number of the poster's Figs. 9 and 10 beside what the archive gives for it (needs torch).
+
+    Returns
+    -------
+    DataFrame
+        One row a number: ``dataset``, ``network``, ``score`` (one of `SCORES`), ``printed`` (text; "?" is a digit that
+        could not be read), ``value`` (NaN unless all digits could be read) and ``archived``. The archived networks with
+        Blur on ImageNet were trained again after the poster.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without torch.
+    """
+    names = ["dataset", "network"]
+    printed = published_table("poster").melt(names, list(SCORES), "score", "printed")
+    archive = pd.concat(
+        {dataset: archived_scores(dataset).reindex(columns=SCORES) for dataset in REFERENCE}, names=names
+    )
+    archive = archive.melt(value_vars=list(SCORES), var_name="score", value_name="archived", ignore_index=False)
+    both = printed[printed.printed != ""].merge(archive.reset_index(), on=[*names, "score"])
+    value = pd.to_numeric(both.printed.where(~both.printed.str.contains("?", regex=False)))
+    both.insert(4, "value", value)
+    return both
+
+
+def parts_of(network: str) -> dict[str, str | bool]:
+    """What the name of a network of documents 000's figures says.
+
+    Parameters
+    ----------
+    network : str
+        Such as "wresnet34-cmod-blur".
+
+    Returns
+    -------
+    dict
+        ``family``, ``twin``, ``pooling`` and ``ablated``.
+    """
+    body, *options = network.split("-")
+    twin = {"rmax": "RMax", "cmod": "CMod"}
+    pooling = {"blur": "Blur", "ablur": "ABlur"}
+    return {
+        "family": FAMILIES[body.removeprefix("w")],
+        "twin": next((twin[o] for o in options if o in twin), "standard"),
+        "pooling": next((pooling[o] for o in options if o in pooling), "max"),
+        "ablated": "ablated" in options,
+    }
+
+
+def _of(dataset: str, table: str) -> pd.DataFrame:
+    if dataset not in REFERENCE:
+        raise ValueError(f"no results on {dataset!r}; expected one of {', '.join(REFERENCE)}")
+    rows = published_table(table)
+    return rows[rows.dataset == dataset].dropna(axis=1, how="all")
+
+
+def _cube(table: pd.DataFrame, along: str) -> xr.DataArray:
+    """Network × direction × numbered columns, in the order of the table."""
+    networks, directions = table.network.unique(), table.direction.unique()
+    values = table.drop(columns=["dataset", "network", "direction"])
+    return xr.DataArray(
+        values.to_numpy().reshape(len(networks), len(directions), -1),
+        {"network": networks, "direction": directions, along: values.columns.astype(int)},
+    )

@@ -1,0 +1,269 @@
+"""Blocks measured on a cluster of `dask.distributed`: many machines, or several processes of this one.
+
+Each block is a task: a worker reads its inputs, which it must find under the same names, and returns their sums. A task
+whose worker dies runs again on another one. The journal and the merging stay with the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from functools import lru_cache
+from itertools import groupby
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from analysis.files.messages import one_line
+from analysis.files.pictures import outcomes_ahead
+from analysis.runs.blocks import BlockResult, Measurement, measure_block
+from analysis.runs.feed import Results
+from analysis.runs.provenance import distribution_version
+from wavelets import set_num_threads
+from wavelets.checks import integer
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+IN_FLIGHT = 3  # blocks for each thread of the cluster: one at work, and what the way there and back takes
+RETRIES = 3  # of a block that fails; workers that die with it count elsewhere, see dask's allowed-failures
+PATIENCE = 10.0  # seconds without the scheduler before it is given up
+
+
+class ClusterError(ConnectionError):
+    """A cluster went away, or could not do its work."""
+
+
+@contextlib.contextmanager
+def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterator[Client]:
+    """Context with a client of a running cluster, or of one of local processes with one thread each.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        Address such as ``tcp://host:8786``.
+    workers : int, optional
+        Processes to start here instead.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If `distributed` is not installed.
+    ClusterError
+        If no scheduler answers there, or it has no workers.
+    TypeError, ValueError
+        If both or neither are given, or the number is not positive.
+    """
+    if (scheduler is None) == (workers is None):
+        raise ValueError("expected the address of a scheduler or a number of workers, not both and not neither")
+    if workers is not None:
+        integer("workers", workers, 1)
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a cluster needs the package distributed (pip install 'shiftscope[distributed]')"
+        ) from error
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_silence())
+        stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": f"{PATIENCE}s"}))
+        try:
+            if workers is not None:
+                with _deaf():
+                    local = LocalCluster(
+                        workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                    )
+                scheduler = stack.enter_context(local).scheduler_address
+            # not the default one: xarray would ask it for a lock before it writes a file
+            client = _patiently(lambda: Client(scheduler, timeout=PATIENCE, set_as_default=False))
+            stack.enter_context(client)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ClusterError(f"no scheduler answers at {scheduler}: {one_line(str(error))}") from error
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError as error:
+            raise ClusterError(f"the scheduler at {scheduler} has no workers") from error
+        yield client
+
+
+def _patiently(connect: Callable[[], Client]) -> Client:
+    """Connect, or give up: what accepts a connection and says nothing would be waited for without end."""
+    answer: queue.SimpleQueue[Client | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put(connect())
+        except Exception as error:
+            answer.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        found = answer.get(timeout=2 * PATIENCE)
+    except queue.Empty:
+        raise TimeoutError(f"no answer for {2 * PATIENCE:g} seconds") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Context in which dask logs nothing: what matters is raised, and the terminal has a progress bar."""
+    import distributed
+
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == distributed.__name__]
+    loggers = [logging.getLogger(name) for name in ("distributed", *names, "tornado.application", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Context in which processes are started that do not hear Ctrl-C: this one does, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
+    """Return what measures blocks on a cluster, for :func:`analysis.runs.feed.feed`.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    threads : int
+        Threads that each task may use.
+
+    Returns
+    -------
+    callable
+        It yields blocks as they are finished, in any order, and raises `ClusterError` if the scheduler goes away, or a
+        block fails for good.
+    """
+    integer("threads", threads, 1)
+
+    def measured(
+        numbered: Iterable[tuple[int, Any]],
+        block: int,
+        measurements: Sequence[Measurement],
+        size: int,
+        colour: bool,
+        tick: Callable[[int], object],
+    ) -> Results:
+        parcel = pickle.dumps((list(measurements), size, colour, threads, distribution_version("shiftscope")))
+        blocks = groupby(numbered, key=lambda pair: pair[0] // block)
+        finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        running: dict[Future, int] = {}
+        more = True
+        try:
+            while more or running:
+                while more and len(running) < IN_FLIGHT * _threads(client):
+                    if more := (found := next(blocks, None)) is not None:
+                        index, items = found
+                        future = _submit(client, parcel, list(items))
+                        running[future] = index
+                        future.add_done_callback(finished.put)
+                if running:
+                    future = _next(finished, client)
+                    index, result = running.pop(future), _result(future)
+                    tick(result.inputs)
+                    yield index, result
+        finally:
+            with contextlib.suppress(Exception):  # the scheduler may be gone
+                client.cancel(list(running), force=True)
+
+    measured.threads, measured.workers = threads, "dask.distributed"  # type: ignore[attr-defined]  # for the result
+    return measured
+
+
+def _threads(client: Client) -> int:
+    """How many threads the workers have together, at least 1."""
+    with _lost():
+        return max(sum(client.nthreads().values()), 1)
+
+
+def _submit(client: Client, parcel: bytes, numbered: list[tuple[int, Any]]) -> Future:
+    with _lost():
+        return client.submit(_measure, parcel, numbered, retries=RETRIES, pure=False)
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    """Context in which an error of the connection means that the scheduler is gone."""
+    try:
+        yield
+    except (OSError, TimeoutError, CancelledError, asyncio.CancelledError) as error:
+        raise ClusterError("the scheduler of the cluster went away") from error
+
+
+def _next(finished: queue.SimpleQueue[Future], client: Client) -> Future:
+    """Wait for the next future, as long as there is a scheduler; say so if there are no workers."""
+    lost = None
+    waiting_since: float | None = monotonic()
+    while True:
+        try:
+            return finished.get(timeout=0.5)
+        except queue.Empty:
+            if client.status != "running":
+                lost = lost or monotonic()
+                if client.status == "closed" or monotonic() - lost > PATIENCE:
+                    raise ClusterError("the scheduler of the cluster went away") from None
+                continue
+            lost = None
+            if waiting_since is not None and monotonic() - waiting_since > PATIENCE:
+                waiting_since = monotonic()
+                with _lost():
+                    if not client.nthreads():
+                        tqdm.write("the cluster has no workers at present: waiting for some", file=sys.stderr)
+                        waiting_since = None  # said once
+
+
+def _result(future: Future) -> BlockResult:
+    if future.status in ("cancelled", "lost"):
+        raise ClusterError("the scheduler of the cluster went away")
+    with _lost():
+        error = future.exception()
+    if error is not None:
+        if isinstance(error, CancelledError | asyncio.CancelledError):
+            raise ClusterError("the scheduler of the cluster went away") from error
+        raise ClusterError(f"a block failed on the cluster: {type(error).__name__}: {one_line(str(error))}") from error
+    with _lost():
+        return future.result()
+
+
+def _measure(parcel: bytes, numbered: list[tuple[int, Any]]) -> BlockResult:
+    """Measure one block: a task."""
+    measurements, size, colour = _unpacked(parcel)
+    with outcomes_ahead(numbered, size, colour, 0) as outcomes:
+        return measure_block((outcome for _, outcome in outcomes), measurements)
+
+
+@lru_cache(maxsize=4)
+def _unpacked(parcel: bytes) -> tuple[list[Measurement], int, bool]:
+    """Make the measurements once in each process: they have tables to prepare."""
+    measurements, size, colour, threads, version = pickle.loads(parcel)
+    if (mine := distribution_version("shiftscope")) != version:
+        raise RuntimeError(f"a worker has shiftscope {mine}; expected {version}, the version here")
+    set_num_threads(threads)
+    return measurements, size, colour

@@ -1,0 +1,58 @@
+"""Where a result comes from: how pictures were read, which were used, and with which software."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from analysis.runs.blocks import short_name
+from analysis.runs.tally import Tally
+
+LONGEST_ATTRIBUTE = 30_000  # HDF5 keeps attributes in 64 kB
+
+
+def provenance(tally: Tally, names: str, colour: bool, root: str | None) -> dict[str, Any]:
+    """Attributes of a result that say how it came about.
+
+    Parameters
+    ----------
+    tally : Tally
+        Of the whole run.
+    names : str
+        SHA-256 of the names of all inputs.
+    colour : bool
+        Whether red, green and blue were kept.
+    root : str, optional
+        Names of skipped files are relative to this folder, in printable form.
+    """
+    skipped = [f"{short_name(name, root)}: {reason}".replace("\n", " ") for name, reason in tally.skipped]
+    listed = "\n".join(skipped)
+    if len(listed.encode()) > LONGEST_ATTRIBUTE:
+        kept = listed.encode()[:LONGEST_ATTRIBUTE].decode(errors="ignore").rpartition("\n")[0]
+        listed = f"{kept}\n... and {len(skipped) - kept.count(chr(10)) - 1} more"
+    return {
+        "luminance": "none: red, green and blue" if colour else "0.299 R + 0.587 G + 0.114 B, in [0, 1]",
+        "resize": "shorter side to size, bilinear with antialiasing, centre crop; JPEG files decoded "
+        "at 1/2 to 1/8 where that leaves four times the size",
+        "inputs_sha256": names,
+        "images_used": tally.used,
+        "images_skipped_count": len(skipped),
+        "images_skipped": listed,
+        "images_sha256": tally.digest.hex(),
+        "seed": "none: nothing is drawn at random",
+        "shiftscope_version": distribution_version("shiftscope"),
+        "python_version": platform.python_version(),
+        **{f"{name}_version": distribution_version(name) for name in ("numpy", "scipy", "numba", "pillow")},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{f"seconds_{name}": round(value, 3) for name, value in tally.seconds.items()},
+    }
+
+
+def distribution_version(distribution: str) -> str:
+    """Version of an installed distribution."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,1 @@
+"""Stability of whole networks before and after a remedy."""

@@ -1,0 +1,138 @@
+"""Every network of the documents by its name."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from analysis import networks  # noqa: E402
+from analysis.networks import create, describe, registry  # noqa: E402
+from analysis.networks.documents import Entry  # noqa: E402
+from analysis.networks.lowpass import TABLE  # noqa: E402
+from analysis.networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, IntraBlockPool  # noqa: E402
+
+NAMES = networks.list()
+
+
+def made(name, **options):
+    with torch.device("meta"):
+        return create(name, **options)
+
+
+def operators(name):
+    kinds = (APS, TLPF, AdaptiveBlurPool, BlurPool, IntraBlockPool)
+    return {type(module).__name__ for module in made(name).modules() if isinstance(module, kinds)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_makes_a_network_and_says_what_it_is(name):
+    model = made(name, classes=7)
+    assert model.training
+    last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
+    assert last.out_features == 7
+    text = describe(name)
+    assert text.endswith(".") and re.search(r"document 00[012]|no table|poster", text)
+
+
+def test_the_rows_of_the_tables_are_there():
+    filters = {f"{'blur' if f == 'binomial' else f}{n}" for f, sizes in TABLE.items() for n in sizes}
+    assert len(filters) == 18
+    wanted = {f"{base}-{f}" for base in ("vgg13", "densenet40") for f in filters}
+    wanted |= {f"vgg13-{f}-before" for f in filters} | {"vgg13", "densenet40", "alexnet", "alexnet-blur"}
+    wanted |= {f"resnet{n}{tail}" for n in (18, 34) for tail in ("", "-blur", "-ablur", "-cifar")}
+    sizes = [f"tlpf{size}" for size in ("3", "4", "5", "6", "1x4", "1x5", "1x6", "4x1", "5x1", "6x1")]
+    tails = ["blur3", "blur5", "blur5-ibp", "aps-l1", "aps-l2", "aps-l1-ibp", "ibp", "tlpf5-aps-l1"]
+    wanted |= {"vgg41", *(f"vgg41-{t}" for t in [*tails, *sizes, *(f"{s}-ibp" for s in sizes)])}
+    wanted |= {"vgg42", "vgg42-aps-l1", "vgg42-tlpf5-ibp", "vgg42-tlpf5-aps-l1"}
+    poster = [f"{twin}{blur}" for twin in ("rmax", "cmod") for blur in ("", "-blur", "-ablur")]
+    poster += ["rmax-blur-ablated", "rmax-ablur-ablated", "rmax-blur-additive"]
+    wanted |= {f"wresnet{n}-{p}" for n in (18, 34) for p in poster}
+    wanted |= {f"walexnet-{p}" for p in ("rmax", "cmod", "rmax-blur", "cmod-blur")}
+    assert wanted == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("alexnet", set()),
+        ("alexnet-blur", {"BlurPool"}),
+        ("resnet18-ablur", {"AdaptiveBlurPool"}),
+        ("vgg13-window7", {"BlurPool"}),
+        ("vgg41-tlpf5x1-ibp", {"TLPF", "IntraBlockPool"}),
+        ("vgg42-tlpf5-aps-l1", {"TLPF", "APS"}),
+        ("vgg41-ibp", {"IntraBlockPool"}),
+    ],
+)
+def test_operators(name, found):
+    assert operators(name) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("resnet34-ablur", ["26.1/8.3", "23.5/7.0", "60.8", "16.3", "12.8", "91.9"]),
+        ("alexnet", ["45.3/22.2", "41.3/19.3", "100.0"]),
+        ("vgg13-blur5", ["93.2 92.6 96.3", "93.1 93.2 98.4"]),
+        ("vgg41-tlpf5-aps-l1", [".484±.002", ".514±.003"]),
+        ("vgg41-tlpf6x1-ibp", [".472±.002", "6×1"]),
+        ("vgg42", [".523±.002"]),
+    ],
+)
+def test_published_numbers(name, numbers):
+    assert all(number in describe(name) for number in numbers)
+
+
+def test_options_reach_the_network():
+    assert made("alexnet", dropout=0.2).classifier[0].p == 0.2
+    convolutions = [m for m in made("vgg13-blur5").modules() if hasattr(m, "padding_mode")]
+    assert {m.padding_mode for m in convolutions} == {"circular"}
+    convolutions = [m for m in made("vgg13", padding_mode="zeros").modules() if hasattr(m, "padding_mode")]
+    assert {m.padding_mode for m in convolutions} == {"zeros"}
+    model = made("vgg41", pooling="tlpf1x6")
+    assert [m.size for m in model.modules() if isinstance(m, TLPF)] == [(1, 6)] * 3
+    with pytest.raises(TypeError, match="colour"):
+        create("alexnet", colour=3)
+
+
+def test_other_modules_add_tables(monkeypatch):
+    def table():
+        yield Entry("one", torch.nn.Identity, "Nothing.")
+
+    monkeypatch.setattr(registry, "TABLES", (*registry.TABLES, table))
+    assert networks.list() == (*NAMES, "one")
+    assert isinstance(create("one"), torch.nn.Identity) and describe("one") == "Nothing."
+
+
+@pytest.mark.parametrize("ask", [create, describe])
+def test_unknown_names(ask):
+    with pytest.raises(ValueError, match=r"unknown network 'alexnet-blurr'; did you mean 'alexnet-blur'"):
+        ask("alexnet-blurr")
+    with pytest.raises(ValueError, match=r"unknown network 'zzz'; networks.list\(\) has them all"):
+        ask("zzz")
+
+
+def test_descriptions_print_what_the_tables_do():
+    """The published numbers stand in two places: in descriptions, and in the tables of `analysis`."""
+    from analysis import published_table
+
+    poster = published_table("poster").set_index(["dataset", "network"]).stack()
+    for (_, name, score), printed in poster.items():
+        assert "?" in printed or printed in describe(name), (name, score)
+    blurpool = published_table("blurpool").set_index("network")
+    for name, row in blurpool.iterrows():
+        assert f"{row.accuracy} " in describe(name) and f"{row.consistency} " in describe(name)
+
+
+def test_parameters_of_all_archived_networks():
+    """The 35 networks whose parameters their authors counted."""
+    from analysis import published_table
+
+    archive = published_table("wcnn")
+    assert len(archive) == 35
+    for row in archive.itertuples():
+        assert sum(p.numel() for p in made(row.network, classes=row.classes).parameters()) == row.parameters, (
+            row.network
+        )

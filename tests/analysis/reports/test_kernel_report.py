@@ -1,0 +1,396 @@
+"""What a kernel analysis leaves on disk: table, figures, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html.parser
+import io
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from PIL import Image
+
+from analysis.files import results
+from analysis.kernels import FirstLayer, gabor, kernel_frame, kernel_table, rank_correlation
+from analysis.kernels.table import COLUMNS
+from analysis.reports.kernels import CORRELATIONS, figures, kernel_card, report_page, write_results
+
+FIGURES = ["fourier", "mosaic", "plane", "predicted", "ranking"]
+FILES = sorted(["kernels.nc", "kernels.csv", "report.html", *(f"{name}.png" for name in FIGURES)])
+STRIDE, DEAD = 2, 2
+NAME = '<b>&"x'
+VOID = {"meta", "img"}
+
+
+def kernels():
+    """Four gratings, the last of which has theta and W in opposite half-planes; a blob (1), and a dead kernel (2)."""
+    waves = [
+        ((0.6, 0.6, 0.5), [1, 0.3, 0.5, 1.6, 3, 3, 1.7, 1.7, 0]),
+        ((1.0, 0.1, -1.0), [1, 0, 0, 0, 3, 3, 1.2, 1.2, 0]),
+        ((1.0, 0.0, 0.0), [0, 0, 0, 0, 3, 3, 1, 1, 0]),
+        ((0.6, -0.6, 0.1), [3, 1, -1.2, 1.2, 3, 3, 1.7, 1.7, 0]),
+        ((0.2, 0.1, 1.0), [1, 1, 1.9, 0.2, 3, 3, 1.7, 1.7, 0]),
+        ((0.6, 0.6, 0.5), [1, 0.3, 1.2, -0.1, 3, 3, 1.8, 1.0, -0.6]),
+    ]
+    return np.stack([np.multiply.outer(colour, gabor(wave, (7, 7))) for colour, wave in waves])
+
+
+def pictures(channels=3):
+    return list(np.random.default_rng(0).random((3, 64, 64, 3))[..., :channels].squeeze())
+
+
+def call(write, *arguments):
+    return write(*arguments)
+
+
+@pytest.fixture(scope="module")
+def layer():
+    return FirstLayer(NAME, kernels(), STRIDE, parameter="<i>conv1</i>.weight", origin="a&b<u>.npz", sha256="0123" * 16)
+
+
+@pytest.fixture(scope="module")
+def table(layer):
+    return kernel_table(layer, pictures(), size=64, progress=False)
+
+
+@pytest.fixture(scope="module")
+def folder(layer, table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    write_results(table, layer, folder, call, progress=False)
+    return folder
+
+
+class Page(html.parser.HTMLParser):
+    """Elements in the order of the page: tag, attributes, text inside, ancestors."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.declared = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"not closed: {[element['tag'] for element in self.open]}"
+
+    def handle_decl(self, declaration):
+        self.declared.append(declaration)
+
+    def handle_starttag(self, tag, attributes):
+        names = [name for name, _ in attributes]
+        assert len(names) == len(set(names))
+        element = {"tag": tag, "attributes": dict(attributes), "text": "", "inside": list(self.open)}
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop()["tag"] == tag
+
+    def handle_data(self, data):
+        for element in self.open:
+            element["text"] += data
+
+    def find(self, tag, inside=None, **attributes):
+        return [
+            element
+            for element in self.elements
+            if element["tag"] == tag
+            and (inside is None or any(ancestor is inside for ancestor in element["inside"]))
+            and all(element["attributes"].get(name) == value for name, value in attributes.items())
+        ]
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def rows(page):
+    (kernel_rows,) = page.find("table", id="kernels")
+    (body,) = page.find("tbody", inside=kernel_rows)
+    return [page.find("td", inside=row) for row in page.find("tr", inside=body)]
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    assert plt.get_fignums() == []
+
+
+def picture(source):
+    """Pixels of a data URI."""
+    kind, data = source.split(",", 1)
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_exactly_these_files_are_written(folder):
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    for name in FIGURES:
+        with Image.open(folder / f"{name}.png") as image:
+            assert image.format == "PNG" and min(image.size) > 100
+
+
+def test_the_figures_are_those_of_the_page(layer, table, folder, page):
+    assert sorted(figures(table, layer)) == FIGURES
+    shown = [e["attributes"]["src"] for e in page.find("img") if e["inside"][-1]["tag"] == "figure"]
+    files = {base64.b64encode((folder / f"{name}.png").read_bytes()).decode() for name in FIGURES}
+    assert {source.split(",")[1] for source in shown} == files and len(shown) == 5
+
+
+def test_columns_of_the_csv(table, folder):
+    frame = pd.read_csv(folder / "kernels.csv")
+    shifts = [f"eta_{name}({u})" for name in ("rmax", "cmod") for u in ("0,1", "1,0")]
+    assert frame.columns.tolist() == [*COLUMNS, *shifts] and len(frame) == 6
+    assert frame["index"].tolist() == list(range(6))
+    for name in COLUMNS[2:]:
+        values = table[name].mean("shift") if "shift" in table[name].dims else table[name]
+        np.testing.assert_allclose(frame[name], values, rtol=1e-5, err_msg=name)
+    for s, name in enumerate(shifts):
+        np.testing.assert_allclose(frame[name], table[name.split("(")[0]].values[:, s % 2], rtol=1e-5)
+
+
+def test_only_dead_kernels_and_predictions_are_missing_from_the_csv(table, folder):
+    frame = pd.read_csv(folder / "kernels.csv").set_index("index")
+    assert frame.kind.tolist() == ["band-pass", "blob", "dead", "band-pass", "band-pass", "band-pass"]
+    dead = frame.loc[DEAD]
+    assert dead[dead.notna()].to_dict() == {"kind": "dead", "cell_y": -1, "cell_x": -1, "rank": -1}
+    alive = frame.drop(DEAD)
+    # A blob has no prediction, and its Gabor fit hardly a wave.
+    assert alive.columns[alive.isna().any()].tolist() == ["phase", "predicted_rho"]
+    assert alive.phase.isna().tolist() == (alive.kind != "band-pass").tolist()
+    assert alive.predicted_rho.isna().tolist() == (alive.kind != "band-pass").tolist()
+    assert sorted(alive["rank"]) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_the_table_survives_the_disk(layer, table, tmp_path, channels):
+    if channels == 1:
+        grey = FirstLayer("grey", layer.weight[:, :1], STRIDE)
+        table = kernel_table(grey, pictures(1), size=64, progress=False)
+    results.save(table, tmp_path / "kernels.nc")
+    back = results.load(tmp_path / "kernels.nc")
+    xr.testing.assert_equal(back, table)
+    assert set(back.coords) == set(table.coords) and set(back.attrs) == set(table.attrs)
+    for name, value in table.attrs.items():  # a list of one number comes back as the number
+        np.testing.assert_array_equal(np.ravel(back.attrs[name]), np.ravel(value), err_msg=name)
+    for name in table.variables:
+        assert back[name].attrs == table[name].attrs
+        assert back[name].dtype.kind == table[name].dtype.kind or table[name].dtype.kind == "U"
+    pd.testing.assert_frame_equal(kernel_frame(back), kernel_frame(table), check_dtype=False)
+
+
+def test_what_was_written_can_be_loaded(table, folder):
+    xr.testing.assert_equal(results.load(folder / "kernels.nc"), table)
+
+
+def test_weights_stay_out_of_the_result(layer, folder):
+    back = results.load(folder / "kernels.nc")
+    assert set(back.sizes) == {"kernel", "shift", "channel", "gabor_parameter"}
+    assert max(variable.size for variable in back.drop_vars("gabor").variables.values()) <= 6 * 3
+    assert back.gabor.shape == (6, 9)
+    bytes_of_file = (folder / "kernels.nc").read_bytes()
+    for dtype in ("<f4", "<f8", ">f4", ">f8"):
+        assert layer.weight[0, 0, 3].astype(dtype).tobytes() not in bytes_of_file
+
+
+def test_the_page_is_the_same_but_for_the_time(layer, table, folder):
+    again = kernel_table(layer, pictures(), size=64, progress=False).assign_attrs(created="another time")
+    drawn = {name: (folder / f"{name}.png").read_bytes() for name in FIGURES}
+    for name in ("fourier", "ranking"):
+        buffer = io.BytesIO()
+        figures(again, layer)[name]().savefig(buffer, format="png", dpi=100)
+        assert drawn[name] == buffer.getvalue()
+    written = (folder / "report.html").read_text(encoding="utf-8")
+    assert written.count(table.created) == 1
+    assert report_page(again, layer, drawn) == written.replace(table.created, "another time")
+
+
+# --- page ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_needs_nothing_else(folder, page):
+    assert [d.lower() for d in page.declared] == ["doctype html"]
+    for element in page.elements:
+        assert element["tag"] not in {"link", "iframe", "object", "embed", "base", "audio", "video", "source"}
+        for name, value in element["attributes"].items():
+            assert not name.startswith("on")
+            if name in {"src", "href", "srcset", "data", "action", "poster"}:
+                assert value.startswith(("data:image/png;base64,", "#")), value[:60]
+    assert all("src" not in script["attributes"] for script in page.find("script"))
+    text = re.sub(r"data:image/png;base64,[^\"]*", "", (folder / "report.html").read_text(encoding="utf-8"))
+    assert not re.search(r"https?:|//[a-z]+\.|url\(|@import|\bfetch\(|\bimport\b|XMLHttpRequest", text)
+
+
+def test_every_picture_is_one_and_has_a_description(page):
+    for image in page.find("img"):
+        assert image["attributes"]["alt"].strip()
+        assert picture(image["attributes"]["src"]).size
+
+
+def test_one_card_for_each_kernel_in_order(layer, page):
+    cards = page.find("article")
+    assert [card["attributes"]["id"] for card in cards] == [f"kernel-{index}" for index in range(6)]
+    for index, card in enumerate(cards):
+        first = picture(page.find("img", inside=card)[0]["attributes"]["src"])
+        kernel = layer.weight[index]
+        scaled = 0.5 + 0.5 * kernel / (np.abs(kernel).max() or 1)
+        np.testing.assert_array_equal(first, np.rint(255 * scaled).transpose(1, 2, 0).astype(np.uint8))
+        assert len(page.find("img", inside=card)) == (1 if index == DEAD else 4)
+
+
+def test_identifiers_are_unique_and_links_lead_to_them(page):
+    names = [element["attributes"]["id"] for element in page.elements if "id" in element["attributes"]]
+    assert len(names) == len(set(names))
+    links = [element["attributes"]["href"] for element in page.find("a")]
+    assert len(links) == 6 and {link.removeprefix("#") for link in links} <= set(names)
+
+
+def test_every_row_has_a_cell_for_each_head(page):
+    for found in page.find("table"):
+        head, *body = page.find("tr", inside=found)
+        count = len(page.find("th", inside=head))
+        assert count > 2 and len(body) >= 4
+        assert [len(page.find("td", inside=row)) for row in body] == [count] * len(body)
+
+
+def test_numbers_of_the_table_stand_below_their_heads(table, page, rows):
+    frame = kernel_frame(table).set_index("index")
+    (kernel_rows,) = page.find("table", id="kernels")
+    heads = [head["text"].strip() for head in page.find("th", inside=kernel_rows)]
+    columns = {
+        "rank": ("rank", 1),
+        "θ_y/π": ("theta_y", np.pi),
+        "θ_x/π": ("theta_x", np.pi),
+        "λ": ("wavelength", 1),
+        "angle": ("orientation", 1),
+        "κ/π": ("bandwidth", np.pi),
+        "in B": ("energy_in_window", 1),
+        "Gabor R²": ("gabor_r2", 1),
+        "one colour": ("monochrome", 1),
+        "γ₁(mθ)": ("gamma", 1),
+        "ρ": ("rho", 1),
+        "ρ rms": ("rho_rms", 1),
+        "ρ Gauss": ("predicted_rho", 1),
+        "η RMax": ("eta_rmax", 1),
+        "η CMod": ("eta_cmod", 1),
+    }
+    assert set(columns) | {"kernel", "", "kind", "cell"} == set(heads) and len(heads) == len(set(heads))
+    for cells in rows:
+        cells = dict(zip(heads, cells, strict=True))
+        row = frame.loc[int(cells["kernel"]["attributes"]["data-value"])]
+        assert cells["kind"]["text"] == cells["kind"]["attributes"]["data-value"] == row.kind
+        if row.kind != "dead":
+            assert cells["cell"]["text"] == f"{row.cell_y}, {row.cell_x}"
+        for head, (name, unit) in columns.items():
+            value = cells[head]["attributes"]["data-value"]
+            if row.kind == "dead" or np.isnan(row[name]):
+                assert value == ""
+            else:
+                np.testing.assert_allclose(float(value), row[name] / unit, rtol=1e-12)
+                decimals = len(cells[head]["text"].partition(".")[2])
+                assert abs(float(cells[head]["text"]) - float(value)) <= 0.5001 * 10.0**-decimals
+    assert sorted(int(cells[1]["text"]) for cells in rows) == list(range(6))
+
+
+def test_missing_values_are_dashes_that_sort_as_missing(rows):
+    missing = {}
+    for cells in rows:
+        for cell in cells:
+            value = cell["attributes"].get("data-value")
+            assert (value == "") == (cell["text"] == "–")
+            assert value is None or not re.search("nan|inf|None", value)
+        missing[int(cells[1]["text"])] = sum(cell["text"] == "–" for cell in cells)
+    assert missing == {0: 0, 1: 1, DEAD: 16, 3: 0, 4: 0, 5: 0}
+
+
+def test_rows_are_in_the_order_of_rank_and_the_dead_are_last(rows):
+    assert [cells[0]["text"] for cells in rows] == ["1", "2", "3", "4", "5", "–"]
+
+
+def test_names_are_text_and_not_markup(page):
+    assert not page.find("b") and not page.find("i") and not page.find("u")
+    assert page.find("title")[0]["text"] == f"{NAME}: first-layer kernels"
+    assert page.find("h1")[0]["text"].startswith(NAME)
+    assert {"<i>conv1</i>.weight", "a&b<u>.npz", "0123" * 4} <= {code["text"] for code in page.find("code")}
+
+
+def test_a_dead_kernel_is_named(page):
+    assert any("Dead kernels, left out: 2." in text["text"] for text in page.find("p"))
+    counts = next(text["text"] for text in page.find("p") if "Dead kernels" in text["text"])
+    assert "4 band-pass, 1 blob, 1 dead." in counts
+    (card,) = page.find("article", id=f"kernel-{DEAD}")
+    assert "2: dead" in card["text"] and "nothing is computed" in card["text"] and not page.find("dl", inside=card)
+
+
+def test_the_page_of_a_single_blob(layer):
+    blob = FirstLayer("blob", layer.weight[[1]], STRIDE)
+    table = kernel_table(blob, pictures()[:1], size=64, progress=False)
+    page = Page(report_page(table, blob, dict.fromkeys(FIGURES, b"")))
+    assert "left out" not in page.find("p")[1]["text"]
+    assert len(page.find("article")) == 1 and not any("dead" in card["text"] for card in page.find("article"))
+    correlations = page.find("td", inside=page.find("table")[0])
+    assert {td["text"] for td in correlations if "class" not in td["attributes"]} == {"–", "– to –"}
+
+
+def test_the_square_and_the_cross_of_a_card_lie_at_theta(table, page):
+    mirrored = 0
+    for index in np.flatnonzero(table.kind.values != "dead"):
+        (card,) = page.find("article", id=f"kernel-{index}")
+        (square,) = page.find("rect", inside=card)
+        x, y, width, height = (float(square["attributes"][name]) for name in ("x", "y", "width", "height"))
+        # The picture is 2 pi wide; the square pi / m.
+        assert width == height == pytest.approx(100 / (2 * STRIDE))
+        centre = np.array([y + height / 2, x + width / 2])
+        (cross,) = page.find("path", inside=card)
+        arms = re.fullmatch(r"M(\S+) (\S+)h(\d+)M(\S+) (\S+)v(\d+)", cross["attributes"]["d"])
+        x1, y1, across, x2, y2, down = map(float, arms.groups())
+        np.testing.assert_allclose([(y1, x1 + across / 2), (y2 + down / 2, x2)], [centre, centre], atol=1e-9)
+        marked = np.array([50 - centre[0], centre[1] - 50]) * np.pi / 50
+        theta = np.array([table.theta_y.values[index], table.theta_x.values[index]])
+        sign = 1 if marked @ theta > 0 else -1
+        np.testing.assert_allclose(marked, sign * theta, atol=1e-9)
+        mirrored += sign < 0
+        # The energy of what is drawn is there, and not on the other side.
+        (source,) = (image for image in page.find("img", inside=card) if "spectrum" in image["attributes"]["alt"])
+        image = picture(source["attributes"]["src"])[..., 0].astype(float)
+        row, column = (centre * len(image) / 100).astype(int)
+        assert image[row, column] > image[len(image) - 1 - row, len(image) - 1 - column]
+        if table.kind.values[index] == "band-pass":  # a blob peaks at zero, wherever its centre is
+            assert image[row, column] > 0.8 * 255
+    assert 0 < mirrored < 5
+
+
+def test_the_correlations_are_those_of_the_table(table, page):
+    first = page.find("table")[0]
+    (body,) = page.find("tbody", inside=first)
+    found = {cells[0]["text"]: cells[1:] for cells in (page.find("td", inside=r) for r in page.find("tr", inside=body))}
+    assert set(found) == set(CORRELATIONS)
+    for label, (value, interval) in found.items():
+        expected = rank_correlation(table, *CORRELATIONS[label])
+        assert value["text"] == f"{expected[0]:.2f}"
+        assert interval["text"] == f"{expected[1]:.2f} to {expected[2]:.2f}"
+
+
+def test_a_card_is_drawn_for_every_live_kernel(layer, table):
+    texts = [text.get_text() for ax in kernel_card(table, layer, 3).axes for text in (*ax.texts, ax.title)]
+    frame = kernel_frame(table)
+    assert any(f"kernel 3: {frame.kind[3]}" in text for text in texts)
+    assert any(f"{frame.rho[3]:.3f}" in text for text in texts)
+    with pytest.raises(ValueError, match=f"kernel {DEAD} is dead"):
+        kernel_card(table, layer, DEAD)
+    for index in (-1, 6):
+        with pytest.raises(ValueError, match=f"index is {index}; expected 0 to 5"):
+            kernel_card(table, layer, index)

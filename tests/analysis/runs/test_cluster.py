@@ -1,0 +1,167 @@
+"""Runs on a cluster of dask: the same numbers, whatever workers do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("distributed")
+
+from analysis import bundled_crops
+from analysis.packet_maps import HeatmapExperiment, run
+from analysis.runs import cluster
+from analysis.runs.cluster import ClusterError, on_cluster
+from analysis.runs.feed import feed
+from analysis.runs.journal import Journal, resumable
+
+pytestmark = pytest.mark.filterwarnings("default")  # dask's are its own affair
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """160 files: crops of the bundled photographs, one of them broken."""
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    crops = [crop.pixels for crop in bundled_crops(160)]
+    for number in range(160):
+        y, x = rng.integers(0, 96, 2)
+        pixels = np.uint8(255 * np.clip(crops[number % len(crops)][y : y + 64, x : x + 64], 0, 1))
+        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+    (folder / "011.png").write_bytes(b"")
+    return folder
+
+
+def measure(folder, **options):
+    (dataset,) = run(folder, [HeatmapExperiment(2, size=64)], progress=False, block=4, **options)
+    return dataset
+
+
+def same(one, other):
+    for name in other.data_vars:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-12)
+    assert one.images_sha256 == other.images_sha256 and one.inputs_sha256 == other.inputs_sha256
+    assert (one.images_used, one.images_skipped) == (other.images_used, other.images_skipped)
+
+
+@pytest.fixture(scope="module")
+def expected(photographs):
+    return measure(photographs)
+
+
+class Troubled(HeatmapExperiment):
+    """Measures as the experiment does; the first worker to do so dies, and the next one is slow."""
+
+    def __init__(self, folder):
+        super().__init__(2, size=64)
+        self.folder = Path(folder)
+
+    def __reduce__(self):
+        return Troubled, (str(self.folder),)
+
+    def measure(self, pictures):
+        mine = str(os.getpid())
+        for what in ("dies", "slow"):
+            try:
+                with open(self.folder / what, "x") as file:
+                    file.write(mine)
+                if what == "dies":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                break
+            except FileExistsError:
+                pass
+        if (self.folder / "slow").read_text() == mine:
+            time.sleep(0.2)
+        return super().measure(pictures)
+
+
+def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs, expected, tmp_path, monkeypatch):
+    # the workers find this module
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]))
+    with cluster.cluster(workers=2) as client:
+        same(measure(photographs, executor=on_cluster(client)), expected)
+        (dataset,) = run(photographs, [Troubled(tmp_path)], progress=False, block=4, executor=on_cluster(client))
+        same(dataset, expected)
+    died, slow = ((tmp_path / what).read_text() for what in ("dies", "slow"))
+    assert died != slow
+
+
+def test_a_block_that_fails_for_good_is_an_error():
+    wrong = HeatmapExperiment(1, size=48)
+    with (
+        cluster.cluster(workers=1) as client,
+        pytest.raises(ClusterError, match=r"a block failed on the cluster: ValueError: .*\(n, 48, 48\)"),
+    ):
+        feed(["nowhere.png", np.zeros((64, 64))], [wrong], 64, progress=False, executor=on_cluster(client))
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """A scheduler and a worker as processes of their own; (address, process of the scheduler)."""
+    file = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--port", "0"]
+    one = subprocess.Popen([*start, "--host", "127.0.0.1", "--scheduler-file", str(file)], **quiet)
+    work = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    two = subprocess.Popen([*work, "--scheduler-file", str(file), "--death-timeout", "30"], **quiet)
+    begin = time.monotonic()
+    while not file.exists() and time.monotonic() - begin < 30:
+        time.sleep(0.05)
+    yield json.loads(file.read_text())["address"], one
+    for process in (two, one):
+        process.kill()
+        process.wait()
+
+
+def test_a_scheduler_that_goes_away_ends_the_run_and_the_journal_goes_on(
+    photographs, expected, tmp_path, scheduler, monkeypatch
+):
+    address, process = scheduler
+    monkeypatch.setattr(cluster, "PATIENCE", 3.0)
+    append = Journal.append
+
+    def watched(self, key, result):
+        append(self, key, result)
+        if self.inputs == 40:
+            process.kill()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "append", watched)
+        begin = time.monotonic()
+        with (
+            pytest.raises(OSError, match=r"scheduler .*went away.*run the same command again to continue"),
+            resumable(tmp_path, "heatmaps", {}, [], False, False) as kept,
+            cluster.cluster(address) as client,
+        ):
+            measure(photographs, journal=kept, executor=on_cluster(client))
+        assert time.monotonic() - begin < 40
+    with resumable(tmp_path, "heatmaps", {}, [], True, False) as kept:
+        assert 40 <= kept.inputs < 160
+        same(measure(photographs, journal=kept), expected)
+
+
+def test_what_cannot_be_reached_is_one_error(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"no scheduler answers at {address}"), cluster.cluster(address):
+            pass
+    for address, message in (
+        ("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9"),
+        ("nonsense:x:y", "nonsense"),
+    ):
+        with pytest.raises(ClusterError, match=message), cluster.cluster(address):
+            pass
+    with pytest.raises(ValueError, match="not both"), cluster.cluster("tcp://127.0.0.1:9", 2):
+        pass
+    with pytest.raises(ValueError, match="workers is 0; expected at least 1"), cluster.cluster(workers=0):
+        pass

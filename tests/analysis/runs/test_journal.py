@@ -1,0 +1,419 @@
+"""The journal: what is recorded comes back, whatever cut it off, and a run continues from it with the same numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis import bundled_crops
+from analysis.files import results
+from analysis.packet_maps import HeatmapExperiment, run
+from analysis.runs import journal
+from analysis.runs.blocks import BlockResult
+from analysis.runs.feed import feed
+from analysis.runs.journal import HEADER, Journal, resumable
+from analysis.runs.tally import Tally
+from analysis.runs.totals import Total
+
+SETTINGS = {"levels": [2, 3], "size": 96, "shifts": [[0.0, 1.0]], "filters": "cf_3_3"}
+
+
+def key(number):
+    return bytes([number]) * 32
+
+
+def result(number, length=5):
+    rng = np.random.default_rng(number)
+    seconds = dict.fromkeys(("total", "waiting", "measuring", "reading"), 0.25)
+    skipped = [("a\\nb é.png", "the file is empty")]
+    return BlockResult(number + 1, number, bytes(rng.bytes(32 * number)), skipped, seconds, [rng.random(length)])
+
+
+def equal(a, b):
+    assert (a.inputs, a.used, a.digests, a.skipped, a.seconds) == (b.inputs, b.used, b.digests, b.skipped, b.seconds)
+    for one, other in zip(a.sums, b.sums, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_was_recorded_comes_back(tmp_path):
+    with Journal(tmp_path / "a.journal", SETTINGS) as one:
+        assert one.inputs == 0 and key(1) not in one
+        for number in (3, 0, 2):
+            one.append(key(number), result(number))
+            equal(one[key(number)], result(number))
+    with Journal(tmp_path / "a.journal", SETTINGS) as two:
+        assert two.inputs == 4 + 1 + 3 and key(1) not in two
+        two.append(key(1), result(1))
+        for number in range(4):
+            equal(two[key(number)], result(number))
+
+
+def recorded(path, count):
+    """A journal of so many records, and where each of them ends."""
+    ends = []
+    with Journal(path, SETTINGS) as one:
+        for number in range(count):
+            one.append(key(number), result(number))
+            ends.append(path.stat().st_size)
+    return path.read_bytes(), ends
+
+
+def test_a_journal_cut_anywhere_keeps_every_whole_record(tmp_path):
+    cut = tmp_path / "cut.journal"
+    data, ends = recorded(tmp_path / "a.journal", 4)
+    for length in sorted({0, 1, 7, 8, 9, *range(0, len(data), 37), *ends, *(end - 1 for end in ends)}):
+        cut.write_bytes(data[:length])
+        whole = sum(end <= length for end in ends)
+        with Journal(cut, SETTINGS) as two:
+            assert [key(number) in two for number in range(4)] == [number < whole for number in range(4)]
+            two.append(key(9), result(9))
+        with Journal(cut, SETTINGS) as three:
+            equal(three[key(9)], result(9))
+            for number in range(whole):
+                equal(three[key(number)], result(number))
+
+
+def test_a_damaged_record_is_passed_over(tmp_path):
+    path = tmp_path / "a.journal"
+    data, ends = recorded(path, 3)
+    for place, left in ((ends[0] + HEADER.size + 5, [0, 2]), (ends[1] + 50, [0, 1]), (ends[0] - 3, [1, 2])):
+        path.write_bytes(bytes(byte ^ (index == place) for index, byte in enumerate(data)))
+        with Journal(path, SETTINGS) as two:
+            assert [number for number in range(3) if key(number) in two] == left
+            for number in left:
+                equal(two[key(number)], result(number))
+    damaged = bytes(byte ^ (index == HEADER.size + 4) for index, byte in enumerate(data))
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="is damaged: it does not say what its settings were"):
+        Journal(path, SETTINGS)
+    assert path.read_bytes() == damaged
+
+
+def test_a_journal_without_a_record_is_nobodys(tmp_path):
+    data, ends = recorded(tmp_path / "a.journal", 1)
+    (tmp_path / "a.journal").write_bytes(data[: ends[0] - 1])
+    with Journal(tmp_path / "a.journal", {"other": "settings"}) as two:
+        assert two.inputs == 0
+        two.append(key(1), result(1))
+    with Journal(tmp_path / "a.journal", {"other": "settings"}) as three:
+        equal(three[key(1)], result(1))
+
+
+def test_begun_anew_the_old_journal_stays_until_there_is_a_record(tmp_path):
+    data, _ = recorded(tmp_path / "a.journal", 3)
+    with Journal(tmp_path / "a.journal", {"other": 1}, anew=True) as two:
+        assert two.inputs == 0 and key(1) not in two
+        assert (tmp_path / "a.journal").read_bytes() == data
+        two.append(key(5), result(5))
+    with Journal(tmp_path / "a.journal", {"other": 1}) as three:
+        assert three.inputs == 6 and key(1) not in three
+
+
+def test_other_settings_are_refused_and_the_differences_named(tmp_path):
+    with Journal(tmp_path / "a.journal", SETTINGS) as one:
+        one.append(key(0), result(0))
+    data = (tmp_path / "a.journal").read_bytes()
+    other = {"levels": [3], "size": 96, "shifts": [[0.0, 1.0]], "q": 2}
+    with pytest.raises(ValueError) as caught:
+        Journal(tmp_path / "a.journal", other)
+    message = str(caught.value)
+    assert "levels is [2, 3] there and [3] here" in message and "size" not in message
+    assert 'filters is "cf_3_3" there and null here' in message and "q is null there and 2 here" in message
+    assert (tmp_path / "a.journal").read_bytes() == data
+
+
+@pytest.mark.parametrize("content", [b"CDF\x01 something else", b"shiftscope", b"\0" * 100])
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path, content):
+    (tmp_path / "a.journal").write_bytes(content)
+    with pytest.raises(ValueError, match="not a journal"):
+        Journal(tmp_path / "a.journal", SETTINGS)
+    assert (tmp_path / "a.journal").read_bytes() == content
+
+
+def test_two_runs_do_not_write_to_one_journal(tmp_path):
+    with Journal(tmp_path / "a.journal", SETTINGS), pytest.raises(BlockingIOError, match="another run"):
+        Journal(tmp_path / "a.journal", SETTINGS)
+    Journal(tmp_path / "a.journal", SETTINGS).close()
+
+
+def test_a_large_journal_is_added_up_and_says_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "LARGEST", 2000)
+    keys = [key(number) for number in range(40)]
+    expected = Tally([Total(5)])
+    sizes = []
+    with Journal(tmp_path / "a.journal", SETTINGS) as one:
+        one.append(key(99), result(99 % 7))  # of a block further on
+        for number in range(40):
+            one.append(keys[number], result(number % 7))
+            expected.add(result(number % 7))
+            one.fold(expected, keys)
+            sizes.append((tmp_path / "a.journal").stat().st_size)
+            equal(one[key(99)], result(99 % 7))
+    assert any(after < before for before, after in pairwise(sizes))
+    with Journal(tmp_path / "a.journal", SETTINGS) as two:
+        known = len(two.front)
+        assert two.front == keys[:known] and 0 < known and all(k in two for k in keys[known:])
+        tally = two.tally
+        for k in keys[known:]:
+            tally.add(two[k])
+        assert two.inputs == expected.inputs + result(99 % 7).inputs
+    np.testing.assert_array_equal(tally.totals[0].value, expected.totals[0].value)
+    np.testing.assert_array_equal(tally.totals[0].error, expected.totals[0].error)
+    assert (tally.digest, tally.used, tally.inputs, tally.skipped, tally.seconds) == (
+        expected.digest,
+        expected.used,
+        expected.inputs,
+        expected.skipped,
+        expected.seconds,
+    )
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """300 files: crops of the bundled photographs, two of them broken and one flat."""
+    folder = tmp_path_factory.mktemp("photographs")
+    crops = [crop.pixels for crop in bundled_crops(160)]
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        y, x = rng.integers(0, 64, 2)
+        pixels = np.uint8(255 * np.clip(crops[number % len(crops)][y : y + 96, x : x + 96], 0, 1))
+        Image.fromarray(pixels * (number != 77)).save(folder / f"{number:03}.png")
+    (folder / "011.png").write_bytes(b"")
+    (folder / "200.png").write_bytes((folder / "200.png").read_bytes()[:500])
+    return folder
+
+
+def measure(folder, path=None, block=16, **options):
+    """Run on a folder, with a journal if a path is given; return the datasets, without what differs by its nature."""
+    experiments = [HeatmapExperiment(levels, size=96) for levels in (1, 2)]
+    options = {"progress": False, "block": block} | options
+    if path is None:
+        datasets = run(folder, experiments, **options)
+    else:
+        with Journal(path, SETTINGS) as kept:
+            datasets = run(folder, experiments, journal=kept, **options)
+    for dataset in datasets:
+        for name in [name for name in dataset.attrs if name.startswith("seconds") or name == "created"]:
+            del dataset.attrs[name]
+    return datasets
+
+
+def identical(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert one.identical(other)
+
+
+@pytest.fixture(scope="module")
+def expected(photographs):
+    return measure(photographs)
+
+
+def forked(work):
+    """Do something in a forked child, and return its process number."""
+    if child := os.fork():
+        return child
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        os._exit(1)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # is multi-threaded, and forks
+
+
+def test_a_journal_changes_nothing(photographs, expected, tmp_path):
+    identical(measure(photographs, tmp_path / "a.journal"), expected)
+    size = (tmp_path / "a.journal").stat().st_size
+    reports = []
+    identical(measure(photographs, tmp_path / "a.journal", on_skip=lambda *report: reports.append(report)), expected)
+    assert (tmp_path / "a.journal").stat().st_size == size
+    assert [os.path.basename(name) for name, _ in reports] == ["011.png", "077.png", "200.png"]
+
+
+def test_twenty_kills_lose_a_block_each_at_most(photographs, expected, tmp_path):
+    rng = random.Random(1)
+    begin = time.perf_counter()
+    measure(photographs, tmp_path / "whole.journal")
+    duration = time.perf_counter() - begin
+    kept = []
+    for kill in range(20):
+        path = tmp_path / f"{kill}.journal"
+        child = forked(lambda path=path: measure(photographs, path))
+        time.sleep(rng.uniform(0, duration))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        if path.exists():
+            with Journal(path, SETTINGS) as left:
+                kept.append(left.inputs)
+        identical(measure(photographs, path), expected)
+    assert len(set(kept)) > 3, kept  # the kills came at different places
+
+
+def test_killed_again_and_again_a_run_ends_as_if_nothing_had_been(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "LARGEST", 20_000)  # so that the kills come in the midst of adding up, too
+    path, rng = tmp_path / "a.journal", random.Random(2)
+    for _ in range(40):
+        child = forked(lambda: measure(photographs, path, 4))
+        time.sleep(rng.uniform(0.05, 0.25))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status):
+            break
+    identical(measure(photographs, path, 4), measure(photographs, block=4))
+    assert not list(tmp_path.glob(f"{results.UNFINISHED}*"))
+
+
+def test_blocks_whose_files_changed_are_measured_again(photographs, tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for file in sorted(photographs.iterdir())[:64]:
+        os.link(file, folder / file.name)
+    measure(folder, tmp_path / "a.journal")
+    mended = np.random.default_rng(1).integers(0, 256, (96, 96), np.uint8)
+    (folder / "011.png").unlink()
+    Image.fromarray(mended).save(folder / "011.png")
+    seen = []
+    original = HeatmapExperiment.measure
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HeatmapExperiment, "measure", lambda self, p: (seen.append(len(p)), original(self, p))[1])
+        found = measure(folder, tmp_path / "a.journal")
+    assert sum(seen) == 2 * 16  # one block, at both depths
+    identical(found, measure(folder))
+
+
+def test_more_images_go_on_from_fewer(photographs, tmp_path):
+    files = sorted(photographs.iterdir())
+    measure(files[:40], tmp_path / "a.journal", root=photographs)
+    with Journal(tmp_path / "a.journal", SETTINGS) as kept:
+        assert kept.inputs == 40
+    identical(measure(files[:90], tmp_path / "a.journal", root=photographs), measure(files[:90], root=photographs))
+    identical(measure(files[:20], tmp_path / "a.journal", root=photographs), measure(files[:20], root=photographs))
+
+
+def test_the_block_changes_the_last_bit_at_most(photographs, expected):
+    for one, other in zip(measure(photographs, block=7), expected, strict=True):
+        for name in other.data_vars:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-12)
+        assert one.attrs | {"block": 16} == other.attrs
+
+
+def test_a_full_disk_ends_with_an_error_and_a_journal_that_goes_on(photographs, expected, tmp_path):
+    path = tmp_path / "heatmaps.journal"
+
+    def work():
+        with resumable(tmp_path, "heatmaps", SETTINGS, [], False, False) as kept:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+            try:
+                run(photographs, [HeatmapExperiment(n, size=96) for n in (1, 2)], False, journal=kept, block=16)
+            except OSError as error:
+                os.write(told, f"{error}".encode())
+                raise
+
+    read, told = os.pipe()
+    _, status = os.waitpid(forked(work), 0)
+    os.close(told)
+    message = os.read(read, 10_000).decode()
+    os.close(read)
+    assert os.waitstatus_to_exitcode(status) == 1 and message.startswith(f"cannot write {path}: ")
+    with Journal(path, SETTINGS) as left:
+        assert 0 < left.inputs < 300 and left.inputs % 16 == 0
+    identical(measure(photographs, path), expected)
+
+
+def test_an_interruption_says_how_to_continue(photographs, tmp_path, capsys):
+    def stop(name, reason):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), resumable(tmp_path, "heatmaps", SETTINGS, [], False, False) as kept:
+        run(photographs, [HeatmapExperiment(n, size=96) for n in (1, 2)], False, stop, journal=kept, block=16)
+    message = capsys.readouterr().err
+    assert f"16 images are kept in {tmp_path / 'heatmaps.journal'}: run the same command again" in message
+    assert kept.inputs == 16
+
+
+def test_what_is_there_decides(tmp_path):
+    def begin(results=(), resume=False, overwrite=False, settings=SETTINGS):
+        with resumable(tmp_path, "heatmaps", settings, list(results), resume, overwrite) as kept:
+            return kept.inputs
+
+    with pytest.raises(ValueError, match=r"nothing to resume in .*it has no heatmaps.journal"):
+        begin(resume=True)
+    with pytest.raises(ValueError, match="contradict"):
+        begin(resume=True, overwrite=True)
+    (tmp_path / "heatmaps_J3.nc").write_bytes(b"of old")
+    with pytest.raises(ValueError, match=r"holds heatmaps_J3.nc of another run; use --overwrite"):
+        begin(["heatmaps_J2.nc", "heatmaps_J3.nc"])
+    assert begin(["heatmaps_J2.nc"]) == 0 and not (tmp_path / "heatmaps.journal").exists()  # nothing came of it
+    with Journal(tmp_path / "heatmaps.journal", SETTINGS) as kept:
+        kept.append(key(1), result(1))
+    assert begin(["heatmaps_J3.nc"], resume=True) == 2
+    with pytest.raises(ValueError, match=r"size is 96 there and 97 here; use --overwrite"):
+        begin(settings=SETTINGS | {"size": 97})
+    assert begin(settings=SETTINGS | {"size": 97}, overwrite=True) == 0
+    assert begin() == 2  # nothing came of it, so the older one is still there
+
+
+def test_killed_while_it_writes_a_result_is_whole(tmp_path):
+    (one,) = run([crop.pixels for crop in bundled_crops(64)[:2]], [HeatmapExperiment(2, size=64)], progress=False)
+    path, rng = tmp_path / "result.nc", random.Random(3)
+    results.save(one.assign_attrs(number=-1), path)
+
+    def write_for_ever():
+        for number in range(10**6):
+            results.save(one.assign_attrs(number=number, text=str(number) * 1000), path)
+
+    for _ in range(15):
+        child = forked(write_for_ever)
+        time.sleep(rng.uniform(0.01, 0.15))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        found = results.load(path)
+        assert found.rho.identical(one.rho) and found.attrs.get("text", "-1" * 1000) == str(found.number) * 1000
+    results.remove_unfinished(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["result.nc"]
+
+
+def test_memory_stays_flat_over_a_hundred_thousand_inputs(tmp_path):
+    read, told = os.pipe()
+
+    class Simulated:
+        """Pictures made when they are asked for, as often as that may be; one in fifty is flat."""
+
+        def __init__(self, count):
+            self.count, self.base = count, np.random.default_rng(0).random((64, 20, 20), np.float32)
+
+        def __len__(self):
+            return self.count
+
+        def __iter__(self):
+            for number in range(self.count):
+                yield self.base[number % 64] * np.float32(number % 50 != 0)
+                if number in (1000, self.count - 1):
+                    pages.append(int(open("/proc/self/statm").read().split()[1]))
+
+    pages = []
+
+    def work():
+        with Journal(tmp_path / "a.journal", SETTINGS) as kept:
+            attributes = feed(Simulated(100_000), [HeatmapExperiment(1, size=20)], 20, progress=False, journal=kept)
+        growth = (pages[1] - pages[0]) * resource.getpagesize() / 2**20
+        os.write(told, json.dumps([growth, attributes["images_used"]]).encode())
+
+    _, status = os.waitpid(forked(work), 0)
+    os.close(told)
+    growth, used = json.loads(os.read(read, 1000))
+    os.close(read)
+    assert status == 0 and used == 98_000 and growth < 50

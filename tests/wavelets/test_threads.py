@@ -1,0 +1,230 @@
+"""Work spread over threads: nothing twice, nothing left out, errors, callers at once, nested and forked."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import wavelets
+from wavelets import DualTreePackets1D, DualTreePackets2D
+from wavelets.engine.threads import PIECES, over_batch, over_parts
+
+PATIENCE = 60  # seconds before something counts as stuck
+
+
+@pytest.fixture(autouse=True)
+def default_threads():
+    yield
+    wavelets.set_num_threads(None)
+
+
+# ---- the spreading --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_every_index_is_worked_on_once(threads):
+    wavelets.set_num_threads(threads)
+    for count in [*range(35), 100, 1001]:
+        parts = []  # appending is atomic
+        over_batch(parts.append, count)
+        assert all(part.start < part.stop and part.step is None for part in parts)
+        assert sorted(i for part in parts for i in range(part.start, part.stop)) == list(range(count))
+        assert len(parts) == min(count, 1 if threads == 1 else PIECES * threads)
+        for most in (1, 3, 16, 2000):
+            parts = []
+            over_parts(lambda begin, end, parts=parts: parts.append((begin, end)), count, most)
+            assert all(0 < end - begin <= most for begin, end in parts)
+            assert sorted(i for part in parts for i in range(*part)) == list(range(count))
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("unit", [2, 5, 40])
+def test_slices_are_whole_units(unit):
+    wavelets.set_num_threads(3)
+    for count in [*range(20), 101]:
+        parts = []
+        over_batch(parts.append, count, unit)
+        parts.sort(key=lambda part: part.start)
+        assert [i for part in parts for i in range(part.start, part.stop)] == list(range(count))
+        assert all(part.start < part.stop and part.start % unit == 0 for part in parts)
+
+
+@pytest.mark.nojit
+def test_all_threads_take_part():
+    wavelets.set_num_threads(3)
+    everyone = threading.Barrier(3, timeout=PATIENCE)
+    names = set()
+
+    def work(part):
+        everyone.wait()
+        names.add(threading.current_thread().name)
+
+    over_batch(work, 3)
+    assert len(names) == 3 and threading.current_thread().name in names
+    assert sum(name.startswith("wavelets") for name in names) == 2
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("in_caller", [True, False])
+def test_an_error_comes_out_once_all_parts_have_stopped(in_caller):
+    wavelets.set_num_threads(3)
+    everyone = threading.Barrier(3, timeout=PATIENCE)
+    caller = threading.current_thread()
+    begun, ended = [], []
+
+    def work(part):
+        begun.append(part)
+        everyone.wait()
+        if (threading.current_thread() is caller) == in_caller:
+            raise ArithmeticError("part of the work")
+        time.sleep(0.05)
+        ended.append(part)
+
+    with pytest.raises(ArithmeticError, match="part of the work"):
+        over_batch(work, 3)
+    assert len(begun) == 3 and len(ended) == (2 if in_caller else 1)
+    parts = []
+    over_batch(parts.append, 9)  # and the threads are there for the next
+    assert len(parts) == 9
+
+
+@pytest.mark.nojit
+def test_after_an_error_no_part_is_begun():
+    wavelets.set_num_threads(2)
+    begun = []
+
+    def work(part):
+        begun.append(part)
+        time.sleep(0.02)
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        over_batch(work, 100)
+    assert len(begun) <= 2 < PIECES * 2
+
+
+@pytest.mark.nojit
+def test_a_small_call_does_not_wait_for_the_large_one_of_another_thread():
+    wavelets.set_num_threads(2)
+    go_on, occupied = threading.Event(), threading.Barrier(3, timeout=PATIENCE)
+    ended = []
+
+    def long_work(part):
+        occupied.wait()
+        go_on.wait(5)
+        ended.append(part)
+
+    other = threading.Thread(target=over_batch, args=(long_work, 2))
+    other.start()
+    occupied.wait()  # the caller and the pool's only thread are in it
+    parts = []
+    over_batch(parts.append, 8)
+    assert not ended and sum(part.stop - part.start for part in parts) == 8
+    go_on.set()
+    other.join(PATIENCE)
+
+
+@pytest.mark.nojit
+def test_amounts_of_work_do_not_multiply_threads():
+    wavelets.set_num_threads(6)
+    before = set(threading.enumerate())
+    for count in range(2, 9):
+        over_batch(lambda part: time.sleep(0.001), count)
+    assert len(set(threading.enumerate()) - before) <= 5
+
+
+@pytest.mark.nojit
+def test_the_environment_says_how_many(monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", " 5 ")
+    assert wavelets.get_num_threads() == 5
+    wavelets.set_num_threads(2)
+    assert wavelets.get_num_threads() == 2
+    wavelets.set_num_threads(None)
+    for wrong in ("0", "many", "-1"):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", wrong)
+        with pytest.raises(ValueError, match=f"NUMBA_NUM_THREADS is '{wrong}'"):
+            wavelets.get_num_threads()
+    monkeypatch.delenv("NUMBA_NUM_THREADS")
+    assert 1 <= wavelets.get_num_threads() <= os.cpu_count()
+
+
+# ---- callers --------------------------------------------------------------------------------------------------------
+
+NESTED = """
+import threading
+import wavelets
+from wavelets.engine.threads import over_batch
+
+wavelets.set_num_threads(3)
+everyone = threading.Barrier(3, timeout=30)
+seen = []
+
+def work(part):
+    everyone.wait()  # all threads have some: none is free for what follows
+    over_batch(lambda inner: seen.extend((part.start, i) for i in range(inner.start, inner.stop)), 20)
+
+over_batch(work, 3)
+assert sorted(seen) == [(n, i) for n in range(3) for i in range(20)]
+"""
+
+
+@pytest.mark.nojit
+def test_work_may_spread_work():
+    subprocess.run([sys.executable, "-c", NESTED], check=True, timeout=PATIENCE)  # a process that can be stopped
+
+
+def test_python_threads_may_call_at_once():
+    x = np.random.default_rng(1).random((7, 64, 64))
+    t = DualTreePackets2D(3)
+    wavelets.set_num_threads(1)
+    serial = [t.forward(image) for image in x]
+    back = t.inverse(serial[0])
+    wavelets.set_num_threads(3)
+    results = [None] * 4
+
+    def work(slot):
+        c = [t.forward(x[slot:]) for _ in range(5)][-1]
+        results[slot] = c, t.inverse(c)
+
+    workers = [threading.Thread(target=work, args=(slot,)) for slot in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for slot, (c, images) in enumerate(results):
+        np.testing.assert_allclose(c, serial[slot:], rtol=0, atol=1e-13)
+        np.testing.assert_allclose(images, x[slot:], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(back, x[0], rtol=0, atol=1e-13)
+
+
+@pytest.mark.nojit
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12: a process with threads is forked
+def test_a_forked_child_starts_its_own_threads():
+    wavelets.set_num_threads(3)
+    two, one = DualTreePackets2D(1), DualTreePackets1D(1)
+    x = np.random.default_rng(2).random((4, 6, 5))
+    expected = two.forward(x), one.forward(x)  # the parent's threads run now
+
+    def work():
+        np.testing.assert_array_equal(two.forward(x), expected[0])
+        np.testing.assert_array_equal(one.forward(x), expected[1])
+        np.testing.assert_allclose(two.inverse(expected[0]), x, rtol=0, atol=1e-12)
+
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(PATIENCE)
+    stuck = child.is_alive()
+    if stuck:
+        child.kill()
+        child.join()
+    assert not stuck and child.exitcode == 0
+    work()

@@ -1,0 +1,1 @@
+"""Machine room of the transforms: arrays and filters in, arrays out."""
