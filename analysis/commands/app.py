@@ -104,7 +104,9 @@ def heatmaps(
     folder = results.writable_folder(out)
 
     spectra = [SpectrumMeasurement(size, max(POINTS, size))] if predict else []
-    settings = _settings("heatmaps", images, block) | dict(experiments[0].settings) | {"levels": depths, "predict": predict}
+    settings = (
+        _settings("heatmaps", images, block) | dict(experiments[0].settings) | {"levels": depths, "predict": predict}
+    )
     expected = [f"heatmaps_J{depth}.nc" for depth in depths]
     on_skip, skipped = _skips(quiet)
     start = time.perf_counter()
