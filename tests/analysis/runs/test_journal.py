@@ -172,7 +172,8 @@ def test_a_large_journal_is_added_up_and_says_the_same(tmp_path, monkeypatch):
     equal(total, expected)
 
 
-def test_of_a_finished_run_the_sum_of_complete_blocks_is_kept(tmp_path):
+def test_of_a_finished_run_the_sum_of_complete_blocks_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "SMALL", 0)
     path, keys = tmp_path / "a.journal", [key(number) for number in range(5)]
     with opened(path) as one:
         for number in (0, 1, 2, 3, 4):
@@ -192,8 +193,8 @@ def test_of_a_finished_run_the_sum_of_complete_blocks_is_kept(tmp_path):
 
 def test_of_a_finished_run_without_a_complete_block_the_settings_stay(tmp_path):
     with opened(tmp_path / "a.journal") as one:
-        one.append(key(0), result(3, length=100_000))
-        one.finish(Block([np.zeros(100_000)]), [key(0)])
+        one.append(key(0), result(3, length=200_000))
+        one.finish(Block([np.zeros(200_000)]), [key(0)])
     assert (tmp_path / "a.journal").stat().st_size < 1000
     with opened(tmp_path / "a.journal") as two:
         assert two.inputs == 0 and two.front == []
@@ -324,11 +325,13 @@ def test_blocks_whose_files_changed_are_measured_again(photographs, tmp_path):
     identical(found, measure(folder))
 
 
-def test_more_images_go_on_from_fewer(photographs, tmp_path):
+@pytest.mark.parametrize("small", [journal.SMALL, 0])
+def test_more_images_go_on_from_fewer(photographs, tmp_path, monkeypatch, small):
+    monkeypatch.setattr(journal, "SMALL", small)
     files = sorted(photographs.iterdir())
     measure(files[:40], tmp_path / "a.journal", root=photographs)
     with opened(tmp_path / "a.journal") as kept:
-        assert kept.inputs == 40
+        assert kept.inputs == (40 if small else 32)  # of those of finished runs, complete blocks of 16 only
     identical(measure(files[:90], tmp_path / "a.journal", root=photographs), measure(files[:90], root=photographs))
     identical(measure(files[:20], tmp_path / "a.journal", root=photographs), measure(files[:20], root=photographs))
 
