@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ def ratio_sums(numerator: Array, denominator: Array, defined: NDArray[np.bool_])
     return np.stack([term.sum(axis=0, dtype=np.float64) for term in terms])
 
 
-class RatioStatistics(NamedTuple):
+@dataclass(frozen=True)
+class RatioStatistics:
     """Statistics of ratios over pictures, arrays of one shape.
 
     Attributes

@@ -155,7 +155,7 @@ class ShiftExperiment:
         statistics = ratio_statistics(sums.reshape(5, -1, sum(self._columns)))
         found = {"count": labelled((dim,), statistics.count[:, 0], f"pictures that made the {dim} respond")}
         ends = np.cumsum(self._columns)[:-1]
-        parts = [np.split(values, ends, axis=1) for values in statistics[1:]]
+        parts = [np.split(values, ends, axis=1) for values in (statistics.mean, statistics.stderr, statistics.rms)]
         for name, mean, stderr, rms in zip(FORMULAS, *parts, strict=True):
             dims = (dim,) if name == "rho" else (dim, "shift")
             shape = mean.shape[: len(dims)]
