@@ -121,7 +121,7 @@ class LayerOperators:
 
     @cached_property
     def alive(self) -> NDArray[np.bool_]:
-        """Whether each kernel is not dead; shape (L,)."""
+        """True for each kernel that is not dead; shape (L,)."""
         return ~dead_kernels(self.layer.weight)
 
     @cached_property

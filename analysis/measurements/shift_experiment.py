@@ -96,7 +96,7 @@ class ShiftExperiment:
 
     @property
     def colour(self) -> bool:
-        """Whether red, green and blue are measured instead of the luminance."""
+        """True if red, green and blue are measured instead of the luminance."""
         return len(self.mean) == 3
 
     @property

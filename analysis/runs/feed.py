@@ -49,7 +49,7 @@ class Experiment(Measurement, Protocol):
 
     @property
     def colour(self) -> bool:
-        """Whether red, green and blue are measured instead of the luminance."""
+        """True if red, green and blue are measured instead of the luminance."""
         ...
 
     def dataset(self, sums: Vector) -> xr.Dataset:

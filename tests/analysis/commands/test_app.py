@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from analysis import compare, load
-from analysis.measurements.shift_experiment import ShiftExperiment
 from analysis.commands import app
+from analysis.measurements.shift_experiment import ShiftExperiment
 from analysis.runs.journal import Journal
 
 
