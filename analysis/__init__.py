@@ -46,12 +46,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "gaussian_fields",
             "power_law_spectrum",
         ],
+        "measurements.correlation": [
+            "band_pass_correlation",
+        ],
         "measurements.translation": [
             "translate",
         ],
         "packet_maps": [
             "HeatmapExperiment",
-            "band_pass_correlation",
             "heatmaps",
         ],
         "prediction": [

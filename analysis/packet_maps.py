@@ -270,29 +270,6 @@ def filter_coordinates(transform: DualTreePackets2D) -> dict[str, Any]:
     return {name: labelled(("filter",), *rest) for name, rest in along_filter.items()}
 
 
-def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:
-    """Pearson correlation of two variables over the band-pass filters: all but the low-pass ones.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        What `heatmaps` returns.
-    first, second : str
-        Variables with the one dimension `filter`.
-
-    Returns
-    -------
-    float
-        NaN where fewer than three filters have finite values, or all have the same one.
-    """
-    x, y = (dataset[name].values[~dataset.low_pass.values] for name in (first, second))
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-12:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
-
-
 def _digest(bank: FilterBank) -> str:
     """Hash of a bank's taps: a name of the user's own says nothing."""
     return hashlib.sha256(b"".join(taps.tobytes() for taps in (bank.h1, bank.h2, bank.h_first))).hexdigest()
