@@ -40,9 +40,9 @@ def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = 
     Parameters
     ----------
     scores : DataFrame
-        What :func:`analysis.published.tables.archived_scores` returns.
+        Result of :func:`analysis.published.tables.archived_scores`.
     poster : DataFrame, optional
-        What :func:`analysis.published.tables.poster_beside_archive` returns; numbers that are legible and printed
+        Result of :func:`analysis.published.tables.poster_beside_archive`; numbers that are legible and printed
         otherwise than archived are drawn too, hollow and tied to what they became.
 
     Returns
@@ -90,7 +90,7 @@ def published_training_figure(
     Parameters
     ----------
     errors : DataFrame
-        What :func:`analysis.published.tables.validation_errors` returns.
+        Result of :func:`analysis.published.tables.validation_errors`.
     networks : mapping of str to str
         Networks to draw, with their twins: "standard", "RMax" or "CMod".
     drops : sequence of int

@@ -7,6 +7,7 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -105,10 +106,11 @@ def styles(names: Iterable[str], reference: bool = False) -> dict[str, Style]:
     dict of str to dict
         Keyword arguments of :meth:`matplotlib.axes.Axes.plot`.
     """
-    first, *others = names
-    found = {first: {"color": BLACK, "linestyle": "-", "marker": MARKERS[0], "linewidth": 2}}
-    left, markers = (others, MARKERS[1:]) if reference else ([first, *others], MARKERS)
-    for number, (name, colour, marker) in enumerate(zip(left, cycle(COLOURS), cycle(markers), strict=False)):
+    others, found = list(names), dict[str, Style]()
+    if reference:
+        found[others.pop(0)] = {"color": BLACK, "linestyle": "-", "marker": MARKERS[0], "linewidth": 2}
+    looks = zip(others, cycle(COLOURS), cycle(MARKERS[int(reference) :]), strict=False)
+    for number, (name, colour, marker) in enumerate(looks):
         found[name] = {"color": colour, "linestyle": LINES[number // len(COLOURS) % len(LINES)], "marker": marker}
     return found
 
@@ -124,14 +126,13 @@ def legend_entry(label: str, **look: Any) -> Line2D:
     return Line2D([], [], label=label, **look)
 
 
-def side_legend(figure: Figure, handles: Iterable[Line2D] | None = None, title: str | None = None) -> Legend:
-    """Put the legend of a figure to its right, by default that of its last axes, which are all drawn alike."""
-    if handles is None:
-        handles = figure.axes[-1].get_legend_handles_labels()[0]
-    return figure.legend(handles=list(handles), loc="outside right upper", fontsize=9, title=title)
+def side_legend(figure: Figure, handles: Iterable[Artist] | None = None, title: str | None = None) -> Legend:
+    """Put the legend of a figure to its right, by default that of its last axes, where all are drawn alike."""
+    shown = figure.axes[-1].get_legend_handles_labels()[0] if handles is None else list(handles)
+    return figure.legend(handles=shown, loc="outside right upper", fontsize=9, title=title)
 
 
-def pad_panels(figure: Figure, **pads: float) -> None:
+def pad_panels(figure: Figure, **pads: Any) -> None:
     """Set the gaps between the panels of a figure with a constrained layout: `w_pad` in inches, `hspace` as a share."""
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
