@@ -20,7 +20,7 @@ from analysis.networks.catalogue import remedies
 from analysis.networks.metrics import resized, ten_crops
 from analysis.networks.metrics.accuracy import rank_of
 from analysis.networks.squeezenet import SIZE, load_squeezenet, preprocess
-from scripts.stability_report import read
+from scripts.feature_distances import read
 
 REMEDIES = (
     *("blur2", "blur3", "blur5", "blur7", "rectangle3", "triangle5", "window7", "least-squares7"),
