@@ -35,6 +35,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "kernel_table",
             "measure_kernels",
         ],
+        "measurements.correlation": [
+            "band_pass_correlation",
+        ],
         "measurements.rmax_cmod": [
             "cmod",
             "packet_pool",
@@ -46,15 +49,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "gaussian_fields",
             "power_law_spectrum",
         ],
-        "measurements.correlation": [
-            "band_pass_correlation",
-        ],
         "measurements.translation": [
             "translate",
         ],
         "packet_maps": [
-            "HeatmapExperiment",
             "heatmaps",
+            "packet_experiment",
         ],
         "prediction": [
             "fit_isolated",
