@@ -17,15 +17,16 @@ from analysis.plots.kernels import phase_image
 from analysis.plots.style import (
     BLACK,
     BLUE,
+    COLOURS,
     GREEN,
     ORANGE,
-    PURPLE,
     SKY,
     VERMILION,
     Style,
     colour_bar,
     equality_line,
     legend_entry,
+    shift_names,
     spectrum,
     tiles,
 )
@@ -206,20 +207,13 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
             ax.legend(fontsize=9, loc="lower right")
     ax = axes[2]
     _diagonal(ax, np.concatenate([table.eta_rmax_rms.values.ravel(), table.predicted_eta_rmax.values.ravel()]))
-    colours = (VERMILION, BLUE, PURPLE, GREEN)
-    for s, (dy, dx) in enumerate(zip(table.shift_y.values, table.shift_x.values, strict=True)):
-        for name, marker, fill in (("rmax", "o", True), ("cmod", "^", False)):
-            colour = colours[s % len(colours)]
-            ax.plot(
-                table[f"predicted_eta_{name}"].values[:, s],
-                table[f"eta_{name}_rms"].values[:, s],
-                marker,
-                color=colour,
-                markerfacecolor=colour if fill else "none",
-                markersize=5,
-                alpha=0.8,
-                label=f"{'RMax' if name == 'rmax' else 'CMod'}, u = ({dy:g}, {dx:g})",
-            )
+    for s, shift in enumerate(shift_names(table)):
+        colour = COLOURS[s % len(COLOURS)]
+        for operator, marker, face in (("RMax", "o", colour), ("CMod", "^", "none")):
+            name = f"eta_{operator.lower()}"
+            predicted, measured = table[f"predicted_{name}"].values[:, s], table[f"{name}_rms"].values[:, s]
+            look: Style = {"color": colour, "markerfacecolor": face, "markersize": 5, "alpha": 0.8}
+            ax.plot(predicted, measured, marker, label=f"{operator}, u = {shift}", **look)
     ax.set(xlabel="η predicted on a Gaussian field", ylabel="η measured (rms)")
     ax.legend(fontsize=9, loc="upper left")
     figure.suptitle(f"{table.attrs['layer']}, {table.attrs['images_used']} images", parse_math=False)
@@ -252,9 +246,7 @@ def ranking_figure(table: xr.Dataset) -> Figure:
             ax.bar(x[chosen], rmax[chosen], label=f"RMax, {kind}", **style)
     ax.plot(x, cmod, "o", color=BLACK, markersize=3.5, label="CMod")
     ax.set_xticks(x, [str(i) for i in order], rotation=90, fontsize=7)
-    shifts = " and ".join(
-        f"({dy:g}, {dx:g})" for dy, dx in zip(table.shift_y.values, table.shift_x.values, strict=True)
-    )
+    shifts = " and ".join(shift_names(table))
     ax.set(xlabel="kernel", ylabel=f"η, mean over u = {shifts} px", xlim=(-0.8, len(order) - 0.2))
     ax.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11, parse_math=False)
     ax.legend(fontsize=9)
@@ -262,7 +254,7 @@ def ranking_figure(table: xr.Dataset) -> Figure:
 
 
 def grids_figure(compared: xr.Dataset, kind: ArrayLike) -> Figure:
-    """How W, the discrepancy and the change of CMod depend on the grid of the Hilbert transform, kernel by kernel.
+    """Dependence of W, the discrepancy and the change of CMod on the grid of the Hilbert transform.
 
     Parameters
     ----------

@@ -8,7 +8,6 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
@@ -83,7 +82,6 @@ def draw_cells(
     *,
     vmax: float | None = None,
     low_pass: bool = True,
-    cmap: str | Colormap = SEQUENTIAL,
 ) -> AxesImage:
     """Draw one value a filter at its characteristic frequency and its mirror image; darker is larger.
 
@@ -100,7 +98,6 @@ def draw_cells(
         Upper end of the colour scale, which starts at 0. By default the largest value drawn.
     low_pass : bool
         Hatch the four central cells, which are no band-pass measurements, and leave them out of the colour scale.
-    cmap : str or Colormap
 
     Returns
     -------
@@ -121,7 +118,7 @@ def draw_cells(
         style: Style = {"facecolor": NO_VALUE, "edgecolor": "0.35", "hatch": "////", "linewidth": 0.8}
         ax.add_patch(Rectangle((-side, -side), 2 * side, 2 * side, label="low-pass", **style))
     # An image and not a mesh: PDF viewers show hairlines between the cells of a mesh.
-    return _draw_image(ax, grid, np.pi, vmax, cmap, interpolation="nearest")
+    return _draw_image(ax, grid, np.pi, vmax, SEQUENTIAL, interpolation="nearest")
 
 
 def draw_filters(
@@ -155,7 +152,7 @@ def draw_plane(
     values: ArrayLike,
     *,
     vmax: float | None = None,
-    cmap: str | Colormap = SEQUENTIAL,
+    cmap: str = SEQUENTIAL,
 ) -> AxesImage:
     """Draw a continuous map over the Fourier plane in the style of `draw_cells`.
 
@@ -166,7 +163,7 @@ def draw_plane(
         Samples at ``linspace(-pi, pi, P)`` along both axes, rows vertical; zero or positive.
     vmax : float, optional
         Upper end of the colour scale, which starts at 0. By default the largest value.
-    cmap : str or Colormap
+    cmap : str
 
     Returns
     -------
@@ -190,15 +187,14 @@ def draw_plane(
 
 
 def _draw_image(
-    ax: Axes, values: NDArray[Any], border: float, vmax: float | None, cmap: str | Colormap, **options: Any
+    ax: Axes, values: NDArray[Any], border: float, vmax: float | None, cmap: str, **options: Any
 ) -> AxesImage:
     """Draw values from -border to border both ways; what is not finite is left grey."""
-    cmap = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
     image = ax.imshow(
         np.ma.masked_invalid(values),
         origin="lower",
         extent=(-border, border, -border, border),
-        cmap=cmap.with_extremes(bad=NO_VALUE),
+        cmap=mpl.colormaps[cmap].with_extremes(bad=NO_VALUE),
         vmin=0,
         vmax=_largest(values) if vmax is None else vmax,
         **options,

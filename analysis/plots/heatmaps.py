@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.files.comparison import largest_differences
 from analysis.measurements.correlation import band_pass_correlation
 from analysis.plots.fourier_plane import draw_filters, draw_plane
-from analysis.plots.style import BLUE, VERMILION, Style, colour_bar, pad_panels
+from analysis.plots.style import BLUE, VERMILION, Style, colour_bar, pad_panels, shift_names
 
 LABELS = {
     "rho": "ρ = ‖RMax − CMod‖ / ‖CMod‖",
@@ -89,7 +89,7 @@ def overview_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figure:
     Parameters
     ----------
     ds : xarray.Dataset
-        What `discrepancy_figure` and `stability_figure` need, together.
+        With all that `discrepancy_figure` and `stability_figure` need.
     theory : array_like, shape (P, P), optional
         As in `discrepancy_figure`.
 
@@ -144,12 +144,12 @@ def compare_figure(
     for name, ds in datasets.items():
         _require(ds, variable, *FILTER_COORDS)
         index = _shift_index(ds, shift, name) if "shift" in ds[variable].dims else None
-        columns.append((name, ds, _values(ds, variable, index), index))
-    vmax = _scale(*((ds, values) for _, ds, values, _ in columns))
+        title = name if index is None else f"{name}\nshift (dy, dx) = {shift_names(ds)[index]} px"
+        columns.append((title, ds, _values(ds, variable, index)))
+    vmax = _scale(*((ds, values) for _, ds, values in columns))
     figure = Figure(figsize=(max(4.8, 4.0 * len(columns)), 4.4), layout="compressed")
     axes = figure.subplots(1, len(columns), squeeze=False)[0]
-    for ax, (name, ds, values, index) in zip(axes, columns, strict=True):
-        title = name if index is None else f"{name}\n{_shift_name(_shifts(ds)[index])}"
+    for ax, (title, ds, values) in zip(axes, columns, strict=True):
         cells = draw_filters(ax, ds, values, title, vmax=vmax)
         ax.label_outer()
     pad_panels(figure, w_pad=0.12)  # inches: the last tick of one map and the first of the next
@@ -220,7 +220,7 @@ def _stability_maps(axes: Sequence[Axes], ds: xr.Dataset, index: int) -> None:
     vmax = _scale(*((ds, _values(ds, name)) for name in ("eta_rmax", "eta_cmod")))
     for ax, operator in zip(axes, ("RMax", "CMod"), strict=True):
         name = f"eta_{operator.lower()}"
-        title = f"{operator}, {_shift_name(_shifts(ds)[index])}"
+        title = f"{operator}, shift (dy, dx) = {shift_names(ds)[index]} px"
         colour_bar(ax, draw_filters(ax, ds, _values(ds, name, index), title, vmax=vmax), LABELS[name])
 
 
@@ -286,17 +286,10 @@ def _shift_index(ds: xr.Dataset, shift: tuple[float, float] | None, name: str) -
     for index, present in enumerate(shifts):
         if np.allclose(present, shift):
             return index
+    dy, dx = shift
     raise ValueError(
-        f"dataset {name!r} has no shift {_pair(shift)}; expected one of {', '.join(map(_pair, shifts))} pixels"
+        f"dataset {name!r} has no shift ({dy:g}, {dx:g}); expected one of {', '.join(shift_names(ds))} pixels"
     )
-
-
-def _shift_name(shift: tuple[float, float]) -> str:
-    return f"shift (dy, dx) = {_pair(shift)} px"
-
-
-def _pair(shift: tuple[float, float]) -> str:
-    return f"({shift[0]:g}, {shift[1]:g})"
 
 
 def _caption(ds: xr.Dataset) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.plots.fourier_plane import draw_filters
 from analysis.plots.heatmaps import LABELS
-from analysis.plots.style import BLUE, VERMILION, colour_bar, equality_line, pad_panels
+from analysis.plots.style import BLUE, VERMILION, colour_bar, equality_line, pad_panels, shift_names
 from analysis.prediction import agreement
 
 MODELS = {"gaussian": ("Gaussian field", VERMILION, "^"), "mixture": ("mixture", BLUE, "o")}
@@ -35,7 +35,7 @@ def prediction_figure(measured: xr.Dataset, prediction: xr.Dataset, shift: int =
     """
     figure = Figure(figsize=(14.5, 10.4), layout="compressed")
     pad_panels(figure, w_pad=0.1)  # inches: between the colour bar and the last column
-    u = f"({float(measured.shift_y[shift]):g}, {float(measured.shift_x[shift]):g})"
+    u = shift_names(measured)[shift]
     names = {
         "rho_rms": "ρ",
         "eta_rmax_rms": f"η of RMax, shift {u} px",

@@ -30,10 +30,10 @@ def feature_distance_figure(
     Parameters
     ----------
     distances : mapping of str to Dataset
-        By what the rows are called: results of :meth:`analysis.networks.metrics.FeatureDistance.compute`, whose shifts
+        Results, by the names of the rows: of :meth:`analysis.networks.metrics.FeatureDistance.compute`, whose shifts
         are a grid.
     layers : sequence of str, optional
-        Which columns; by default all layers of the first. A network that lacks one has an empty panel there.
+        The columns; by default all layers of the first. A network that lacks one has an empty panel there.
     kind : {"equivariance", "invariance"}
     largest : float
         End of the colour scale, in mean distances of different pictures; the paper's is a half.

@@ -7,6 +7,7 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -137,6 +138,11 @@ def pad_panels(figure: Figure, **pads: Any) -> None:
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(**pads)
+
+
+def shift_names(ds: xr.Dataset) -> list[str]:
+    """Names of the shifts of a dataset, such as "(0, 1)": vertical then horizontal, pixels."""
+    return [f"({dy:g}, {dx:g})" for dy, dx in zip(ds.shift_y.values, ds.shift_x.values, strict=True)]
 
 
 def whole_numbers(ax: Axes) -> None:

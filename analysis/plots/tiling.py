@@ -1,4 +1,4 @@
-"""How the packets tile the Fourier plane."""
+"""Tiling of the Fourier plane by the packets."""
 
 from __future__ import annotations
 

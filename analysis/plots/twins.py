@@ -1,4 +1,4 @@
-"""What the twins choose: the packets that they keep, and the weights of their mixtures."""
+"""Choices of the twins: packets that they keep, weights of their mixtures, and the change of outputs under shifts."""
 
 from __future__ import annotations
 
