@@ -24,7 +24,7 @@ def forward_and_backward(module: DualTreePackets2d, images: torch.Tensor) -> tor
 
 
 def throughput(arguments: argparse.Namespace) -> Table:
-    """What one device does with a batch of images of one size."""
+    """Time all that the module does with a batch of images of one size."""
     device, levels = arguments.device, arguments.levels
     images = torch.rand(arguments.batch, arguments.side, arguments.side, device=device)
     moved = torch.rand(1, *images.shape, device=device)
@@ -51,7 +51,7 @@ def throughput(arguments: argparse.Namespace) -> Table:
 
 
 def crossover(arguments: argparse.Namespace) -> Table:
-    """How dense and banded compare as the image grows, about as many pixels in every batch."""
+    """Compare dense and banded as the image grows, about as many pixels in every batch."""
     device, levels = arguments.device, arguments.levels
     modules = {method: DualTreePackets2d(levels, method=method).to(device) for method in ("dense", "banded")}
     title = (

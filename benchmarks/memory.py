@@ -1,4 +1,4 @@
-"""How much memory a call takes, by the size of the batch, each in a process of its own."""
+"""Memory that a call takes, by the size of the batch, each in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the cost of the transform grows: with the side of the images, depth, batch, threads and taps."""
+"""Growth of the transform's cost with the side of the images, depth, batch, threads and taps."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ OPTIONS = {"intrablock": {"names": ["fire2", "fire5", "fire9"]}}
 """SqueezeNet has no nn.Sequential: here are the ends of the first layers of its blocks."""
 
 UNTRAINED = {"tlpf": "blur5", "adaptive-blur": "blur3"}
-"""What a trainable remedy equals before it is trained."""
+"""Remedy that a trainable one equals before it is trained."""
 
 BATCH = 8
 LARGE = round(SIZE * 256 / 224)
