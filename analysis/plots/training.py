@@ -16,7 +16,7 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: 
     Parameters
     ----------
     rows : sequence of mapping
-        One an epoch: `epoch`, `training_loss`, `validation_loss`, `learning_rate`, and `top1_error` or `mAP`.
+        What the attribute `rows` of :class:`analysis.networks.training.orchestration.Training` holds.
     title : str
     best : int, optional
         Epoch that is marked.
