@@ -720,7 +720,7 @@ def _parse_shift(text: str) -> tuple[float, float]:
 
 def _summarise(datasets: list[xr.Dataset], folder: Path, seconds: float) -> None:
     """Print one line a depth and a quantity: smallest, median and largest over the band-pass filters."""
-    from analysis.packet_maps import band_pass_correlation
+    from analysis.measurements.correlation import band_pass_correlation
 
     first = datasets[0]
     print(

@@ -282,6 +282,44 @@ def pair_entries(a: xr.Dataset, b: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, 
     return a, b, pd.DataFrame(rows, columns=["name", "common", "only_a", "only_b", "reordered"])
 
 
+def largest_differences(a: xr.Dataset, b: xr.Dataset, variable: str) -> xr.Dataset:
+    """Differences of one variable, filter by filter.
+
+    Parameters
+    ----------
+    a, b : xarray.Dataset
+        Results of one depth. Entries are paired by what they are, as in `compare`.
+    variable : str
+        A variable with the dimension `filter`; along its other dimensions the largest difference counts.
+
+    Returns
+    -------
+    xarray.Dataset
+        Filters that both have: `absolute`, and `relative`, over the larger of the two moduli. NaN where one is NaN.
+
+    Raises
+    ------
+    ValueError
+        If the variable has no dimension `filter`, or other dimensions in each, or nothing is in common.
+    """
+    for ds in (a, b):
+        if "filter" not in ds[variable].dims:
+            raise ValueError(f"variable {variable!r} has no dimension filter; expected one value a filter")
+    a, b, _ = pair_entries(a, b)
+    dims = [dim for dim in a[variable].dims if dim != "filter"]
+    if set(b[variable].dims) != {"filter", *dims}:
+        raise ValueError(f"variable {variable!r} has the dimensions {a[variable].dims} and {b[variable].dims}")
+    x, y = (ds[variable].transpose("filter", *dims).values.astype(np.float64) for ds in (a, b))
+    if not x.size:
+        raise ValueError(f"the datasets have no filter, or no values of {variable!r}, in common")
+    absolute = np.abs(x - y)
+    scale = np.maximum(np.abs(x), np.abs(y))
+    parts = {"absolute": absolute, "relative": absolute / np.where(scale > 0, scale, 1.0)}
+    # NaN gives way to numbers.
+    largest = {name: ("filter", np.fmax.reduce(part.reshape(len(part), -1), axis=1)) for name, part in parts.items()}
+    return a.drop_vars(list(a.data_vars)).assign(largest)
+
+
 def _entries(ds: xr.Dataset, dim: Hashable) -> list[Hashable]:
     """What each entry along a dimension is; equal ones are told apart by how many went before."""
     columns = [ds[name].values for name in _key_names(ds, dim)] or [np.arange(ds.sizes[dim])]
