@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 from analysis import heatmaps, load, save
-from analysis.files.results import writable_folder, write_atomically
+from analysis.files.atomic import write_atomically
+from analysis.files.results import writable_folder
 
 
 @pytest.fixture(scope="module")
