@@ -89,8 +89,6 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
         As `read_weights`.
     """
     shown = printable(path)
-    suffix = suffix_of(path)
-    need_reader(path)
     try:
         file = open_regular(path)
     except FileNotFoundError:
@@ -100,6 +98,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     except ValueError as error:
         raise ValueError(f"{shown}: {error}") from None
     with file:
+        suffix = suffix_of(path)
+        need_reader(path)
         if suffix in TORCH_SUFFIXES:
             return _read_torch(file, shown)
         if suffix == ".safetensors":
