@@ -184,7 +184,7 @@ def compare(a: Where, b: Where, rtol: float = 1e-12, atol: float = 0.0) -> Compa
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if not 0 <= tolerance < np.inf:
             raise ValueError(f"{name} is {tolerance!r}; expected a finite number of at least 0")
-    names = tuple(side if isinstance(x, xr.Dataset) else os.fspath(x) for side, x in (("A", a), ("B", b)))
+    names = ("A" if isinstance(a, xr.Dataset) else os.fspath(a), "B" if isinstance(b, xr.Dataset) else os.fspath(b))
     first, second = (x if isinstance(x, xr.Dataset) else load(x) for x in (a, b))
     names_of_all = _union(first.coords, second.coords, first.data_vars, second.data_vars)
     rows = _compare_attributes(first.attrs, second.attrs, "", rtol, atol)
@@ -367,8 +367,8 @@ def _compare_variable(
 
     if found.unequal.any():
         row["at"] = place(int((found.nan_in_one if found.nan_in_one.any() else found.unequal).argmax()))
-    if found.absolute is not None and x.size:
-        for kind, values in (("absolute", found.absolute), ("relative", found.relative)):
+    for kind, values in (("absolute", found.absolute), ("relative", found.relative)):
+        if values is not None and values.size:
             row[kind] = float(values.max())
             row[f"{kind}_at"] = place(int(values.argmax())) if values.any() else ""
     return row

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MOST_NAMES = 60  # in a message
+MOST_NAMES = 30  # in a message
 
 
 def printable(path: str | bytes | os.PathLike[str]) -> str:
@@ -51,5 +51,5 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     names = list(dict.fromkeys(known))
     near = get_close_matches(str(name), names, n=3, cutoff=0.5)
     guess = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-    rest = ", ..." if len(names) > MOST_NAMES else ""
+    rest = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
     return f"unknown {kind} {str(name)!r}{guess}; expected one of {', '.join(names[:MOST_NAMES])}{rest}"

@@ -529,7 +529,7 @@ def _decode(data: bytes, size: int | None = None, alone: contextlib.ExitStack | 
         raise ValueError("the file is empty")
     with _pillow_quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         if size is not None:
-            image.draft(None, (ENOUGH * size, ENOUGH * size))  # type: ignore[arg-type]  # does nothing but for JPEG
+            image.draft(None, (ENOUGH * size, ENOUGH * size))  # does nothing but for JPEG
         if alone is not None and image.width * image.height > HUGE:
             alone.enter_context(_huge_lock)
         image.load()

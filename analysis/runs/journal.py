@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from analysis.files.messages import printable
 from analysis.files.atomic import remove_unfinished, write_atomically
+from analysis.files.messages import printable
 from analysis.runs.blocks import BlockResult
 from analysis.runs.tally import Tally
 from analysis.runs.totals import Total

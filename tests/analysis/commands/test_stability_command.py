@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import types
 from functools import partial
 
 import numpy as np
@@ -16,7 +15,6 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from analysis.networks.loading import load_network  # noqa: E402
-from analysis.networks.registry import create  # noqa: E402
 from analysis.plots import accuracy_figure, shift_map_figure  # noqa: E402
 from analysis.stability.experiment import Stability, stability  # noqa: E402
 from analysis.stability.photographs import Labels, batches  # noqa: E402
