@@ -149,7 +149,8 @@ def kernels(
         str,
         typer.Argument(
             metavar="[SOURCE]",
-            help="A network (alexnet, resnet18, ...: downloaded once), a file (.pth, .safetensors, .npz, .npy), or "
+            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, .npz, "
+            ".npy), or "
             "'default', the layer that comes with shiftscope.",
         ),
     ] = "default",
@@ -322,8 +323,8 @@ def stability(
         str,
         typer.Argument(
             metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), a model of torchvision if "
-            "that is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
+            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME if that is "
+            "installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
             "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
@@ -351,8 +352,8 @@ def stability(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the network's input, pixels. Default: 227 for squeezenet, 32 for networks made for CIFAR-10, "
-            "else 224."
+            help="Side of the network's input, pixels. Default: what best.pt says; 227 for squeezenet, 32 for networks "
+            "made for CIFAR-10, else 224."
         ),
     ] = None,
     side: Annotated[
