@@ -149,9 +149,8 @@ def kernels(
         str,
         typer.Argument(
             metavar="[SOURCE]",
-            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, .npz, "
-            ".npy), or "
-            "'default', the layer that comes with shiftscope.",
+            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, "
+            ".npz, .npy), or 'default', the layer that comes with shiftscope.",
         ),
     ] = "default",
     stride: Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")] = None,
@@ -323,8 +322,8 @@ def stability(
         str,
         typer.Argument(
             metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME if that is "
-            "installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
+            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME if that "
+            "is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
             "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
