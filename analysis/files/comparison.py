@@ -63,7 +63,7 @@ class Comparison:
 
     @property
     def agree(self) -> bool:
-        """Whether settings, inputs, entries of all dimensions, and all values are the same."""
+        """True if settings, inputs, units, entries of all dimensions, and all values are the same."""
         decisive = self.attributes[self.attributes.group != "environment"]
         unpaired = self.entries.only_a.str.len() + self.entries.only_b.str.len()
         return bool(decisive.same.all() and self.variables.same.all() and not unpaired.any())
@@ -139,7 +139,7 @@ class FolderComparison:
 
     @property
     def agree(self) -> bool:
-        """Whether both folders have the same files, and all of them agree."""
+        """True if both folders have the same files, and all of them agree."""
         return not self.only_a and not self.only_b and all(found.agree for found in self.files.values())
 
     def report(self) -> str:
@@ -263,7 +263,7 @@ def _group(name: str) -> str:
 
 
 def _same(x: Any, y: Any, rtol: float, atol: float) -> bool:
-    """Whether two attributes are equal, fractional numbers within the tolerance."""
+    """Compare two attributes, fractional numbers within the tolerance."""
     x, y = np.asarray(x), np.asarray(y)
     return x.shape == y.shape and _comparable(x, y) and not _differences(x, y, rtol, atol).unequal.any()
 
@@ -297,7 +297,7 @@ def pair_entries(a: xr.Dataset, b: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, 
 
 
 def _entries(ds: xr.Dataset, dim: Hashable) -> list[Hashable]:
-    """What each entry along a dimension is; equal ones are told apart by how many went before."""
+    """Keys of the entries along a dimension; equal ones are told apart by how many went before."""
     columns = [ds[name].values for name in _key_names(ds, dim)] or [np.arange(ds.sizes[dim])]
     columns = [np.round(c, DIGITS) + 0.0 if c.dtype.kind == "f" else c for c in columns]  # + 0.0: -0.0 is 0.0
     seen: Counter[Hashable] = Counter()

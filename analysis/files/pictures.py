@@ -599,7 +599,7 @@ def _deep_grey(image: Image.Image) -> Float32:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """Reason of a failure, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return "Pillow finds no JPEG, PNG, WebP, TIFF or BMP image in it"
     text = getattr(error, "strerror", None) or str(error)

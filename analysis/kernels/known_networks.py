@@ -161,7 +161,7 @@ def _verify(path: Path, expected: str, shown: str) -> None:
 
 
 def _root(error: BaseException, outer: BaseException | None) -> str:
-    """What lies at the bottom of a network error, which wraps others, in one line."""
+    """Innermost reason of a network error, which wraps others, in one line."""
     while error.__context__ not in (None, outer):
         error = error.__context__
     return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())

@@ -27,7 +27,7 @@ SIZE, CIFAR_SIZE = 224, 32
 """Side of the input of most networks, pixels, and of those made for CIFAR-10."""
 
 CIFAR = ("vgg13", "densenet40")
-"""How names of the latter begin; others end in "-cifar"."""
+"""Beginnings of names of the latter; others end in "-cifar"."""
 
 TORCHVISION = "torchvision:"
 

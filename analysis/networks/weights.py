@@ -20,7 +20,7 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a checkpoint.
+    """Report of which keys of a checkpoint were loaded.
 
     Attributes
     ----------
