@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from analysis import bundled_crops
-from analysis.files import results
+from analysis.files import atomic, results
 from analysis.measurements.shift_experiment import ShiftExperiment
 from analysis.packet_maps import packet_experiment, run
 from analysis.runs import journal
@@ -415,7 +415,7 @@ def test_killed_while_it_writes_a_result_is_whole(tmp_path):
         os.waitpid(child, 0)
         found = results.load(path)
         assert found.rho.identical(one.rho) and found.attrs.get("text", "-1" * 1000) == str(found.number) * 1000
-    results.remove_unfinished(tmp_path)
+    atomic.remove_unfinished(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["result.nc"]
 
 
