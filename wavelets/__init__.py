@@ -1,9 +1,10 @@
 """Dual-tree complex wavelet packets and the 2-D Hilbert transform, on numpy arrays."""
 
+from wavelets.coefficients import Coefficients
 from wavelets.engine.threads import get_num_threads, set_num_threads
 from wavelets.filters import FilterBank, common_factor_pair, filter_bank
 from wavelets.hilbert import analytic, dominant_direction, hilbert2d
-from wavelets.packets import Coefficients, DualTreePackets1D, DualTreePackets2D
+from wavelets.packets import DualTreePackets1D, DualTreePackets2D
 from wavelets.quality import compare_banks, packet_quality
 from wavelets.spectrum import bandwidth, characteristic_frequency, energy_in_window
 
