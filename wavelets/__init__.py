@@ -6,6 +6,7 @@ from wavelets.filters import FilterBank, common_factor_pair, filter_bank
 from wavelets.hilbert import analytic, dominant_direction, hilbert2d
 from wavelets.packets import DualTreePackets1D, DualTreePackets2D
 from wavelets.quality import compare_banks, packet_quality
+from wavelets.riesz import Monogenic, monogenic
 from wavelets.spectrum import bandwidth, characteristic_frequency, energy_in_window
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "DualTreePackets1D",
     "DualTreePackets2D",
     "FilterBank",
+    "Monogenic",
     "analytic",
     "bandwidth",
     "characteristic_frequency",
@@ -23,6 +25,7 @@ __all__ = [
     "filter_bank",
     "get_num_threads",
     "hilbert2d",
+    "monogenic",
     "packet_quality",
     "set_num_threads",
 ]
