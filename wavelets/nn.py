@@ -165,9 +165,7 @@ class DualTreePackets2d(nn.Module):
             If it has no pixels, is on another device than the module, or has the shape (..., H, W, 3 or 4) of colour
             images with the colours last.
         """
-        x = self._here(checked(x, "x", REAL, 2), "x")
-        if not torch.compiler.is_compiling():  # it would make a constant of a dynamic width
-            refuse_colours_last(x.shape, "x")
+        x = self._here(checked_images(x, "x"), "x")
         down, up = self._maps(x.shape[-2:], self.boundary)
         return apply_linear(x, down, up)
 
@@ -326,8 +324,16 @@ def checked(t: Any, name: str, dtypes: tuple[torch.dtype, ...], axes: int) -> Te
     return t.to(HALF.get(t.dtype, t.dtype))
 
 
+def checked_images(t: Any, name: str) -> Tensor:
+    """Return a real tensor (..., H, W), half precision as single."""
+    images = checked(t, name, REAL, 2)
+    if not torch.compiler.is_compiling():  # it would make a constant of a dynamic width
+        refuse_colours_last(images.shape, name)
+    return images
+
+
 def prefers_dense(n: int, levels: int, taps: int) -> bool:
-    """Whether GEMMs beat the banded stages for an axis of n samples, off the CPU.
+    """Return whether GEMMs beat the banded stages for an axis of n samples, off the CPU.
 
     A coefficient costs n multiply-adds dense and ``levels * taps`` banded; but a GEMM runs at the arithmetic rate of a
     device and the banded passes, which read and write what they work on once a tap, at the rate of its memory.
@@ -594,7 +600,7 @@ def analytic(kernel: Tensor, direction: str | ArrayLike = "x", size: Size | None
     -----
     theory.md, section 1.
     """
-    v = checked(kernel, "kernel", REAL, 2)
+    v = checked_images(kernel, "kernel")
     height, width = zero_padded(np.empty(v.shape[-2:]), v.shape[-2:] if size is None else size).shape
     v = pad(v, (0, width - v.shape[-1], 0, height - v.shape[-2]))
     positive: Any = v.detach()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pickle
 
-import joblib
 import numpy as np
 import pytest
 
@@ -156,6 +155,7 @@ def test_copies_know_the_origin_and_share_no_memory(c, again):
 
 
 def test_hashes_see_the_origin():
+    joblib = pytest.importorskip("joblib")
     zeros = np.zeros((5, 6)), np.zeros((6, 6))
     transforms = (T, DualTreePackets2D(1, "cf_1_1"), DualTreePackets2D(1, "cf_1_1+db2"))
     every = [t.forward(x) for t in transforms for x in zeros]

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.compiler import Compiler
+from numba.core.dispatcher import Dispatcher
 from numba.extending import overload
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,7 +65,7 @@ def by_type(choose: F) -> F:
 
 def _compiled(function: F, **options: Any) -> F:
     compiled = numba.njit(nogil=True, fastmath=FLAGS, **options)(function)
-    if not numba.config.DISABLE_JIT:
+    if isinstance(compiled, Dispatcher):  # and not the function itself, with numba's jit off
         try:
             compiled._cache = _Cache(function)
         except (RuntimeError, OSError) as error:  # no folder to write to
