@@ -1,4 +1,13 @@
-"""Dual-tree complex wavelet packets and the 2-D Hilbert transform, on numpy arrays."""
+"""Dual-tree complex wavelet packets, half-plane Hilbert transform and monogenic signal, on numpy arrays.
+
+Conventions
+-----------
+Images have the shape (..., H, W): the vertical axis y comes first, downwards, then the horizontal axis x, to the right;
+leading axes are a batch, colours among them. Every pair is (vertical, horizontal): sizes, shifts (pixels), frequencies
+(theta_y, theta_x) in rad/sample, directions (e_y, e_x). The packet filters are correlation kernels of frequencies with
+theta_x > 0: phases of their coefficients advance by minus theta times the stride a position, those of `analytic` by
+plus theta a pixel.
+"""
 
 from wavelets.coefficients import Coefficients
 from wavelets.engine.threads import get_num_threads, set_num_threads

@@ -1,4 +1,4 @@
-"""Filter banks of the dual tree: where the taps come from.
+"""Filter banks of the dual tree, by name or by their taps.
 
 All filters are **correlation kernels**: a stage computes ``d[l] = sum_n h[n] x[2 l + n]``. A bank holds, for each of
 the two trees, one pair {low-pass h, high-pass g} for the first stage and one for the main stages. The packet rule

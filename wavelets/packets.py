@@ -68,7 +68,7 @@ class _DualTree:
 
     @property
     def _decimated(self) -> bool:
-        """Whether the last stage is decimated, too."""
+        """Decimation of the last stage, too."""
         return bool(self.stride == 2**self.levels)
 
     @cached_property
@@ -150,9 +150,16 @@ class _DualTree:
                 f"coefficients have shape {array.shape}; expected (..., {channels}, "
                 f"{', '.join(['n'] * self.axes)}) for {self!r}"
             )
+        size = self._checked_size(c, size)
+        grid = array.shape[-self.axes :]
+        expected = tuple(self.coefficient_count(n) for n in size)
+        if grid != expected:
+            raise ValueError(f"coefficients have {grid} positions; expected {expected} for a signal of size {size}")
+        return np.require(array, requirements=["C", "W"]), size
+
+    def _checked_size(self, c: ArrayLike, size: Sequence[int] | int | None) -> tuple[int, ...]:
+        """Size of the signal, given or carried by the coefficients, which must be of this transform and that size."""
         origin = c.origin if isinstance(c, Coefficients) else None
-        if size is None and origin is None:  # several sizes have as many coefficients: 63x61 would come back as 64x64
-            raise ValueError("these coefficients carry no size: pass size=..., the trailing shape of the original")
         if size is not None:
             size = tuple(size) if isinstance(size, Sequence) else (size,) * self.axes
             size = tuple(integer("size", n, 1) for n in size)
@@ -160,16 +167,14 @@ class _DualTree:
                 raise ValueError(f"size is {size}; expected {self.axes} numbers of pixels")
         elif origin is not None:
             size = origin.size
+        else:  # several sizes have as many coefficients: a guess would give back 64x64 for 63x61
+            raise ValueError("these coefficients carry no size: pass size=..., the trailing shape of the original")
         if origin is not None and (differences := origin.differences(self._origin(size))):
             raise ValueError(
                 f"these coefficients have another origin than {self!r} and size {size}: {'; '.join(differences)} "
                 "(np.asarray makes them an array without origin)"
             )
-        grid = array.shape[-self.axes :]
-        expected = tuple(self.coefficient_count(n) for n in size)
-        if grid != expected:
-            raise ValueError(f"coefficients have {grid} positions; expected {expected} for a signal of size {size}")
-        return np.require(array, requirements=["C", "W"]), size
+        return size
 
 
 class DualTreePackets1D(_DualTree):

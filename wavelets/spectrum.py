@@ -1,4 +1,4 @@
-r"""Where the energy of a kernel lies in the Fourier plane: characteristic frequency and bandwidth.
+r"""Energy of kernels in the Fourier plane: characteristic frequency and bandwidth.
 
 Spectra are those of the array as it is given, :math:`\widehat K(\omega) = \sum_k
 K[k]\,e^{-i\langle\omega,k\rangle}`. The layers of a network correlate: their convolution filter is

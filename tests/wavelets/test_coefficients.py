@@ -137,7 +137,7 @@ def test_numpy_takes_it_for_an_array(c):
     assert type(array) is np.ndarray and np.asarray(c) is array and len(c) == 2
     assert (c.shape, c.ndim, c.size, c.dtype, c.nbytes) == (array.shape, 4, array.size, array.dtype, array.nbytes)
     np.testing.assert_array_equal(c, array)
-    for function in (np.mean, np.sum, np.abs, np.ravel, np.transpose, np.zeros_like, np.linalg.norm, np.angle, np.array):
+    for function in (np.mean, np.sum, np.abs, np.ravel, np.transpose, np.zeros_like, np.angle, np.array):
         np.testing.assert_array_equal(function(c), function(array))
     assert isinstance(np.abs(c).max(), np.float64) and np.vdot(c, c).real > 0
     assert (np.array(c, copy=True) is not array) and np.asarray(c, np.complex64).dtype == np.complex64
@@ -146,7 +146,9 @@ def test_numpy_takes_it_for_an_array(c):
         c.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("again", [lambda c: pickle.loads(pickle.dumps(c)), copy.copy, copy.deepcopy, lambda c: c.copy()])
+@pytest.mark.parametrize(
+    "again", [lambda c: pickle.loads(pickle.dumps(c)), copy.copy, copy.deepcopy, lambda c: c.copy()]
+)
 def test_copies_know_the_origin_and_share_no_memory(c, again):
     other = again(c)
     assert is_coefficients(other) and other.origin == c.origin

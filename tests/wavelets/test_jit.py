@@ -55,9 +55,7 @@ def run(folder, code=CALL, **environment):
         **environment,
     }
     command = [sys.executable, "-W", "always", "-c", code]
-    result = subprocess.run(
-        command, cwd=folder / "site", env=environment, capture_output=True, text=True, timeout=300
-    )
+    result = subprocess.run(command, cwd=folder / "site", env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return result.stdout.split(), result.stderr
 

@@ -17,7 +17,6 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.compiler import Compiler
-from numba.core.dispatcher import Dispatcher
 from numba.extending import overload
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,8 +63,8 @@ def by_type(choose: F) -> F:
 
 
 def _compiled(function: F, **options: Any) -> F:
-    compiled = numba.njit(nogil=True, fastmath=FLAGS, **options)(function)
-    if isinstance(compiled, Dispatcher):  # and not the function itself, with numba's jit off
+    compiled: Any = numba.njit(nogil=True, fastmath=FLAGS, **options)(function)
+    if compiled is not function:  # as it is with numba's jit off
         try:
             compiled._cache = _Cache(function)
         except (RuntimeError, OSError) as error:  # no folder to write to

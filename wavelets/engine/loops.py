@@ -27,7 +27,7 @@ TILE = 64  # rows that a transposition takes at a time
 
 @by_type
 def delays_at(delays: Array, c: Array, like: Array) -> Any:
-    """What waits in column c, as a tuple with one entry less than `like`."""
+    """Numbers that wait in column c, as a tuple with one entry less than `like`."""
 
     def last(delays: Array, c: Array, like: Array) -> Any:
         return (delays[c],)

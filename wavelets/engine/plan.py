@@ -27,7 +27,7 @@ Filters = tuple[Lattice, ...] | tuple[Taps, ...]
 
 
 class Plan(NamedTuple):
-    """The sweeps of both trees; what the kernels read.
+    """The sweeps of both trees, as the kernels read them.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
 
 
 Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[np.floating]]
-"""What the kernels need in two dimensions: plans of both axes, channels of Psi_a, signs that conjugate."""
+"""Tables of the kernels in two dimensions: plans of both axes, channels of Psi_a, signs that conjugate."""
 
 
 def axis_plan(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavelets.engine import rule
+
 PAD_MODES = {"symmetric": "symmetric", "reflect": "reflect", "zero": "constant", "periodization": "wrap"}
 
 
