@@ -299,7 +299,7 @@ def test_killed_again_and_again_a_run_ends_as_if_nothing_had_been(photographs, t
         if os.WIFEXITED(status):
             break
     identical(measure(photographs, path, 4), measure(photographs, block=4))
-    assert not list(tmp_path.glob(f"{results.UNFINISHED}*"))
+    assert not list(tmp_path.glob(f"{atomic.UNFINISHED}*"))
 
 
 def test_blocks_whose_files_changed_are_measured_again(photographs, tmp_path):
