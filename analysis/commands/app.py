@@ -152,8 +152,8 @@ def kernels(
         str,
         typer.Argument(
             metavar="[SOURCE]",
-            help="A network (alexnet, resnet18, ...: downloaded once), a file (.pth, .safetensors, .npz, .npy), or "
-            "'default', the layer that comes with shiftscope.",
+            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, "
+            ".npz, .npy), or 'default', the layer that comes with shiftscope.",
         ),
     ] = "default",
     stride: Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")] = None,
@@ -325,8 +325,8 @@ def stability(
         str,
         typer.Argument(
             metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), a model of torchvision if "
-            "that is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
+            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME if that "
+            "is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
             "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
@@ -354,8 +354,8 @@ def stability(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the network's input, pixels. Default: 227 for squeezenet, 32 for networks made for CIFAR-10, "
-            "else 224."
+            help="Side of the network's input, pixels. Default: what best.pt says; 227 for squeezenet, 32 for networks "
+            "made for CIFAR-10, else 224."
         ),
     ] = None,
     side: Annotated[
@@ -692,11 +692,11 @@ def _attempts() -> tuple[list[OSError], Callable[..., None]]:
 
 
 def _write_skipped(skipped: list[str], folder: Path, attempt: Callable[..., None]) -> None:
-    from analysis.files import results
+    from analysis.files import atomic
 
     if skipped:
         text = "\n".join(skipped) + "\n"
-        attempt(results.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text, encoding="utf-8"))
+        attempt(atomic.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text, encoding="utf-8"))
     else:  # that of an earlier run would not be true of this one
         attempt((folder / "skipped.txt").unlink, True)
 
@@ -720,7 +720,7 @@ def _parse_shift(text: str) -> tuple[float, float]:
 
 def _summarise(datasets: list[xr.Dataset], folder: Path, seconds: float) -> None:
     """Print one line a depth and a quantity: smallest, median and largest over the band-pass filters."""
-    from analysis.packet_maps import band_pass_correlation
+    from analysis.measurements.correlation import band_pass_correlation
 
     first = datasets[0]
     print(

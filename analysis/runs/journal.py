@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from analysis.files.results import write_atomically
+from analysis.files.atomic import write_atomically
 from analysis.runs.blocks import DIGEST, Block
 from analysis.runs.folder import RunFolder
 
