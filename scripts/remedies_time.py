@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from analysis.networks.catalogue import remedies
+from analysis.networks.remedy_table import remedies
 from analysis.networks.squeezenet import SIZE, SqueezeNet
 from scripts.remedies_accuracy import OPTIONS, REMEDIES
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 def printable(path: str | bytes | os.PathLike[str]) -> str:
@@ -14,3 +16,11 @@ def printable(path: str | bytes | os.PathLike[str]) -> str:
 def one_line(text: str) -> str:
     """Text of an error, the same in every run: without addresses in memory."""
     return printable(re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(text.split())))
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """Message about a name that there is not, with the nearest one if there is any and all that there are."""
+    names = list(known)
+    near = get_close_matches(str(name), names, n=1)
+    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown {kind} {name!r}{guess}; expected one of {', '.join(names)}"

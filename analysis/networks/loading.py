@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from analysis.files.messages import one_line, printable
 from analysis.kernels.layer import IMAGENET_MEAN, IMAGENET_STD
 from analysis.networks import registry
-from analysis.networks.catalogue import remedy
+from analysis.networks.remedy_table import remedy
 from analysis.networks.weights import load_weights, read_state, tensors_of
 
 SIZE, CIFAR_SIZE = 224, 32

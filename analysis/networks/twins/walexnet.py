@@ -9,9 +9,9 @@ from torch import Tensor
 from analysis.networks.architectures.alexnet import LEAST, AlexNet
 from analysis.networks.downsampling import Pooling
 from analysis.networks.twins.packet_groups import alexnet_groups
-from analysis.networks.twins.stage import FirstLayer, TwinStage
+from analysis.networks.twins.stage import TwinLayer, TwinStage
 
-LAYER = FirstLayer(
+LAYER = TwinLayer(
     kernel_size=11,
     stride=4,
     padding=2,

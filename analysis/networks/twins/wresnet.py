@@ -10,9 +10,9 @@ from torch import Tensor
 from analysis.networks.architectures.resnet import ResNet
 from analysis.networks.downsampling import Pooling
 from analysis.networks.twins.packet_groups import resnet_groups
-from analysis.networks.twins.stage import FirstLayer, TwinStage
+from analysis.networks.twins.stage import TwinLayer, TwinStage
 
-LAYER = FirstLayer(
+LAYER = TwinLayer(
     kernel_size=7,
     stride=2,
     padding=3,
