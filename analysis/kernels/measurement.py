@@ -21,8 +21,8 @@ from analysis.runs.feed import feed
 from analysis.runs.totals import Total
 from wavelets.checks import integer, real_array
 from wavelets.complex_filters import GRID, complex_filters
-from wavelets.kernel_kinds import dead_kernels
 from wavelets.engine.threads import get_num_threads, over_batch
+from wavelets.kernel_kinds import dead_kernels
 
 
 class LayerResponses:

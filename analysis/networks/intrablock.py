@@ -13,7 +13,6 @@ from analysis.networks.layers import (
     Change,
     checked_model,
     convolutions,
-    dims_of,
     layer_of,
     put,
 )
@@ -110,5 +109,3 @@ def _dims_around(model: nn.Module, name: str) -> int:
     """Spatial axes where a layer is: those of the convolutions in it, or of the model's first."""
     layers = [*layer_of(model, name).modules(), *map(model.get_submodule, convolutions(model))]
     return next(len(m.kernel_size) for m in layers if isinstance(m, CONVOLUTION))
-
-

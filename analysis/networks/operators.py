@@ -109,9 +109,7 @@ def aps(site: Site, norm: str = "l1", padding_mode: str = "reflect", taps: int =
     return behind_max(site, APS(site.stride, norm, padding, padding_mode, dims=site.dims), padding_mode)
 
 
-def tlpf(
-    site: Site, init: str, size: PerAxis = 5, padding_mode: str = "reflect", norm: str | None = None
-) -> nn.Module:
+def tlpf(site: Site, init: str, size: PerAxis = 5, padding_mode: str = "reflect", norm: str | None = None) -> nn.Module:
     """Dense maximum where there was one, trainable low-pass filter; with a `norm`, adaptive polyphase sampling."""
     padding = site.filter_padding(size)
     down: nn.Module = TLPF(site.known_channels(), size, site.stride, padding, padding_mode, init, site.dims)

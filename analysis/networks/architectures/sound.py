@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from analysis.networks.architectures import _parts
 from analysis.networks.downsampling import Pooling, pooling_at
-from analysis.networks.site import square_site
 from analysis.networks.pooling import IntraBlockPool
+from analysis.networks.site import square_site
 from wavelets.checks import integer
 
 

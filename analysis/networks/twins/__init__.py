@@ -10,10 +10,10 @@ from analysis.networks.twins.wavelet_block import WaveletBlock
 from analysis.networks.twins.wresnet import WResNet, resnet_stage
 
 __all__ = [
-    "TwinLayer",
     "PacketGroup",
     "Positions",
     "TrainablePackets2d",
+    "TwinLayer",
     "TwinStage",
     "WAlexNet",
     "WResNet",

@@ -18,10 +18,11 @@ from torch.nn import functional  # noqa: E402
 
 from analysis.networks import APS, TLPF, BlurPool, IntraBlockPool, MaxPool, Site, load_weights, remedy  # noqa: E402
 from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet  # noqa: E402
-from analysis.networks.catalogue import aps  # noqa: E402
-from analysis.networks.downsampling import pooling_at, poolings, square_site, strided_site  # noqa: E402
+from analysis.networks.downsampling import pooling_at  # noqa: E402
+from analysis.networks.graph import traced  # noqa: E402
 from analysis.networks.metrics import assert_shift_equivariant  # noqa: E402
-from analysis.networks.surgery import traced  # noqa: E402
+from analysis.networks.operators import OPERATORS, aps  # noqa: E402
+from analysis.networks.site import square_site, strided_site  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own
 
@@ -382,7 +383,7 @@ def test_plain_pooling_is_torch_s_own():
 
 
 @pytest.mark.parametrize("mode", ["zeros", "circular"])
-@pytest.mark.parametrize("name", poolings())
+@pytest.mark.parametrize("name", OPERATORS)
 def test_named_pooling_halves_maps(name, mode):
     x = torch.randn(2, 8, 12, 10)
     assert pooling_at(square_site("max", 2, 2, 0, 8, "pool"), name, mode)(x).shape == (2, 8, 6, 5)
