@@ -9,14 +9,19 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from analysis.networks.layers import AVERAGE, CONVOLUTION, MAX, NORMALISATION
+
 RELU: tuple[Any, ...] = (torch.relu, torch.relu_, functional.relu, functional.relu_, "relu", "relu_")
 
 
 class _Tracer(fx.Tracer):
+    """Tracer to which operators, and layers with a forward of their own, are layers."""
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         home = type(m).__module__
         operator = home.startswith("analysis.networks.") and not home.startswith("analysis.networks.architectures.")
-        return operator or super().is_leaf_module(m, module_qualified_name)
+        layer = isinstance(m, (*MAX, *AVERAGE, *CONVOLUTION, *NORMALISATION, nn.ReLU))
+        return operator or layer or super().is_leaf_module(m, module_qualified_name)
 
 
 def traced(model: nn.Module) -> fx.Graph | None:

@@ -725,7 +725,7 @@ def test_layers_with_a_forward_of_their_own_are_refused_by_name(convolution):
         replace_pooling(model[:3], "blur3")
     pooled, _ = replace_pooling(nn.Sequential(nn.Conv2d(3, C, 3), MaxPool2dSame(3, 2), nn.MaxPool2d(2)), "blur3")
     with pytest.raises(ValueError, match="layer '1', after '0', is a MaxPool2dSame"):
-        to_cmod(pooled, "0", pool="1")
+        to_cmod(pooled, "0")
 
 
 def test_normalisation_with_a_forward_of_its_own_is_in_the_way():
