@@ -161,6 +161,9 @@ class AlignedCMod(CMod):
         Size of the complex kernels, in whose middle those of the convolution stand.
     """
 
+    # The padding follows from the size of the input.
+    shown = ("in_channels", "out_channels", "kernel_size", "stride", "padding_mode", "groups", "window", "pool_padding")
+
     def __init__(self, convolution: Any, pool: Any, support: tuple[int, ...]) -> None:
         dims = len(support)
         self.window = tuple_of(pool.kernel_size, dims)
@@ -181,11 +184,6 @@ class AlignedCMod(CMod):
             dims=dims,
         )
         self.first = tuple((n - k) // 2 for n, k in zip(support, self.conv_kernel, strict=True))
-
-    def extra_repr(self) -> str:
-        """Return the arguments; the padding follows from the size of the input."""
-        kept = super().extra_repr().split(f", padding={self.pads}")
-        return f"{kept[0]}{kept[1]}, centres of windows {self.window}, padding={self.pool_padding}"
 
     def _pads(self, size: torch.Size) -> Pads:
         pads = []

@@ -101,7 +101,7 @@ def _middles(run: list[tuple[str, nn.Module]]) -> list[str]:
 
 
 def _has(module: nn.Module, types: tuple[type, ...]) -> bool:
-    """Whether a module is or has one of some types; pooling inside a block subsamples nothing."""
+    """Tell if a module is or has one of some types; pooling inside a block subsamples nothing."""
     return any(isinstance(m, types) and not isinstance(m, IntraBlockPool) for m in module.modules())
 
 

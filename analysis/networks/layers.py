@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,18 @@ def told(module: nn.Module | None) -> str:
     base = next((k for k in (*MAX, *AVERAGE, *CONVOLUTION, *NORMALISATION) if isinstance(module, k)), None)
     own = base is not None and not behaves_as(module, base)
     return type(module).__name__ + (f", an nn.{base.__name__} with a forward of its own" if base and own else "")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode as long as this is open: in training mode a pass changes the statistics of batch norms."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def checked_model(model: Any, inplace: bool) -> nn.Module:

@@ -9,7 +9,7 @@ from analysis.networks.pooling._border import Padding, PerAxis, per_axis
 
 @dataclass(frozen=True)
 class Site:
-    """What an operator has to replace.
+    """A layer that an operator has to replace.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Site:
     name : str
         Of the layer, for messages.
     unknown : str
-        Why `channels` is None, for the message of an operator that needs it.
+        Reason why `channels` is None, for the message of an operator that needs it.
     """
 
     kind: str

@@ -21,6 +21,7 @@ from analysis.networks.layers import (
     checked_model,
     convolution_pads,
     dims_of,
+    evaluating,
     layer_of,
     put,
     refuse,
@@ -241,16 +242,12 @@ def _channels(model: nn.Module, chosen: dict[str, nn.Module], example: Tensor | 
         return hook
 
     hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in chosen.items()]
-    modes = {module: module.training for module in model.modules()}
     try:
-        model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(model):
             model(example)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return seen
 
 

@@ -22,7 +22,7 @@ class VGG41(nn.Module):
     pooling : str or callable
         Of the max poolings 2/2 after the first three blocks.
     intrablock : bool
-        Whether a dense 3×3 maximum stands between the two convolutions of every block.
+        Put a dense 3×3 maximum between the two convolutions of every block.
 
     Raises
     ------

@@ -24,8 +24,8 @@ class VGG13(nn.Module):
     pooling : str or callable
         Of the five max poolings.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
-        Of the convolutions, and of pooling that is given by name. "circular" is the test bed of the document: what
-        shifts change there, subsampling alone has done.
+        Of the convolutions, and of pooling that is given by name. "circular" is the test bed of the BlurPool paper:
+        there subsampling alone does what shifts change.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from analysis.networks.metrics.streaming import Streaming
 
 
 class FlipRate(Streaming):
-    """How often the class changes between two frames at a distance of s pixels along one direction."""
+    """Share of the changes of the class between two frames at a distance of s pixels along one direction."""
 
     def update(self, logits: Tensor) -> None:
         """Count a batch.

@@ -74,7 +74,7 @@ class TwinStage(nn.Module):
     Parameters
     ----------
     layer : TwinLayer
-        What it replaces.
+        The layers that it replaces.
     groups : sequence of PacketGroup
         Of the Gabor channels.
     twin : {"rmax", "cmod"}
@@ -163,5 +163,5 @@ class TwinStage(nn.Module):
         return torch.cat([self.pool(free), self.gabor_pool(gabor)], dim=1)
 
     def regularisation(self) -> Tensor:
-        """The penalty of :meth:`networks.WaveletBlock.regularisation`."""
+        """The penalty of :meth:`analysis.networks.WaveletBlock.regularisation`."""
         return self.block.regularisation()

@@ -39,7 +39,7 @@ class WResNet(ResNet):
         As in :class:`analysis.networks.ResNet`: (2, 2, 2, 2) for WResNet-18, (3, 4, 6, 3) for WResNet-34.
     classes : int
     twin : {"rmax", "cmod"}
-        Whether the packets are followed by max pooling or are complex and followed by the modulus.
+        Max pooling after the packets, or complex packets and the modulus.
     pooling
         As in :class:`analysis.networks.ResNet`. The Gabor channels of a CMod twin have no pooling.
     **options
@@ -67,5 +67,5 @@ class WResNet(ResNet):
         return self.first
 
     def regularisation(self) -> Tensor:
-        """What training adds to the loss; 0 with the published groups, whose outputs have one packet each."""
+        """Term that training adds to the loss; 0 with the published groups, whose outputs have one packet each."""
         return self.stage.regularisation()

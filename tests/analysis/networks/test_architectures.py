@@ -452,8 +452,8 @@ def test_a_factory_sees_every_place():
 @pytest.mark.parametrize(
     ("pooling", "error", "message"),
     [
-        ("blurr3", ValueError, "unknown pooling 'blurr3'; did you mean 'blur3'"),
-        ("???", ValueError, "unknown pooling '\\?\\?\\?'; expected one of max, average, blur2"),
+        ("blurr3", ValueError, "'blurr3'.*'blur3'"),
+        ("???", ValueError, r"'\?\?\?'.*max, average, blur2"),
         ("average", ValueError, "'average' at layer2.0.pool: there is no pooling layer, only a stride"),
         ("cmod", ValueError, "'cmod' is a remedy for whole networks"),
         ("intrablock", ValueError, "'intrablock' is a remedy for whole networks"),
