@@ -66,12 +66,14 @@ def first_colour(weight: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.flo
 def dead_kernels(weight: ArrayLike) -> NDArray[np.bool_]:
     """Find kernels that are (nearly) zero everywhere, shape (L,)."""
     peak = np.abs(kernels_of(weight)).max(axis=(1, 2, 3))
-    return peak <= DEAD * peak.max()
+    dead: NDArray[np.bool_] = peak <= DEAD * peak.max()
+    return dead
 
 
 def chroma(colour: NDArray[np.float64]) -> NDArray[np.float64]:
     """Part of the energy of colours (L, C) of unit length that is off the grey axis, shape (L,)."""
-    return 1 - colour.sum(axis=1) ** 2 / colour.shape[1]
+    grey: NDArray[np.float64] = colour.sum(axis=1) ** 2 / colour.shape[1]
+    return 1 - grey
 
 
 def spectrum_shape(plane: NDArray[np.float64]) -> tuple[float, float]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 
-def floating(x: Any, taker: str, shape: str = "") -> Tensor:
+def floating(x: object, taker: str, shape: str = "") -> Tensor:
     """Return a real floating tensor, or refuse; `taker` and `shape` are for the message."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         found = x.dtype if isinstance(x, Tensor) else type(x).__name__
@@ -15,9 +13,9 @@ def floating(x: Any, taker: str, shape: str = "") -> Tensor:
     return x
 
 
-def floating_maps(x: Any, taker: str, channels: int | None, shape: str) -> Tensor:
+def floating_maps(given: object, taker: str, channels: int | None, shape: str) -> Tensor:
     """Return real floating maps of so many channels, of the shape that is spelled out as "(N, C, H, W)"."""
-    x = floating(x, taker, shape)
+    x = floating(given, taker, shape)
     if x.ndim != 1 + shape.count(",") or (channels is not None and x.shape[1] != channels):
         wanted = "" if channels is None else f"{channels} channels, "
         raise ValueError(f"{taker} takes {wanted}{shape}; got shape {tuple(x.shape)}")

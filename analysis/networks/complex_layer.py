@@ -162,7 +162,7 @@ class AlignedCMod(CMod):
     """
 
     # The padding follows from the size of the input.
-    shown = ("in_channels", "out_channels", "kernel_size", "stride", "padding_mode", "groups", "window", "pool_padding")
+    shown = "in_channels out_channels kernel_size stride padding_mode groups window pool_padding"
 
     def __init__(self, convolution: Any, pool: Any, support: tuple[int, ...]) -> None:
         dims = len(support)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
+from typing import Any
 
 import pandas as pd
 from torch import nn
@@ -127,6 +128,7 @@ def poster() -> Iterator[Entry]:
 
 def blurpool() -> Iterator[Entry]:
     """VGG13 and DenseNet-40-12 with the filters of the BlurPool paper's Table 1, circular."""
+    make: Callable[..., nn.Module]
     vgg, densenet = partial(VGG13, padding_mode="circular"), partial(DenseNet, padding_mode="circular")
     for name in ("", *PUBLISHED_FILTERS):
         tail = f"-{name}" if name else ""
@@ -169,7 +171,7 @@ def sound() -> Iterator[Entry]:
         rows[pooling] = (pooling, f"TLPF {m}×{n}")
         rows[f"{pooling}-ibp"] = (pooling, f"TLPF {m}×{n} + IBP")
     for name, (pooling, row) in rows.items():
-        options = {"pooling": pooling, "intrablock": name.endswith("ibp")}
+        options: dict[str, Any] = {"pooling": pooling, "intrablock": name.endswith("ibp")}
         tail = f"-{name}" if name else ""
         yield Entry(f"vgg41{tail}", partial(VGG41, **options), partial(vgg41_description, row))
         if name in WIDE:

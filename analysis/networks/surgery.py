@@ -289,7 +289,7 @@ def _behind_convolution(
     """Set the stride to 1 and put the operator behind; return the place and the operator."""
     shown = repr(new)
     for target, follower in chain_after(model, graph, name):
-        if behaves_as(follower, nn.ReLU):
+        if follower is not None and behaves_as(follower, nn.ReLU):
             layer.stride = (1,) * len(layer.stride)
             put(model, target, nn.Sequential(follower, new).train(follower.training))
             return target, shown

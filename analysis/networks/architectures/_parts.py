@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, fx, nn
 
 from analysis.networks.checks import floating_maps
@@ -11,9 +9,9 @@ from analysis.networks.checks import floating_maps
 PICTURES = "(N, 3, H, W)"
 
 
-def checked_input(x: Any, network: str, channels: int = 3, least: int = 1, shape: str = PICTURES) -> Tensor:
+def checked_input(given: object, network: str, channels: int = 3, least: int = 1, shape: str = PICTURES) -> Tensor:
     """Return maps of so many channels, at least `least` samples high and wide."""
-    x = floating_maps(x, network, channels, shape)
+    x = floating_maps(given, network, channels, shape)
     if min(x.shape[2:]) < least:
         raise ValueError(f"{network} takes maps from {least}×{least} on, {shape}; got shape {tuple(x.shape)}")
     return x

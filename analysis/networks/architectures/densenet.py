@@ -49,8 +49,9 @@ class DenseNet(nn.Module):
 
     Notes
     -----
-    Huang et al. 2017. The BlurPool paper (Zhang 2019), appendix A, has the DenseNet-40-12 of the public implementation that it names: its
-    first convolution has 24 channels, where the paper of DenseNet says 16. Average pooling 2/2 is a "rectangle2".
+    Huang et al. 2017. The BlurPool paper (Zhang 2019), appendix A, has the DenseNet-40-12 of the public implementation
+    that it names: its first convolution has 24 channels, where the paper of DenseNet says 16. Average pooling 2/2 is a
+    "rectangle2".
     Convolutions start by Kaiming's rule (fan out), the linear layer with bias 0.
     """
 

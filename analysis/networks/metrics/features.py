@@ -176,7 +176,7 @@ def _watch(model: nn.Module, layers: Sequence[str], found: dict[str, Tensor]) ->
             handle.remove()
 
 
-def dense_part(module: nn.Module, x: Tensor) -> Tensor:
+def dense_part(module: Any, x: Tensor) -> Tensor:
     """Dense part of a pooling layer, before it subsamples.
 
     Parameters
@@ -189,16 +189,16 @@ def dense_part(module: nn.Module, x: Tensor) -> Tensor:
     Tensor, shape (N, C, h, w)
         The pooling at stride 1.
     """
-    if callable(dense := getattr(module, "dense", None)):
-        stride_one: Tensor = dense(x)
-        return stride_one
-    if behaves_as(module, nn.MaxPool2d):
-        return F.max_pool2d(x, module.kernel_size, 1, module.padding, module.dilation)
-    if behaves_as(module, nn.AvgPool2d):
-        return F.avg_pool2d(
-            x, module.kernel_size, 1, module.padding, False, module.count_include_pad, module.divisor_override
-        )
-    raise TypeError(f"{type(module).__name__} is no pooling layer with a dense part")
+    if callable(getattr(module, "dense", None)):
+        y: Tensor = module.dense(x)
+    elif behaves_as(module, nn.MaxPool2d):
+        y = F.max_pool2d(x, module.kernel_size, 1, module.padding, module.dilation)
+    elif behaves_as(module, nn.AvgPool2d):
+        include, divisor = module.count_include_pad, module.divisor_override
+        y = F.avg_pool2d(x, module.kernel_size, 1, module.padding, False, include, divisor)
+    else:
+        raise TypeError(f"{type(module).__name__} is no pooling layer with a dense part")
+    return y
 
 
 def _is_pooling(module: nn.Module) -> bool:

@@ -185,7 +185,7 @@ def line(direction: str, span: int) -> tuple[tuple[int, int], ...]:
 
 def grid(span: int) -> tuple[tuple[int, int], ...]:
     """All (span + 1)² shifts of windows in pictures that are `span` pixels larger."""
-    return tuple(product(_steps(span), repeat=2))
+    return tuple(product(_steps(span), _steps(span)))
 
 
 def _steps(span: int) -> range:

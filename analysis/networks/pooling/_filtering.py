@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 
 from analysis.networks.pooling import _border as border
@@ -13,8 +11,8 @@ from analysis.networks.pooling._border import Padding, PerAxis
 class Subsampling(nn.Module):
     """Operator with a dense map, of which every stride-th sample is kept; subclasses have `dense` and `forward`."""
 
-    shown: ClassVar[tuple[str, ...]]
-    """Attributes that the representation shows."""
+    shown = ""
+    """Names of the attributes that the representation shows."""
 
     def __init__(
         self, window: tuple[int, ...], stride: PerAxis, padding: Padding, padding_mode: str, dims: int
@@ -31,7 +29,7 @@ class Subsampling(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown)
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown.split())
 
 
 class StridedFilter(Subsampling):

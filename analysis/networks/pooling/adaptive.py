@@ -59,7 +59,7 @@ class AdaptiveBlurPool(StridedFilter):
     computed. Precision as of any convolution.
     """
 
-    shown = ("stride", "groups", "softmax", "padding", "padding_mode")
+    shown = "stride groups softmax padding padding_mode"
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class BlurPool(StridedFilter):
     every dtype, so that nothing is lost by ``.half().double()``, and maps in float64 always get it in float64.
     """
 
-    shown = ("stride", "filter", "taps", "padding", "padding_mode")
+    shown = "stride filter taps padding padding_mode"
     kernel: Tensor
 
     def __init__(

@@ -48,7 +48,7 @@ class MaxPool(Subsampling):
     tensor([[[0., 1., 0., 1.]]])
     """
 
-    shown = ("kernel_size", "stride", "padding", "padding_mode", "ceil_mode")
+    shown = "kernel_size stride padding padding_mode ceil_mode"
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ class CMod(StridedFilter):
     of any convolution, the modulus under autocast in float32.
     """
 
-    shown = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "padding_mode", "groups")
+    shown = "in_channels out_channels kernel_size stride padding padding_mode groups"
     weight: nn.Parameter
     bias: nn.Parameter | None
 

@@ -56,7 +56,7 @@ class APS(Subsampling):
     autocast too. The result is contiguous.
     """
 
-    shown = ("stride", "norm", "padding", "padding_mode")
+    shown = "stride norm padding padding_mode"
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ class TLPF(StridedFilter):
     Precision as of any convolution.
     """
 
-    shown = ("channels", "size", "stride", "padding", "padding_mode", "init")
+    shown = "channels size stride padding padding_mode init"
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ def twins() -> Iterator[Entry]:
     def entry(name: str, make: Callable[..., nn.Module], form: str) -> Entry:
         return Entry(name, make, partial(poster_description, name, form))
 
+    make: Callable[..., nn.Module]
     for twin, gabor in GABOR.items():
         for blur in ("", "-blur"):
             make = partial(WAlexNet, twin=twin, pooling=BLURS[blur])
