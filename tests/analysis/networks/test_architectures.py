@@ -553,7 +553,7 @@ def test_bad_input(name):
         model(torch.randn(2, 4, 64, 64))
     with pytest.raises(ValueError, match=rf"takes {channels} channels.* got shape \(64, 64\)"):
         model(torch.randn(64, 64))
-    with pytest.raises(TypeError, match=r"takes a floating tensor .*, not torch\.uint8"):
+    with pytest.raises(TypeError, match="uint8"):
         model(torch.zeros(2, channels, 64, 64, dtype=torch.uint8))
     with pytest.raises(TypeError, match="not ndarray"):
         model(np.zeros((2, channels, 64, 64)))
