@@ -81,25 +81,8 @@ def describe_kernels(
         columns[name] = np.full(count, -1)
     gabors = np.full((count, len(PARAMETERS)), np.nan)
     for index in tqdm(np.flatnonzero(~dead), desc="describe", unit="kernel", disable=not progress):
-        w = filters[index]
-        theta = characteristic_frequency(w, np.pi / m)
-        inside, side = energy_in_window(w, theta, np.pi / m), bandwidth(w, theta, ENERGY)
-        # W was oriented by the whole kernel; theta on the other side of the axis belongs to its conjugate.
-        theta = facing_right(theta)
-        row = {
-            "theta_y": theta[0],
-            "theta_x": theta[1],
-            "bandwidth": side,
-            "energy_in_window": inside,
-            "wavelength": 2 * np.pi / np.hypot(*theta) if theta.any() else np.inf,
-            "orientation": np.degrees(np.arctan2(theta[0], theta[1])),
-            "gamma": gamma(m * theta, layer.q),
-        }
-        row["cell_y"], row["cell_x"] = np.floor(theta / (np.pi / 2**levels)).astype(int) + 2**levels
-        row["coherence"], row["passes_zero"] = spectrum_shape(plane[index])
-        gabors[index], row["gabor_r2"] = fit_gabor(plane[index], theta)
-        _, phase, *omega = gabors[index, :4]
-        row["phase"] = phase if np.hypot(*omega) >= WAVES * np.hypot(*theta) else np.nan
+        row, gabors[index] = _measured(filters[index], plane[index], m, levels)
+        row["gamma"] = gamma(m * np.array([row["theta_y"], row["theta_x"]]), layer.q)
         for name, value in row.items():
             columns[name][index] = value
     kind = classify(dead, columns["coherence"], columns["passes_zero"], columns["chroma"])
@@ -157,3 +140,32 @@ MEANINGS = {
 def packet_levels(stride: int) -> int:
     """Depth J of the packets whose stride 2**(J - 1) is the smallest one not below the layer's."""
     return int(np.ceil(np.log2(stride))) + 1
+
+
+def _measured(
+    w: NDArray[Any], plane: NDArray[np.float64], stride: int, levels: int
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """Measures of one kernel by name, and the parameters of its Gabor fit; w is the complex filter of its plane."""
+    theta = characteristic_frequency(w, np.pi / stride)
+    inside, side = energy_in_window(w, theta, np.pi / stride), bandwidth(w, theta, ENERGY)
+    # W was oriented by the whole kernel; theta on the other side of the axis belongs to its conjugate.
+    theta = facing_right(theta)
+    fit, r2 = fit_gabor(plane, theta)
+    _, phase, *omega = fit[:4]
+    cell_y, cell_x = np.floor(theta / (np.pi / 2**levels)).astype(int) + 2**levels
+    coherence, passes_zero = spectrum_shape(plane)
+    row = {
+        "theta_y": theta[0],
+        "theta_x": theta[1],
+        "bandwidth": side,
+        "energy_in_window": inside,
+        "wavelength": 2 * np.pi / np.hypot(*theta) if theta.any() else np.inf,
+        "orientation": np.degrees(np.arctan2(theta[0], theta[1])),
+        "phase": phase if np.hypot(*omega) >= WAVES * np.hypot(*theta) else np.nan,
+        "cell_y": cell_y,
+        "cell_x": cell_x,
+        "coherence": coherence,
+        "passes_zero": passes_zero,
+        "gabor_r2": r2,
+    }
+    return row, fit
