@@ -778,7 +778,7 @@ def test_trainable_operators_start_as_they_are_told(name):
         (
             lambda: replace_pooling(network(), "nothing"),
             ValueError,
-            "'nothing'.*aps-l1.*cmod",
+            r"'nothing'.*blur3.*aps-l1",
         ),
         (lambda: replace_pooling(network(), "cmod"), ValueError, "remedy 'cmod' does not go layer by layer"),
         (lambda: replace_pooling(network(), 3), TypeError, "operator must be a remedy's name, a factory or a module"),
