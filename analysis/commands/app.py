@@ -390,8 +390,8 @@ def stability(
 
     from analysis.files import results
     from analysis.files.folders import ImageFolder
-    from analysis.networks.catalogue import remedy as known_remedy
     from analysis.networks.loading import apply_remedy, check_runs, load_network, move
+    from analysis.networks.remedy_table import remedy as known_remedy
     from analysis.reports.stability import described, summary, write_results
     from analysis.stability.experiment import CheckpointError, ModelError, compare_remedies
     from analysis.stability.photographs import Labels, batches

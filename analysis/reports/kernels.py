@@ -25,7 +25,8 @@ from analysis.kernels.table import kernel_frame, rank_correlation
 from analysis.plots.first_layer import filter_crop
 from analysis.theory import gamma_map
 from wavelets.checks import integer
-from wavelets.complex_filters import complex_filters, first_colour
+from wavelets.complex_filters import complex_filters
+from wavelets.kernel_kinds import first_colour
 
 CORRELATIONS = {
     "ρ measured, γ(mθ)": ("rho_rms", "gamma"),
