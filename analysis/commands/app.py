@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -17,11 +20,14 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line; an error is one line and exit code 2, an interruption exit code 130."""
-    with contextlib.redirect_stdout(_Output(sys.stdout)), contextlib.redirect_stderr(_Output(sys.stderr)):  # type: ignore[type-var]
-        try:
-            code = _run(sys.argv[1:] or ["--help"])
-        except KeyboardInterrupt:
-            code = 130
+    with contextlib.redirect_stdout(_Output(sys.stdout)), contextlib.redirect_stderr(_Output(sys.stderr)):
+        with _interruptions() as heard:
+            try:
+                code = _run(sys.argv[1:] or ["--help"])
+            except KeyboardInterrupt:
+                code = 130
+            except Exception as error:  # an import that was interrupted may end in another error than that
+                code = 130 if heard else _refused(error)
         if code == 130:
             print("shiftscope: interrupted", file=sys.stderr)
         sys.stdout.flush()
@@ -29,19 +35,43 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    """Run a command and return the exit code."""
+    """Run a command and return its exit code."""
+    with warnings.catch_warnings():
+        # The end of a command says in one line which files could not be made.
+        warnings.filterwarnings("ignore", module=r"analysis\.reports\.writer")
+        return int(application()(arguments, prog_name="shiftscope", standalone_mode=False) or 0)
+
+
+def _refused(error: Exception) -> int:
+    """Say in one line what is wrong, and return the exit code 2; an error of the program itself goes on."""
+    if hasattr(error, "format_message"):  # what typer raises for a wrong option
+        message = error.format_message()
+    elif isinstance(error, (ValueError, TypeError, OSError, ModuleNotFoundError, MemoryError)):
+        message = str(error)
+    else:
+        raise error
+    print(f"shiftscope: {' '.join(message.split()) or type(error).__name__}", file=sys.stderr)
+    return 2
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """Context with a list that has an entry for each Ctrl-C, whatever became of its KeyboardInterrupt."""
+    heard: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        with warnings.catch_warnings():
-            return int(application()(arguments, standalone_mode=False) or 0)
-    except Exception as error:
-        if hasattr(error, "format_message"):  # what typer raises for a wrong option
-            message = error.format_message()
-        elif isinstance(error, (ValueError, TypeError, OSError, ModuleNotFoundError, MemoryError)):
-            message = str(error)
-        else:
-            raise
-        print(f"shiftscope: {' '.join(message.split()) or type(error).__name__}", file=sys.stderr)
-        return 2
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def application() -> typer.Typer:
@@ -51,6 +81,7 @@ def application() -> typer.Typer:
     from analysis.commands.compare import compare_command
     from analysis.commands.heatmaps import heatmaps_command
     from analysis.commands.kernels import kernels_command
+    from analysis.commands.options import before_command
     from analysis.commands.recipes import recipes_command
     from analysis.commands.stability import stability_command
     from analysis.commands.train import train_command
@@ -62,7 +93,7 @@ def application() -> typer.Typer:
         rich_markup_mode=None,
         help="How stable is the first layer of a CNN to small shifts, and why?",
     )
-    commands = {
+    commands: dict[str, Callable[..., None]] = {
         "heatmaps": heatmaps_command,
         "kernels": kernels_command,
         "verify": verify_command,
@@ -71,6 +102,7 @@ def application() -> typer.Typer:
         "train": train_command,
         "recipes": recipes_command,
     }
+    app.callback()(before_command)
     for name, command in commands.items():
         app.command(name)(command)
     return app

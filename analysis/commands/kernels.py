@@ -53,7 +53,7 @@ def kernels_command(
     Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, plane.png, predicted.png, ranking.png and report.html.
     """
     shifts = options.parse_shifts(shift)
-    normalisation = {"mean": options.parse_numbers("mean", mean), "std": options.parse_numbers("std", std)}
+    means, deviations = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
     from analysis.kernels import first_layer
     from analysis.reports.kernels import kernel_report
     from analysis.reports.summaries import kernel_summary
@@ -68,7 +68,8 @@ def kernels_command(
         pool=pool,
         pool_padding=pool_padding,
         channels=channels,
-        **normalisation,
+        mean=means,
+        std=deviations,
         progress=not quiet,
     )
     report = kernel_report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,20 @@ Workers = Annotated[
 Threads = Annotated[int, typer.Option(help="Threads of each task on a cluster.")]
 Device = Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"shiftscope {version('shiftscope')}")
+        raise typer.Exit()
+
+
+def before_command(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the name of a command."""
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from analysis.files.folders import ImageFolder
 from analysis.files.messages import printable
 from analysis.files.results import writable_folder
 from analysis.networks.catalogue import remedy
-from analysis.networks.loading import Network, apply_remedy, check_runs, load_network, move
+from analysis.networks.loading import SIZE, Network, apply_remedy, check_runs, load_network, move
 from analysis.reports.writer import OnSkip, Report, number
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import CheckpointError, ModelError, compare_remedies, table
@@ -82,7 +82,8 @@ def stability_report(
     ----------
     network : str, torch.nn.Module or Network
         Name or ``FILE.py:FACTORY`` as for :func:`analysis.networks.loading.load_network`, **which executes the file**;
-        or a module that takes R, G, B in [0, 1]; or a Network, which says how pictures are prepared.
+        or a module that takes R, G, B in [0, 1], which is put in evaluation mode; or a Network, which says how
+        pictures are prepared.
     images : path
         Folder of images, searched recursively.
     out : path
@@ -190,8 +191,7 @@ def _loaded(network: str | nn.Module | Network, weights: str | os.PathLike[str] 
         raise ValueError(f"weights is {printable(weights)}, but the network is no name and has its own")
     if isinstance(network, Network):
         return network
-    own = {} if size is None else {"size": size}
-    return Network(type(network).__name__, network.eval(), **own)
+    return Network(type(network).__name__, network.eval(), size=SIZE if size is None else size)
 
 
 def _with_remedies(
@@ -269,7 +269,7 @@ def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Fi
     -------
     dict of str to (callable, str)
     """
-    drawn = {
+    drawn: dict[str, tuple[Callable[[xr.Dataset], Figure], str]] = {
         "trade": (
             plots.trade_figure,
             "Flips between neighbouring windows, beside what they cost; bars of one standard error over pictures.",

@@ -79,7 +79,7 @@ class Report:
             told = one_line(str(error))
             written = isinstance(error, OSError) and told
             self.failures.append(told if written else f"cannot make {name}: {type(error).__name__}: {told}")
-            warnings.warn(self.failures[-1], UnwrittenWarning, stacklevel=2)
+            warnings.warn(self.failures[-1], UnwrittenWarning, stacklevel=1)
             return None
 
     def save(self, dataset: xr.Dataset, name: str) -> None:
