@@ -11,11 +11,15 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import typer
+
+COMMANDS = ("heatmaps", "kernels", "verify", "compare", "stability", "train", "recipes")
+"""Commands, each in the file of its name."""
 
 
 def main() -> None:
@@ -78,14 +82,7 @@ def application() -> typer.Typer:
     """Return the application, with all commands."""
     import typer
 
-    from analysis.commands.compare import compare_command
-    from analysis.commands.heatmaps import heatmaps_command
-    from analysis.commands.kernels import kernels_command
     from analysis.commands.options import before_command
-    from analysis.commands.recipes import recipes_command
-    from analysis.commands.stability import stability_command
-    from analysis.commands.train import train_command
-    from analysis.commands.verify import verify_command
 
     app = typer.Typer(
         add_completion=False,
@@ -93,18 +90,9 @@ def application() -> typer.Typer:
         rich_markup_mode=None,
         help="How stable is the first layer of a CNN to small shifts, and why?",
     )
-    commands: dict[str, Callable[..., None]] = {
-        "heatmaps": heatmaps_command,
-        "kernels": kernels_command,
-        "verify": verify_command,
-        "compare": compare_command,
-        "stability": stability_command,
-        "train": train_command,
-        "recipes": recipes_command,
-    }
     app.callback()(before_command)
-    for name, command in commands.items():
-        app.command(name)(command)
+    for name in COMMANDS:
+        app.command(name)(import_module(f"analysis.commands.{name}").command)
     return app
 
 

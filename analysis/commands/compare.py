@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def compare_command(
+def command(
     a: Annotated[Path, typer.Argument(help="Result file (*.nc), or a folder of them.")],
     b: Annotated[Path, typer.Argument(help="The other one; of folders, files of the same name are compared.")],
     rtol: Annotated[float, typer.Option(help="Relative difference that is allowed.")] = 1e-12,

@@ -9,7 +9,7 @@ import typer
 from analysis.commands import options
 
 
-def heatmaps_command(
+def command(
     out: options.Out,
     images: options.Images = None,
     levels: Annotated[list[int] | None, typer.Option(help="Depth J; may be given again. Default: 2 and 3.")] = None,

@@ -9,7 +9,7 @@ import typer
 from analysis.commands import options
 
 
-def kernels_command(
+def command(
     out: options.Out,
     source: Annotated[
         str,

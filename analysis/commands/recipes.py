@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.commands import options
 
 
-def recipes_command() -> None:
+def command() -> None:
     """List the recipes of `shiftscope train`, and the networks."""
     options.need_torch()
     from analysis.networks.training.command import listing

@@ -10,7 +10,7 @@ import typer
 from analysis.commands import options
 
 
-def stability_command(
+def command(
     network: Annotated[
         str,
         typer.Argument(

@@ -11,7 +11,7 @@ import typer
 from analysis.commands import options
 
 
-def train_command(
+def command(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe; see `shiftscope recipes`.")],
     data: Annotated[
         Path,

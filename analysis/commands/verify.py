@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def verify_command(
+def command(
     cases: Annotated[int, typer.Option(help="Random cases for each statement.")] = 10_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same table.")] = 0,
     starts: Annotated[int, typer.Option(help="Random starts of the search, beside the worst random case.")] = 10,
