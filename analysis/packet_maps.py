@@ -90,6 +90,11 @@ class HeatmapExperiment:
         return HeatmapExperiment, self._arguments
 
     @property
+    def length(self) -> int:
+        """Entries of the vector of sums."""
+        return self.total.length
+
+    @property
     def total(self) -> Total:
         """Sums over all pictures so far."""
         return self.sums.total
@@ -110,7 +115,9 @@ class HeatmapExperiment:
             "device": self.device,
         }
 
-    def measure(self, pictures: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def measure(
+        self, pictures: NDArray[np.floating], names: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Measure a block of pictures, and leave the sums so far alone.
 
         Parameters

@@ -138,6 +138,11 @@ class LayerExperiment:
         return LayerExperiment, self._arguments
 
     @property
+    def length(self) -> int:
+        """Entries of the vector of sums."""
+        return self.total.length
+
+    @property
     def total(self) -> Total:
         """Sums over all pictures so far."""
         return self.sums.total
@@ -146,7 +151,9 @@ class LayerExperiment:
     def total(self, total: Total) -> None:
         self.sums.total = total
 
-    def measure(self, pictures: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def measure(
+        self, pictures: NDArray[Any], names: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Measure a block of pictures, and leave the sums so far alone.
 
         Parameters

@@ -143,13 +143,14 @@ class SpectrumMeasurement:
         self.half = (points, points // 2 + 1)
         # how many pictures; of each pair of channels the real part, and of two different ones the imaginary part
         self.planes = sum(1 if k == j else 2 for k, j in self.pairs)
+        self.length = 1 + self.planes * self.half[0] * self.half[1]
         self.total = Total(1 + self.planes * self.half[0] * self.half[1])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as arguments, without the sums so far."""
         return SpectrumMeasurement, self._arguments
 
-    def measure(self, pictures: NDArray[Any]) -> tuple[NDArray[np.float64], None]:
+    def measure(self, pictures: NDArray[Any], names: Sequence[str] = ()) -> tuple[NDArray[np.float64], None]:
         """Add up the spectra of pictures (n, size, size), in colour (n, 3, size, size); flat ones count as well."""
         planes = np.zeros((self.planes, *self.half))
         for pixels in pictures:

@@ -24,18 +24,28 @@ Vector = NDArray[np.float64]
 
 
 class Measurement(Protocol):
-    """What is measured of pictures: a vector of sums, which add up over pictures.
+    """Measurement of pictures as a vector of sums, which add up over pictures; it holds no sums itself."""
 
-    Attributes
-    ----------
-    total : Total
-        Sums over all pictures so far.
-    """
+    @property
+    def length(self) -> int:
+        """Entries of the vector."""
+        ...
 
-    total: Total
+    def measure(self, pictures: NDArray[np.float32], names: Sequence[str]) -> tuple[Vector, NDArray[np.bool_] | None]:
+        """Measure pictures.
 
-    def measure(self, pictures: NDArray[np.float32]) -> tuple[Vector, NDArray[np.bool_] | None]:
-        """Measure pictures (n, ...): the vector to be added to `total`, and which of them were used, if it matters."""
+        Parameters
+        ----------
+        pictures : ndarray, shape (n, ...), float32
+        names : sequence of n str
+            Of the pictures: paths in printable form, or "array 3".
+
+        Returns
+        -------
+        sums : ndarray, shape (length,), float64
+        used : ndarray, shape (n,), bool, or None
+            Whether each picture was used, if that matters.
+        """
         ...
 
 
@@ -84,7 +94,7 @@ def measure_block(
     begin : float, optional
         When the wait for the first input began, by `time.perf_counter`; by default now.
     """
-    totals = [Total(measurement.total.length) for measurement in measurements]
+    totals = [Total(measurement.length) for measurement in measurements]
     result = BlockResult(0, 0, b"", [], dict.fromkeys(("total", "waiting", "measuring", "reading"), 0.0), [])
     stream = iter(outcomes)
     start = before = perf_counter() if begin is None else begin
@@ -93,9 +103,7 @@ def measure_block(
         result.seconds["waiting"] += now - before
         before = now
         pictures = [outcome for outcome in batch if isinstance(outcome, Picture)]
-        usable = iter(
-            _measure(np.stack([picture.pixels for picture in pictures]), measurements, totals) if pictures else ()
-        )
+        usable = iter(_measure(pictures, measurements, totals) if pictures else ())
         for outcome in batch:
             if not isinstance(outcome, Picture):
                 result.skipped.append((outcome.name, outcome.reason))
@@ -117,12 +125,13 @@ def measure_block(
 
 
 def _measure(
-    pictures: NDArray[np.float32], measurements: Sequence[Measurement], totals: Sequence[Total]
+    pictures: list[Picture], measurements: Sequence[Measurement], totals: Sequence[Total]
 ) -> NDArray[np.bool_]:
     """Add what pictures come to; return which of them were used by any measurement that cares."""
+    pixels, names = np.stack([picture.pixels for picture in pictures]), [picture.name for picture in pictures]
     votes = []
     for measurement, total in zip(measurements, totals, strict=True):
-        sums, used = measurement.measure(pictures)
+        sums, used = measurement.measure(pixels, names)
         total.add(sums)
         if used is not None:
             votes.append(used)

@@ -40,7 +40,7 @@ class Tally:
     @classmethod
     def empty(cls, measurements: list[Measurement]) -> Tally:
         """Return the tally of no block."""
-        return cls([Total(measurement.total.length) for measurement in measurements])
+        return cls([Total(measurement.length) for measurement in measurements])
 
     def add(self, result: BlockResult) -> None:
         """Add the next block."""
