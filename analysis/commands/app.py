@@ -512,55 +512,46 @@ def train(
     torch = _torch()
     from analysis import plots
     from analysis.files import results
-    from analysis.networks.loading import move
-    from analysis.networks.training.checkpoint import CheckpointError
-    from analysis.networks.training.command import check_network, make_network, score_on_test, summary
-    from analysis.networks.training.data import load_data
-    from analysis.networks.training.loop import best_epoch
-    from analysis.networks.training.loop import train as run
+    from analysis.networks.training.orchestration import train_network
     from analysis.networks.training.recipe import recipe as known_recipe
 
     chosen = known_recipe(recipe, epochs=epochs, batch=batch, rate=rate, classes=classes)
-    found = load_data(data, chosen, limit, download, progress=not quiet)
-    model, name, identity = make_network(network or chosen.network, chosen.classes, seed)
-    check_network(model, name, chosen, found)
-    move(model, device)
     if threads is not None:
         torch.set_num_threads(threads)
-    folder = results.writable_folder(out)
-    last = folder / "last.pt"
-    if overwrite:
-        for old in ("last.pt", "best.pt", "log.csv", "training.png"):
-            (folder / old).unlink(missing_ok=True)
-    elif last.exists() and not quiet:
+    if (last := out / "last.pt").exists() and not overwrite and not quiet:
         print(f"Continuing {printable(last)}.", file=sys.stderr)
     on_skip, skipped = _skips(quiet)
-    how = {"precision": precision, "workers": workers}
-    options = how | {"network": identity, "seed": seed, "device": device, "save_every": save_every}
-    try:
-        rows = run(chosen, model, found, folder, progress=not quiet, on_skip=on_skip, **options)
-    except KeyboardInterrupt:
-        if last.exists():
-            print(f"\nThe same command continues from {printable(last)}.", file=sys.stderr)
-        raise
-    except CheckpointError as error:
-        raise ValueError(f"{error}; --overwrite begins anew") from error
-    score = score_on_test(model, found, chosen, folder, on_skip, **how)
+    done = train_network(
+        chosen,
+        data,
+        out,
+        network=network,
+        seed=seed,
+        device=device,
+        precision=precision,
+        workers=workers,
+        save_every=save_every,
+        limit=limit,
+        download=download,
+        overwrite=overwrite,
+        progress=not quiet,
+        on_skip=on_skip,
+    )
     failures, attempt = _attempts()
-    _write_skipped(skipped, folder, attempt)
-    title = f"{name}, {chosen.name}"
-    attempt(results.save_figure, plots.training_figure(rows, title, best_epoch(rows, chosen)), folder / "training.png")
+    _write_skipped(skipped, out, attempt)
+    figure = plots.training_figure(done.rows, f"{done.name}, {chosen.name}", done.best)
+    attempt(results.save_figure, figure, out / "training.png")
     if not quiet:
-        print(f"\n{title}, {len(found.train)} examples\n{summary(rows, chosen, score)}")
-        print(f"\nResults: {printable(folder)}/log.csv, training.png, best.pt, last.pt")
-    _finish(failures, skipped, len(found.train) + len(found.validation), folder, strict, quiet)
+        print(f"\n{done.summary()}")
+        print(f"\nResults: {printable(out)}/log.csv, training.png, best.pt, last.pt")
+    _finish(failures, skipped, len(done.data.train) + len(done.data.validation), out, strict, quiet)
 
 
 @app.command()
 def recipes() -> None:
     """List the recipes of `shiftscope train`, and the networks."""
     _torch()
-    from analysis.networks.training.command import listing
+    from analysis.networks.training.orchestration import listing
 
     print(listing())
 

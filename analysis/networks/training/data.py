@@ -313,9 +313,7 @@ def load_data(
     elif test is not None:
         held, origin = test, test_part
     else:
-        raise FileNotFoundError(
-            f"{printable(path)} has no test set, and the recipe holds out nothing to validate with"
-        )
+        raise FileNotFoundError(f"{printable(path)} has no test set, and the recipe holds out nothing to validate with")
     chosen = some("train", training)
     mean, std = recipe.mean, recipe.std
     if mean is None or std is None:

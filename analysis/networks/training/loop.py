@@ -284,9 +284,7 @@ def _as_scored(targets: Tensor, recipe: Recipe) -> Tensor:
     return one_hot(targets, recipe.classes) if recipe.metric == "mAP" and targets.ndim == 1 else targets
 
 
-def _mixed(
-    x: Tensor, y: Tensor, recipe: Recipe, alpha: float, place: tuple[int, int, int]
-) -> tuple[Tensor, Tensor]:
+def _mixed(x: Tensor, y: Tensor, recipe: Recipe, alpha: float, place: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
     """Mixtures that depend on seed, epoch and step alone."""
     number = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
     targets = one_hot(y, recipe.classes) if y.ndim == 1 else y

@@ -12,11 +12,11 @@ from torch import nn
 
 from analysis.files.messages import one_line
 from analysis.files.results import writable_folder
-from analysis.networks.registry import create
+from analysis.networks.registry import create, describe, names
 from analysis.networks.training.checkpoint import BEST, LAST, Row, Run, load_checkpoint
 from analysis.networks.training.data import Data, load_data
 from analysis.networks.training.loop import PRECISIONS, OnSkip, best_epoch, evaluate, train_epochs
-from analysis.networks.training.recipe import Recipe
+from analysis.networks.training.recipe import Recipe, recipes
 from analysis.networks.training.recipe import recipe as recipe_named
 from analysis.runs.folder import RunFolder
 from wavelets.checks import integer
@@ -197,9 +197,7 @@ def train_network(
         model.load_state_dict(load_checkpoint(folder.folder / BEST)["model"])
     test = None
     if found.test is not None and found.test is not found.validation:
-        test = evaluate(
-            model, found.test, found, chosen, precision=precision, workers=workers, on_skip=on_skip
-        )[1]
+        test = evaluate(model, found.test, found, chosen, precision=precision, workers=workers, on_skip=on_skip)[1]
     return Training(title, model, chosen, found, run.rows, best_epoch(run.rows, chosen), test)
 
 
@@ -261,3 +259,14 @@ def check_network(model: nn.Module, name: str, recipe: Recipe, data: Data) -> No
     if not isinstance(answer, torch.Tensor) or tuple(answer.shape) != expected:
         found = f"shape {tuple(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise ValueError(f"{name} returns {found}; expected logits (N, classes), here {expected}")
+
+
+def listing() -> str:
+    """List recipes and networks, in lines for a terminal."""
+    lines = ["Recipes:"]
+    for name, recipe in recipes().items():
+        rate = f"{recipe.optimiser} {recipe.rate:g}, batch {recipe.batch}, {recipe.epochs} epochs, {recipe.network}"
+        lines.append(f"  {name:<26} {rate}\n  {'':<26} {recipe.source}")
+    lines.append("\nNetworks:")
+    lines += [f"  {name:<26} {describe(name)}" for name in names()]
+    return "\n".join([*lines, "  FILE.py:FACTORY            a function in a file of yours, which is executed"])

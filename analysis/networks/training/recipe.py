@@ -21,7 +21,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training depends on beside the network and the data; change parts by :func:`dataclasses.replace`.
+    """Settings of a training, beside network and data; change parts by :func:`dataclasses.replace`.
 
     Attributes
     ----------
