@@ -680,11 +680,11 @@ def _attempts() -> tuple[list[OSError], Callable[..., None]]:
 
 
 def _write_skipped(skipped: list[str], folder: Path, attempt: Callable[..., None]) -> None:
-    from analysis.files import results
+    from analysis.files import atomic
 
     if skipped:
         text = "\n".join(skipped) + "\n"
-        attempt(results.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text, encoding="utf-8"))
+        attempt(atomic.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text, encoding="utf-8"))
     else:  # that of an earlier run would not be true of this one
         attempt((folder / "skipped.txt").unlink, True)
 

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from analysis.files.messages import printable
-from analysis.files.results import remove_unfinished, write_atomically
+from analysis.files.atomic import remove_unfinished, write_atomically
 from analysis.runs.blocks import BlockResult
 from analysis.runs.tally import Tally
 from analysis.runs.totals import Total
