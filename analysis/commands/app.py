@@ -92,19 +92,19 @@ def heatmaps(
     from analysis.files.pictures import ImageFolder, bundled_crops
     from analysis.measurements.shift_experiment import SHIFTS
     from analysis.measurements.spectra import POINTS, SpectrumMeasurement
-    from analysis.packet_maps import HeatmapExperiment, run
+    from analysis.packet_maps import packet_experiment, run
     from analysis.runs.journal import resumable
 
     depths = list(dict.fromkeys(levels or [2, 3]))
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
-    experiments = [HeatmapExperiment(depth, filters, shifts, size, device=device) for depth in depths]
+    experiments = [packet_experiment(depth, filters, shifts, size, device=device) for depth in depths]
     _check_counts(limit=limit, block=block, threads=threads)
     images = _resolved(images)
     sources = ImageFolder(images, limit) if images is not None else bundled_crops(size)[:limit]
     folder = results.writable_folder(out)
 
-    spectrum = SpectrumMeasurement(size, max(POINTS, size)) if predict else None
-    settings = _settings("heatmaps", images, block) | experiments[0].settings() | {"levels": depths, "predict": predict}
+    spectra = [SpectrumMeasurement(size, max(POINTS, size))] if predict else []
+    settings = _settings("heatmaps", images, block) | dict(experiments[0].settings) | {"levels": depths, "predict": predict}
     expected = [f"heatmaps_J{depth}.nc" for depth in depths]
     on_skip, skipped = _skips(quiet)
     start = time.perf_counter()
@@ -116,15 +116,16 @@ def heatmaps(
         _say_what_is_kept(journal, quiet)
         datasets = run(
             sources,
-            experiments,
+            [*experiments, *spectra],
+            desc="heatmaps",
             progress=not quiet,
             on_skip=on_skip,
             root=images,
-            others=[spectrum] if spectrum else [],
             block=block,
             journal=journal,
             **executor,
         )
+        power = datasets.pop() if predict else None
         machines.close()
         elapsed = time.perf_counter() - start
         failures, attempt = _attempts()
@@ -137,8 +138,8 @@ def heatmaps(
                 attempt(results.save_figure, figure, folder / f"heatmaps_J{dataset.levels}.{suffix}")
         if not quiet:
             _summarise(datasets, folder, elapsed)
-        if spectrum:
-            _predict(datasets, spectrum.spectrum(), filters, folder, attempt, quiet)
+        if power is not None:
+            _predict(datasets, power.spectrum.values, filters, folder, attempt, quiet)
         _finish(failures, skipped, len(skipped) + datasets[0].images_used, folder, strict, quiet)
 
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from analysis.files.messages import printable
-from analysis.files.results import remove_unfinished
+from analysis.files.atomic import remove_unfinished
 
 ADVICE = "use --overwrite to begin anew, or another folder"
 
