@@ -102,7 +102,7 @@ def test_writes_log_weights_figure_and_a_summary(shiftscope, common, tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """No figure, which takes longer than all the rest."""
-    monkeypatch.setattr("analysis.files.results.save_figure", lambda *args: None)
+    monkeypatch.setattr("analysis.reports.writer.Report.draw", lambda *args, **kwargs: {})
 
 
 @pytest.mark.usefixtures("undrawn")
