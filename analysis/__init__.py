@@ -50,9 +50,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "translate",
         ],
         "packet_maps": [
-            "HeatmapExperiment",
             "band_pass_correlation",
             "heatmaps",
+            "packet_experiment",
         ],
         "prediction": [
             "fit_isolated",

@@ -24,7 +24,7 @@ wavelets.DualTreePackets2D({levels}).forward(np.ones(({side}, {side}), np.float3
 EXPERIMENT = """
 import numpy as np, analysis
 pictures = np.random.default_rng(0).random((1, {side}, {side}), dtype=np.float32)
-analysis.HeatmapExperiment({levels}, shifts=[(0, 1)], size={side}).add(pictures)
+analysis.packet_experiment({levels}, shifts=[(0, 1)], size={side}).measure(pictures)
 """
 
 

@@ -8,6 +8,6 @@ from analysis.commands import options
 def command() -> None:
     """List the recipes of `shiftscope train`, and the networks."""
     options.need_torch()
-    from analysis.networks.training.command import listing
+    from analysis.networks.training.orchestration import listing
 
     print(listing())

@@ -61,9 +61,9 @@ def command(
         int | None, typer.Option(help="Images in one pass of the network. Default: 8 on the CPU, 256 elsewhere.")
     ] = None,
     device: options.Device = "cpu",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew. By default a run that was stopped is continued.")
-    ] = False,
+    block: options.Block = 16,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -92,6 +92,8 @@ def command(
         every=every,
         batch=batch,
         device=device,
+        block=block,
+        resume=resume,
         overwrite=overwrite,
         progress=not quiet,
         on_skip=options.skips_shown(quiet),

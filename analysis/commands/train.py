@@ -60,12 +60,7 @@ def command(
 
     from analysis.files.messages import printable
     from analysis.files.results import writable_folder
-    from analysis.networks.loading import move
-    from analysis.networks.training.checkpoint import CheckpointError
-    from analysis.networks.training.command import check_network, make_network, score_on_test, summary
-    from analysis.networks.training.data import load_data
-    from analysis.networks.training.loop import best_epoch
-    from analysis.networks.training.loop import train as run
+    from analysis.networks.training.orchestration import train_network
     from analysis.networks.training.recipe import recipe as known_recipe
     from analysis.plots import training_figure
     from analysis.reports.writer import Report
@@ -75,35 +70,32 @@ def command(
         if count is not None:
             integer(option, count, 1)
     chosen = known_recipe(recipe, epochs=epochs, batch=batch, rate=rate, classes=classes)
-    found = load_data(data, chosen, limit, download, progress=not quiet)
-    model, name, identity = make_network(network or chosen.network, chosen.classes, seed)
-    check_network(model, name, chosen, found)
-    move(model, device)
     if threads is not None:
         torch.set_num_threads(threads)
     report = Report(writable_folder(out), not quiet, options.skips_shown(quiet))
-    last = out / "last.pt"
-    if overwrite:
-        for old in ("last.pt", "best.pt", "log.csv", "training.png"):
-            (out / old).unlink(missing_ok=True)
-    elif last.exists() and not quiet:
+    if (last := out / "last.pt").exists() and not overwrite and not quiet:
         print(f"Continuing {printable(last)}.", file=sys.stderr)
-    how = {"precision": precision, "workers": workers}
-    rest = how | {"network": identity, "seed": seed, "device": device, "save_every": save_every}
-    try:
-        rows = run(chosen, model, found, out, progress=not quiet, on_skip=report.skip, **rest)
-    except KeyboardInterrupt:
-        if last.exists():
-            print(f"\nThe same command continues from {printable(last)}.", file=sys.stderr)
-        raise
-    except CheckpointError as error:
-        raise ValueError(f"{error}; --overwrite begins anew") from error
-    score = score_on_test(model, found, chosen, out, report.skip, **how)
-    report.inputs = len(found.train) + len(found.validation)
+    done = train_network(
+        chosen,
+        data,
+        out,
+        network=network,
+        seed=seed,
+        device=device,
+        precision=precision,
+        workers=workers,
+        save_every=save_every,
+        limit=limit,
+        download=download,
+        overwrite=overwrite,
+        progress=not quiet,
+        on_skip=report.skip,
+    )
+    report.inputs = len(done.data.train) + len(done.data.validation)
     report.save_skipped()
-    title = f"{name}, {chosen.name}"
-    report.draw({"training": lambda: training_figure(rows, title, best_epoch(rows, chosen))}, dpi=150)
+    title = f"{done.name}, {chosen.name}"
+    report.draw({"training": lambda: training_figure(done.rows, title, done.best)}, dpi=150)
     if not quiet:
-        print(f"\n{title}, {len(found.train)} examples\n{summary(rows, chosen, score)}")
+        print(f"\n{done.summary()}")
         print(f"\nResults: {printable(out)}/log.csv, training.png, best.pt, last.pt")
     options.finish(report, strict, quiet)

@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.kernels.layer import IMAGENET_MEAN, IMAGENET_STD
+from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 _ADDRESS = "https://download.pytorch.org/models/"
 
 
 @dataclass(frozen=True)
-class Network:
+class KnownLayer:
     """First layer of a published network.
 
     Attributes
@@ -52,7 +52,7 @@ class Network:
 
 
 NETWORKS = {
-    "alexnet": Network(
+    "alexnet": KnownLayer(
         url=_ADDRESS + "alexnet-owt-7be5be79.pth",
         sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
         weight="features.0.weight",
@@ -60,7 +60,7 @@ NETWORKS = {
         padding=2,
         pool_padding=0,
     ),
-    "caffenet": Network(
+    "caffenet": KnownLayer(
         url=None,
         sha256="",
         weight="conv1.weight",
@@ -71,7 +71,7 @@ NETWORKS = {
         mean=(123 / 255, 117 / 255, 104 / 255),  # it was trained on pixels from 0 to 255, their mean subtracted
         std=(1 / 255, 1 / 255, 1 / 255),
     ),
-    "densenet121": Network(
+    "densenet121": KnownLayer(
         url=_ADDRESS + "densenet121-a639ec97.pth",
         sha256="a639ec97",
         weight="features.conv0.weight",
@@ -79,7 +79,7 @@ NETWORKS = {
         padding=3,
         pool_padding=1,
     ),
-    "googlenet": Network(
+    "googlenet": KnownLayer(
         url=_ADDRESS + "googlenet-1378be20.pth",
         sha256="1378be20",
         weight="conv1.conv.weight",
@@ -89,7 +89,7 @@ NETWORKS = {
         mean=(0.5, 0.5, 0.5),  # the network turns ImageNet's normalisation into this one by itself
         std=(0.5, 0.5, 0.5),
     ),
-    "resnet18": Network(
+    "resnet18": KnownLayer(
         url=_ADDRESS + "resnet18-f37072fd.pth",
         sha256="f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
         weight="conv1.weight",
@@ -97,7 +97,7 @@ NETWORKS = {
         padding=3,
         pool_padding=1,
     ),
-    "resnet34": Network(
+    "resnet34": KnownLayer(
         url=_ADDRESS + "resnet34-b627a593.pth",
         sha256="b627a593",
         weight="conv1.weight",
@@ -105,7 +105,7 @@ NETWORKS = {
         padding=3,
         pool_padding=1,
     ),
-    "resnet50": Network(
+    "resnet50": KnownLayer(
         url=_ADDRESS + "resnet50-0676ba61.pth",
         sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
         weight="conv1.weight",
@@ -113,7 +113,7 @@ NETWORKS = {
         padding=3,
         pool_padding=1,
     ),
-    "squeezenet1_0": Network(
+    "squeezenet1_0": KnownLayer(
         url=_ADDRESS + "squeezenet1_0-b66bff10.pth",
         sha256="b66bff10",
         weight="features.0.weight",
@@ -121,7 +121,7 @@ NETWORKS = {
         padding=0,
         pool_padding=0,
     ),
-    "squeezenet1_1": Network(
+    "squeezenet1_1": KnownLayer(
         url=_ADDRESS + "squeezenet1_1-b8a52dc0.pth",
         sha256="b8a52dc0",
         weight="features.0.weight",
@@ -132,12 +132,12 @@ NETWORKS = {
 }
 
 
-def fetch(network: Network, cache: str | os.PathLike[str] | None = None, progress: bool = True) -> Path:
+def fetch(network: KnownLayer, cache: str | os.PathLike[str] | None = None, progress: bool = True) -> Path:
     """Checkpoint of a network in the user's cache, downloaded if it is not there, and verified in either case.
 
     Parameters
     ----------
-    network : Network
+    network : KnownLayer
         With an address.
     cache : path, optional
         Folder; by default that of the environment variable SHIFTSCOPE_CACHE, or else the system's for this user.

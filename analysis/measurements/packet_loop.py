@@ -1,4 +1,4 @@
-"""Numba loop of the heatmap experiment: transform, pool and sum, a few filters of one image at a time.
+"""Numba loop of the packet experiment: transform, pool and sum, a few filters of one image at a time.
 
 Responses of two vertical nodes and of the horizontal nodes of one strip are pooled while they are in the cache; no map
 of a whole image is written but the pooled ones of the unshifted window.
@@ -85,7 +85,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
     """Compile the loop; as a free variable the source of the transform is part of the key of numba's cache."""
 
     @jit
-    def packet_sums(
+    def add_packet_sums(
         plan_y: Array, plan_x: Array, channels: Array, layout: Array, corner: int, q: int, x: Array, sums: Array
     ) -> None:
         """Add to sums (n, 2 * P**2, 3 + 2 S) those of windows x (1 + S, n, H, W), the first of which is unshifted.
@@ -136,7 +136,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
                                         sums[n, f, CHANGES + shift - 1] += dr
                                         sums[n, f, CHANGES + shift - 1 + shifts] += dc
 
-    return packet_sums
+    return add_packet_sums
 
 
-packet_sums = _kernel(hashlib.sha256(Path(loops.__file__).read_bytes()).hexdigest())
+add_packet_sums = _kernel(hashlib.sha256(Path(loops.__file__).read_bytes()).hexdigest())

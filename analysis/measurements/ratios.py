@@ -15,7 +15,7 @@ class RatioSums:
     """Per-image ratios ``sqrt(numerator / denominator)``: their mean, spread and energy-weighted rms.
 
     Every field is an array of one shape, for example one entry a filter. Objects over different images are merged by
-    adding up their vectors `flat` in a `Total`.
+    adding up their vectors `flat`.
 
     Attributes
     ----------

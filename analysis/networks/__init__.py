@@ -46,7 +46,8 @@ HOMES = {
     ],
     "analysis.networks.weights": ["LoadReport", "load_weights"],
     "analysis.networks.training.data": ["load_data"],
-    "analysis.networks.training.loop": ["evaluate", "train"],
+    "analysis.networks.training.loop": ["evaluate"],
+    "analysis.networks.training.orchestration": ["train_network"],
     "analysis.networks.training.recipe": ["Recipe", "recipe", "recipes"],
 }
 """Where every public name lives."""

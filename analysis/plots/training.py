@@ -17,7 +17,7 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: 
     Parameters
     ----------
     rows : sequence of mapping
-        What :func:`analysis.networks.train` returns.
+        What the attribute `rows` of :class:`analysis.networks.training.orchestration.Training` holds.
     title : str
     best : int, optional
         Epoch that is marked.

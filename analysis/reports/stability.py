@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,20 +17,18 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
-from analysis.files.folders import ImageFolder
 from analysis.files.messages import printable
-from analysis.files.results import writable_folder
 from analysis.networks.catalogue import remedy
 from analysis.networks.loading import SIZE, Network, apply_remedy, check_runs, load_network, move
+from analysis.reports.session import Session
 from analysis.reports.writer import OnSkip, Report, number
 from analysis.runs.provenance import distribution_version
-from analysis.stability.experiment import CheckpointError, ModelError, compare_remedies, table
-from analysis.stability.photographs import Labels, batches
+from analysis.stability.experiment import BLOCK, NetworkStability, measure_stability, table
+from analysis.stability.labels import read_labels
+from analysis.stability.timing import ModelError
 from wavelets.checks import integer
 
 DPI = 110
-ROUNDS = 5
-"""Timings of each network in each order of memory."""
 
 COLUMNS = {
     "top1": ("top-1 %", "Accuracy of one crop."),
@@ -69,9 +65,10 @@ def stability_report(
     every: int = 1,
     batch: int | None = None,
     device: str = "cpu",
-    overwrite: bool = False,
     progress: bool = True,
     on_skip: OnSkip | None = None,
+    block: int = BLOCK,
+    **how: Any,
 ) -> Report:
     """Measure how stable a network is under shifts, before and after each remedy, none of them trained.
 
@@ -113,12 +110,14 @@ def stability_report(
         Images in one pass of the network.
     device : str
         Where torch shall compute, such as "cuda".
-    overwrite : bool
-        Begin anew.
     progress : bool
         Show progress bars on standard error, and say there what is continued.
     on_skip : callable, optional
         Called with the name and the reason of each image that is left out.
+    block : int
+        Images between two entries of the journal, from which a run continues.
+    **how
+        resume, overwrite: as for :class:`analysis.reports.session.Session`.
 
     Returns
     -------
@@ -139,49 +138,51 @@ def stability_report(
     integer("shifts", shifts, 2)
     for text in remedies:  # before anything is loaded
         remedy(text.partition(":")[0])
-    folder = ImageFolder(images)
-    files = list(islice(folder, 0, None, every))[:limit]
-    classes = None if labels is None else Labels(labels)
-    truth = None if classes is None else [classes.of(file, images) for file in files]
     loaded = _loaded(network, weights, size)
     models, changes = _with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
 
     ten_side = round(loaded.size * 256 / 224)
-    side = side or max(loaded.size + shifts, ten_side if ten_crop else 0)
-    frames = "grid" if grid else "lines"
-    report = Report(writable_folder(out), progress, on_skip, inputs=len(files))
-    report.figures_left_out = list(folder.figures)
-    comparison = _measured(
-        loaded,
-        models,
-        report.folder / "stability.checkpoint",
-        overwrite,
-        pictures=batches(files, side, truth, report.skip),
-        size=loaded.size,
-        span=shifts,
-        frames=frames,
-        ten_crop=ten_crop,
-        batch_size=batch,
-        progress=progress,
-        count=len(files),
-    )
-    report.save_skipped()
-    comparison = comparison.assign_attrs(
-        network=loaded.name,
-        side=side,
-        frames=frames,
-        ten_crop=int(ten_crop),
-        ten_side=ten_side,
-        rounds=ROUNDS,
-        device=device,
-        clock="processor time of all threads" if torch.device(device).type == "cpu" else "elapsed time",
-        images_skipped_count=len(report.skipped),
-        threads=torch.get_num_threads(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        **{f"{name}_version": distribution_version(name) for name in ("shiftscope", "torch", "numpy", "pillow")},
-    )
-    write_report(report, comparison, changes)
+    session = Session("stability", images, out, loaded.size, colour=True, progress=progress, on_skip=on_skip, block=block, **how)
+    folder = session.sources
+    session.sources = files = list(islice(folder, 0, None, every))[:limit]
+    classes = None if labels is None else read_labels(labels, session.root)
+    for file in files if classes is not None else ():
+        classes.of(printable(file))
+    with _named(loaded):
+        experiment = NetworkStability(
+            models,
+            loaded.size,
+            shifts,
+            side=side or max(loaded.size + shifts, ten_side if ten_crop else 0),
+            frames="grid" if grid else "lines",
+            ten_crop=ten_crop,
+            labels=classes,
+            changes=changes,
+            preprocess=loaded.preprocess,
+            batch_size=batch,
+        )
+        settings = {"network": loaded.name, "code_sha256": loaded.version} | experiment.settings()
+        with session.results(settings, ["stability.nc"]) as report:
+            comparison = session.measure(partial(measure_stability, experiment=experiment))
+            report.inputs, report.figures_left_out = len(files), list(getattr(folder, "figures", ()))
+            comparison = comparison.assign_attrs(
+                network=loaded.name,
+                ten_side=ten_side,
+                device=device,
+                clock="processor time of all threads" if torch.device(device).type == "cpu" else "elapsed time",
+                torch_version=distribution_version("torch"),
+            )
+            write_report(report, comparison, changes)
     return report
+
+
+@contextlib.contextmanager
+def _named(loaded: Network) -> Iterator[None]:
+    """Say which network an error of a model is of."""
+    try:
+        yield
+    except ModelError as error:
+        raise ValueError(f"{loaded.name}, {error}") from error
 
 
 def _loaded(network: str | nn.Module | Network, weights: str | os.PathLike[str] | None, size: int | None) -> Network:
@@ -207,34 +208,6 @@ def _with_remedies(
         models[text], changes[text] = apply_remedy(loaded, text)
     check_runs(loaded, models, at_once)
     return models, changes
-
-
-def _measured(
-    loaded: Network, models: dict[str, nn.Module], checkpoint: Path, overwrite: bool, progress: bool, **options: Any
-) -> xr.Dataset:
-    """Compare the models, or go on with a comparison that was stopped."""
-    if overwrite:
-        checkpoint.unlink(missing_ok=True)
-    elif checkpoint.exists() and progress:
-        print(f"Continuing {printable(checkpoint)}.", file=sys.stderr)
-    try:
-        return compare_remedies(
-            models,
-            checkpoint=checkpoint,
-            progress=progress,
-            preprocess=loaded.preprocess,
-            rounds=ROUNDS,
-            version=loaded.version,
-            **options,
-        )
-    except KeyboardInterrupt:
-        if checkpoint.exists():
-            print(f"\nThe same command continues from {printable(checkpoint)}.", file=sys.stderr)
-        raise
-    except CheckpointError as error:
-        raise ValueError(f"{error}; --overwrite begins anew") from error
-    except ModelError as error:
-        raise ValueError(f"{loaded.name}, {error}") from error
 
 
 def write_report(report: Report, comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) -> None:

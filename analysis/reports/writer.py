@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
+from analysis.files.atomic import write_atomically
 from analysis.files.messages import one_line
-from analysis.files.results import save, write_atomically
+from analysis.files.results import save
 
 T = TypeVar("T")
 OnSkip = Callable[[str, str], object]

@@ -1,4 +1,4 @@
-"""Blocks of inputs: each becomes small sums, which are all that is kept of it."""
+"""Blocks of inputs: each becomes a vector of sums for each measurement, and that is all that is kept of it."""
 
 from __future__ import annotations
 
@@ -15,54 +15,90 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.files.pictures import ImageError, Picture
-from analysis.runs.totals import Total
 
 BLOCK = 128  # inputs whose sums are recorded together
 BATCH = 8  # pictures measured at a time: enough for all threads, few enough to stay in some tens of megabytes
+DIGEST = 32  # bytes
 
 Vector = NDArray[np.float64]
 
 
 class Measurement(Protocol):
-    """What is measured of pictures: a vector of sums, which add up over pictures.
+    """Measurement of pictures as a vector of sums, which add up over pictures; it holds no sums itself."""
 
-    Attributes
-    ----------
-    total : Total
-        Sums over all pictures so far.
-    """
+    @property
+    def length(self) -> int:
+        """Entries of the vector."""
+        ...
 
-    total: Total
+    def measure(
+        self, pictures: NDArray[np.float32], names: Sequence[str]
+    ) -> tuple[Vector, NDArray[np.bool_] | None]:
+        """Measure pictures.
 
-    def measure(self, pictures: NDArray[np.float32]) -> tuple[Vector, NDArray[np.bool_] | None]:
-        """Measure pictures (n, ...): the vector to be added to `total`, and which of them were used, if it matters."""
+        Parameters
+        ----------
+        pictures : ndarray, shape (n, ...), float32
+        names : sequence of n str
+            Of the pictures: paths in printable form, or "array 3".
+
+        Returns
+        -------
+        sums : ndarray, shape (length,), float64
+        used : ndarray, shape (n,), bool, or None
+            Whether each picture was used, if that matters.
+        """
         ...
 
 
 @dataclass
-class BlockResult:
-    """What a block of inputs came to.
+class Block:
+    """Sums over one block of inputs, or over all blocks from the first one on.
 
     Attributes
     ----------
-    inputs, used : int
-        How many there were, and how many were used.
-    digests : bytes
-        SHA-256 of each that was used, one after the other.
+    sums : list of ndarray, float64
+        Vector of each measurement.
+    blocks, inputs, used : int
+        Numbers of blocks, of inputs in them, and of those inputs that were used.
+    digest : bytes
+        SHA-256 of each picture that was used, one after the other. Of a sum of blocks, one digest chained from these:
+        of the digest so far and that of the next picture.
     skipped : list of (str, str)
-        Name of each of the others, and the reason.
+        Name of each input that was not used, and the reason.
     seconds : dict
-        Where the time went: "total", "waiting", "measuring", "reading".
-    sums : list of ndarray
-        Of each measurement.
+        Where the time went: "total", "reading", "waiting", "measuring".
     """
 
-    inputs: int
-    used: int
-    digests: bytes
-    skipped: list[tuple[str, str]]
-    seconds: dict[str, float]
     sums: list[Vector] = field(repr=False)
+    blocks: int = 0
+    inputs: int = 0
+    used: int = 0
+    digest: bytes = bytes(DIGEST)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("total", "reading", "waiting", "measuring"), 0.0)
+    )
+
+    @classmethod
+    def empty(cls, measurements: Sequence[Measurement]) -> Block:
+        """Return the sum of no block."""
+        return cls([np.zeros(measurement.length) for measurement in measurements])
+
+    def __add__(self, block: Block) -> Block:
+        """Return the sum of all blocks so far and the next one; the order of blocks decides on the last bits."""
+        digest = self.digest
+        for begin in range(0, len(block.digest), DIGEST):
+            digest = hashlib.sha256(digest + block.digest[begin : begin + DIGEST]).digest()
+        return Block(
+            [one + other for one, other in zip(self.sums, block.sums, strict=True)],
+            self.blocks + block.blocks,
+            self.inputs + block.inputs,
+            self.used + block.used,
+            digest,
+            self.skipped + block.skipped,
+            {name: value + block.seconds[name] for name, value in self.seconds.items()},
+        )
 
 
 def measure_block(
@@ -70,63 +106,65 @@ def measure_block(
     measurements: Sequence[Measurement],
     tick: Callable[[int], object] = lambda count: None,
     begin: float | None = None,
-) -> BlockResult:
+) -> Block:
     """Measure a block of inputs, in the order in which they come.
 
     Parameters
     ----------
     outcomes : iterable of Picture or ImageError
-        What reading each input came to.
+        Each input as it was read, or the reason why it could not be.
     measurements : sequence of Measurement
-        Their totals are left alone.
     tick : callable
         Called with the number of inputs that were dealt with since the last call.
     begin : float, optional
         When the wait for the first input began, by `time.perf_counter`; by default now.
     """
-    totals = [Total(measurement.total.length) for measurement in measurements]
-    result = BlockResult(0, 0, b"", [], dict.fromkeys(("total", "waiting", "measuring", "reading"), 0.0), [])
+    block = Block.empty(measurements)
+    block.blocks, block.digest = 1, b""
     stream = iter(outcomes)
     start = before = perf_counter() if begin is None else begin
     while batch := list(islice(stream, BATCH)):
         now = perf_counter()
-        result.seconds["waiting"] += now - before
+        block.seconds["waiting"] += now - before
         before = now
-        pictures = [outcome for outcome in batch if isinstance(outcome, Picture)]
-        usable = iter(
-            _measure(np.stack([picture.pixels for picture in pictures]), measurements, totals) if pictures else ()
-        )
-        for outcome in batch:
-            if not isinstance(outcome, Picture):
-                result.skipped.append((outcome.name, outcome.reason))
-                continue
-            result.seconds["reading"] += outcome.seconds
-            if next(usable):
-                result.used += 1
-                result.digests += bytes.fromhex(outcome.sha256)
-            else:
-                result.skipped.append((outcome.name, "flat: all its pixels are equal"))
-        result.inputs += len(batch)
+        _add_batch(block, batch, measurements)
         tick(len(batch))
         now = perf_counter()
-        result.seconds["measuring"] += now - before
+        block.seconds["measuring"] += now - before
         before = now
-    result.seconds["total"] = perf_counter() - start
-    result.sums = [total.value for total in totals]
-    return result
+    block.seconds["total"] = perf_counter() - start
+    return block
+
+
+def _add_batch(block: Block, batch: list[Picture | ImageError], measurements: Sequence[Measurement]) -> None:
+    pictures = [outcome for outcome in batch if isinstance(outcome, Picture)]
+    usable = iter(_measure(pictures, measurements, block.sums) if pictures else ())
+    for outcome in batch:
+        if not isinstance(outcome, Picture):
+            block.skipped.append((outcome.name, outcome.reason))
+            continue
+        block.seconds["reading"] += outcome.seconds
+        if next(usable):
+            block.used += 1
+            block.digest += bytes.fromhex(outcome.sha256)
+        else:
+            block.skipped.append((outcome.name, "flat: all its pixels are equal"))
+    block.inputs += len(batch)
 
 
 def _measure(
-    pictures: NDArray[np.float32], measurements: Sequence[Measurement], totals: Sequence[Total]
+    pictures: list[Picture], measurements: Sequence[Measurement], totals: Sequence[Vector]
 ) -> NDArray[np.bool_]:
-    """Add what pictures come to; return which of them were used by any measurement that cares."""
+    """Add the sums of pictures to the totals; return which of them were used by any measurement that cares."""
+    pixels, names = np.stack([picture.pixels for picture in pictures]), [picture.name for picture in pictures]
     votes = []
     for measurement, total in zip(measurements, totals, strict=True):
-        sums, used = measurement.measure(pictures)
-        total.add(sums)
+        sums, used = measurement.measure(pixels, names)
+        total += sums
         if used is not None:
             votes.append(used)
-    return np.logical_or.reduce(votes) if votes else np.ones(len(pictures), bool)
+    everyone = np.ones(len(pictures), bool)
+    return np.logical_or.reduce(votes) if votes else everyone
 
 
 def block_key(numbered: Iterable[tuple[int, Any]], root: str | os.PathLike[str] | None) -> bytes:
@@ -142,7 +180,7 @@ def block_key(numbered: Iterable[tuple[int, Any]], root: str | os.PathLike[str] 
 
 
 def _identity(source: Any, position: int, root: str | os.PathLike[str] | None) -> bytes:
-    """What tells an input from any other, and from itself when it has changed."""
+    """Bytes that tell an input from any other, and from itself when it has changed."""
     if isinstance(source, Picture):
         return f"picture {source.name} {source.sha256}".encode()
     if isinstance(source, str | bytes | os.PathLike):

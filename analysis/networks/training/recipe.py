@@ -1,27 +1,25 @@
-"""How the networks of the documents were trained, as configuration: optimiser, schedule, batch, augmentation, data."""
+"""Recipes of the networks of the documents, as configuration: optimiser, schedule, batch, augmentation, data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau
 
+from analysis.files.messages import unknown
+from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from wavelets.checks import integer, positive
 
 Schedule = MultiStepLR | ReduceLROnPlateau
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a training depends on, beside the network and the data; change parts by :func:`dataclasses.replace`.
+    """Settings of a training, beside network and data; change parts by :func:`dataclasses.replace`.
 
     Attributes
     ----------
@@ -41,7 +39,7 @@ class Recipe:
         Of "sgd".
     weight_decay : float
     factor : float
-        What the rate is multiplied by at every milestone, or on every plateau.
+        Factor of the rate at every milestone, or on every plateau.
     milestones : tuple of int
         Epochs before which that happens, counted from 0.
     patience : int, optional
@@ -55,7 +53,7 @@ class Recipe:
     loss : {"cross-entropy", "binary cross-entropy"}
         The second one for classes that do not exclude each other.
     metric : {"top1_error", "mAP"}
-        What the best epoch is chosen by: error in percent, the smaller the better; or mean average precision.
+        Number by which the best epoch is chosen: error in percent, the smaller the better; or mean average precision.
     kind : {"pictures", "spectrograms"}
     mean, std : tuple of float, optional
         Normalisation (value - mean) / std by channel, pixels in [0, 1]. None: the mean and the standard deviation of
@@ -120,11 +118,11 @@ class Recipe:
 
     @property
     def multilabel(self) -> bool:
-        """Whether an example can be of several classes."""
+        """Tell whether an example can be of several classes."""
         return self.loss == "binary cross-entropy"
 
     def better(self, a: float, b: float) -> bool:
-        """Whether the value `a` of the metric is better than `b`."""
+        """Tell whether the value `a` of the metric is better than `b`."""
         return a > b if self.metric == "mAP" else a < b
 
     def make_optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
@@ -145,9 +143,9 @@ class Recipe:
         return ReduceLROnPlateau(optimiser, mode, self.factor, self.patience - 1, threshold=0)
 
 
-POSTER = "document 000 (poster), theory.md 6.2"
-BLURPOOL = "document 002, Table 1, theory.md 7.1; weight decay, split and normalisation are not printed"
-AUDIO = "document 001, theory.md 7.2"
+POSTER = "the poster (Leterme et al. 2022), theory.md 6.2"
+BLURPOOL = "Zhang 2019 (BlurPool), Table 1, theory.md 7.1; weight decay, split and normalisation are not printed"
+AUDIO = "Fonseca et al. 2021, theory.md 7.2"
 
 _imagenet = Recipe(
     name="alexnet-imagenet",
@@ -284,7 +282,5 @@ def recipe(name: str, **changes: Any) -> Recipe:
         If the name is unknown, with the nearest known one, or a value is out of range.
     """
     if name not in RECIPES:
-        near = get_close_matches(name, RECIPES, n=3, cutoff=0.4)
-        hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-        raise ValueError(f"unknown recipe {name!r}{hint}; expected one of {', '.join(RECIPES)}")
+        raise ValueError(unknown("recipe", name, RECIPES))
     return replace(RECIPES[name], **{key: value for key, value in changes.items() if value is not None})
