@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.spectra import POINTS, SpectrumMeasurement
-from analysis.packet_maps import HeatmapExperiment, run
+from analysis.packet_maps import packet_experiment
 from analysis.plots import overview_figure, prediction_figure
 from analysis.prediction import predict_like
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report
+from analysis.runs.feed import run
 from analysis.theory import gamma_map
 from wavelets.filters import DEFAULT
 
@@ -71,13 +72,13 @@ def heatmap_report(
         If the images are not there, or the folder cannot be written to.
     """
     depths = list(dict.fromkeys([levels] if isinstance(levels, int) else levels))
-    experiments = [HeatmapExperiment(depth, filters, shifts, size, device=device) for depth in depths]
+    experiments = [packet_experiment(depth, filters, shifts, size, device=device) for depth in depths]
     session = Session("heatmaps", images, out, size, **how)
-    spectrum = SpectrumMeasurement(size, max(POINTS, size)) if predict else None
-    others = [spectrum] if spectrum else []
-    settings = experiments[0].settings() | {"levels": depths, "predict": predict}
+    spectra = [SpectrumMeasurement(size, max(POINTS, size))] if predict else []
+    settings = dict(experiments[0].settings) | {"levels": depths, "predict": predict}
     with session.results(settings, [f"heatmaps_J{depth}.nc" for depth in depths]) as report:
-        datasets = session.measure(lambda sources, **feeding: run(sources, experiments, others=others, **feeding))
+        datasets = session.measure(partial(run, experiments=[*experiments, *spectra], desc="heatmaps"))
+        power = datasets.pop() if predict else None
         report.inputs = len(report.skipped) + datasets[0].images_used
         figures: dict[str, Callable[[], Figure]] = {}
         for dataset in datasets:
@@ -85,8 +86,8 @@ def heatmap_report(
             report.save(dataset, name)
             figures[name] = partial(_overview, dataset)
         report.draw(figures, DPI, SUFFIXES)
-        if spectrum:
-            _predict(report, datasets, spectrum.spectrum(), filters)
+        if power is not None:
+            _predict(report, datasets, power.spectrum.values, filters)
     return report
 
 

@@ -41,6 +41,8 @@ class Session:
         Keep red, green and blue instead of the luminance.
     limit : int, optional
         Use at most so many images.
+    every : int
+        Use every so many images of a folder only, to spread fewer over it.
     block : int
         Images between two entries of the journal, from which a run continues.
     resume : bool
@@ -75,6 +77,7 @@ class Session:
         colour: bool = False,
         *,
         limit: int | None = None,
+        every: int = 1,
         block: int = BLOCK,
         resume: bool = False,
         overwrite: bool = False,
@@ -84,7 +87,7 @@ class Session:
         progress: bool = True,
         on_skip: OnSkip | None = None,
     ) -> None:
-        for option, count in {"limit": limit, "block": block, "threads": threads}.items():
+        for option, count in {"limit": limit, "every": every, "block": block, "threads": threads}.items():
             if count is not None:
                 integer(option, count, 1)
         self.name, self.out = name, out
@@ -93,6 +96,7 @@ class Session:
         self.progress, self.on_skip = progress, on_skip
         self.root: Path | None = None
         self.sources: Iterable[Any]
+        self._folder: ImageFolder | None = None
         if images is None:
             self.shown = "those of scikit-image"
             self.sources = bundled_crops(size, colour=colour)[:limit]
@@ -100,7 +104,8 @@ class Session:
             # One name for a folder, however it is spelt: the journal names what is skipped in it.
             self.root = Path(images).resolve() if os.path.isdir(images) else Path(images)
             self.shown = printable(self.root)
-            self.sources = ImageFolder(self.root, limit)
+            self._folder = ImageFolder(self.root, limit if every == 1 else None)
+            self.sources = self._folder if every == 1 else list(islice(self._folder, 0, None, every))[:limit]
         else:
             self.shown = "given one by one"
             self.sources = images if limit is None else list(islice(images, limit))
@@ -145,8 +150,8 @@ class Session:
         found = experiment(self.sources, progress=self.progress, on_skip=self.report.skip, **self._feeding)
         self._machines.close()
         self.report.seconds = perf_counter() - start
-        if isinstance(self.sources, ImageFolder):
-            self.report.figures_left_out = list(self.sources.figures)
+        if self._folder is not None:
+            self.report.figures_left_out = list(self._folder.figures)
         self.report.save_skipped()
         return found
 

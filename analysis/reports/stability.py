@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from torch import nn
 from analysis import plots
 from analysis.files.messages import printable
 from analysis.networks.catalogue import remedy
-from analysis.networks.loading import SIZE, Network, apply_remedy, check_runs, load_network, move
-from analysis.reports.session import Session
-from analysis.reports.writer import OnSkip, Report, number
+from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
+from analysis.reports.session import Images, Session
+from analysis.reports.writer import Report, number
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import BLOCK, NetworkStability, measure_stability, table
 from analysis.stability.labels import read_labels
@@ -49,8 +48,8 @@ COLUMNS = {
 
 
 def stability_report(
-    network: str | nn.Module | Network,
-    images: str | os.PathLike[str],
+    network: str | nn.Module | LoadedNetwork,
+    images: Images,
     out: str | os.PathLike[str],
     *,
     remedies: Sequence[str] = (),
@@ -61,12 +60,8 @@ def stability_report(
     ten_crop: bool = False,
     size: int | None = None,
     side: int | None = None,
-    limit: int | None = None,
-    every: int = 1,
     batch: int | None = None,
     device: str = "cpu",
-    progress: bool = True,
-    on_skip: OnSkip | None = None,
     block: int = BLOCK,
     **how: Any,
 ) -> Report:
@@ -77,9 +72,9 @@ def stability_report(
 
     Parameters
     ----------
-    network : str, torch.nn.Module or Network
+    network : str, torch.nn.Module or LoadedNetwork
         Name or ``FILE.py:FACTORY`` as for :func:`analysis.networks.loading.load_network`, **which executes the file**;
-        or a module that takes R, G, B in [0, 1], which is put in evaluation mode; or a Network, which says how
+        or a module that takes R, G, B in [0, 1], which is put in evaluation mode; or a LoadedNetwork, which says how
         pictures are prepared.
     images : path
         Folder of images, searched recursively.
@@ -102,22 +97,14 @@ def stability_report(
     side : int, optional
         Side to which every image is brought first, pixels. By default that of the input + shifts; with ten crops at
         least 256/224 of the input, the side that they are cut from.
-    limit : int, optional
-        Use at most so many images.
-    every : int
-        Use every so many images only, to spread fewer over the folder.
     batch : int, optional
         Images in one pass of the network.
     device : str
         Where torch shall compute, such as "cuda".
-    progress : bool
-        Show progress bars on standard error, and say there what is continued.
-    on_skip : callable, optional
-        Called with the name and the reason of each image that is left out.
     block : int
         Images between two entries of the journal, from which a run continues.
     **how
-        resume, overwrite: as for :class:`analysis.reports.session.Session`.
+        limit, every, resume, overwrite, progress, on_skip: as for :class:`analysis.reports.session.Session`.
 
     Returns
     -------
@@ -131,8 +118,7 @@ def stability_report(
     OSError
         If a file is not there, or the folder cannot be written to.
     """
-    counts = {"limit": limit, "every": every, "size": size, "side": side, "batch": batch}
-    for option, count in counts.items():
+    for option, count in {"size": size, "side": side, "batch": batch}.items():
         if count is not None:
             integer(option, count, 1)
     integer("shifts", shifts, 2)
@@ -142,12 +128,11 @@ def stability_report(
     models, changes = _with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
 
     ten_side = round(loaded.size * 256 / 224)
-    session = Session("stability", images, out, loaded.size, colour=True, progress=progress, on_skip=on_skip, block=block, **how)
-    folder = session.sources
-    session.sources = files = list(islice(folder, 0, None, every))[:limit]
+    session = Session("stability", images, out, loaded.size, colour=True, block=block, **how)
     classes = None if labels is None else read_labels(labels, session.root)
-    for file in files if classes is not None else ():
-        classes.of(printable(file))
+    if classes is not None:
+        for file in session.sources:  # before anything is measured
+            classes.of(printable(file))
     with _named(loaded):
         experiment = NetworkStability(
             models,
@@ -164,7 +149,7 @@ def stability_report(
         settings = {"network": loaded.name, "code_sha256": loaded.version} | experiment.settings()
         with session.results(settings, ["stability.nc"]) as report:
             comparison = session.measure(partial(measure_stability, experiment=experiment))
-            report.inputs, report.figures_left_out = len(files), list(getattr(folder, "figures", ()))
+            report.inputs = len(report.skipped) + comparison.images_used
             comparison = comparison.assign_attrs(
                 network=loaded.name,
                 ten_side=ten_side,
@@ -177,7 +162,7 @@ def stability_report(
 
 
 @contextlib.contextmanager
-def _named(loaded: Network) -> Iterator[None]:
+def _named(loaded: LoadedNetwork) -> Iterator[None]:
     """Say which network an error of a model is of."""
     try:
         yield
@@ -185,18 +170,20 @@ def _named(loaded: Network) -> Iterator[None]:
         raise ValueError(f"{loaded.name}, {error}") from error
 
 
-def _loaded(network: str | nn.Module | Network, weights: str | os.PathLike[str] | None, size: int | None) -> Network:
+def _loaded(
+    network: str | nn.Module | LoadedNetwork, weights: str | os.PathLike[str] | None, size: int | None
+) -> LoadedNetwork:
     if isinstance(network, str):
         return load_network(network, weights, size)
     if weights is not None:
         raise ValueError(f"weights is {printable(weights)}, but the network is no name and has its own")
-    if isinstance(network, Network):
+    if isinstance(network, LoadedNetwork):
         return network
-    return Network(type(network).__name__, network.eval(), size=SIZE if size is None else size)
+    return LoadedNetwork(type(network).__name__, network.eval(), size=SIZE if size is None else size)
 
 
 def _with_remedies(
-    loaded: Network, remedies: Sequence[str], batch: int | None, device: str
+    loaded: LoadedNetwork, remedies: Sequence[str], batch: int | None, device: str
 ) -> tuple[dict[str, nn.Module], dict[str, list[str]]]:
     """Return the network as it is and with each remedy, and a line for each layer that a remedy changed."""
     move(loaded.model, device)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import HeatmapExperiment, compare, load
+from analysis import compare, load
 from analysis.commands import app
+from analysis.measurements.shift_experiment import ShiftExperiment
 from analysis.runs.journal import Journal
 
 
@@ -179,9 +180,9 @@ def test_a_finished_run_is_not_measured_again_unless_that_is_asked_for(shiftscop
     arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--out", out]
     assert shiftscope(*arguments)[0] == 0
     first = load(out / "heatmaps_J1.nc")
-    measure = HeatmapExperiment.measure
+    measure = ShiftExperiment.measure
     seen = []
-    monkeypatch.setattr(HeatmapExperiment, "measure", lambda self, p: (seen.append(len(p)), measure(self, p))[1])
+    monkeypatch.setattr(ShiftExperiment, "measure", lambda self, p, *n: (seen.append(len(p)), measure(self, p, *n))[1])
     code, printed, errors = shiftscope(*arguments, "--resume")
     assert code == 0 and not seen and "3 images used, 1 skipped" in printed
     assert f"Continuing {out / 'heatmaps.journal'}, which has 4 images." in errors
