@@ -76,24 +76,24 @@ def packet_experiment(
 
         operators = packet_sums_on(device, t, q)
     limit = gamma(t.stride * t.centroids, q)
-    protocol = {"levels": t.levels, "filters": t.bank.name, "filters_sha256": _digest(t.bank), "q": q, "size": size}
-    attributes = protocol | {
-        "title": "RMax-CMod discrepancy and shift stability of dual-tree wavelet packets",
-        "stride": t.stride,
-        "boundary": "valid region only",
-        "window": window,
-    }
-    return ShiftExperiment(
-        operators,
-        count=len(limit),
-        dim="filter",
-        size=size,
-        shifts=shifts,
-        coords=filter_coordinates(t),
-        variables={"gamma": labelled(("filter",), limit, "gamma_q(m centroid), the narrow-band limit of rho")},
-        attributes=attributes if device is None else attributes | {"device": device},
-        settings=protocol | {"shifts": shifts, "device": device},
+    described = xr.Dataset(
+        {"gamma": labelled(("filter",), limit, "gamma_q(m centroid), the narrow-band limit of rho")},
+        filter_coordinates(t),
+        {
+            "title": "RMax-CMod discrepancy and shift stability of dual-tree wavelet packets",
+            "levels": t.levels,
+            "stride": t.stride,
+            "filters": t.bank.name,
+            "filters_sha256": _digest(t.bank),
+            "q": q,
+            "boundary": "valid region only",
+            "size": size,
+            "window": window,
+        },
     )
+    if device is not None:
+        described.attrs["device"] = device
+    return ShiftExperiment(operators, described, size, shifts)
 
 
 def heatmaps(

@@ -49,7 +49,9 @@ def throughput(arguments: argparse.Namespace) -> Table:
             f"forward, stride {fine.stride}, {method}": lambda m=fine: m(images),
             f"inverse, {method}": lambda m=coarse, c=coefficients: m.inverse(c, arguments.side),
             f"forward and backward, {method}": lambda m=coarse: forward_and_backward(m, images),
-            f"fused sums, one shift, {method}": lambda m=fine: torch_packet_sums(m, images, moved, block=arguments.block),
+            f"fused sums, one shift, {method}": lambda m=fine: torch_packet_sums(
+                m, images, moved, block=arguments.block
+            ),
         }
     times = measure(jobs, arguments.rounds, desc="throughput", wait=waiting_for(device))
     title = f"torch module, {arguments.batch} images of {arguments.side}x{arguments.side}, float32, J = {levels}"

@@ -23,7 +23,11 @@ def growth(job: str, batch: int, side: int, levels: int) -> dict[str, float]:
         x = np.ones((batch, 2 * 4**levels, count, count), np.complex64)
     else:
         x = rng.random((batch, side, side), dtype=np.float32)
-    work = {"forward": t.forward, "inverse": lambda c: t.inverse(c, side), "heatmap experiment": lambda x: experiment.measure(x)[0]}[job]
+    work = {
+        "forward": t.forward,
+        "inverse": lambda c: t.inverse(c, side),
+        "heatmap experiment": lambda x: experiment.measure(x)[0],
+    }[job]
     work(x[:1])  # machine code and plans are there before the call that counts
     child.forget_peak()
     before = child.memory("VmRSS")

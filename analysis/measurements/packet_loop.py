@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
         work = np.zeros(work_size(plan_y), x.dtype)
         base = np.empty((sums.shape[1], 2, rows, columns), x.dtype)
         column, highest, squares = np.empty((3, width), x.dtype)
-        top = np.int64(DATA)
+        top: Any = np.int64(DATA)
         for n in range(sums.shape[0]):
             for shift in range(shifts + 1):
                 for begin in range(0, height, lines):

@@ -72,7 +72,7 @@ def test_bundled_photographs_are_the_default(shiftscope, tmp_path):
         (["--shift", "1"], "expected DY,DX"),
         (["--shift", "a,b"], "expected DY,DX"),
         (["--shift", "0,nan"], "finite"),
-        (["--shift", "0,400"], "leave windows of 0"),
+        (["--shift", "0,400"], "needs at least"),
         (["--size", "20"], "needs at least"),
         (["--limit", "0"], "limit"),
         (["--nonsense"], "--nonsense"),
@@ -182,7 +182,12 @@ def test_a_finished_run_is_not_measured_again_unless_that_is_asked_for(shiftscop
     first = load(out / "heatmaps_J1.nc")
     measure = ShiftExperiment.measure
     seen = []
-    monkeypatch.setattr(ShiftExperiment, "measure", lambda self, p, *n: (seen.append(len(p)), measure(self, p, *n))[1])
+
+    def watched(self, pictures, names):
+        seen.append(len(pictures))
+        return measure(self, pictures, names)
+
+    monkeypatch.setattr(ShiftExperiment, "measure", watched)
     code, printed, errors = shiftscope(*arguments, "--resume")
     assert code == 0 and not seen and "3 images used, 1 skipped" in printed
     assert f"Continuing {out / 'heatmaps.journal'}, which has 4 images." in errors
@@ -202,7 +207,7 @@ def test_two_spellings_of_a_folder_are_one_run(shiftscope, folder, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     (folder / "sub").mkdir()
     (folder / "broken.jpg").rename(folder / "sub" / "broken.jpg")
-    options = ["--size", 64, *(["--levels", 1] if command == "heatmaps" else ["--limit", 4])]
+    options = ["--size", 64, "--block", 2, *(["--levels", 1] if command == "heatmaps" else ["--limit", 4])]
     name = "heatmaps_J1.nc" if command == "heatmaps" else "kernels.nc"
     assert shiftscope(command, "--images", "images", *options, "--out", "out", "--quiet")[0] == 0
     first = load("out/" + name)
