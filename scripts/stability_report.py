@@ -8,6 +8,7 @@ FOLDER holds the photographs and classes.csv. Prints the report, and what each p
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import time
 from pathlib import Path
@@ -19,7 +20,10 @@ from tqdm import tqdm
 
 from analysis.networks.metrics import FeatureDistance, kernel_variation, resized
 from analysis.networks.squeezenet import SIZE, load_squeezenet, preprocess
-from analysis.stability.experiment import compare_remedies, table
+from analysis.runs.folder import RunFolder
+from analysis.runs.journal import Journal
+from analysis.stability.experiment import NetworkStability, measure_stability, table
+from analysis.stability.labels import Labels
 
 LAYERS = ("conv1", "pool1", "fire2", "fire3", "fire4", "pool4", "fire5", "fire6", "fire7", "fire8", "pool8", "fire9")
 FEATURE_SHIFTS = tuple((step, step) for step in (1, 2, 4, 8, 16))
@@ -43,23 +47,29 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=1000)
     parser.add_argument("--features", type=int, default=16, help="pictures for the feature distances")
     parser.add_argument("--ten-crop", action="store_true")
-    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--journal", type=Path, help="folder that exists, for the journal of a run that can be resumed")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
 
     model = load_squeezenet(arguments.weights)
     pictures, labels = read(arguments.folder, arguments.pictures)
     start = time.perf_counter()
-    report = compare_remedies(
+    experiment = NetworkStability(
         {"plain": model},
-        pictures,
-        labels,
-        size=SIZE,
-        preprocess=preprocess,
+        SIZE,
+        side=pictures.shape[-1],
         half_pixel=(0.5, 1),
         ten_crop=arguments.ten_crop,
-        checkpoint=arguments.checkpoint,
+        labels=Labels({f"array {i}": int(label) for i, label in enumerate(labels)}),
+        preprocess=preprocess,
     )
+    images = list(pictures.permute(0, 2, 3, 1).contiguous().numpy())
+    with contextlib.ExitStack() as stack:
+        journal = None
+        if arguments.journal:
+            run = stack.enter_context(RunFolder(arguments.journal, "stability.journal", experiment.settings()))
+            journal = Journal(run)
+        report = measure_stability(images, experiment, journal=journal)
     print(f"stability of {len(pictures)} pictures: {time.perf_counter() - start:.0f} s")
     print(table(report).T.to_string(float_format="%.2f"))
     for name in ("flip_rate", "divergence", "half_divergence", "diagonal", "adversary", "positions"):

@@ -19,7 +19,7 @@ from torch import nn
 from analysis import plots
 from analysis.files.messages import printable
 from analysis.networks.catalogue import remedy
-from analysis.networks.loading import SIZE, Network, apply_remedy, check_runs, load_network, move
+from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
 from analysis.reports.session import Session
 from analysis.reports.writer import OnSkip, Report, number
 from analysis.runs.provenance import distribution_version
@@ -49,7 +49,7 @@ COLUMNS = {
 
 
 def stability_report(
-    network: str | nn.Module | Network,
+    network: str | nn.Module | LoadedNetwork,
     images: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
@@ -77,9 +77,9 @@ def stability_report(
 
     Parameters
     ----------
-    network : str, torch.nn.Module or Network
+    network : str, torch.nn.Module or LoadedNetwork
         Name or ``FILE.py:FACTORY`` as for :func:`analysis.networks.loading.load_network`, **which executes the file**;
-        or a module that takes R, G, B in [0, 1], which is put in evaluation mode; or a Network, which says how
+        or a module that takes R, G, B in [0, 1], which is put in evaluation mode; or a LoadedNetwork, which says how
         pictures are prepared.
     images : path
         Folder of images, searched recursively.
@@ -142,12 +142,15 @@ def stability_report(
     models, changes = _with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
 
     ten_side = round(loaded.size * 256 / 224)
-    session = Session("stability", images, out, loaded.size, colour=True, progress=progress, on_skip=on_skip, block=block, **how)
+    session = Session(
+        "stability", images, out, loaded.size, colour=True, progress=progress, on_skip=on_skip, block=block, **how
+    )
     folder = session.sources
     session.sources = files = list(islice(folder, 0, None, every))[:limit]
     classes = None if labels is None else read_labels(labels, session.root)
-    for file in files if classes is not None else ():
-        classes.of(printable(file))
+    if classes is not None:
+        for file in files:  # before hours of measuring
+            classes.of(printable(file))
     with _named(loaded):
         experiment = NetworkStability(
             models,
@@ -177,7 +180,7 @@ def stability_report(
 
 
 @contextlib.contextmanager
-def _named(loaded: Network) -> Iterator[None]:
+def _named(loaded: LoadedNetwork) -> Iterator[None]:
     """Say which network an error of a model is of."""
     try:
         yield
@@ -185,18 +188,20 @@ def _named(loaded: Network) -> Iterator[None]:
         raise ValueError(f"{loaded.name}, {error}") from error
 
 
-def _loaded(network: str | nn.Module | Network, weights: str | os.PathLike[str] | None, size: int | None) -> Network:
+def _loaded(
+    network: str | nn.Module | LoadedNetwork, weights: str | os.PathLike[str] | None, size: int | None
+) -> LoadedNetwork:
     if isinstance(network, str):
         return load_network(network, weights, size)
     if weights is not None:
         raise ValueError(f"weights is {printable(weights)}, but the network is no name and has its own")
-    if isinstance(network, Network):
+    if isinstance(network, LoadedNetwork):
         return network
-    return Network(type(network).__name__, network.eval(), size=SIZE if size is None else size)
+    return LoadedNetwork(type(network).__name__, network.eval(), size=SIZE if size is None else size)
 
 
 def _with_remedies(
-    loaded: Network, remedies: Sequence[str], batch: int | None, device: str
+    loaded: LoadedNetwork, remedies: Sequence[str], batch: int | None, device: str
 ) -> tuple[dict[str, nn.Module], dict[str, list[str]]]:
     """Return the network as it is and with each remedy, and a line for each layer that a remedy changed."""
     move(loaded.model, device)
