@@ -99,7 +99,7 @@ def period(side: int, stride: int) -> int:
 
 
 class LayerOperators:
-    """RMax and CMod of the kernels of a first layer, for :class:`analysis.measurements.shift_experiment.ShiftExperiment`.
+    """RMax and CMod of the kernels of a first layer, as the shift experiment needs them.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class LayerOperators:
 
     @cached_property
     def alive(self) -> NDArray[np.bool_]:
-        """Whether each kernel is not dead; shape (L,)."""
+        """True for each kernel that is not dead; shape (L,)."""
         return ~dead_kernels(self.layer.weight)
 
     @cached_property
@@ -187,18 +187,12 @@ def kernel_experiment(
     shifts = check_shifts(shifts)
     reach = integer("grid", grid, 1) * max(layer.weight.shape[-2:])
     side = window_side(size, shifts, reach + 2 * layer.q * layer.stride, f"filters of {reach} pixels")
-    count = len(layer.weight)
-    return ShiftExperiment(
-        LayerOperators(layer, grid, side, dtype),
-        count=count,
-        dim="kernel",
-        size=size,
-        shifts=shifts,
-        mean=layer.mean,
-        std=layer.std,
-        coords={"index": ("kernel", np.arange(count))},
-        attributes={"size": size, "boundary": "valid region only"},
+    index = xr.Dataset(
+        coords={"index": ("kernel", np.arange(len(layer.weight)))},
+        attrs={"size": size, "boundary": "valid region only"},
     )
+    operators = LayerOperators(layer, grid, side, dtype)
+    return ShiftExperiment(operators, index, size, shifts, layer.mean, layer.std)
 
 
 def measure_kernels(

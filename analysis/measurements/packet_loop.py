@@ -9,21 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wavelets.engine import loops
-from wavelets.engine.loops import (
-    DATA,
-    Array,
-    analyse,
-    filter_along_x,
-    jit,
-    jit_disjoint,
-    split,
-    storage_size,
-    work_size,
-)
+from wavelets.engine.jit import jit, jit_disjoint
+from wavelets.engine.loops import DATA, Array, analyse, filter_along_x, split, storage_size, work_size
 
 CHANGES = 3  # first of the sums that belong to shifts; before them, energies of RMax and CMod and their distance
 
@@ -104,7 +96,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
         work = np.zeros(work_size(plan_y), x.dtype)
         base = np.empty((sums.shape[1], 2, rows, columns), x.dtype)
         column, highest, squares = np.empty((3, width), x.dtype)
-        top = np.int64(DATA)
+        top: Any = np.int64(DATA)
         for n in range(sums.shape[0]):
             for shift in range(shifts + 1):
                 for begin in range(0, height, lines):

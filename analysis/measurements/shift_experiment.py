@@ -6,8 +6,8 @@ by the largest shift on every side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.measurements import loops
-from analysis.measurements.ratios import RatioSums
+from analysis.measurements.ratios import ratio_statistics, ratio_sums
 from analysis.measurements.translation import check_shift, margin_for, windows
 from wavelets.checks import integer
 
@@ -71,10 +71,8 @@ class ShiftExperiment:
     ----------
     operators : callable
         See `Operators`.
-    count : int
-        Number F of filters.
-    dim : str
-        Dimension of the dataset along which they stand.
+    filters : xarray.Dataset
+        One dimension, along which the filters stand, with coordinates, further variables and attributes of the result.
     size : int
         Side of the pictures, pixels.
     shifts : sequence of (float, float)
@@ -82,33 +80,30 @@ class ShiftExperiment:
     mean, std : sequence of float
         Of each channel: the operators are given (pixels - mean) / std, (n, C, H, W). By default they are given the
         luminance as it is, (n, H, W).
-    coords, variables, attributes : mapping
-        Of the dataset: coordinates along `dim`, further variables, and attributes.
-    settings : mapping
-        Everything that the sums depend on beside the pictures, as JSON can hold it.
     """
 
     operators: Operators
-    count: int
-    dim: str
+    filters: xr.Dataset
     size: int
     shifts: Sequence[Sequence[float]] = SHIFTS
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
-    coords: Mapping[str, Any] = field(default_factory=dict)
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that the sums depend on beside the pictures and what the attributes leave out."""
+        return {**self.filters.attrs, "shifts": self.shifts}
 
     @property
     def colour(self) -> bool:
-        """Whether red, green and blue are measured instead of the luminance."""
+        """True if red, green and blue are measured instead of the luminance."""
         return len(self.mean) == 3
 
     @property
     def length(self) -> int:
-        """Entries of the vector of sums."""
-        return sum(5 * int(np.prod(shape)) for shape in self._shapes)
+        """Entries of the vector of sums: 5 F (1 + 2 S)."""
+        (count,) = self.filters.sizes.values()
+        return 5 * count * (1 + 2 * len(self.shifts))
 
     def measure(
         self, pictures: NDArray[Any], names: Sequence[str] = ()
@@ -125,6 +120,8 @@ class ShiftExperiment:
         Returns
         -------
         sums : ndarray, shape (length,), float64
+            :func:`analysis.measurements.ratios.ratio_sums` of each filter: of the discrepancy, of the changes of RMax,
+            one a shift, and of those of CMod.
         used : ndarray, shape (n,), bool
             Whether each picture was used; a flat one is not, and adds nothing.
 
@@ -147,40 +144,33 @@ class ShiftExperiment:
         varied = np.ptp(base, axis=(-2, -1)).reshape(len(base), -1).max(axis=1) > SILENCE * brightest
         floor = (SILENCE * brightest[:, None]) ** 2 * sums.positions
         heard = (sums.cmod > floor) & (sums.rmax > floor) & varied[:, None]
-        shape = sums.rmax_change.shape
-        defined, rmax, cmod = (np.broadcast_to(a[..., None], shape) for a in (heard, sums.rmax, sums.cmod))
-        parts = (
-            RatioSums.of(sums.distance, sums.cmod, heard),
-            RatioSums.of(sums.rmax_change, rmax, defined),
-            RatioSums.of(sums.cmod_change, cmod, defined),
-        )
-        return np.concatenate([part.flat for part in parts]), heard.any(axis=1)
+        changes = np.concatenate([sums.distance[..., None], sums.rmax_change, sums.cmod_change], axis=-1)
+        energies = np.stack([sums.cmod, sums.rmax, sums.cmod], axis=-1).repeat(self._columns, axis=-1)
+        defined = np.broadcast_to(heard[..., None], changes.shape)
+        return ratio_sums(changes, energies, defined).ravel(), heard.any(axis=1)
 
     def dataset(self, sums: NDArray[np.float64]) -> xr.Dataset:
-        """Return the result that the sums of all pictures make, without provenance.
-
-        NaN where a filter never responded.
-        """
-        ends = np.cumsum([5 * int(np.prod(shape)) for shape in self._shapes])
-        parts = zip(np.split(sums, ends[:-1]), self._shapes, strict=True)
-        discrepancy, *changes = (RatioSums.from_flat(vector, shape) for vector, shape in parts)
-        found = dict(self.variables)
-        found["count"] = labelled((self.dim,), discrepancy.count, f"pictures that made the {self.dim} respond")
-        for name, ratios, dims in (
-            ("rho", discrepancy, (self.dim,)),
-            ("eta_rmax", changes[0], (self.dim, "shift")),
-            ("eta_cmod", changes[1], (self.dim, "shift")),
-        ):
-            formula = FORMULAS[name]
-            found[name] = labelled(dims, ratios.mean, f"{formula}, mean over pictures")
-            found[f"{name}_stderr"] = labelled(dims, ratios.stderr, f"{formula}, standard error of the mean")
-            found[f"{name}_rms"] = labelled(dims, ratios.rms, f"{formula}, root of the ratio of summed squares")
-        return xr.Dataset(found, {**self.coords, **shift_coordinates(self.shifts)}, self.attributes)
+        """Return the result that the sums of all pictures make, without provenance; NaN for silent filters."""
+        (dim,) = self.filters.dims
+        statistics = ratio_statistics(sums.reshape(5, -1, sum(self._columns)))
+        found = {"count": labelled((dim,), statistics.count[:, 0], f"pictures that made the {dim} respond")}
+        ends = np.cumsum(self._columns)[:-1]
+        parts = [np.split(values, ends, axis=1) for values in (statistics.mean, statistics.stderr, statistics.rms)]
+        for name, mean, stderr, rms in zip(FORMULAS, *parts, strict=True):
+            dims = (dim,) if name == "rho" else (dim, "shift")
+            shape = mean.shape[: len(dims)]
+            for suffix, values, meaning in (
+                ("", mean, "mean over pictures"),
+                ("_stderr", stderr, "standard error of the mean"),
+                ("_rms", rms, "root of the ratio of summed squares"),
+            ):
+                found[name + suffix] = labelled(dims, values.reshape(shape), f"{FORMULAS[name]}, {meaning}")
+        return self.filters.assign(found).assign_coords(shift_coordinates(self.shifts))
 
     @property
-    def _shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the ratios: of the discrepancy, of the change of RMax, and of that of CMod."""
-        return [(self.count,), (self.count, len(self.shifts)), (self.count, len(self.shifts))]
+    def _columns(self) -> tuple[int, int, int]:
+        """Numbers of ratios of a filter: discrepancy, changes of RMax, changes of CMod."""
+        return 1, len(self.shifts), len(self.shifts)
 
 
 def window_side(size: int, shifts: Sequence[Sequence[float]], needed: int, filters: str) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.files.pictures import ImageError, Picture
+from analysis.files.pictures import ImageError, Picture, outcomes_ahead
 
 BLOCK = 128  # inputs whose sums are recorded together
 BATCH = 8  # pictures measured at a time: enough for all threads, few enough to stay in some tens of megabytes
@@ -31,9 +31,7 @@ class Measurement(Protocol):
         """Entries of the vector."""
         ...
 
-    def measure(
-        self, pictures: NDArray[np.float32], names: Sequence[str]
-    ) -> tuple[Vector, NDArray[np.bool_] | None]:
+    def measure(self, pictures: NDArray[np.float32], names: Sequence[str]) -> tuple[Vector, NDArray[np.bool_] | None]:
         """Measure pictures.
 
         Parameters
@@ -101,44 +99,79 @@ class Block:
         )
 
 
-def measure_block(
-    outcomes: Iterable[Picture | ImageError],
-    measurements: Sequence[Measurement],
-    tick: Callable[[int], object] = lambda count: None,
-    begin: float | None = None,
-) -> Block:
-    """Measure a block of inputs, in the order in which they come.
+@dataclass(frozen=True)
+class Work:
+    """Work on the blocks of a run: all that a process must know to measure them.
 
-    Parameters
+    Attributes
     ----------
-    outcomes : iterable of Picture or ImageError
-        Each input as it was read, or the reason why it could not be.
     measurements : sequence of Measurement
-    tick : callable
-        Called with the number of inputs that were dealt with since the last call.
-    begin : float, optional
-        When the wait for the first input began, by `time.perf_counter`; by default now.
+    size : int
+        Side to which every picture is brought, pixels.
+    colour : bool
+        Keep red, green and blue instead of the luminance.
+    block : int
+        Inputs of a block.
     """
-    block = Block.empty(measurements)
-    block.blocks, block.digest = 1, b""
-    stream = iter(outcomes)
-    start = before = perf_counter() if begin is None else begin
-    while batch := list(islice(stream, BATCH)):
-        now = perf_counter()
-        block.seconds["waiting"] += now - before
-        before = now
-        _add_batch(block, batch, measurements)
-        tick(len(batch))
-        now = perf_counter()
-        block.seconds["measuring"] += now - before
-        before = now
-    block.seconds["total"] = perf_counter() - start
-    return block
+
+    measurements: Sequence[Measurement]
+    size: int
+    colour: bool
+    block: int
+
+    def blocks(
+        self, numbered: Iterable[tuple[int, Any]], ahead: int, tick: Callable[[int], object] = lambda count: None
+    ) -> Generator[tuple[int, Block], None, None]:
+        """Read and measure blocks, one after the other.
+
+        Parameters
+        ----------
+        numbered : iterable of (int, source)
+            Inputs with their positions; position // block is the number of the block.
+        ahead : int
+            Inputs that are read in threads before they are due; with 0, no thread is started.
+        tick : callable
+            Called with the number of inputs that were dealt with since the last call.
+
+        Yields
+        ------
+        index : int
+            Number of the block.
+        block : Block
+        """
+        with outcomes_ahead(numbered, self.size, self.colour, ahead) as outcomes:
+            begin = perf_counter()
+            for index, group in groupby(outcomes, key=lambda pair: pair[0] // self.block):
+                yield index, self._measured((outcome for _, outcome in group), tick, begin)
+                begin = perf_counter()
+
+    def _measured(self, outcomes: Iterator[Picture | ImageError], tick: Callable[[int], object], begin: float) -> Block:
+        """Measure one block; `begin` is when the wait for its first input began."""
+        block = Block.empty(self.measurements)
+        block.blocks, block.digest = 1, b""
+        seconds, before = block.seconds, begin
+        while batch := list(islice(outcomes, BATCH)):
+            seconds["waiting"] += perf_counter() - before
+            _add_batch(block, batch, self.measurements)
+            tick(len(batch))
+            before = perf_counter()
+        seconds["total"] = perf_counter() - begin
+        seconds["measuring"] = seconds["total"] - seconds["waiting"]
+        return block
 
 
 def _add_batch(block: Block, batch: list[Picture | ImageError], measurements: Sequence[Measurement]) -> None:
+    """Add the sums of inputs to a block; a picture counts that any measurement which cares has used."""
     pictures = [outcome for outcome in batch if isinstance(outcome, Picture)]
-    usable = iter(_measure(pictures, measurements, block.sums) if pictures else ())
+    votes = []
+    if pictures:
+        pixels, names = np.stack([picture.pixels for picture in pictures]), [picture.name for picture in pictures]
+        for measurement, total in zip(measurements, block.sums, strict=True):
+            sums, used = measurement.measure(pixels, names)
+            total += sums
+            if used is not None:
+                votes.append(used)
+    usable = iter(np.logical_or.reduce(votes) if votes else np.ones(len(pictures), bool))
     for outcome in batch:
         if not isinstance(outcome, Picture):
             block.skipped.append((outcome.name, outcome.reason))
@@ -150,21 +183,6 @@ def _add_batch(block: Block, batch: list[Picture | ImageError], measurements: Se
         else:
             block.skipped.append((outcome.name, "flat: all its pixels are equal"))
     block.inputs += len(batch)
-
-
-def _measure(
-    pictures: list[Picture], measurements: Sequence[Measurement], totals: Sequence[Vector]
-) -> NDArray[np.bool_]:
-    """Add the sums of pictures to the totals; return which of them were used by any measurement that cares."""
-    pixels, names = np.stack([picture.pixels for picture in pictures]), [picture.name for picture in pictures]
-    votes = []
-    for measurement, total in zip(measurements, totals, strict=True):
-        sums, used = measurement.measure(pixels, names)
-        total += sums
-        if used is not None:
-            votes.append(used)
-    everyone = np.ones(len(pictures), bool)
-    return np.logical_or.reduce(votes) if votes else everyone
 
 
 def block_key(numbered: Iterable[tuple[int, Any]], root: str | os.PathLike[str] | None) -> bytes:

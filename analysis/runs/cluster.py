@@ -7,16 +7,15 @@ whose worker dies runs again on another one. The journal and the merging stay wi
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import pickle
-import queue
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -25,8 +24,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from analysis.files.messages import one_line
-from analysis.files.pictures import outcomes_ahead
-from analysis.runs.blocks import Block, Measurement, measure_block
+from analysis.runs.blocks import Block, Work
 from analysis.runs.feed import Executor, Results
 from analysis.runs.provenance import distribution_version
 from wavelets import set_num_threads
@@ -89,7 +87,8 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
             client = _patiently(lambda: Client(scheduler, timeout=PATIENCE, set_as_default=False))
             stack.enter_context(client)
         except (OSError, TimeoutError, ValueError) as error:
-            raise ClusterError(f"no scheduler answers at {scheduler}: {one_line(str(error))}") from error
+            reason = one_line(str(error)) or "it says nothing"
+            raise ClusterError(f"no scheduler answers at {scheduler}: {reason}") from error
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
@@ -98,23 +97,17 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
 
 
 def _patiently(connect: Callable[[], Client]) -> Client:
-    """Connect, or give up: what accepts a connection and says nothing would be waited for without end."""
-    answer: queue.SimpleQueue[Client | Exception] = queue.SimpleQueue()
+    """Connect, or give up: for an answer of a server that accepts and says nothing, a client waits without end."""
+    answer: concurrent.futures.Future[Client] = concurrent.futures.Future()
 
     def ask() -> None:
         try:
-            answer.put(connect())
+            answer.set_result(connect())
         except Exception as error:
-            answer.put(error)
+            answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        found = answer.get(timeout=2 * PATIENCE)
-    except queue.Empty:
-        raise TimeoutError(f"no answer for {2 * PATIENCE:g} seconds") from None
-    if isinstance(found, Exception):
-        raise found
-    return found
+    return answer.result(2 * PATIENCE)
 
 
 @contextlib.contextmanager
@@ -173,19 +166,11 @@ class _OnCluster:
     def described(self) -> dict[str, Any]:
         return {"threads": self.threads, "workers": "dask.distributed"}
 
-    def __call__(
-        self,
-        numbered: Iterable[tuple[int, Any]],
-        block: int,
-        measurements: Sequence[Measurement],
-        size: int,
-        colour: bool,
-        tick: Callable[[int], object],
-    ) -> Results:
+    def __call__(self, numbered: Iterable[tuple[int, Any]], work: Work, tick: Callable[[int], object]) -> Results:
         from distributed import as_completed
 
-        parcel = pickle.dumps((list(measurements), size, colour, self.threads, distribution_version("shiftscope")))
-        groups = groupby(numbered, key=lambda pair: pair[0] // block)
+        parcel = pickle.dumps((work, self.threads, distribution_version("shiftscope")))
+        groups = groupby(numbered, key=lambda pair: pair[0] // work.block)
         running: dict[Future, int] = {}
         completed = as_completed(loop=self.client.loop)
         try:
@@ -214,7 +199,7 @@ def _scheduler_there() -> Iterator[None]:
     """Context in which an error of the connection means that the scheduler is gone."""
     try:
         yield
-    except (OSError, TimeoutError, CancelledError, asyncio.CancelledError) as error:
+    except (OSError, TimeoutError, concurrent.futures.CancelledError, asyncio.CancelledError) as error:
         raise ClusterError("the scheduler of the cluster went away") from error
 
 
@@ -245,16 +230,15 @@ def _result(future: Future) -> Block:
 
 def _measure(parcel: bytes, numbered: list[tuple[int, Any]]) -> Block:
     """Measure one block: a task."""
-    measurements, size, colour = _unpacked(parcel)
-    with outcomes_ahead(numbered, size, colour, 0) as outcomes:
-        return measure_block((outcome for _, outcome in outcomes), measurements)
+    ((_, block),) = _unpacked(parcel).blocks(numbered, 0)
+    return block
 
 
 @lru_cache(maxsize=4)
-def _unpacked(parcel: bytes) -> tuple[list[Measurement], int, bool]:
-    """Make the measurements once in each process: they have tables to prepare."""
-    measurements, size, colour, threads, version = pickle.loads(parcel)
+def _unpacked(parcel: bytes) -> Work:
+    """Unpack the work once in each process: measurements have tables to prepare."""
+    work, threads, version = pickle.loads(parcel)
     if (mine := distribution_version("shiftscope")) != version:
         raise RuntimeError(f"a worker has shiftscope {mine}; expected {version}, the version here")
     set_num_threads(threads)
-    return measurements, size, colour
+    return work

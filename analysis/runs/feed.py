@@ -6,8 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
-from itertools import groupby, islice
-from time import perf_counter
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,8 +14,8 @@ import xarray as xr
 from tqdm import tqdm
 
 from analysis.files.messages import printable
-from analysis.files.pictures import ImageFolder, Picture, check_sources, outcomes_ahead
-from analysis.runs.blocks import BATCH, BLOCK, Block, Measurement, Vector, block_key, measure_block, short_name
+from analysis.files.pictures import ImageFolder, Picture, check_sources
+from analysis.runs.blocks import BATCH, BLOCK, Block, Measurement, Vector, Work, block_key, short_name
 from analysis.runs.journal import Journal
 from analysis.runs.provenance import provenance
 from wavelets import get_num_threads
@@ -29,63 +28,15 @@ Results = Generator[tuple[int, Block], None, None]
 
 
 class Executor(Protocol):
-    """Place where blocks are measured: this process, or a cluster."""
+    """Place where blocks are measured, such as a cluster."""
 
     def described(self) -> dict[str, Any]:
         """Return `threads` and `workers`, for the provenance."""
         ...
 
-    def __call__(
-        self,
-        numbered: Iterable[tuple[int, Any]],
-        block: int,
-        measurements: Sequence[Measurement],
-        size: int,
-        colour: bool,
-        tick: Callable[[int], object],
-    ) -> Results:
-        """Measure blocks.
-
-        Parameters
-        ----------
-        numbered : iterable of (int, source)
-            Inputs with their positions; position // block is the number of the block.
-        block, measurements, size, colour
-            As for `feed`.
-        tick : callable
-            Called with the number of inputs that were dealt with since the last call.
-
-        Yields
-        ------
-        index : int
-            Number of a block; blocks come in any order.
-        result : Block
-        """
+    def __call__(self, numbered: Iterable[tuple[int, Any]], work: Work, tick: Callable[[int], object]) -> Results:
+        """Yield the number and the sums of each block, in any order; see :meth:`analysis.runs.blocks.Work.blocks`."""
         ...
-
-
-class Here:
-    """This process: one block after the other, in their order; inputs are read ahead in threads."""
-
-    def described(self) -> dict[str, Any]:
-        """Return `threads` and `workers`, for the provenance."""
-        return {"threads": get_num_threads(), "workers": "none"}
-
-    def __call__(
-        self,
-        numbered: Iterable[tuple[int, Any]],
-        block: int,
-        measurements: Sequence[Measurement],
-        size: int,
-        colour: bool,
-        tick: Callable[[int], object],
-    ) -> Results:
-        """Measure blocks; see `Executor`."""
-        with outcomes_ahead(numbered, size, colour, AHEAD) as outcomes:
-            begin = perf_counter()
-            for index, group in groupby(outcomes, key=lambda pair: pair[0] // block):
-                yield index, measure_block((outcome for _, outcome in group), measurements, tick, begin)
-                begin = perf_counter()
 
 
 class Experiment(Measurement, Protocol):
@@ -98,7 +49,7 @@ class Experiment(Measurement, Protocol):
 
     @property
     def colour(self) -> bool:
-        """Whether red, green and blue are measured instead of the luminance."""
+        """True if red, green and blue are measured instead of the luminance."""
         ...
 
     def dataset(self, sums: Vector) -> xr.Dataset:
@@ -186,7 +137,8 @@ def feed(
         Blocks that it has are not measured again, and the others are appended to it. If its front was folded, images
         must be something that can be walked through twice.
     executor : Executor, optional
-        Measures the blocks: by default `Here`, or :func:`analysis.runs.cluster.on_cluster` for a client.
+        Measures the blocks, such as :func:`analysis.runs.cluster.on_cluster`; by default this process does, one after
+        the other, while inputs are read ahead in threads.
 
     Returns
     -------
@@ -213,18 +165,20 @@ def feed(
         root = images if root is None else root
         images = ImageFolder(images)
     check_sources(images, size)
-    executor = executor or Here()
-    walk = _Walk(images, measurements, block, root, journal, on_skip)
+    work = Work(measurements, size, colour, block)
+    walk = _Walk(images, work, root, journal, on_skip)
     count = len(images) if isinstance(images, Sized) else None
     with tqdm(total=count, initial=walk.total.inputs, unit="image", desc=desc, disable=not progress) as bar:
         missing = walk.missing(bar)
-        with contextlib.closing(executor(missing, block, measurements, size, colour, bar.update)) as results:
+        results = executor(missing, work, bar.update) if executor else work.blocks(missing, AHEAD, bar.update)
+        with contextlib.closing(results):
             for index, result in results:
                 walk.take(index, result)
         walk.merge()
     walk.finish()
+    where = executor.described() if executor else {"threads": get_num_threads(), "workers": "none"}
     attributes = provenance(walk.total, walk.names.hexdigest(), colour, walk.shown)
-    return walk.total.sums, attributes | {"block": block} | executor.described()
+    return walk.total.sums, attributes | {"block": block} | where
 
 
 class _Walk:
@@ -233,18 +187,17 @@ class _Walk:
     def __init__(
         self,
         images: Iterable[Any],
-        measurements: Sequence[Measurement],
-        block: int,
+        work: Work,
         root: str | os.PathLike[str] | None,
         journal: Journal | None,
         on_skip: OnSkip | None,
     ) -> None:
-        self.images, self.block, self.root, self.journal, self.on_skip = images, block, root, journal, on_skip
+        self.images, self.block, self.root, self.journal, self.on_skip = images, work.block, root, journal, on_skip
         self.shown = None if root is None else printable(root)
-        self.total = Block.empty(measurements)
+        self.total = Block.empty(work.measurements)
         if journal is not None and journal.front:
             numbered = enumerate(images)
-            chunks = (list(islice(numbered, block)) for _ in journal.front)
+            chunks = (list(islice(numbered, self.block)) for _ in journal.front)
             self.total = journal.front_of([block_key(chunk, root) for chunk in chunks]) or self.total
         self.folded = self.total.blocks
         self.complete = self.total  # without a last block that more images would fill

@@ -79,7 +79,7 @@ class RunFolder:
 
     @property
     def begins(self) -> bool:
-        """Whether there is nothing to go on from."""
+        """True if there is nothing to go on from."""
         return self.overwrite or not self.kept.exists()
 
     def __enter__(self) -> RunFolder:

@@ -3,8 +3,8 @@
 A journal is a file of records, each a header (magic, length, checksum of what follows) and a payload: a line of JSON,
 then numbers. The first record holds the settings. A record that was cut off, by a crash or a full disk, ends the file
 when it is opened again, so that at most the block in flight is lost; one that was damaged later is passed over. When
-the file has grown large, or the run is finished, the records at the front of the run are replaced by one with their
-sum; this is done in a new file that takes the name of the old one.
+the file has grown large, the records at the front of the run are replaced by one with their sum, and so are those of a
+finished run, but for small ones; this is done in a new file that takes the name of the old one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from analysis.runs.folder import RunFolder
 HEADER = struct.Struct("<8sQI")
 MAGIC = b"shiftsc2"
 LARGEST = 64 * 2**20  # bytes of a journal before its front is added up
+SMALL = 2**20  # bytes of the journal of a finished run that may stay: cheaper to keep than to measure again
 
 
 class Journal:
@@ -105,7 +106,7 @@ class Journal:
             self._rewrite(front, keys[: front.blocks], rest)
 
     def finish(self, front: Block, keys: Sequence[bytes]) -> None:
-        """Keep no more of a finished run than one with more images needs: the sum of its complete blocks.
+        """Keep no more of a finished run than one with more images needs, the sum of its complete blocks; or little.
 
         Parameters
         ----------
@@ -114,6 +115,8 @@ class Journal:
         keys : sequence of bytes
             Of all blocks.
         """
+        if self._end <= SMALL:
+            return
         keys = list(keys[: front.blocks])
         with contextlib.suppress(OSError):  # a full disk must not cost the results: the records as they are will do
             if self._sum is not None and self.front[: len(keys)] == keys:  # that of a run with more images is there
