@@ -35,6 +35,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "kernel_table",
             "measure_kernels",
         ],
+        "measurements.correlation": [
+            "band_pass_correlation",
+        ],
         "measurements.rmax_cmod": [
             "cmod",
             "packet_pool",
@@ -50,7 +53,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "translate",
         ],
         "packet_maps": [
-            "band_pass_correlation",
             "heatmaps",
             "packet_experiment",
         ],

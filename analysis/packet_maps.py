@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from analysis.measurements.packet_sums import packet_sums
@@ -178,29 +177,6 @@ def filter_coordinates(transform: DualTreePackets2D) -> dict[str, Any]:
         "low_pass": ((p.freq_y == 0) & (p.freq_x == 0), "whether the filter is a low-pass", "1"),
     }
     return {name: labelled(("filter",), *rest) for name, rest in along_filter.items()}
-
-
-def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:
-    """Pearson correlation of two variables over the band-pass filters: all but the low-pass ones.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        Result of `heatmaps`.
-    first, second : str
-        Variables with the one dimension `filter`.
-
-    Returns
-    -------
-    float
-        NaN where fewer than three filters have finite values, or all have the same one.
-    """
-    x, y = (dataset[name].values[~dataset.low_pass.values] for name in (first, second))
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-12:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
 
 
 def _digest(bank: FilterBank) -> str:

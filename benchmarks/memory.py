@@ -1,4 +1,4 @@
-"""How much memory a call takes, by the size of the batch, each in a process of its own."""
+"""Memory that a call takes, by the size of the batch, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def memory(settings: Settings) -> list[Table]:
                 found = child.call(growth, settings.threads, **given)
                 table.figures[f"{job}, batch {batch}"] = found["growth"] / child.MB
                 results[f"{job}, batch {batch}"] = found["result"] / child.MB
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:  # no /proc here; the process was killed
         table.skipped["memory"] = str(error)
     table.columns["of which result"] = results
     return [table]

@@ -15,8 +15,8 @@ def command(
         str,
         typer.Argument(
             metavar="[SOURCE]",
-            help="A network (alexnet, resnet18, ...: downloaded once), a file (.pth, .safetensors, .npz, .npy), or "
-            "'default', the layer that comes with shiftscope.",
+            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, "
+            ".npz, .npy), or 'default', the layer that comes with shiftscope.",
         ),
     ] = "default",
     stride: Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")] = None,

@@ -15,8 +15,8 @@ def command(
         str,
         typer.Argument(
             metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), a model of torchvision if "
-            "that is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
+            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME if that "
+            "is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
             "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
@@ -44,8 +44,8 @@ def command(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the network's input, pixels. Default: 227 for squeezenet, 32 for networks made for CIFAR-10, "
-            "else 224."
+            help="Side of the network's input, pixels. Default: what best.pt says; 227 for squeezenet, 32 for networks "
+            "made for CIFAR-10, else 224."
         ),
     ] = None,
     side: Annotated[

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MOST_NAMES = 60  # in a message
+MOST_NAMES = 30  # in a message
 
 
 def printable(path: str | bytes | os.PathLike[str]) -> str:
@@ -41,15 +41,15 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     Returns
     -------
     str
-        With the nearest names, if any is near, and all that there are, or the first of very many.
+        With the nearest name, if any is near, and all that there are, or the first of very many.
 
     Examples
     --------
     >>> unknown("filter", "traingle", ["rectangle", "triangle"])
-    "unknown filter 'traingle' (did you mean 'triangle' or 'rectangle'?); expected one of rectangle, triangle"
+    "unknown filter 'traingle' (did you mean 'triangle'?); expected one of rectangle, triangle"
     """
     names = list(dict.fromkeys(known))
-    near = get_close_matches(str(name), names, n=3, cutoff=0.5)
-    guess = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-    rest = ", ..." if len(names) > MOST_NAMES else ""
+    near = get_close_matches(str(name), names, n=1)
+    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    rest = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
     return f"unknown {kind} {str(name)!r}{guess}; expected one of {', '.join(names[:MOST_NAMES])}{rest}"

@@ -529,7 +529,7 @@ def _decode(data: bytes, size: int | None = None, alone: contextlib.ExitStack | 
         raise ValueError("the file is empty")
     with _pillow_quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         if size is not None:
-            image.draft(None, (ENOUGH * size, ENOUGH * size))  # type: ignore[arg-type]  # does nothing but for JPEG
+            image.draft(None, (ENOUGH * size, ENOUGH * size))  # does nothing but for JPEG
         if alone is not None and image.width * image.height > HUGE:
             alone.enter_context(_huge_lock)
         image.load()
@@ -599,7 +599,7 @@ def _deep_grey(image: Image.Image) -> Float32:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """Reason of a failure, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return "Pillow finds no JPEG, PNG, WebP, TIFF or BMP image in it"
     text = getattr(error, "strerror", None) or str(error)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -303,9 +302,10 @@ def _check_archive(archive: zipfile.ZipFile, file: BinaryIO) -> None:
 
 
 def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    from safetensors import deserialize
+    import safetensors
 
-    stored = dict(deserialize(file.read()))  # checks the header against the bytes
+    deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = safetensors.deserialize
+    stored = dict(deserialize(file.read()))  # it checks the header against the bytes
 
     def order(name: str) -> tuple[bool, list[Any]]:
         parts = re.split(r"([0-9]+)", name)  # texts and numbers take turns, so that conv2 comes before conv10

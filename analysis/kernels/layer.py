@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from wavelets.checks import integer, real_array
 
+
 @dataclass(frozen=True, eq=False)
 class FirstLayer:
     """First convolution of a network, with the max pooling that follows it.

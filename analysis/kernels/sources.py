@@ -7,7 +7,7 @@ import hashlib
 import importlib.resources
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,12 +86,9 @@ def first_layer(
     """
     if channels not in (None, "RGB", "BGR"):
         raise ValueError(f"channels is {channels!r}; expected 'RGB' or 'BGR'")
-    model = None if like is None else _network(like)
+    model = None if like is None else _geometry(_network(like))
     found, shown = _find(source, weight, cache, progress)
-    geometry: dict[str, Any] = {"padding": 0, "pool": 3, "pool_padding": 0, "channels": "RGB"} | found
-    if model is not None:
-        geometry |= _geometry(model)
-    given: dict[str, Any] = {
+    given = {
         "name": None if name is None else printable(name),
         "stride": stride,
         "padding": padding,
@@ -101,8 +98,8 @@ def first_layer(
         "mean": None if mean is None else _numbers("mean", mean),
         "std": None if std is None else _numbers("std", std),
     }
-    fields = geometry | {key: value for key, value in given.items() if value is not None}
-    order = fields.pop("channels")
+    fields = found | (model or {}) | {key: value for key, value in given.items() if value is not None}
+    order = fields.pop("channels", "RGB")
     if isinstance(source, FirstLayer) or _is_default(source):
         if channels == "BGR":
             raise ValueError("channels is 'BGR', but the kernels of this source are in the order R, G, B")
@@ -112,9 +109,9 @@ def first_layer(
             f"{shown}the stride is not in the file or array: give stride (--stride M on the command line) "
             f"or like, a network such as 'alexnet'"
         )
-    if model is not None and fields["weight"].shape[1:2] == (1,):
-        for key, value in (("mean", mean), ("std", std)):
-            if value is None:  # the network has three channels, the weights see their luminance
+    if model and fields["weight"].shape[1:2] == (1,):
+        for key in ("mean", "std"):
+            if given[key] is None:  # the network has three channels, the weights see their luminance
                 fields[key] = (sum(fields[key]) / 3,)
     try:
         layer = FirstLayer(**fields)
@@ -166,8 +163,7 @@ def _network(name: str, otherwise: str = "") -> KnownLayer:
 
 
 def _geometry(network: KnownLayer) -> dict[str, Any]:
-    keys = ("stride", "padding", "pool", "pool_padding", "channels", "mean", "std")
-    return {key: getattr(network, key) for key in keys}
+    return {key: value for key, value in vars(network).items() if key not in ("url", "sha256", "weight")}
 
 
 def _from_package() -> dict[str, Any]:
@@ -203,8 +199,8 @@ def _from_file(path: str, weight: str | None) -> tuple[dict[str, Any], str]:
     parameter = _choose({key: tuple(array.shape) for key, array in arrays.items()}, weight, shown)
     kernels, bias = arrays[parameter], arrays.get(parameter.removesuffix("weight") + "bias")
     if str(kernels.dtype).removeprefix("torch.") in ("int8", "uint8"):
-        raise ValueError(f"{shown}: {parameter!r} is stored as {kernels.dtype}, as quantised weights are without a scale")
-    if not parameter.endswith("weight") or bias is not None and bias.shape != kernels.shape[:1]:
+        raise ValueError(f"{shown}: {parameter!r} is stored as {kernels.dtype}: quantised, without its scale")
+    if not parameter.endswith("weight") or (bias is not None and bias.shape != kernels.shape[:1]):
         bias = None
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -234,7 +230,7 @@ def _choose(shapes: dict[str, tuple[int, ...]], weight: str | None, shown: str) 
     return matches[0]
 
 
-def _listed(shapes: dict[str, tuple[int, ...]], most: int = 8) -> str:
+def _listed(shapes: Mapping[str, tuple[int, ...]], most: int = 8) -> str:
     """Names and shapes for messages."""
     parts = [f"{name!r} {shape}" if name else f"one array {shape}" for name, shape in shapes.items()]
     rest = [f"and {len(parts) - most} more"] if len(parts) > most else []

@@ -14,17 +14,8 @@ from typing import Any
 import numpy as np
 
 from wavelets.engine import loops
-from wavelets.engine.loops import (
-    DATA,
-    Array,
-    analyse,
-    filter_along_x,
-    jit,
-    jit_disjoint,
-    split,
-    storage_size,
-    work_size,
-)
+from wavelets.engine.jit import jit, jit_disjoint
+from wavelets.engine.loops import DATA, Array, analyse, filter_along_x, split, storage_size, work_size
 
 CHANGES = 3  # first of the sums that belong to shifts; before them, energies of RMax and CMod and their distance
 

@@ -27,7 +27,7 @@ SIZE, CIFAR_SIZE = 224, 32
 """Side of the input of most networks, pixels, and of those made for CIFAR-10."""
 
 CIFAR = ("vgg13", "densenet40")
-"""How names of the latter begin; others end in "-cifar"."""
+"""Beginnings of names of the latter; others end in "-cifar"."""
 
 TORCHVISION = "torchvision:"
 
@@ -89,10 +89,11 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
         If a file is missing or not as described, a name unknown, or a network without its weights, since the stability
         of an untrained one says nothing. The message names it, in one line.
     """
-    if source.rpartition(":")[0].endswith(".py"):
+    file, _, factory = source.rpartition(":")
+    if file.endswith(".py"):
         if weights is not None:
-            raise ValueError(f"weights are for networks by name; {source.rpartition(':')[2]} loads its own")
-        return _from_file(*source.rsplit(":", 1), size or SIZE)
+            raise ValueError(f"weights are for networks by name; {factory} loads its own")
+        return _from_file(file, factory, size or SIZE)
     if source.endswith(".py"):
         raise ValueError(f"{printable(source)}: which function? expected FILE.py:FACTORY")
     if source.startswith(TORCHVISION):
@@ -114,9 +115,7 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
     return _from_registry(source, weights, size)
 
 
-def normalised(
-    pictures: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
-) -> Tensor:
+def normalised(pictures: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
     """Pictures minus a mean, over a standard deviation, colour by colour; by default those of ImageNet."""
     means, deviations = (pictures.new_tensor(values)[:, None, None] for values in (mean, std))
     return (pictures - means) / deviations

@@ -20,7 +20,7 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a checkpoint.
+    """Report of which keys of a checkpoint were loaded.
 
     Attributes
     ----------
@@ -119,9 +119,9 @@ def load_weights(
                 "folded into it, the weight alone would be another layer"
             )
         if own[key].is_floating_point() and not value.is_floating_point():
-            raise ValueError(f"{key} of the checkpoint is {value.dtype}; expected floats, as they were before quantising")
+            raise ValueError(f"{key} of the checkpoint is {value.dtype}; expected floats, as before quantising")
         if not value.to(own[key].dtype).isfinite().all():
-            raise ValueError(f"{key} of the checkpoint holds NaN or infinite values, or some too large for its precision")
+            raise ValueError(f"{key} of the checkpoint holds NaN, infinite, or too large values")
     model.load_state_dict(fitting, strict=False)
     return LoadReport(tuple(fitting), missing, unexpected, tuple(shapes.values()))
 

@@ -103,8 +103,10 @@ class MeasuredNetwork:
 
     def answers(self, frames: Sequence[Tensor]) -> Tensor:
         """Answers to frames of N pictures each, shape (frames, N, C)."""
-        parts = torch.cat(list(frames)).split(self.batch_size)
-        return torch.cat([self.logits(part) for part in parts]).unflatten(0, (len(frames), -1))
+        pictures = torch.cat(list(frames))
+        starts = range(0, len(pictures), self.batch_size)
+        logits = torch.cat([self.logits(pictures[start : start + self.batch_size]) for start in starts])
+        return logits.reshape(len(frames), -1, logits.shape[1])
 
 
 @contextmanager

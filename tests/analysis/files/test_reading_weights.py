@@ -59,7 +59,7 @@ def test_arrays_come_back_as_they_were(tmp_path):
         assert found[key].dtype == array.dtype
 
 
-@pytest.mark.parametrize("wrappers", [[], ["state_dict"], ["model", "state_dict"], ["state_dict_ema"], ["net", "module"]])
+@pytest.mark.parametrize("wrappers", [[], ["state_dict"], ["model", "state_dict"], ["state_dict_ema", "net"]])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module.", "module.module._orig_mod.", "model.net."])
 def test_wrappers_and_prefixes_go_as_often_as_they_occur(wrappers, prefix):
     tree = {f"{prefix}conv.weight": W, f"{prefix}conv.bias": W[:, 0, 0, 0]}

@@ -81,7 +81,7 @@ def test_a_member_that_is_no_array(tmp_path, arrays):
     np.savez(tmp_path / "net.npz", **{name: array for name, array in arrays.items() if name != "conv1.bias"})
     with zipfile.ZipFile(tmp_path / "net.npz", "a") as file:
         file.writestr("conv1.bias", b"raw bytes")
-    with pytest.raises(ValueError, match="missing: 'conv1.bias'"):
+    with pytest.raises(ValueError, match=r"missing: 'conv1\.bias'"):
         load_squeezenet(tmp_path / "net.npz")
 
 

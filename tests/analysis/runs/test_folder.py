@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.files.results import UNFINISHED
+from analysis.files.atomic import UNFINISHED
 from analysis.runs.folder import RunFolder
 
 SETTINGS = {"size": 96, "shifts": ((0.0, 1.0),)}

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from analysis import bundled_crops
-from analysis.files import results
+from analysis.files import atomic, results
 from analysis.measurements.shift_experiment import ShiftExperiment
 from analysis.packet_maps import packet_experiment, run
 from analysis.runs import journal
@@ -299,7 +299,7 @@ def test_killed_again_and_again_a_run_ends_as_if_nothing_had_been(photographs, t
         if os.WIFEXITED(status):
             break
     identical(measure(photographs, path, 4), measure(photographs, block=4))
-    assert not list(tmp_path.glob(f"{results.UNFINISHED}*"))
+    assert not list(tmp_path.glob(f"{atomic.UNFINISHED}*"))
 
 
 def test_blocks_whose_files_changed_are_measured_again(photographs, tmp_path):
@@ -415,7 +415,7 @@ def test_killed_while_it_writes_a_result_is_whole(tmp_path):
         os.waitpid(child, 0)
         found = results.load(path)
         assert found.rho.identical(one.rho) and found.attrs.get("text", "-1" * 1000) == str(found.number) * 1000
-    results.remove_unfinished(tmp_path)
+    atomic.remove_unfinished(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["result.nc"]
 
 

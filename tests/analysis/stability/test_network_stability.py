@@ -282,9 +282,10 @@ def expected_in(folder, found, models, pictures, labels):
 def test_a_run_of_others_is_refused(tmp_path, pictures, labels):
     models = {"plain": network(), "other": network(seed=1)}
     resumed(tmp_path, models, pictures, labels)
+    longer = nn.Sequential(*models["other"], nn.Identity()).eval()
     cases = {
         "plain: weights_sha256 is": ({**models, "plain": network(seed=5)}, labels, {}),
-        "other: layers_sha256 is": ({**models, "other": nn.Sequential(*models["other"], nn.Identity()).eval()}, labels, {}),
+        "other: layers_sha256 is": ({**models, "other": longer}, labels, {}),
         "labels_sha256 is": (models, labels.flip(0), {}),
         "half_pixel is": (models, labels, {"half_pixel": (1,)}),
         "belongs to another plain: it answers otherwise": (models, labels, {"preprocess": lambda x: 2 * x}),
