@@ -32,7 +32,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "site": ["Site"],
         "surgery": ["replace_pooling"],
         "training.data": ["load_data"],
-        "training.loop": ["evaluate", "train"],
+        "training.loop": ["evaluate"],
+        "training.orchestration": ["train_network"],
         "training.recipe": ["Recipe", "recipe", "recipes"],
         "twins": [
             "PacketGroup",
