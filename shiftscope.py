@@ -1,4 +1,4 @@
-"""Shift stability of CNN layers: the public names of `analysis` and `wavelets`, imported when they are first used.
+"""Shift stability of CNN layers: the public names of `analysis` and `wavelets`; slow imports wait until used.
 
 ``python -m shiftscope`` is the command line. `import shiftscope` fails, and says which file is in the way, where Python
 finds another `analysis` or `wavelets` before ours, such as a script of that name in the current folder.
