@@ -35,6 +35,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "kernel_table",
             "measure_kernels",
         ],
+        "measurements.correlation": [
+            "band_pass_correlation",
+        ],
         "measurements.rmax_cmod": [
             "cmod",
             "packet_pool",
@@ -50,9 +53,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "translate",
         ],
         "packet_maps": [
-            "HeatmapExperiment",
-            "band_pass_correlation",
             "heatmaps",
+            "packet_experiment",
         ],
         "prediction": [
             "fit_isolated",

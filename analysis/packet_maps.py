@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from analysis.measurements.packet_sums import packet_sums
 from analysis.measurements.rmax_cmod import smallest_side
-from analysis.measurements.shift_experiment import SHIFTS, Measure, Stability, labelled, shift_coordinates
-from analysis.runs.blocks import Measurement
-from analysis.runs.feed import feed
-from analysis.runs.totals import Total
+from analysis.measurements.shift_experiment import (
+    SHIFTS,
+    Operators,
+    ShiftExperiment,
+    check_shifts,
+    labelled,
+    window_side,
+)
+from analysis.runs.feed import run
 from analysis.theory import gamma
 from wavelets import DualTreePackets2D, FilterBank
 from wavelets.checks import integer
@@ -29,8 +33,15 @@ from wavelets.filters import DEFAULT
 from wavelets.packets import check_levels
 
 
-class HeatmapExperiment:
-    """Sums of one heatmap experiment, fed with blocks of pictures.
+def packet_experiment(
+    levels: int = 3,
+    filters: str | FilterBank = DEFAULT,
+    shifts: Sequence[Sequence[float]] = SHIFTS,
+    size: int = 224,
+    q: int = 1,
+    device: str | None = None,
+) -> ShiftExperiment:
+    """Shift experiment over all dual-tree packet filters of one depth.
 
     Parameters
     ----------
@@ -54,112 +65,34 @@ class HeatmapExperiment:
     ModuleNotFoundError
         If a device is given and torch is not installed.
     """
+    t = DualTreePackets2D(levels, filters, stride=2 ** (check_levels(levels) - 1))
+    integer("q", q, 0)
+    shifts = check_shifts(shifts)
+    window = window_side(size, shifts, smallest_side(t, q), f"levels = {levels} with {t.bank.name}")
+    operators: Operators = partial(packet_sums, t, q=q)
+    if device is not None:
+        from analysis.measurements.packet_sums_torch import packet_sums_on  # torch is optional
 
-    def __init__(
-        self,
-        levels: int = 3,
-        filters: str | FilterBank = DEFAULT,
-        shifts: Sequence[Sequence[float]] = SHIFTS,
-        size: int = 224,
-        q: int = 1,
-        device: str | None = None,
-    ) -> None:
-        self.transform = DualTreePackets2D(levels, filters, stride=2 ** (check_levels(levels) - 1))
-        integer("q", q, 0)
-        integer("size", size, 1)
-        packet_count = 2 * 4**levels
-        self.sums = Stability(packet_count, shifts)
-        self.size, self.q = size, q
-        self._arguments = (levels, filters, shifts, size, q, device)
-        side = size - 2 * self.sums.margin
-        needed = smallest_side(self.transform, q)
-        if side < needed:
-            raise ValueError(
-                f"pictures of {size} pixels leave windows of {max(side, 0)} for these shifts; levels = {levels} with "
-                f"{self.transform.bank.name} needs at least {needed}, one pooling window of its kernels"
-            )
-        self.device = device
-        self._measure: Measure = lambda windows: packet_sums(self.transform, windows, q)
-        if device is not None:
-            from analysis.measurements.packet_sums_torch import measure_on  # torch is optional
-
-            self._measure = measure_on(device, self.transform, q)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as arguments, without the sums so far."""
-        return HeatmapExperiment, self._arguments
-
-    @property
-    def total(self) -> Total:
-        """Sums over all pictures so far."""
-        return self.sums.total
-
-    @total.setter
-    def total(self, total: Total) -> None:
-        self.sums.total = total
-
-    def settings(self) -> dict[str, Any]:
-        """What the sums depend on beside the pictures, in terms of JSON."""
-        return {
-            "levels": self.transform.levels,
-            "filters": self.transform.bank.name,
-            "filters_sha256": _digest(self.transform.bank),
-            "shifts": self.sums.shifts,
-            "size": self.size,
-            "q": self.q,
-            "device": self.device,
-        }
-
-    def measure(self, pictures: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Measure a block of pictures, and leave the sums so far alone.
-
-        Parameters
-        ----------
-        pictures : ndarray, shape (n, size, size), real
-
-        Returns
-        -------
-        sums : ndarray, shape (N,), float64
-            To be added to `total`.
-        used : ndarray, shape (n,), bool
-            Whether each picture was used; a flat one is not, and adds nothing.
-
-        Raises
-        ------
-        ValueError
-            If the pictures have another size.
-        """
-        if pictures.shape[1:] != (self.size, self.size):
-            raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {self.size}, {self.size})")
-        return self.sums.measure(pictures, self._measure)
-
-    def add(self, pictures: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Measure a block of pictures, add the result, and return which were used; see `measure`."""
-        sums, used = self.measure(pictures)
-        self.total.add(sums)
-        return used
-
-    def dataset(self) -> xr.Dataset:
-        """Return the result so far as a labelled dataset, without provenance."""
-        t = self.transform
-        limit = gamma(t.stride * t.centroids, self.q)
-        variables = {"gamma": labelled(("filter",), limit, "gamma_q(m centroid), the narrow-band limit of rho")}
-        variables |= self.sums.variables("filter")
-        coords = filter_coordinates(t) | shift_coordinates(self.sums.shifts)
-        attributes = {
+        operators = packet_sums_on(device, t, q)
+    limit = gamma(t.stride * t.centroids, q)
+    described = xr.Dataset(
+        {"gamma": labelled(("filter",), limit, "gamma_q(m centroid), the narrow-band limit of rho")},
+        filter_coordinates(t),
+        {
             "title": "RMax-CMod discrepancy and shift stability of dual-tree wavelet packets",
             "levels": t.levels,
             "stride": t.stride,
             "filters": t.bank.name,
             "filters_sha256": _digest(t.bank),
-            "q": self.q,
+            "q": q,
             "boundary": "valid region only",
-            "size": self.size,
-            "window": self.size - 2 * self.sums.margin,
-        }
-        if self.device is not None:
-            attributes["device"] = self.device
-        return xr.Dataset(variables, coords, attributes)
+            "size": size,
+            "window": window,
+        },
+    )
+    if device is not None:
+        described.attrs["device"] = device
+    return ShiftExperiment(operators, described, size, shifts)
 
 
 def heatmaps(
@@ -222,37 +155,13 @@ def heatmaps(
     transformed, pooled and summed on all cores; memory does not grow with their number. The attributes
     `seconds_...` say where the time went, see :func:`analysis.runs.feed.feed`.
     """
-    experiment = HeatmapExperiment(levels, filters, shifts, size, q, device)
-    (dataset,) = run(images, [experiment], progress, on_skip)
+    experiment = packet_experiment(levels, filters, shifts, size, q, device)
+    (dataset,) = run(images, [experiment], progress, on_skip, desc="heatmaps")
     return dataset
 
 
-def run(
-    images: str | os.PathLike[str] | Iterable[Any],
-    experiments: Sequence[HeatmapExperiment],
-    progress: bool = True,
-    on_skip: Callable[[str, str], object] | None = None,
-    root: str | os.PathLike[str] | None = None,
-    others: Sequence[Measurement] = (),
-    **feeding: Any,
-) -> list[xr.Dataset]:
-    """Feed images, each decoded once, to several experiments of one picture size.
-
-    Parameters, results and errors are those of `heatmaps`, with one dataset for each experiment. Results name skipped
-    files relative to `root`, by default the folder given as `images`. What is given as `others` measures the same
-    pictures, and `feeding` goes to :func:`analysis.runs.feed.feed`.
-    """
-    sizes = {experiment.size for experiment in experiments}
-    if len(sizes) != 1:
-        raise ValueError(f"experiments with pictures of sizes {sorted(sizes)}; expected one size")
-    (size,) = sizes
-    measurements = [*experiments, *others]
-    provenance = feed(images, measurements, size, False, "heatmaps", progress, on_skip, root, **feeding)
-    return [experiment.dataset().assign_attrs(provenance) for experiment in experiments]
-
-
 def filter_coordinates(transform: DualTreePackets2D) -> dict[str, Any]:
-    """Coordinates along `filter` of the heatmap dataset: where every filter lies, and what it is."""
+    """Coordinates along `filter` of the heatmap dataset: where every filter lies, and its place in the packet tree."""
     t, p = transform, transform.packets
     along_filter = {
         "theta_y": (t.frequencies[:, 0], "nominal characteristic frequency, vertical", "rad/sample"),
@@ -268,29 +177,6 @@ def filter_coordinates(transform: DualTreePackets2D) -> dict[str, Any]:
         "low_pass": ((p.freq_y == 0) & (p.freq_x == 0), "whether the filter is a low-pass", "1"),
     }
     return {name: labelled(("filter",), *rest) for name, rest in along_filter.items()}
-
-
-def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:
-    """Pearson correlation of two variables over the band-pass filters: all but the low-pass ones.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        What `heatmaps` returns.
-    first, second : str
-        Variables with the one dimension `filter`.
-
-    Returns
-    -------
-    float
-        NaN where fewer than three filters have finite values, or all have the same one.
-    """
-    x, y = (dataset[name].values[~dataset.low_pass.values] for name in (first, second))
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y = x[finite], y[finite]
-    if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-12:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
 
 
 def _digest(bank: FilterBank) -> str:

@@ -1,1 +1,1 @@
-"""How fast the transforms and the heatmap experiment are, beside their peers: `python -m benchmarks --help`."""
+"""Timings of the transforms and the heatmap experiment, beside their peers: `python -m benchmarks --help`."""

@@ -1,36 +1,30 @@
 """Time each pooling over plain max pooling in a VGG13 of CIFAR form; print the table and keep it.
 
-The stack is that of document 002's Table 2: five blocks of two convolutions with batch normalisation and ReLU, 64 to
-512 channels, a 2x2 pooling after each, a forward pass of 100 pictures of 32x32. The paper's figures are of a GTX 1080
-Ti; what it pads is not said, the pictures are circular there, and here the operators are timed with circular borders.
+The stack is that of Table 2 of the BlurPool paper: five blocks of two convolutions with batch normalisation and ReLU,
+64 to 512 channels, a 2x2 pooling after each, a forward pass of 100 pictures of 32x32. The paper's figures are of a GTX
+1080 Ti; what it pads is not said, the pictures are circular there, and here the operators are timed with circular
+borders.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from analysis.networks import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, IntraBlockPool, MaxPool
-from benchmarks import history, machine
-from benchmarks.settings import available_cores
-from benchmarks.tables import Table, as_text
-from benchmarks.timing import RULE, Job, Times, measure, summary
+from analysis.published.tables import published_table
+from benchmarks import on_torch
+from benchmarks.tables import Table
+from benchmarks.timing import CPU_RULE, RULE, Job, cpu_times
 
 WIDTHS = (64, 128, 256, 512, 512)
-PUBLISHED = {"dense max pooling": 3.04, "blur3": 8.52, "blur5": 10.6, "blur7": 12.3}  # per cent added, Table 2
-BASE = "nn.MaxPool2d"
+ROWS = {"dense max pooling": "dense", **{f"blur{taps}": f"dense, {taps}x{taps} filter" for taps in (3, 5, 7)}}
+"""Rows of the paper's Table 2, by the names of our poolings."""
 
-CPU_RULE = (
-    "Medians of processor time of one thread: in every round each job runs once, in random order; before the first "
-    "round each runs untimed."
-)
+BASE = "nn.MaxPool2d"
 FEW = 5  # rounds: a run of fewer says little and is kept as a quick one
 
 Pooling = Callable[[int], nn.Module]
@@ -71,23 +65,9 @@ def stack(pooling: Pooling, intrablock: bool = False) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(last, 10)).eval()
 
 
-def cpu_times(jobs: dict[str, Job], rounds: int) -> dict[str, Times]:
-    """Seconds of processor time of one thread, which other processes of a busy machine disturb less than a clock."""
-    order = np.random.default_rng(0)
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for job in jobs.values():
-        job()
-    for _ in tqdm(range(rounds), desc="forward", disable=None):
-        for name in order.permutation(list(jobs)).tolist():
-            begin = time.process_time()
-            jobs[name]()
-            times[name].append(time.process_time() - begin)
-    return {name: summary(values) for name, values in times.items()}
-
-
 def forward_passes(arguments: argparse.Namespace) -> Table:
     """Time a forward pass with each pooling."""
-    device, cuda = arguments.device, arguments.device.startswith("cuda")
+    device = arguments.device
     images = torch.rand(arguments.batch, 3, 32, 32, device=device)
     stacks = {name: stack(pooling) for name, pooling in poolings().items()}
     stacks["intra-block, nn.MaxPool2d"] = stack(poolings()[BASE], intrablock=True)
@@ -99,45 +79,34 @@ def forward_passes(arguments: argparse.Namespace) -> Table:
         jobs[name] = lambda n=network: n(images)
     with torch.inference_mode():
         if arguments.clock == "cpu":
-            times = cpu_times(jobs, arguments.rounds)
+            times = cpu_times(jobs, arguments.rounds, "forward")
         else:
-            wait = torch.cuda.synchronize if cuda else lambda: None
-            times = measure(jobs, arguments.rounds, desc="forward", wait=wait)
+            times = on_torch.times_of(jobs, arguments, "forward")
     layout = ", channels last" if arguments.channels_last else ""
     layout += ", processor time of one thread" if arguments.clock == "cpu" else ""
     title = f"VGG13, {arguments.batch} images of 32x32, forward, float32{layout}"
     table = Table.of_times(f"pooling batch={arguments.batch}{layout}", title, "ms", times, 1e3, main=True)
     base = table.figures[BASE]
     table.columns["added %"] = {job: 100 * (figure / base - 1) for job, figure in table.figures.items()}
-    table.columns["published %"] = dict(PUBLISHED)
-    worse = [name for name, most in PUBLISHED.items() if table.columns["added %"][name] > most]
+    published = published_table("blurpool_time").set_index("pooling").added
+    table.columns["published %"] = {name: float(published[row]) for name, row in ROWS.items()}
+    worse = [name for name, most in table.columns["published %"].items() if table.columns["added %"][name] > most]
     table.notes = [f"More than published: {', '.join(worse)}." if worse else "None adds more than published."]
     return table
 
 
 def main(given: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_pooling", description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, default=100)
+    parser = on_torch.options("benchmarks.bench_pooling", __doc__, batch=100, rounds=15)
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a busy machine")
-    parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions of every job")
-    parser.add_argument("--history", type=Path, default=history.FOLDER, help="folder of the results")
     arguments = parser.parse_args(given)
-    if arguments.clock == "cpu" and arguments.device != "cpu":
+    on_cpu_clock = arguments.clock == "cpu"
+    if on_cpu_clock and arguments.device != "cpu":
         parser.error("--clock cpu measures the processor; it needs --device cpu")
-    on_gpu = arguments.device.startswith("cuda")
-    if arguments.clock == "cpu":
+    if on_cpu_clock:
         torch.set_num_threads(1)
-    described = machine.describe(torch.get_num_threads(), available_cores())
-    device = torch.cuda.get_device_name(arguments.device) if on_gpu else described["cpu"]
-    rule = CPU_RULE if arguments.clock == "cpu" else RULE
-    print(f"torch {torch.__version__}, {arguments.device} ({device}), float32\n\n{rule}\n")
-    table = forward_passes(arguments)
-    print(as_text(table), flush=True)
-    settings = {name: value for name, value in vars(arguments).items() if name != "history"}
-    report = history.make_report([table], described | {"device": device}, settings, quick=arguments.rounds < FEW)
-    print(f"saved as {history.save(report, arguments.history, f'{device} pooling')}")
+    rule = CPU_RULE if on_cpu_clock else RULE
+    on_torch.run(parser, arguments, [forward_passes], "pooling", rule, quick=arguments.rounds < FEW)
 
 
 if __name__ == "__main__":

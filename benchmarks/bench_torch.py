@@ -8,24 +8,13 @@ kept beside those of `python -m benchmarks`.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import torch
 
-from analysis.measurements.packet_sums_torch import packet_sums
-from benchmarks import history, machine
-from benchmarks.settings import available_cores
-from benchmarks.tables import Table, as_text
-from benchmarks.timing import RULE, Job, measure
+from analysis.measurements.packet_sums_torch import torch_packet_sums
+from benchmarks import on_torch
+from benchmarks.tables import Table
 from wavelets.nn import DENSE_ADVANTAGE, DualTreePackets2d
-
-
-def waiting_for(device: str) -> Job:
-    return torch.cuda.synchronize if device.startswith("cuda") else lambda: None
-
-
-def methods_on(device: str) -> list[str]:
-    return ["numba", "dense", "banded"] if device == "cpu" else ["dense", "banded"]
 
 
 def forward_and_backward(module: DualTreePackets2d, images: torch.Tensor) -> torch.Tensor:
@@ -35,12 +24,12 @@ def forward_and_backward(module: DualTreePackets2d, images: torch.Tensor) -> tor
 
 
 def throughput(arguments: argparse.Namespace) -> Table:
-    """What one device does with a batch of images of one size."""
+    """Time all that the module does with a batch of images of one size."""
     device, levels = arguments.device, arguments.levels
     images = torch.rand(arguments.batch, arguments.side, arguments.side, device=device)
     moved = torch.rand(1, *images.shape, device=device)
     jobs = {}
-    for method in methods_on(device):
+    for method in ["numba", "dense", "banded"] if device == "cpu" else ["dense", "banded"]:
         coarse = DualTreePackets2d(levels, method=method).to(device)
         fine = DualTreePackets2d(levels, stride=2 ** (levels - 1), method=method).to(device)
         coefficients = coarse(images)
@@ -49,9 +38,11 @@ def throughput(arguments: argparse.Namespace) -> Table:
             f"forward, stride {fine.stride}, {method}": lambda m=fine: m(images),
             f"inverse, {method}": lambda m=coarse, c=coefficients: m.inverse(c, arguments.side),
             f"forward and backward, {method}": lambda m=coarse: forward_and_backward(m, images),
-            f"fused sums, one shift, {method}": lambda m=fine: packet_sums(m, images, moved, block=arguments.block),
+            f"fused sums, one shift, {method}": lambda m=fine: torch_packet_sums(
+                m, images, moved, block=arguments.block
+            ),
         }
-    times = measure(jobs, arguments.rounds, desc="throughput", wait=waiting_for(device))
+    times = on_torch.times_of(jobs, arguments, "throughput")
     title = f"torch module, {arguments.batch} images of {arguments.side}x{arguments.side}, float32, J = {levels}"
     name = f"torch J={levels} batch={arguments.batch} side={arguments.side}"
     table = Table.of_times(name, title, "ms per image", times, 1e3 / arguments.batch, main=True)
@@ -60,7 +51,7 @@ def throughput(arguments: argparse.Namespace) -> Table:
 
 
 def crossover(arguments: argparse.Namespace) -> Table:
-    """How dense and banded compare as the image grows, about as many pixels in every batch."""
+    """Compare dense and banded as the image grows, about as many pixels in every batch."""
     device, levels = arguments.device, arguments.levels
     modules = {method: DualTreePackets2d(levels, method=method).to(device) for method in ("dense", "banded")}
     title = (
@@ -72,7 +63,7 @@ def crossover(arguments: argparse.Namespace) -> Table:
         batch = max(1, arguments.batch * arguments.side**2 // side**2)
         images = torch.rand(batch, side, side, device=device)
         jobs = {method: lambda m=module, x=images: m(x) for method, module in modules.items()}
-        times = measure(jobs, arguments.rounds, desc=f"side {side}", wait=waiting_for(device))
+        times = on_torch.times_of(jobs, arguments, f"side {side}")
         table.figures |= {f"side {side}, {method}": 1e3 * time.median / batch for method, time in times.items()}
         ratios[side] = times["dense"].median / times["banded"].median
     table.columns["dense / banded"] = {f"side {side}, dense": ratio for side, ratio in ratios.items()}
@@ -88,34 +79,12 @@ def crossover(arguments: argparse.Namespace) -> Table:
 
 
 def main(given: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_torch", description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = on_torch.options("benchmarks.bench_torch", __doc__, batch=16, rounds=7)
     parser.add_argument("--levels", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--block", type=int, default=16, help="images of the fused sums in memory at a time")
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 64, 128, 256, 512, 1024])
-    parser.add_argument("--rounds", type=int, default=7, help="interleaved repetitions of every job")
-    parser.add_argument("--history", type=Path, default=history.FOLDER, help="folder of the results")
-    parser.add_argument("--compare", type=Path, metavar="OLD.json", help="ratio of each figure to those of this file")
-    arguments = parser.parse_args(given)
-    try:
-        old = arguments.compare and history.load(arguments.compare)
-    except ValueError as error:
-        parser.error(str(error))
-    on_gpu = arguments.device.startswith("cuda")
-    described = machine.describe(torch.get_num_threads(), available_cores())
-    device = torch.cuda.get_device_name(arguments.device) if on_gpu else f"{described['cpu']} torch"
-    print(f"torch {torch.__version__}, {arguments.device} ({device}), float32\n\n{RULE}\n")
-    tables = []
-    for section in (throughput, crossover):
-        tables.append(section(arguments))
-        print(as_text(tables[-1]), flush=True)
-    settings = {name: value for name, value in vars(arguments).items() if name not in ("history", "compare")}
-    report = history.make_report(tables, described | {"device": device}, settings, quick=False)
-    print(f"saved as {history.save(report, arguments.history, device)}")
-    if old:
-        print(history.compare(report, old)[0])
+    on_torch.run(parser, parser.parse_args(given), [throughput, crossover], "torch")
 
 
 if __name__ == "__main__":

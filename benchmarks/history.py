@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import slug
-from benchmarks.tables import SPREAD, Table, as_dict, from_dict, number
+from benchmarks.tables import SPREAD, Table, number
 
 FOLDER = Path(__file__).parent / "history"
 REPORT = ("date", "quick", "machine", "tables")
@@ -22,7 +23,7 @@ def make_report(tables: list[Table], machine: dict[str, Any], settings: dict[str
         "quick": quick,
         "machine": machine,
         "settings": settings,
-        "tables": [as_dict(table) for table in tables],
+        "tables": [asdict(table) for table in tables],
     }
 
 
@@ -54,7 +55,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def tables_of(report: dict[str, Any]) -> list[Table]:
-    return [from_dict(fields) for fields in report["tables"]]
+    return [Table(**fields) for fields in report["tables"]]
 
 
 def compare(new: dict[str, Any], old: dict[str, Any]) -> tuple[str, list[str]]:

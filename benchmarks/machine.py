@@ -1,4 +1,4 @@
-"""What the figures depend on: machine, versions, commit."""
+"""Machine, versions and commit, on which the figures depend."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def commit() -> str | None:
 
 
 class Neighbours:
-    """How many cores other processes used meanwhile: what makes figures worthless without anyone noticing."""
+    """Cores that other processes use meanwhile, which makes figures worthless without anyone noticing."""
 
     def __init__(self) -> None:
         self.begin = time.perf_counter()

@@ -1,10 +1,10 @@
-"""How much memory a call takes, by the size of the batch, each in a process of its own."""
+"""Memory that a call takes, by the size of the batch, each in a process of its own."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from analysis import HeatmapExperiment
+from analysis import packet_experiment
 from benchmarks import child
 from benchmarks.pipeline import SHIFTS
 from benchmarks.settings import Settings
@@ -17,13 +17,17 @@ JOBS = ("forward", "inverse", "heatmap experiment")
 def growth(job: str, batch: int, side: int, levels: int) -> dict[str, float]:
     """Bytes by which memory grows, at most, during one call, and bytes of its result; input not counted."""
     t, rng = DualTreePackets2D(levels), np.random.default_rng(0)
-    experiment = HeatmapExperiment(levels, shifts=SHIFTS, size=side)
+    experiment = packet_experiment(levels, shifts=SHIFTS, size=side)
     if job == "inverse":
         count = t.coefficient_count(side)
         x = np.ones((batch, 2 * 4**levels, count, count), np.complex64)
     else:
         x = rng.random((batch, side, side), dtype=np.float32)
-    work = {"forward": t.forward, "inverse": lambda c: t.inverse(c, side), "heatmap experiment": experiment.add}[job]
+    work = {
+        "forward": t.forward,
+        "inverse": lambda c: t.inverse(c, side),
+        "heatmap experiment": lambda x: experiment.measure(x)[0],
+    }[job]
     work(x[:1])  # machine code and plans are there before the call that counts
     child.forget_peak()
     before = child.memory("VmRSS")
@@ -43,7 +47,7 @@ def memory(settings: Settings) -> list[Table]:
                 found = child.call(growth, settings.threads, **given)
                 table.figures[f"{job}, batch {batch}"] = found["growth"] / child.MB
                 results[f"{job}, batch {batch}"] = found["result"] / child.MB
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:  # no /proc here; the process was killed
         table.skipped["memory"] = str(error)
     table.columns["of which result"] = results
     return [table]

@@ -20,7 +20,7 @@ Jobs = dict[str, Job]
 
 
 class Work(NamedTuple):
-    """What every peer is given: the transform, the images, and threads for those who have none of their own."""
+    """Work of every peer: the transform, the images, and threads for those who have none of their own."""
 
     transform: DualTreePackets2D
     images: NDArray[np.float32]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis import HeatmapExperiment, bundled_crops, heatmaps, packet_pool
+from analysis import bundled_crops, heatmaps, packet_experiment, packet_pool
 from analysis.measurements.packet_sums import packet_sums
 from analysis.measurements.shift_experiment import sums_of_maps
-from analysis.measurements.translation import windows
+from analysis.measurements.translation import margin_for, windows
 from benchmarks import child
 from benchmarks.photographs import write_photographs
 from benchmarks.settings import Settings
 from benchmarks.tables import Table
 from benchmarks.timing import Times, measure, summary
+from wavelets import DualTreePackets2D
 
 SHIFTS = [(0, 1)]  # one pixel to the right: two passes of the transform, RMax and CMod
 IMAGENET = 50_000  # pictures of its validation set
@@ -29,14 +32,15 @@ def experiment(settings: Settings) -> list[Table]:
     pictures = np.stack([crops[n % len(crops)] for n in range(settings.batch)])
     jobs = {}
     for levels in settings.levels:
-        fused, naive = (HeatmapExperiment(levels, shifts=SHIFTS, size=settings.side) for _ in range(2))
-        measure_maps = sums_of_maps(lambda windows, t=naive.transform: packet_pool(t, windows))
-        jobs[f"J = {levels}, fused (HeatmapExperiment.measure)"] = lambda e=fused: e.measure(pictures)
-        both = [windows(pictures, shift, fused.sums.margin) for shift in [(0, 0), *SHIFTS]]
-        jobs[f"J = {levels}, its transforms alone, nothing pooled"] = lambda e=fused, b=both: packet_sums(
-            e.transform, b, pooling=False
+        t = DualTreePackets2D(levels, stride=2 ** (levels - 1))
+        fused = packet_experiment(levels, shifts=SHIFTS, size=settings.side)
+        naive = replace(fused, operators=partial(sums_of_maps, partial(packet_pool, t)))
+        both = [windows(pictures, shift, margin_for(SHIFTS)) for shift in [(0, 0), *SHIFTS]]
+        jobs[f"J = {levels}, fused (packet_sums)"] = lambda e=fused: e.measure(pictures)
+        jobs[f"J = {levels}, its transforms alone, nothing pooled"] = lambda t=t, b=both: packet_sums(
+            t, b, pooling=False
         )
-        jobs[f"J = {levels}, with maps (packet_pool)"] = lambda e=naive, m=measure_maps: e.sums.measure(pictures, m)
+        jobs[f"J = {levels}, with maps (packet_pool)"] = lambda e=naive: e.measure(pictures)
     times = measure(jobs, settings.rounds, settings.seconds, "experiment")
     title = f"Heatmap experiment, one shift, {settings.batch} pictures of {settings.side}x{settings.side} in memory"
     table = Table.of_times("experiment", title, "ms per image", times, 1e3 / settings.batch, main=True)

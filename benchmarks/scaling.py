@@ -1,4 +1,4 @@
-"""How the cost of the transform grows: with the side of the images, depth, batch, threads and taps."""
+"""Growth of the transform's cost with the side of the images, depth, batch, threads and taps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import wavelets
 from benchmarks.settings import Settings
 from benchmarks.tables import Table
-from benchmarks.timing import Job, Times, measure
+from benchmarks.timing import Job, measure
 from wavelets import DualTreePackets2D
 from wavelets.engine.loops import Lattice
 
@@ -37,13 +37,9 @@ def per_pixel(
         found = {key.removeprefix(f"{kind}, "): time for key, time in times.items() if key.startswith(kind)}
         scale = {label: pixels[f"{kind}, {label}"] for label in found}
         table = Table.of_times(f"{name}, {kind}", f"{title}: {kind}", "ns per pixel", found, scale)
-        table.add_ratio(f"over the {best}", table.figures[next(iter(found))] if best == "first" else least(table))
+        table.add_ratio(f"over the {best}", next(iter(found)) if best == "first" else min(table.figures.values()))
         tables.append(table)
     return tables
-
-
-def least(table: Table) -> float:
-    return min(table.figures.values())
 
 
 def by_side(settings: Settings) -> list[Table]:
@@ -106,13 +102,9 @@ def by_threads(settings: Settings) -> list[Table]:
         wavelets.set_num_threads(before)
     scale = {f"{label}, threads: {n}": 1e9 / size for label, (_, size) in works.items() for n in counts}
     table = Table.of_times("threads", f"Threads, J = {t.levels}", "ns per pixel", times, scale, main=True)
-    table.columns["speed-up"] = {name: alone(times, name).median / time.median for name, time in times.items()}
+    alone = {name: times[f"{name.rpartition(':')[0]}: 1"] for name in times}  # the same job on one thread
+    table.columns["speed-up"] = {name: alone[name].median / time.median for name, time in times.items()}
     return [table]
-
-
-def alone(times: dict[str, Times], name: str) -> Times:
-    """The same job on one thread."""
-    return times[f"{name.rpartition(':')[0]}: 1"]
 
 
 def shape_of(settings: Settings) -> str:

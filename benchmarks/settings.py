@@ -1,4 +1,4 @@
-"""What a run measures, and how often."""
+"""Sizes and repetitions of a run."""
 
 from __future__ import annotations
 

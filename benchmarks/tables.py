@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.timing import Times
@@ -77,11 +77,3 @@ def as_markdown(table: Table) -> str:
     head[0] = table.title
     lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] + ["---:"] * (len(head) - 1), *rows)]
     return "\n".join([*lines, *(f"\n{note}" for note in table.notes)]) + "\n"
-
-
-def as_dict(table: Table) -> dict[str, Any]:
-    return asdict(table)
-
-
-def from_dict(fields: dict[str, Any]) -> Table:
-    return Table(**fields)

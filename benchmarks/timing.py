@@ -20,6 +20,10 @@ RULE = (
     "Medians of interleaved repetitions: in every round each job has its turn, in random order; "
     "a turn is a pause, untimed calls, then timed calls."
 )
+CPU_RULE = (
+    "Medians of processor time of one thread: in every round each job runs once, in random order; before the first "
+    "round each runs untimed."
+)
 PAUSE = 0.05  # seconds: longer than idle BLAS and OpenMP threads spin
 WARM = 0.02  # seconds of untimed calls, and one call at least
 MOST_CALLS = 20
@@ -63,6 +67,20 @@ def measure(
                 if time.perf_counter() - begin > WARM:
                     break
             times[name] += [call(jobs[name], wait) for _ in range(calls[name])]
+    return {name: summary(values) for name, values in times.items()}
+
+
+def cpu_times(jobs: dict[str, Job], rounds: int, desc: str = "rounds") -> dict[str, Times]:
+    """Seconds of processor time of one thread, which other processes of a busy machine disturb less than a clock."""
+    order = np.random.default_rng(0)
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():
+        job()
+    for _ in tqdm(range(rounds), desc=desc, disable=None):
+        for name in order.permutation(list(jobs)).tolist():
+            begin = time.process_time()
+            jobs[name]()
+            times[name].append(time.process_time() - begin)
     return {name: summary(values) for name, values in times.items()}
 
 

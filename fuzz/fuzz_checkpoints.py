@@ -15,6 +15,7 @@ import torch
 from fuzz.harness import FileToRead, check_one_line, followed, fuzz
 
 with followed(
+    "analysis.files.regular",
     "analysis.files.weights",
     "analysis.kernels.sources",
     "json",
@@ -98,7 +99,9 @@ def seeds() -> dict[str, bytes]:
         "list": [1.5, "a", None, True],
         "set": {1},
     }
-    for name, tree in (("state", state), ("half", half), ("tensor", torch.from_numpy(weight))):
+    wrapped = {"epoch": 3, "state_dict_ema": {f"module._orig_mod.{key}": state[key] for key in list(state)[:2]}}
+    trees = {"state": state, "half": half, "tensor": torch.from_numpy(weight), "wrapped": wrapped}
+    for name, tree in trees.items():
         for zip_format in (True, False):
             buffer = io.BytesIO()
             torch.save(tree, buffer, _use_new_zipfile_serialization=zip_format)

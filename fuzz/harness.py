@@ -1,4 +1,4 @@
-"""What the targets share: a file to write to, a count of executions, and how atheris is called."""
+"""Parts that the targets share: a file to write to, a count of executions, and how atheris is called."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from analysis.networks.catalogue import remedies
 from analysis.networks.metrics import resized, ten_crops
 from analysis.networks.metrics.accuracy import rank_of
 from analysis.networks.squeezenet import SIZE, load_squeezenet, preprocess
-from scripts.stability_report import read
+from scripts.feature_distances import read
 
 REMEDIES = (
     *("blur2", "blur3", "blur5", "blur7", "rectangle3", "triangle5", "window7", "least-squares7"),
@@ -30,7 +30,7 @@ OPTIONS = {"intrablock": {"names": ["fire2", "fire5", "fire9"]}}
 """SqueezeNet has no nn.Sequential: here are the ends of the first layers of its blocks."""
 
 UNTRAINED = {"tlpf": "blur5", "adaptive-blur": "blur3"}
-"""What a trainable remedy equals before it is trained."""
+"""Remedy that a trainable one equals before it is trained."""
 
 BATCH = 8
 LARGE = round(SIZE * 256 / 224)

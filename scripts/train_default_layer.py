@@ -30,7 +30,7 @@ constants below.
 
 To run it again, with the package and PyTorch (not torchvision) installed::
 
-    python scripts/train_default_layer.py --out FOLDER
+    python -m scripts.train_default_layer --out FOLDER
 
 It writes ``default_layer.npz`` (the layer) and ``default_layer_training.csv`` (mean loss and
 accuracy since the previous row), and takes about 20 minutes on one thread of a common processor.

@@ -1,7 +1,8 @@
-"""Checks of what users pass in, shared by the public functions."""
+"""Checks of arguments, shared by the public functions of all packages."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,12 @@ def to_array(x: ArrayLike, name: str) -> NDArray[Any]:
         raise TypeError(f"{name} cannot be turned into an array: {error}") from error
 
 
-def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
+def real_array(x: ArrayLike, name: str, axes: int, batch: bool = False) -> NDArray[Any]:
     """Return `x` as a finite, non-empty, real floating array with at least `axes` axes, in C order.
 
-    float32 is kept, float16 becomes float32, integers and booleans become float64. Torch tensors are accepted. The
-    order is one and the same, since sums that follow the memory would round otherwise.
+    float32 is kept, float16 becomes float32, all else becomes float64. Torch tensors are accepted. The order is one
+    and the same, since sums that follow the memory would round otherwise. With `batch`, axes before the last `axes`
+    may be empty.
 
     Raises
     ------
@@ -54,23 +56,53 @@ def real_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
         raise TypeError(f"{name} is complex ({array.dtype}); expected real numbers")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers")
-    single = array.dtype.kind == "f" and array.dtype.itemsize <= 4
-    return _checked(array, name, axes, np.float32 if single else np.float64)
+    return _checked(array, name, axes, batch, np.float32 if is_single(array.dtype) else np.float64)
 
 
-def complex_array(x: ArrayLike, name: str, axes: int) -> NDArray[Any]:
-    """Return `x` like `real_array`, but complex64 if it is that, and complex128 if it is complex otherwise."""
+def complex_array(x: ArrayLike, name: str, axes: int, batch: bool = False) -> NDArray[Any]:
+    """Return `x` like `real_array`, but complex64 or complex128 if it is complex."""
     array = to_array(x, name)
     if array.dtype.kind != "c":
-        return real_array(array, name, axes)
-    return _checked(array, name, axes, np.complex64 if array.dtype.itemsize == 8 else np.complex128)
+        return real_array(array, name, axes, batch)
+    return _checked(array, name, axes, batch, np.complex64 if is_single(array.dtype) else np.complex128)
 
 
-def _checked(array: NDArray[Any], name: str, axes: int, dtype: type) -> NDArray[Any]:
+def real_images(x: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `x` like `real_array`, as a batch of images (..., H, W).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `real_array` and `refuse_colours_last`.
+    """
+    array = real_array(x, name, 2, batch=True)
+    refuse_colours_last(array.shape, name)
+    return array
+
+
+def refuse_colours_last(shape: Sequence[int], name: str) -> None:
+    """Raise ValueError for the shape (..., H, W, 3 or 4) of colour images, where (..., H, W) is expected.
+
+    Only where H and W are at least 16: smaller ones may as well be kernels.
+    """
+    if len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) >= 16:
+        *_, height, width, colours = shape
+        raise ValueError(
+            f"{name} has shape {tuple(shape)}, which looks like colour images of {height}x{width}; "
+            f"expected (..., height, width): put the colours first, (..., {colours}, {height}, {width})"
+        )
+
+
+def is_single(dtype: np.dtype[Any]) -> bool:
+    """Return whether numbers of a dtype, in any byte order, are computed in single precision: half and single ones."""
+    return bool((dtype.kind == "f" and dtype.itemsize <= 4) or (dtype.kind == "c" and dtype.itemsize <= 8))
+
+
+def _checked(array: NDArray[Any], name: str, axes: int, batch: bool, dtype: type) -> NDArray[Any]:
     """Check the shape, then convert, then look for values that are not finite."""
     if array.ndim < axes:
         raise ValueError(f"{name} has shape {array.shape}; expected at least {axes} axes")
-    if array.size == 0:
+    if 0 in (array.shape[array.ndim - axes :] if batch else array.shape):
         raise ValueError(f"{name} has shape {array.shape}, no elements; expected at least one")
     with np.errstate(over="ignore"):  # of a wider type: infinite below
         array = np.asarray(array, dtype=dtype, order="C")

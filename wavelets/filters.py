@@ -1,4 +1,4 @@
-"""Filter banks of the dual tree: where the taps come from.
+"""Filter banks of the dual tree, by name or by their taps.
 
 All filters are **correlation kernels**: a stage computes ``d[l] = sum_n h[n] x[2 l + n]``. A bank holds, for each of
 the two trees, one pair {low-pass h, high-pass g} for the first stage and one for the main stages. The packet rule
@@ -226,25 +226,27 @@ def common_factor_pair(K: int, L: int) -> tuple[Taps, Taps]:
 @lru_cache
 def _common_factor_pair(K: int, L: int) -> tuple[Taps, Taps]:
     """Design the pair; see :func:`common_factor_pair`."""
-    import mpmath as mp
+    from mpmath import MPContext
 
-    # Roots of R cluster, so double precision would leave orthonormality errors of 1e-12: work with 60 digits.
-    with mp.workdps(60):
-        D = [_mp(d) for d in _thiran(L)]
-        moments = [mp.mpf(comb(K, i)) for i in range(K + 1)]
-        roots = _inner_roots(_half_band_complement(K, L))
-        best: list[list[Any]] = []
-        best_spread = mp.inf
-        for chosen in _spectral_factors(roots):
-            F = _convolve(_polynomial(chosen), moments)
-            pair = [_convolve(F, D), _convolve(F, D[::-1])]
-            pair = [[tap / mp.sqrt(sum(t * t for t in h)) for tap in h] for h in pair]
-            middle = mp.mpf(len(pair[0]) - 1) / 2
-            spread = sum((n - middle) ** 2 * tap**2 for h in pair for n, tap in enumerate(h))
-            if spread < best_spread:
-                best, best_spread = pair, spread
-        # Convolution filters are reversed into correlation kernels; the sign makes the sum +sqrt(2).
-        h1, h2 = (np.array([float(tap) for tap in h[::-1]]) for h in best)
+    # Roots of R cluster, so double precision would leave orthonormality errors of 1e-12: work with 60 digits. In a
+    # context of its own, since the precision of `mpmath.mp` is that of all threads.
+    mp = MPContext()
+    mp.dps = 60
+    D = [mp.mpf(d.numerator) / d.denominator for d in _thiran(L)]
+    moments = [mp.mpf(comb(K, i)) for i in range(K + 1)]
+    roots = _inner_roots(mp, _half_band_complement(mp, K, L))
+    best: list[list[Any]] = []
+    best_spread = mp.inf
+    for chosen in _spectral_factors(roots):
+        F = _convolve(_polynomial(mp, chosen), moments)
+        pair = [_convolve(F, D), _convolve(F, D[::-1])]
+        pair = [[tap / mp.sqrt(sum(t * t for t in h)) for tap in h] for h in pair]
+        middle = mp.mpf(len(pair[0]) - 1) / 2
+        spread = sum((n - middle) ** 2 * tap**2 for h in pair for n, tap in enumerate(h))
+        if spread < best_spread:
+            best, best_spread = pair, spread
+    # Convolution filters are reversed into correlation kernels; the sign makes the sum +sqrt(2).
+    h1, h2 = (np.array([float(tap) for tap in h[::-1]]) for h in best)
     h1, h2 = h1 * np.sign(h1.sum()), h2 * np.sign(h2.sum())
     h1.setflags(write=False)
     h2.setflags(write=False)
@@ -260,10 +262,8 @@ def _thiran(L: int) -> list[Fraction]:
     return d
 
 
-def _half_band_complement(K: int, L: int) -> list[Any]:
+def _half_band_complement(mp: Any, K: int, L: int) -> list[Any]:
     """Coefficients of the shortest symmetric R(z) for which R(z) (2 + z + 1/z)^K D(z) D(1/z) is half-band."""
-    import mpmath as mp
-
     n = K + L
     D = _thiran(L)
     S = _convolve(_convolve(D, D[::-1]), [Fraction(comb(2 * K, i)) for i in range(2 * K + 1)])
@@ -271,15 +271,14 @@ def _half_band_complement(K: int, L: int) -> list[Any]:
     for row in range(n):  # the coefficient of z^(2 row) in R S is 1 for row 0, else 0
         for lag in range(-(n - 1), n):
             if abs(2 * row - lag) <= n:
-                system[row, abs(lag)] += _mp(S[2 * row - lag + n])
+                term = S[2 * row - lag + n]
+                system[row, abs(lag)] += mp.mpf(term.numerator) / term.denominator
     r = mp.lu_solve(system, mp.matrix([1] + [0] * (n - 1)))
     return [r[abs(lag)] for lag in range(-(n - 1), n)]
 
 
-def _inner_roots(R: list[Any]) -> list[list[Any]]:
+def _inner_roots(mp: Any, R: list[Any]) -> list[list[Any]]:
     """Roots of R inside the unit circle, each complex one grouped with its conjugate."""
-    import mpmath as mp
-
     groups: list[list[Any]] = []
     for z in mp.polyroots(R, maxsteps=500, extraprec=400) if len(R) > 1 else []:
         if abs(z) < 1 and abs(mp.im(z)) < mp.mpf(10) ** -30:
@@ -295,10 +294,8 @@ def _spectral_factors(groups: list[list[Any]]) -> list[list[Any]]:
     return [[z for group in choice for z in group] for choice in choices]
 
 
-def _polynomial(roots: list[Any]) -> list[Any]:
+def _polynomial(mp: Any, roots: list[Any]) -> list[Any]:
     """Real coefficients of the monic polynomial with these roots (closed under conjugation)."""
-    import mpmath as mp
-
     p: list[Any] = [mp.mpf(1)]
     for z in roots:
         p = _convolve(p, [mp.mpf(1), -z])
@@ -312,12 +309,6 @@ def _convolve(a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
         for j, y in enumerate(b):
             out[i + j] = out[i + j] + x * y
     return out
-
-
-def _mp(fraction: Fraction) -> Any:
-    import mpmath as mp
-
-    return mp.mpf(fraction.numerator) / fraction.denominator
 
 
 def _qshift_pair(name: str) -> tuple[Taps, Taps]:

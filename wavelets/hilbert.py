@@ -14,7 +14,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets.checks import integer, real_array, to_array
+from wavelets.checks import integer, real_array, real_images, to_array
 
 Floats = NDArray[np.floating[Any]]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -45,7 +45,7 @@ def hilbert2d(x: ArrayLike, direction: str | ArrayLike = "x") -> Floats:
 
     Returns
     -------
-    ndarray, shape (..., H, W), float32 for float32 input and float64 otherwise
+    ndarray, shape (..., H, W), float32 for float32 and float16 input and float64 otherwise
         The array with the spectrum :math:`-i\,s(\omega)\,\widehat X(\omega)`, s from
         :func:`half_plane_sign`.
 
@@ -54,8 +54,9 @@ def hilbert2d(x: ArrayLike, direction: str | ArrayLike = "x") -> Floats:
     TypeError
         If `x` or `direction` is not real and numeric.
     ValueError
-        If `x` has fewer than two axes, no element, or a value that is not finite; if `direction` is
-        unknown, zero, not finite, or does not broadcast.
+        If `x` has fewer than two axes, no pixels, a value that is not finite, or the shape of
+        colour images with the colours last, (..., H, W, 3 or 4) with H and W of at least 16; if
+        `direction` is unknown, zero, not finite, or does not broadcast.
 
     Notes
     -----
@@ -70,7 +71,7 @@ def hilbert2d(x: ArrayLike, direction: str | ArrayLike = "x") -> Floats:
     >>> np.allclose(hilbert2d(wave), np.sin(np.pi / 2 * np.arange(4)))
     True
     """
-    x = real_array(x, "x", axes=2)
+    x = real_images(x, "x")
     s = half_plane_sign(x.shape[-2:], _resolve(direction, x))
     # i H(x) has the spectrum s X^, and int8 signs keep complex64 as it is
     return np.ascontiguousarray(scipy.fft.ifft2(s * scipy.fft.fft2(x)).imag)
@@ -96,7 +97,7 @@ def analytic(
 
     Returns
     -------
-    ndarray, shape (..., H, W), complex64 for float32 input and complex128 otherwise
+    ndarray, shape (..., H, W), complex64 for float32 and float16 input and complex128 otherwise
         W, with the spectrum :math:`(1 + s(\omega))\,\widehat V(\omega)`; its real part is V
         exactly.
 
@@ -107,18 +108,29 @@ def analytic(
     ValueError
         As in :func:`hilbert2d`, or if `size` is smaller than the kernel.
 
+    See Also
+    --------
+    wavelets.monogenic : amplitude, phase and orientation, the same in all directions.
+
     Notes
     -----
     The mask 1 + s is 2 on positive, 0 on negative and 1 on self-conjugate frequencies: Havlicek et
     al. 1997; theory.md, section 1. For real X the modulus of X * W does not depend on which of two
     opposite half-planes is kept.
 
+    The analytic version of a plane wave :math:`A\cos\langle\omega,n\rangle` with omega in the
+    half-plane is :math:`A\,e^{i\langle\omega,n\rangle}`: its modulus is the amplitude and its phase
+    goes forward by omega from one pixel to the next, while that of packet coefficients goes back
+    (:meth:`wavelets.DualTreePackets2D.forward`). The modulus is an amplitude only where the image
+    varies across the border of the half-plane: on closed fringes of amplitude 1 it runs from 0.03
+    to 1.37. Take :func:`wavelets.monogenic` for those.
+
     Examples
     --------
     >>> analytic([[0.0, 1.0, 0.0, 0.0]]).round(3)
     array([[0.-0.5j, 1.+0.j , 0.+0.5j, 0.+0.j ]])
     """
-    v = real_array(kernel, "kernel", axes=2)
+    v = real_images(kernel, "kernel")
     v = zero_padded(v, v.shape[-2:] if size is None else size)
     w: Complexes = v + 1j * hilbert2d(v, direction)
     return w
@@ -166,7 +178,7 @@ def half_plane_sign(shape: Sequence[int], direction: str | ArrayLike = "x") -> N
         integer("shape", n, 1)
     e = _unit(direction)[..., None, None, :]
     e_y, e_x = e[..., 0], e[..., 1]
-    omega_y, omega_x = _frequencies(shape[0])[:, None], _frequencies(shape[1])
+    omega_y, omega_x = frequencies(shape[0])[:, None], frequencies(shape[1])
     along = omega_y * e_y + omega_x * e_x
     across = omega_y * e_x - omega_x * e_y
     across = np.where(np.abs(e_x) >= np.abs(e_y) - TIE, across, -across)
@@ -206,10 +218,10 @@ def dominant_direction(kernel: ArrayLike) -> NDArray[np.float64]:
     >>> dominant_direction([[1.0, 1.0, 1.0], [-2.0, -2.0, -2.0], [1.0, 1.0, 1.0]])
     array([1., 0.])
     """
-    v = np.asarray(real_array(kernel, "kernel", axes=2), dtype=np.float64)
+    v = np.asarray(real_array(kernel, "kernel", axes=2, batch=True), dtype=np.float64)
     peak = np.abs(v).max(axis=(-2, -1), keepdims=True)
     energy = without_noise(np.abs(scipy.fft.fft2(v / np.where(peak > 0, peak, 1))) ** 2)
-    omega_y, omega_x = _frequencies(v.shape[-2])[:, None], _frequencies(v.shape[-1])
+    omega_y, omega_x = frequencies(v.shape[-2])[:, None], frequencies(v.shape[-1])
     j_yy, j_xy, j_xx = (
         (energy * product).sum(axis=(-2, -1)) for product in (omega_y**2, omega_x * omega_y, omega_x**2)
     )
@@ -289,8 +301,8 @@ def without_noise(energy: Floats) -> Floats:
     return np.where(energy > NOISE * energy.max(axis=(-2, -1), keepdims=True), energy, 0.0)
 
 
-def _frequencies(n: int) -> NDArray[np.float64]:
-    """Frequencies of n samples in the order of ``fftfreq``, 0 in place of the Nyquist frequency."""
+def frequencies(n: int) -> NDArray[np.float64]:
+    """Frequencies of n samples in the order of ``fftfreq``, rad/sample, 0 in place of the Nyquist frequency."""
     omega: NDArray[np.float64] = 2 * np.pi * scipy.fft.fftfreq(n)
     if n % 2 == 0:
         omega[n // 2] = 0.0

@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor, library, nn
 from torch.nn.functional import pad
 
-from wavelets.checks import integer
+from wavelets.checks import integer, refuse_colours_last
 from wavelets.engine import rule, stages
+from wavelets.engine.threads import at_most
 from wavelets.filters import DEFAULT, FilterBank
 from wavelets.hilbert import _resolve, half_plane_sign, zero_padded
 from wavelets.packets import DualTreePackets2D
@@ -79,6 +80,8 @@ class DualTreePackets2d(nn.Module):
     nothing: the error of the coefficients is that of the rounded image, relatively at most 2**-11 and 2**-8 in the
     Euclidean norm where the frame is tight. TF32 touches "dense" only, and only if torch is asked for it
     (`torch.set_float32_matmul_precision`); the error then is about 1e-3. NaN and infinity propagate.
+
+    *Threads.* The numba kernels take no more of them than `torch.get_num_threads()`: 1 in a worker of a DataLoader.
 
     *State.* The filters are constants: the state dict is empty, and `to` moves them but leaves them in float64, so that
     ``.half().double()`` loses nothing; the device must have float64. Up to `CACHED` matrices of
@@ -159,9 +162,10 @@ class DualTreePackets2d(nn.Module):
         TypeError
             If `x` is not a real floating tensor.
         ValueError
-            If it has no pixels or is on another device than the module.
+            If it has no pixels, is on another device than the module, or has the shape (..., H, W, 3 or 4) of colour
+            images with the colours last.
         """
-        x = self._here(checked(x, "x", REAL, 2), "x")
+        x = self._here(checked_images(x, "x"), "x")
         down, up = self._maps(x.shape[-2:], self.boundary)
         return apply_linear(x, down, up)
 
@@ -275,11 +279,10 @@ class DualTreePackets2d(nn.Module):
 
     def _constants(self) -> dict[str, Tensor]:
         """All buffers: what the packet rule says, and the filters (2, 2, T): tree or pair, low and high-pass, taps."""
-        splits = [[p - 1 for level in rule.splitting_pairs(tree, self.levels) for p in level] for tree in rule.TREES]
         pairs = {"first": self.bank.first_stage, "main": self.bank.main_stage}
         taps = {name: torch.from_numpy(np.stack([pair(1), pair(2)])) for name, pair in pairs.items()}
         signs = np.where(self.transform.packets.conjugated, -1, 1).astype(np.int8)
-        return {"pairs": torch.from_numpy(np.array(splits)), "signs": torch.from_numpy(signs), **taps}
+        return {"pairs": torch.from_numpy(rule.splitting_table(self.levels)), "signs": torch.from_numpy(signs), **taps}
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         """Follow `to` to another device, with constants as they are: filters in float64, and none uninitialised."""
@@ -321,8 +324,16 @@ def checked(t: Any, name: str, dtypes: tuple[torch.dtype, ...], axes: int) -> Te
     return t.to(HALF.get(t.dtype, t.dtype))
 
 
+def checked_images(t: Any, name: str) -> Tensor:
+    """Return a real tensor (..., H, W), half precision as single."""
+    images = checked(t, name, REAL, 2)
+    if not torch.compiler.is_compiling():  # it would make a constant of a dynamic width
+        refuse_colours_last(images.shape, name)
+    return images
+
+
 def prefers_dense(n: int, levels: int, taps: int) -> bool:
-    """Whether GEMMs beat the banded stages for an axis of n samples, off the CPU.
+    """Return whether GEMMs beat the banded stages for an axis of n samples, off the CPU.
 
     A coefficient costs n multiply-adds dense and ``levels * taps`` banded; but a GEMM runs at the arithmetic rate of a
     device and the banded passes, which read and write what they work on once a tap, at the rate of its memory.
@@ -430,18 +441,14 @@ def synthesise_stage(c: Tensor, taps: Tensor, step: int, n: int, boundary: str) 
 
 def extension(n: int, taps: int, step: int, boundary: str, device: torch.device) -> Tensor:
     """Sample of a signal of length n at each position that a stage reads; n stands for zero. See `stages.extend`."""
-    start = stages.first_sample(taps, _rule_of(boundary), step == 2)
-    index = torch.arange(start, start + step * (stage_count(n, taps, step, boundary) - 1) + taps, device=device)
-    if boundary == "zero":
-        return torch.where((index < 0) | (index >= n), n, index)
-    if boundary == "symmetric":
-        index = index % (2 * n)
-        return torch.minimum(index, 2 * n - 1 - index)
-    if boundary == "reflect":
-        period = max(2 * n - 2, 1)
-        index = index % period
-        return torch.minimum(index, period - index)
-    return (index % (n + n % 2)).clamp(max=n if boundary == PADDED else n - 1)
+    named, decimated = _rule_of(boundary), step == 2
+    start = stages.first_sample(taps, named, decimated)
+    count = stages.coefficient_count(n, taps, named, decimated)
+    index = torch.arange(start, start + step * (count - 1) + taps, device=device)
+    if boundary == PADDED:
+        return index % (n + n % 2)
+    samples: Tensor = stages.extend(index, n, boundary, torch.where)
+    return torch.where(samples < 0, n, samples) if boundary == "zero" else samples
 
 
 def with_steps(taps: list[Tensor], stride: int) -> Stages:
@@ -452,15 +459,7 @@ def with_steps(taps: list[Tensor], stride: int) -> Stages:
 
 def node_sizes(n: int, tree: Stages, boundary: str) -> list[int]:
     """Samples of a node after 0, 1, ..., J stages."""
-    sizes = [n]
-    for taps, step in tree:
-        sizes.append(stage_count(sizes[-1], taps.shape[-1], step, boundary))
-    return sizes
-
-
-def stage_count(n: int, taps: int, step: int, boundary: str) -> int:
-    """Number of coefficients of each output of a stage."""
-    return stages.coefficient_count(n, taps, _rule_of(boundary), step == 2)
+    return stages.node_sizes(n, [(taps.shape[-1], step == 2) for taps, step in tree], _rule_of(boundary))
 
 
 def _rule_of(boundary: str) -> str:
@@ -516,7 +515,8 @@ def numba_analyse(x: Tensor, first: Tensor, main: Tensor, levels: int, stride: i
     twin = _twin(first.numpy().tobytes(), main.numpy().tobytes(), levels, stride, _rule_of(boundary))
     ragged = boundary == PADDED and any(n % 2**levels for n in x.shape[-2:])
     if x.numel() and not ragged and x.isfinite().all():
-        return torch.from_numpy(np.asarray(twin.transform.forward(x)))
+        with at_most(torch.get_num_threads()):
+            return torch.from_numpy(np.asarray(twin.transform.forward(x)))
     return twin._analyse(x, boundary)  # what the numpy transform has not, or refuses
 
 
@@ -528,9 +528,10 @@ def numba_synthesise(
     twin = _twin(first.numpy().tobytes(), main.numpy().tobytes(), levels, stride, _rule_of(boundary))
     if not c.numel():
         return twin._synthesise(c, (height, width), boundary)
-    if boundary == PADDED:
-        return torch.from_numpy(twin.transform.inverse(c, (height, width)) * twin.redundancy)
-    return torch.from_numpy(twin.transform.adjoint(c, (height, width)))
+    with at_most(torch.get_num_threads()):
+        if boundary == PADDED:
+            return torch.from_numpy(twin.transform.inverse(c, (height, width)) * twin.redundancy)
+        return torch.from_numpy(twin.transform.adjoint(c, (height, width)))
 
 
 @lru_cache(maxsize=16)
@@ -599,7 +600,7 @@ def analytic(kernel: Tensor, direction: str | ArrayLike = "x", size: Size | None
     -----
     theory.md, section 1.
     """
-    v = checked(kernel, "kernel", REAL, 2)
+    v = checked_images(kernel, "kernel")
     height, width = zero_padded(np.empty(v.shape[-2:]), v.shape[-2:] if size is None else size).shape
     v = pad(v, (0, width - v.shape[-1], 0, height - v.shape[-2]))
     positive: Any = v.detach()

@@ -6,6 +6,7 @@ Bayram and Selesnick, "On the dual-tree complex wavelet packet and M-band transf
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets.checks import integer, real_array, to_array
+from wavelets.checks import integer, is_single, real_array, real_images, to_array
+from wavelets.coefficients import Coefficients, Origin
 from wavelets.engine import rule, stages
 from wavelets.engine.plan import Plan, Tables, axis_plan
 from wavelets.filters import DEFAULT, FilterBank, filter_bank
@@ -21,34 +23,8 @@ from wavelets.filters import DEFAULT, FilterBank, filter_bank
 MAX_LEVELS = 6
 
 
-class Coefficients(np.ndarray):
-    """Complex coefficients that remember the size of what was transformed.
-
-    An ordinary complex array in every respect; `original_size` (the trailing shape of the input, pixels) is all that
-    the inverse needs beyond the values.
-    """
-
-    original_size: tuple[int, ...] | None
-
-    def __new__(cls, values: ArrayLike, original_size: tuple[int, ...] | None = None) -> Coefficients:
-        """View `values` as coefficients of a signal with the trailing shape `original_size`."""
-        array = np.asarray(values).view(cls)
-        array.original_size = original_size
-        return array
-
-    def __array_finalize__(self, source: Any) -> None:
-        self.original_size = getattr(source, "original_size", None)
-
-    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        wrapped = np.asarray(array)
-        return Coefficients(wrapped, self.original_size) if wrapped.ndim else wrapped[()]
-
-    def __reduce__(self) -> Any:
-        return Coefficients, (np.asarray(self), self.original_size)
-
-
 class _DualTree:
-    """What the transforms of one and two dimensions share: arguments, plans, 1-D kernels."""
+    """Common part of the transforms of one and two dimensions: arguments, plans, 1-D kernels, checks."""
 
     axes: int
 
@@ -92,8 +68,13 @@ class _DualTree:
 
     @property
     def _decimated(self) -> bool:
-        """Whether the last stage is decimated, too."""
+        """Decimation of the last stage, too."""
         return bool(self.stride == 2**self.levels)
+
+    @cached_property
+    def _stages(self) -> list[tuple[int, bool]]:
+        """Number of taps of each stage, and whether it is decimated."""
+        return stages.all_stages(self.bank.h1_first.size, self.bank.h1.size, self.levels, not self._decimated)
 
     @cached_property
     def start(self) -> int:
@@ -102,13 +83,8 @@ class _DualTree:
         It is the same on every axis and for every filter: coefficient k of an axis is ``sum_n kernel[n] x[start +
         stride * k + n]`` on the extended signal.
         """
-        position, step = 0, 1
-        for stage in range(self.levels):
-            taps = self.bank.h1_first.size if stage == 0 else self.bank.h1.size
-            decimated = step * 2 <= self.stride
-            position += step * stages.first_sample(taps, self.boundary, decimated)
-            step *= 2
-        return position
+        firsts = [stages.first_sample(taps, self.boundary, decimated) for taps, decimated in self._stages]
+        return int(sum(first * 2**stage for stage, first in enumerate(firsts)))
 
     @cached_property
     def kernel_size(self) -> int:
@@ -132,12 +108,7 @@ class _DualTree:
         TypeError, ValueError
             If `n` is not an integer of at least 1.
         """
-        n = integer("n", n, 1)
-        for stage in range(self.levels):
-            taps = self.bank.h1_first.size if stage == 0 else self.bank.h1.size
-            decimated = self._decimated or stage < self.levels - 1
-            n = stages.coefficient_count(n, taps, self.boundary, decimated)
-        return n
+        return stages.node_sizes(integer("n", n, 1), self._stages, self.boundary)[-1]
 
     @cached_property
     def _node_kernels(self) -> NDArray[np.complex128]:
@@ -156,37 +127,54 @@ class _DualTree:
             trees.append(level)
         return trees[0] + 1j * trees[1]
 
-    def _real_input(self, x: ArrayLike) -> NDArray[Any]:
-        array = real_array(x, "x", self.axes)
-        return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    def _origin(self, size: tuple[int, ...]) -> Origin:
+        return Origin(self.bank.name, self._digest, self.levels, self.stride, self.boundary, size)
 
-    def _complex_input(
-        self, c: ArrayLike, size: tuple[int, ...] | int | None, channels: int
+    @cached_property
+    def _digest(self) -> str:
+        """Digest of the taps."""
+        taps = (self.bank.h1, self.bank.h2, self.bank.h_first)
+        return hashlib.sha256(b"".join(h.tobytes() for h in taps)).hexdigest()[:16]
+
+    def _checked_coefficients(
+        self, c: ArrayLike, size: Sequence[int] | int | None, channels: int
     ) -> tuple[NDArray[Any], tuple[int, ...]]:
         """Check coefficients; return them as a C-contiguous array and the size of the signal they belong to."""
-        if size is None:
-            size = getattr(c, "original_size", None)
         array = to_array(c, "coefficients")
         if array.dtype.kind not in "fciub":
             raise TypeError(f"coefficients must be complex numbers, not {array.dtype}")
         with np.errstate(over="ignore"):  # a wider type
-            array = array.astype(np.complex64 if array.dtype == np.complex64 else np.complex128, copy=False)
+            array = array.astype(np.complex64 if is_single(array.dtype) else np.complex128, copy=False)
         if array.ndim < self.axes + 1 or array.shape[-self.axes - 1] != channels:
             raise ValueError(
                 f"coefficients have shape {array.shape}; expected (..., {channels}, "
                 f"{', '.join(['n'] * self.axes)}) for {self!r}"
             )
+        size = self._checked_size(c, size)
         grid = array.shape[-self.axes :]
-        if size is None:  # several sizes have as many coefficients: a guess would give back 64x64 for 63x61
-            raise ValueError("these coefficients carry no size: pass size=..., the trailing shape of the original")
-        size = tuple(size) if isinstance(size, Sequence) else (size,) * self.axes
-        size = tuple(integer("size", n, 1) for n in size)
-        if len(size) != self.axes:
-            raise ValueError(f"size is {size}; expected {self.axes} numbers of pixels")
         expected = tuple(self.coefficient_count(n) for n in size)
         if grid != expected:
             raise ValueError(f"coefficients have {grid} positions; expected {expected} for a signal of size {size}")
         return np.require(array, requirements=["C", "W"]), size
+
+    def _checked_size(self, c: ArrayLike, size: Sequence[int] | int | None) -> tuple[int, ...]:
+        """Size of the signal, given or carried by the coefficients, which must be of this transform and that size."""
+        origin = c.origin if isinstance(c, Coefficients) else None
+        if size is not None:
+            size = tuple(size) if isinstance(size, Sequence) else (size,) * self.axes
+            size = tuple(integer("size", n, 1) for n in size)
+            if len(size) != self.axes:
+                raise ValueError(f"size is {size}; expected {self.axes} numbers of pixels")
+        elif origin is not None:
+            size = origin.size
+        else:  # several sizes have as many coefficients: a guess would give back 64x64 for 63x61
+            raise ValueError("these coefficients carry no size: pass size=..., the trailing shape of the original")
+        if origin is not None and (differences := origin.differences(self._origin(size))):
+            raise ValueError(
+                f"these coefficients have another origin than {self!r} and size {size}: {'; '.join(differences)} "
+                "(np.asarray makes them an array without origin)"
+            )
+        return size
 
 
 class DualTreePackets1D(_DualTree):
@@ -247,7 +235,11 @@ class DualTreePackets1D(_DualTree):
 
     @property
     def frequencies(self) -> NDArray[np.float64]:
-        """Nominal characteristic frequency of each filter, shape (2**J,), rad/sample, in (0, pi)."""
+        """Nominal characteristic frequency of each filter, shape (2**J,), rad/sample, in (0, pi).
+
+        It is that of the correlation kernel: the phase of coefficients of a wave of this frequency goes back by it
+        times the stride from one position to the next (see `forward`).
+        """
         return np.asarray((rule.frequency_index(self.levels) + 0.5) * np.pi / 2**self.levels)
 
     def kernels(self) -> NDArray[np.complex128]:
@@ -256,12 +248,12 @@ class DualTreePackets1D(_DualTree):
         return np.where(self._signs[:, None] < 0, kernels.conj(), kernels)
 
     def forward(self, x: ArrayLike) -> Coefficients:
-        """Transform real signals.
+        r"""Transform real signals.
 
         Parameters
         ----------
         x : array_like, shape (..., N), real
-            float32 stays single precision; everything else is computed in float64.
+            float32 and float16 are computed in single precision, all else in double. The batch may be empty.
 
         Returns
         -------
@@ -274,10 +266,17 @@ class DualTreePackets1D(_DualTree):
             If `x` is not real and numeric.
         ValueError
             If `x` has no samples or holds NaN or infinity.
+
+        Notes
+        -----
+        Coefficients are correlations with kernels about :math:`e^{i\omega n}`, omega the filter's frequency: those of
+        :math:`\cos(\omega n)` are about :math:`e^{-i\omega sk}` at position k, so that the phase goes **back** by omega
+        times the stride s from one to the next. That of :func:`wavelets.analytic` goes forward, as
+        :math:`e^{+i\omega n}`.
         """
         from wavelets.engine import strips  # numba takes a moment to import
 
-        x = self._real_input(x)
+        x = real_array(x, "x", 1, batch=True)
         batch, n = x.shape[:-1], x.shape[-1]
         plan = self._plan(n, "forward", x.dtype)
         nodes, count = 2**self.levels, int(plan.sizes[-1])
@@ -285,7 +284,7 @@ class DualTreePackets1D(_DualTree):
         d1, d2 = strips.analyse(plan, signals).reshape(2, -1, nodes, count)
         c = np.empty(d1.shape, np.result_type(x.dtype, np.complex64))
         c.real, c.imag = d1, self._signs[:, None].astype(x.dtype) * d2
-        return Coefficients(c.reshape(*batch, nodes, count), (n,))
+        return Coefficients(c.reshape(*batch, nodes, count), self._origin((n,)))
 
     def inverse(self, c: ArrayLike, size: int | None = None) -> NDArray[Any]:
         """Reconstruct the signals exactly.
@@ -293,7 +292,7 @@ class DualTreePackets1D(_DualTree):
         Parameters
         ----------
         c : array_like, shape (..., 2**J, n), complex
-            What `forward` returned, or a plain array and `size`.
+            Result of `forward`, or a plain array and `size`.
         size : int, optional
             Length N of the original; needed where `c` does not carry it.
 
@@ -304,7 +303,8 @@ class DualTreePackets1D(_DualTree):
         Raises
         ------
         TypeError, ValueError
-            If the coefficients do not belong to this transform and size.
+            If the coefficients are not numbers or have another shape than those of this transform and size, or if they
+            are :class:`wavelets.Coefficients` of another origin: filters, levels, stride, boundary or size.
         """
         return self._backward(c, size, "inverse", 0.5 if self._decimated else 0.25)
 
@@ -319,7 +319,7 @@ class DualTreePackets1D(_DualTree):
         from wavelets.engine import strips  # numba takes a moment to import
 
         nodes = 2**self.levels
-        array, (n,) = self._complex_input(c, size, nodes)
+        array, (n,) = self._checked_coefficients(c, size, nodes)
         batch, count = array.shape[:-2], array.shape[-1]
         plan = self._plan(n, kind, array.real.dtype)
         flat = array.reshape(-1, nodes, count)
@@ -396,7 +396,11 @@ class DualTreePackets2D(_DualTree):
 
     @cached_property
     def frequencies(self) -> NDArray[np.float64]:
-        """Nominal characteristic frequencies, shape (2 * 4**J, 2), vertical then horizontal, rad/sample."""
+        """Nominal characteristic frequencies, shape (2 * 4**J, 2), vertical then horizontal, rad/sample.
+
+        They are those of the correlation kernels: the phase of coefficients of a wave of this frequency goes back by it
+        times the stride from one position to the next (see `forward`).
+        """
         p, sigma = self.packets, rule.half_line(self.levels)
         # Psi_a has the signs (sigma_y, sigma_x), Psi_b (sigma_y, -sigma_x); conjugation negates both.
         flip = np.where(p.branch == "a", 1, -1) * sigma[p.freq_x]
@@ -459,12 +463,13 @@ class DualTreePackets2D(_DualTree):
         return plan_y, plan_x, self._channels, np.where(self.packets.conjugated, -1, 1).astype(dtype)
 
     def forward(self, x: ArrayLike) -> Coefficients:
-        """Transform real images.
+        r"""Transform real images.
 
         Parameters
         ----------
         x : array_like, shape (..., H, W), real
-            float32 stays single precision; everything else is computed in float64. Any size from 1x1 up.
+            float32 and float16 are computed in single precision, all else in double. Any size from 1x1 up; the batch
+            may be empty.
 
         Returns
         -------
@@ -477,11 +482,19 @@ class DualTreePackets2D(_DualTree):
         TypeError
             If `x` is not real and numeric.
         ValueError
-            If `x` has fewer than two axes, no pixels, or holds NaN or infinity.
+            If `x` has fewer than two axes, no pixels, or holds NaN or infinity; if its shape is that of colour images
+            with the colours last, (..., H, W, 3 or 4) with H and W of at least 16.
+
+        Notes
+        -----
+        Coefficients are correlations with kernels about :math:`e^{i\langle\theta,n\rangle}`, theta the filter's row of
+        `frequencies`: those of a plane wave :math:`\cos\langle\theta,n\rangle` are about
+        :math:`e^{-i\langle\theta,sk\rangle}` at position k, so that the phase goes **back** by theta times the stride s
+        from one to the next. That of :func:`wavelets.analytic` goes forward, as :math:`e^{+i\langle\theta,n\rangle}`.
         """
         from wavelets.engine import strips  # numba takes a moment to import
 
-        x = self._real_input(x)
+        x = real_images(x, "x")
         batch, size = x.shape[:-2], (x.shape[-2], x.shape[-1])
         tables = self.tables(size, "forward", x.dtype)
         images = np.require(x.reshape(-1, *size), requirements=["C", "W"])
@@ -490,7 +503,7 @@ class DualTreePackets2D(_DualTree):
         out = np.empty((len(images), channels, *grid, 2), x.dtype)
         strips.forward(tables, images, out)
         c = out.view(np.result_type(x.dtype, np.complex64))
-        return Coefficients(c.reshape(*batch, channels, *grid), size)
+        return Coefficients(c.reshape(*batch, channels, *grid), self._origin(size))
 
     def inverse(self, c: ArrayLike, size: tuple[int, int] | int | None = None) -> NDArray[Any]:
         """Reconstruct the images exactly.
@@ -498,7 +511,7 @@ class DualTreePackets2D(_DualTree):
         Parameters
         ----------
         c : array_like, shape (..., 2 * 4**J, h, w), complex
-            What `forward` returned, or a plain array and `size`.
+            Result of `forward`, or a plain array and `size`.
         size : (int, int) or int, optional
             H and W of the original; needed where `c` does not carry them, such as after `np.stack`.
 
@@ -509,7 +522,8 @@ class DualTreePackets2D(_DualTree):
         Raises
         ------
         TypeError, ValueError
-            If the coefficients do not belong to this transform and size.
+            If the coefficients are not numbers or have another shape than those of this transform and size, or if they
+            are :class:`wavelets.Coefficients` of another origin: filters, levels, stride, boundary or size.
         """
         return self._backward(c, size, "inverse", 1 / 8 if self._decimated else 1 / 32)
 
@@ -526,7 +540,7 @@ class DualTreePackets2D(_DualTree):
         from wavelets.engine import strips  # numba takes a moment to import
 
         channels = 2 * 4**self.levels
-        array, (height, width) = self._complex_input(c, size, channels)
+        array, (height, width) = self._checked_coefficients(c, size, channels)
         batch, grid = array.shape[:-3], array.shape[-2:]
         real = array.real.dtype
         tables = self.tables((height, width), kind, real)

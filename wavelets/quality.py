@@ -1,4 +1,4 @@
-"""How good a filter bank is: the numbers that decide between dual trees (theory.md 4.5)."""
+"""Quality of filter banks: the numbers that decide between dual trees (theory.md 4.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Where the energy of a kernel lies in the Fourier plane: characteristic frequency and bandwidth.
+r"""Energy of kernels in the Fourier plane: characteristic frequency and bandwidth.
 
 Spectra are those of the array as it is given, :math:`\widehat K(\omega) = \sum_k
 K[k]\,e^{-i\langle\omega,k\rangle}`. The layers of a network correlate: their convolution filter is
@@ -373,13 +373,13 @@ def _masses(kernel: Plane, size: int, power: float) -> Energies:
 
 def _planes(kernel: ArrayLike) -> NDArray[Any]:
     """Checked kernels, float64 or complex128."""
-    planes = complex_array(kernel, "kernel", axes=2)
+    planes = complex_array(kernel, "kernel", axes=2, batch=True)
     return planes.astype(np.result_type(planes, np.float64), copy=False)
 
 
 def _unit_peak(kernels: NDArray[Any]) -> NDArray[Any]:
     """Kernels times powers of two that make them about 1, lest energies overflow or vanish; none may be zero."""
-    parts = np.ascontiguousarray(kernels).view(np.float64).reshape(*kernels.shape, -1)
+    parts = np.ascontiguousarray(kernels).view(np.float64).reshape(*kernels.shape, kernels.itemsize // 8)
     peak = np.abs(parts).max(axis=(-3, -2, -1), keepdims=True)
     if not peak.all():
         where = tuple(int(i) for i in np.argwhere(peak[..., 0, 0, 0] == 0)[0])

@@ -92,19 +92,21 @@ def heatmaps(
     from analysis.files.pictures import ImageFolder, bundled_crops
     from analysis.measurements.shift_experiment import SHIFTS
     from analysis.measurements.spectra import POINTS, SpectrumMeasurement
-    from analysis.packet_maps import HeatmapExperiment, run
+    from analysis.packet_maps import packet_experiment, run
     from analysis.runs.journal import resumable
 
     depths = list(dict.fromkeys(levels or [2, 3]))
     shifts = [_parse_shift(text) for text in shift] if shift else SHIFTS
-    experiments = [HeatmapExperiment(depth, filters, shifts, size, device=device) for depth in depths]
+    experiments = [packet_experiment(depth, filters, shifts, size, device=device) for depth in depths]
     _check_counts(limit=limit, block=block, threads=threads)
     images = _resolved(images)
     sources = ImageFolder(images, limit) if images is not None else bundled_crops(size)[:limit]
     folder = results.writable_folder(out)
 
-    spectrum = SpectrumMeasurement(size, max(POINTS, size)) if predict else None
-    settings = _settings("heatmaps", images, block) | experiments[0].settings() | {"levels": depths, "predict": predict}
+    spectra = [SpectrumMeasurement(size, max(POINTS, size))] if predict else []
+    settings = (
+        _settings("heatmaps", images, block) | dict(experiments[0].settings) | {"levels": depths, "predict": predict}
+    )
     expected = [f"heatmaps_J{depth}.nc" for depth in depths]
     on_skip, skipped = _skips(quiet)
     start = time.perf_counter()
@@ -116,15 +118,16 @@ def heatmaps(
         _say_what_is_kept(journal, quiet)
         datasets = run(
             sources,
-            experiments,
+            [*experiments, *spectra],
+            desc="heatmaps",
             progress=not quiet,
             on_skip=on_skip,
             root=images,
-            others=[spectrum] if spectrum else [],
             block=block,
             journal=journal,
             **executor,
         )
+        power = datasets.pop() if predict else None
         machines.close()
         elapsed = time.perf_counter() - start
         failures, attempt = _attempts()
@@ -137,8 +140,8 @@ def heatmaps(
                 attempt(results.save_figure, figure, folder / f"heatmaps_J{dataset.levels}.{suffix}")
         if not quiet:
             _summarise(datasets, folder, elapsed)
-        if spectrum:
-            _predict(datasets, spectrum.spectrum(), filters, folder, attempt, quiet)
+        if power is not None:
+            _predict(datasets, power.spectrum.values, filters, folder, attempt, quiet)
         _finish(failures, skipped, len(skipped) + datasets[0].images_used, folder, strict, quiet)
 
 
@@ -149,8 +152,8 @@ def kernels(
         str,
         typer.Argument(
             metavar="[SOURCE]",
-            help="A network (alexnet, resnet18, ...: downloaded once), a file (.pth, .safetensors, .npz, .npy), or "
-            "'default', the layer that comes with shiftscope.",
+            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, "
+            ".npz, .npy), or 'default', the layer that comes with shiftscope.",
         ),
     ] = "default",
     stride: Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")] = None,
@@ -322,8 +325,8 @@ def stability(
         str,
         typer.Argument(
             metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), a model of torchvision if "
-            "that is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
+            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME if that "
+            "is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
             "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
@@ -351,8 +354,8 @@ def stability(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the network's input, pixels. Default: 227 for squeezenet, 32 for networks made for CIFAR-10, "
-            "else 224."
+            help="Side of the network's input, pixels. Default: what best.pt says; 227 for squeezenet, 32 for networks "
+            "made for CIFAR-10, else 224."
         ),
     ] = None,
     side: Annotated[
@@ -689,11 +692,11 @@ def _attempts() -> tuple[list[OSError], Callable[..., None]]:
 
 
 def _write_skipped(skipped: list[str], folder: Path, attempt: Callable[..., None]) -> None:
-    from analysis.files import results
+    from analysis.files import atomic
 
     if skipped:
         text = "\n".join(skipped) + "\n"
-        attempt(results.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text, encoding="utf-8"))
+        attempt(atomic.write_atomically, folder / "skipped.txt", lambda path: path.write_text(text, encoding="utf-8"))
     else:  # that of an earlier run would not be true of this one
         attempt((folder / "skipped.txt").unlink, True)
 
@@ -717,7 +720,7 @@ def _parse_shift(text: str) -> tuple[float, float]:
 
 def _summarise(datasets: list[xr.Dataset], folder: Path, seconds: float) -> None:
     """Print one line a depth and a quantity: smallest, median and largest over the band-pass filters."""
-    from analysis.packet_maps import band_pass_correlation
+    from analysis.measurements.correlation import band_pass_correlation
 
     first = datasets[0]
     print(

@@ -1,4 +1,4 @@
-"""Whether two results agree, and where they differ: settings, inputs, environment, coordinates, every variable."""
+"""Comparison of two results: settings, inputs, environment, coordinates, every variable and its units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from analysis.files.results import load
 INPUTS = re.compile(r"(images|inputs)_.*")
 ENVIRONMENT = re.compile(
     r".*_version|created|seconds_.*|device|platform|machine|host|(.*_)?(threads|workers)|scheduler|resumed.*|block"
+    r"|.+\.(long_name|description|comment)"  # of variables: words
 )
+GROUPS = ("settings", "inputs", "units", "environment")
 # What an entry along a dimension is known by; along any other dimension, by its own coordinate or its position.
 KEYS = {"filter": ("theta_y", "theta_x"), "shift": ("shift_y", "shift_x"), "kernel": ("index",)}
 DIGITS = 9  # of a key: those of one filter may differ by rounding from machine to machine
@@ -37,18 +39,19 @@ class Comparison:
     names : (str, str)
         What the results are called: their files, or "A" and "B".
     rtol, atol : float
-        Values x and y agree if ``|x - y| <= atol + rtol * max(|x|, |y|)``, or both are NaN.
+        Values x and y agree if ``|x - y| <= atol + rtol * max(|x|, |y|)``, or both are NaN; integers if they are equal.
     attributes : pandas.DataFrame
-        One row an attribute: `group` ("settings", "inputs", "environment"), `name`, `a`, `b` (None where it is
-        missing), `same`. The environment decides nothing.
+        One row an attribute: `group` ("settings", "inputs", "units", "environment"), `name` (of a
+        variable's, "eta_cmod.units"), `a`, `b` (None where it is missing), `same`. The environment decides nothing.
     entries : pandas.DataFrame
         One row a dimension: `name`, `common` (entries that both have), `only_a`, `only_b` (lists of what the others
         are), `reordered`. Entries are paired by what they are, not by position.
     variables : pandas.DataFrame
         One row a variable or coordinate: `name`, `role` ("coordinate", "variable"), `problem` (missing, other
-        dimensions, another kind of values; else empty), `values` compared, `unequal` (beyond the tolerance),
-        `nan_in_one`, `absolute` and `relative` (largest differences; NaN for text), `absolute_at`, `relative_at`
-        (where), `at` (the first value that disagrees), `same`.
+        dimensions, another kind of values, no entries in common; else empty), `whole` (if all entries have a
+        counterpart), `values` compared, `unequal` (beyond the tolerance), `nan_in_one`, `absolute` and `relative`
+        (largest differences; NaN for text), `absolute_at`, `relative_at` (where), `at` (the first value that
+        disagrees), `same`.
     """
 
     names: tuple[str, str]
@@ -60,7 +63,7 @@ class Comparison:
 
     @property
     def agree(self) -> bool:
-        """Whether settings, inputs, entries of all dimensions, and all values are the same."""
+        """True if settings, inputs, units, entries of all dimensions, and all values are the same."""
         decisive = self.attributes[self.attributes.group != "environment"]
         unpaired = self.entries.only_a.str.len() + self.entries.only_b.str.len()
         return bool(decisive.same.all() and self.variables.same.all() and not unpaired.any())
@@ -68,7 +71,7 @@ class Comparison:
     def report(self) -> str:
         """Return what there is to say about it, in a few lines of text."""
         lines = [f"A: {self.names[0]}", f"B: {self.names[1]}", ""]
-        for group in ("settings", "inputs", "environment"):
+        for group in GROUPS:
             rows = self.attributes[self.attributes.group == group]
             other = rows[~rows.same]
             ignored = " (decides nothing)" if group == "environment" and len(other) else ""
@@ -91,7 +94,12 @@ class Comparison:
     def _values(self, role: str) -> list[str]:
         rows = self.variables[self.variables.role == role]
         changed = rows[~rows.same | (rows.absolute > 0)]
-        lines = [f"{role + 's':<11} {len(rows)} compared, {len(changed) or 'none'} with a difference"]
+        compared = rows[rows.problem == ""]
+        of_all = "" if len(compared) == len(rows) else f" of {len(rows)}"
+        in_part = "" if compared.whole.all() else f" ({(~compared.whole).sum()} in part)"
+        lines = [
+            f"{role + 's':<11} {len(compared)}{of_all} compared{in_part}, {len(changed) or 'none'} with a difference"
+        ]
         if len(changed):
             lines.append(f"    {'name':<20} {'unequal':>11} {'absolute':>9} {'relative':>9}  where the largest is")
         for row in _rows(changed):
@@ -131,7 +139,7 @@ class FolderComparison:
 
     @property
     def agree(self) -> bool:
-        """Whether both folders have the same files, and all of them agree."""
+        """True if both folders have the same files, and all of them agree."""
         return not self.only_a and not self.only_b and all(found.agree for found in self.files.values())
 
     def report(self) -> str:
@@ -145,15 +153,15 @@ class FolderComparison:
 
 
 def compare(a: Where, b: Where, rtol: float = 1e-12, atol: float = 0.0) -> Comparison:
-    """Compare two results of the heatmap experiment, of its prediction, or of the kernel analysis.
+    """Compare two results: heatmaps, their prediction, kernels, or the stability of networks.
 
     Parameters
     ----------
     a, b : xarray.Dataset or path
         Datasets, or the files that :func:`analysis.save` wrote.
     rtol, atol : float
-        Values x and y agree if ``|x - y| <= atol + rtol * max(|x|, |y|)``, or both are NaN. Numbers among the
-        attributes are held to the same.
+        Values x and y agree if ``|x - y| <= atol + rtol * max(|x|, |y|)``, or both are NaN; integers if they are equal.
+        Numbers among the attributes are held to the same.
 
     Returns
     -------
@@ -176,16 +184,22 @@ def compare(a: Where, b: Where, rtol: float = 1e-12, atol: float = 0.0) -> Compa
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if not 0 <= tolerance < np.inf:
             raise ValueError(f"{name} is {tolerance!r}; expected a finite number of at least 0")
-    names = tuple(side if isinstance(x, xr.Dataset) else os.fspath(x) for side, x in (("A", a), ("B", b)))
+    names = ("A" if isinstance(a, xr.Dataset) else os.fspath(a), "B" if isinstance(b, xr.Dataset) else os.fspath(b))
     first, second = (x if isinstance(x, xr.Dataset) else load(x) for x in (a, b))
-    attributes = _compare_attributes(first.attrs, second.attrs, rtol, atol)
+    names_of_all = _union(first.coords, second.coords, first.data_vars, second.data_vars)
+    rows = _compare_attributes(first.attrs, second.attrs, "", rtol, atol)
+    for name in names_of_all:
+        if name in first.variables and name in second.variables:
+            rows += _compare_attributes(first[name].attrs, second[name].attrs, f"{name}.", rtol, atol)
+    attributes = pd.DataFrame(rows, columns=["group", "name", "a", "b", "same"]).astype({"same": bool})
     first, second, entries = pair_entries(first, second)
-    rows = [
+    unpaired = {row.name for row in _rows(entries) if row.only_a or row.only_b}
+    variables = [
         {"name": name, "role": "coordinate" if name in first.coords or name in second.coords else "variable"}
-        | _compare_variable(first, second, name, rtol, atol)
-        for name in _union(first.coords, second.coords, first.data_vars, second.data_vars)
+        | _compare_variable(first, second, name, unpaired, rtol, atol)
+        for name in names_of_all
     ]
-    return Comparison(names, rtol, atol, attributes, entries, pd.DataFrame(rows, columns=["name", "role", *BLANK]))
+    return Comparison(names, rtol, atol, attributes, entries, pd.DataFrame(variables, columns=["name", "role", *BLANK]))
 
 
 def compare_folders(
@@ -230,28 +244,28 @@ def _results_in(folder: str | os.PathLike[str]) -> set[str]:
 # ---- attributes -----------------------------------------------------------------------------------------------------
 
 
-def _compare_attributes(a: dict[str, Any], b: dict[str, Any], rtol: float, atol: float) -> pd.DataFrame:
-    rows = [
-        (_group(name), name, a.get(name), b.get(name), name in a and name in b and _same(a[name], b[name], rtol, atol))
-        for name in _union(a, b)
-    ]
-    return pd.DataFrame(rows, columns=["group", "name", "a", "b", "same"]).astype({"same": bool})
+def _compare_attributes(
+    a: dict[str, Any], b: dict[str, Any], owner: str, rtol: float, atol: float
+) -> list[tuple[str, str, Any, Any, bool]]:
+    """Rows of `Comparison.attributes`; `owner` is what stands before the names of a variable's."""
+    rows = []
+    for name in _union(a, b):
+        same = name in a and name in b and _same(a[name], b[name], rtol, atol)
+        rows.append((_group(owner + name), owner + name, a.get(name), b.get(name), same))
+    return rows
 
 
 def _group(name: str) -> str:
-    if INPUTS.fullmatch(name):
-        return "inputs"
-    return "environment" if ENVIRONMENT.fullmatch(name) else "settings"
+    for group, pattern in (("inputs", INPUTS), ("environment", ENVIRONMENT)):
+        if pattern.fullmatch(name):
+            return group
+    return "units" if "." in name else "settings"
 
 
 def _same(x: Any, y: Any, rtol: float, atol: float) -> bool:
-    """Whether two attributes are equal; of those that are fractional numbers, within the tolerance."""
+    """Compare two attributes, fractional numbers within the tolerance."""
     x, y = np.asarray(x), np.asarray(y)
-    if x.shape != y.shape or not _comparable(x, y):
-        return False
-    if not {x.dtype.kind, y.dtype.kind} & set("fc"):  # a depth or a seed has no tolerance
-        rtol = atol = 0.0
-    return not _differences(x, y, rtol, atol).unequal.any()
+    return x.shape == y.shape and _comparable(x, y) and not _differences(x, y, rtol, atol).unequal.any()
 
 
 # ---- entries along dimensions ---------------------------------------------------------------------------------------
@@ -282,8 +296,46 @@ def pair_entries(a: xr.Dataset, b: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, 
     return a, b, pd.DataFrame(rows, columns=["name", "common", "only_a", "only_b", "reordered"])
 
 
+def largest_differences(a: xr.Dataset, b: xr.Dataset, variable: str) -> xr.Dataset:
+    """Differences of one variable, filter by filter.
+
+    Parameters
+    ----------
+    a, b : xarray.Dataset
+        Results of one depth. Entries are paired by what they are, as in `compare`.
+    variable : str
+        A variable with the dimension `filter`; along its other dimensions the largest difference counts.
+
+    Returns
+    -------
+    xarray.Dataset
+        Filters that both have: `absolute`, and `relative`, over the larger of the two moduli. NaN where one is NaN.
+
+    Raises
+    ------
+    ValueError
+        If the variable has no dimension `filter`, or other dimensions in each, or nothing is in common.
+    """
+    for ds in (a, b):
+        if "filter" not in ds[variable].dims:
+            raise ValueError(f"variable {variable!r} has no dimension filter; expected one value a filter")
+    a, b, _ = pair_entries(a, b)
+    dims = [dim for dim in a[variable].dims if dim != "filter"]
+    if set(b[variable].dims) != {"filter", *dims}:
+        raise ValueError(f"variable {variable!r} has the dimensions {a[variable].dims} and {b[variable].dims}")
+    x, y = (ds[variable].transpose("filter", *dims).values.astype(np.float64) for ds in (a, b))
+    if not x.size:
+        raise ValueError(f"the datasets have no filter, or no values of {variable!r}, in common")
+    absolute = np.abs(x - y)
+    scale = np.maximum(np.abs(x), np.abs(y))
+    parts = {"absolute": absolute, "relative": absolute / np.where(scale > 0, scale, 1.0)}
+    # NaN gives way to numbers.
+    largest = {name: ("filter", np.fmax.reduce(part.reshape(len(part), -1), axis=1)) for name, part in parts.items()}
+    return a.drop_vars(list(a.data_vars)).assign(largest)
+
+
 def _entries(ds: xr.Dataset, dim: Hashable) -> list[Hashable]:
-    """What each entry along a dimension is; equal ones are told apart by how many went before."""
+    """Keys of the entries along a dimension; equal ones are told apart by how many went before."""
     columns = [ds[name].values for name in _key_names(ds, dim)] or [np.arange(ds.sizes[dim])]
     columns = [np.round(c, DIGITS) + 0.0 if c.dtype.kind == "f" else c for c in columns]  # + 0.0: -0.0 is 0.0
     seen: Counter[Hashable] = Counter()
@@ -310,6 +362,7 @@ def _entry(ds: xr.Dataset, dim: Hashable, position: int) -> str:
 
 BLANK = {
     "problem": "",
+    "whole": False,
     "values": 0,
     "unequal": 0,
     "nan_in_one": 0,
@@ -322,7 +375,10 @@ BLANK = {
 }
 
 
-def _compare_variable(a: xr.Dataset, b: xr.Dataset, name: Hashable, rtol: float, atol: float) -> dict[str, Any]:
+def _compare_variable(
+    a: xr.Dataset, b: xr.Dataset, name: Hashable, unpaired: set[Hashable], rtol: float, atol: float
+) -> dict[str, Any]:
+    """Row of `Comparison.variables`; along the unpaired dimensions both have lost entries."""
     if name not in a.variables or name not in b.variables:
         return BLANK | {"problem": f"only in {'A' if name in a.variables else 'B'}"}
     dims = a[name].dims
@@ -331,8 +387,12 @@ def _compare_variable(a: xr.Dataset, b: xr.Dataset, name: Hashable, rtol: float,
     x, y = a[name].values, b[name].transpose(*dims).values
     if not _comparable(x, y):
         return BLANK | {"problem": f"values of dtype {x.dtype} and {y.dtype}"}
+    whole = not unpaired.intersection(dims)
+    if not x.size and not whole:
+        return BLANK | {"problem": "no entries in common"}
     found = _differences(x, y, rtol, atol)
     row = BLANK | {
+        "whole": whole,
         "values": x.size,
         "unequal": int(found.unequal.sum()),
         "nan_in_one": int(found.nan_in_one.sum()),
@@ -345,8 +405,8 @@ def _compare_variable(a: xr.Dataset, b: xr.Dataset, name: Hashable, rtol: float,
 
     if found.unequal.any():
         row["at"] = place(int((found.nan_in_one if found.nan_in_one.any() else found.unequal).argmax()))
-    if found.absolute is not None and x.size:
-        for kind, values in (("absolute", found.absolute), ("relative", found.relative)):
+    for kind, values in (("absolute", found.absolute), ("relative", found.relative)):
+        if values is not None and values.size:
             row[kind] = float(values.max())
             row[f"{kind}_at"] = place(int(values.argmax())) if values.any() else ""
     return row
@@ -361,8 +421,16 @@ class _Differences:
 
 
 def _differences(x: NDArray[Any], y: NDArray[Any], rtol: float, atol: float) -> _Differences:
+    none = np.zeros(x.shape, bool)
     if not _is_number(x):
-        return _Differences(np.asarray(x != y), np.zeros(x.shape, bool), None, None)
+        return _Differences(np.asarray(x != y), none, None, None)
+    if {x.dtype.kind, y.dtype.kind} <= set("biu"):  # a seed or a count has no tolerance
+        unequal, absolute = np.asarray(x != y), np.zeros(x.shape)
+        scale = np.ones(x.shape)
+        for i in np.argwhere(unequal):  # in Python's integers, which are exact
+            p, q = int(x[tuple(i)]), int(y[tuple(i)])
+            absolute[tuple(i)], scale[tuple(i)] = abs(p - q), max(abs(p), abs(q))
+        return _Differences(unequal, none, absolute, absolute / scale)
     x, y = (v.astype(np.result_type(v, np.float64), copy=False) for v in (x, y))
     nan_in_one = np.isnan(x) ^ np.isnan(y)
     with np.errstate(invalid="ignore", over="ignore"):

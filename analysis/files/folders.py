@@ -207,7 +207,7 @@ def _scan(folder: str) -> Iterable[str]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str | None:
-    """What the walk does with an entry, from the folder alone where the file system tells."""
+    """Kind of an entry to the walk, from the folder alone where the file system tells."""
     try:
         if entry.is_file(follow_symlinks=False):
             return "file"

@@ -12,7 +12,6 @@ import importlib.resources
 import io
 import logging
 import os
-import stat
 import threading
 import time
 import warnings
@@ -28,6 +27,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from analysis.files.folders import FilePath, ImageFolder, check_positive, find_images, walk_images
 from analysis.files.messages import one_line, printable
 from analysis.files.prefetch import prefetch
+from analysis.files.regular import open_regular
 from wavelets.checks import from_torch
 
 __all__ = [
@@ -493,10 +493,8 @@ def _read_and_hash(
 
 def _read_bytes(path: FilePath) -> bytes:
     """Bytes of a regular file that stays as it is while they are read."""
-    with open(os.fsdecode(path), "rb", opener=_open_at_once) as file:
+    with open_regular(path) as file:
         before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise ValueError("not a regular file, but a pipe or a device")
         if before.st_size > MAX_FILE_BYTES:
             raise ValueError(f"the file has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read")
         data = file.read(before.st_size + 1)
@@ -504,11 +502,6 @@ def _read_bytes(path: FilePath) -> bytes:
     if not len(data) == before.st_size == after.st_size or before.st_mtime_ns != after.st_mtime_ns:
         raise ValueError("the file changed while it was read")
     return data
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting for anybody at the other end of a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _take_again(source: Picture, turn: Turn) -> tuple[Float32, str]:
@@ -536,7 +529,7 @@ def _decode(data: bytes, size: int | None = None, alone: contextlib.ExitStack | 
         raise ValueError("the file is empty")
     with _pillow_quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         if size is not None:
-            image.draft(None, (ENOUGH * size, ENOUGH * size))  # type: ignore[arg-type]  # does nothing but for JPEG
+            image.draft(None, (ENOUGH * size, ENOUGH * size))  # does nothing but for JPEG
         if alone is not None and image.width * image.height > HUGE:
             alone.enter_context(_huge_lock)
         image.load()
@@ -606,7 +599,7 @@ def _deep_grey(image: Image.Image) -> Float32:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """Reason of a failure, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return "Pillow finds no JPEG, PNG, WebP, TIFF or BMP image in it"
     text = getattr(error, "strerror", None) or str(error)

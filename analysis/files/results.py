@@ -1,4 +1,4 @@
-"""Results on disk: written whole or not at all."""
+"""Datasets and figures on disk."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from analysis.files.atomic import write_atomically
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-UNFINISHED = ".unfinished-"  # begins the name of a file that is being written
+MARKS = ("shiftscope_version", "written_by")  # attributes, of which every file that is written has one
 
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:
@@ -51,60 +52,6 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Let `write` make a file under a temporary name, then give it its final name in one step.
-
-    Parameters
-    ----------
-    path : path
-        Final name; what stood there before is replaced only by a complete file.
-    write : callable
-        Called with the temporary path, which has the same suffix.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written, with its final name in the message.
-    """
-    path = Path(path)
-    temporary = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what processes left behind that died while they wrote; call it when no other is writing there."""
-    for leftover in folder.glob(f"{UNFINISHED}*"):
-        leftover.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have a new name in a folder survive a loss of power, where the system can do that."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:  # some network file systems
-        pass
-    finally:
-        os.close(descriptor)
-
-
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> Path:
     """Write a figure in the format that the suffix names.
 
@@ -125,6 +72,7 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     dataset : xarray.Dataset
+        One that does not name the version of shiftscope gains the attribute `written_by`.
     path : path
         Conventionally ``heatmaps_J{levels}.nc``.
 
@@ -137,6 +85,8 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     OSError
         If it cannot be written; what stood there before is left alone.
     """
+    if not set(MARKS) & set(dataset.attrs):
+        dataset = dataset.assign_attrs(written_by="shiftscope")
     # Through memory: HDF5 that runs out of disk while it closes a file takes the process down with it.
     with dataset.to_netcdf(engine="h5netcdf") as data:  # a view: released here, or its buffer complains when collected
         return write_atomically(path, lambda temporary: temporary.write_bytes(data))
@@ -169,8 +119,6 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
             dataset.load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is not a netCDF file that can be read: {error}") from error
-    if "levels" not in dataset.attrs or not {"filter", "kernel"} & set(dataset.dims):
-        raise ValueError(
-            f"{path} is not a result of this project: it has no attribute levels, or no dimension filter or kernel"
-        )
+    if not set(MARKS) & set(dataset.attrs):
+        raise ValueError(f"{path} is not a result of this project: it has none of the attributes {', '.join(MARKS)}")
     return dataset

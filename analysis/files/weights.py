@@ -1,133 +1,196 @@
-"""First convolution of a file of weights, read without running anything that the file asks for."""
+"""The one reader of weights: a file of any kind as arrays by their names, and nothing in it is run."""
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.files.messages import one_line, printable
+from analysis.files.regular import open_regular
 
-TORCH_SUFFIXES = (".pt", ".pth", ".pth.tar", ".ckpt", ".bin")
+TORCH_SUFFIXES = (".pth.tar", ".pth", ".pt", ".ckpt", ".tar", ".th", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".safetensors", ".npz", ".npy")
 
-# What a file holds: the shape of every array, in the order of the search, and how to get one of them.
-Contents = tuple[dict[str, tuple[int, ...]], Callable[[str], Any]]
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "state_dict_ema", "model_ema")
+"""Entries of a checkpoint that hold the weights, the first that there is."""
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""Of names: from DataParallel, torch.compile, Lightning and others; they go if all names have one."""
+
+COUNTER = "n_averaged"  # beside the weights of torch's AveragedModel
 
 MOST_ENTRIES = 1_000_000  # of the nested mappings in a checkpoint
 DEEPEST = 100
+ENOUGH_BYTES = 2**30  # may be declared by any file,
+MOST_TIMES = 32  # and by a large one so many times its own size: weights are hardly compressed
 
-_NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+# Types of .safetensors; the bits of bfloat16 are the upper half of a float32.
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?"}
+_DTYPES |= {f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}
+
+# What may lie beside weights, by how the names of its classes begin.
+_BESIDE = {"argparse.Namespace": "arguments of a training", "numpy": "arrays or numbers of numpy"}
 
 
-def read_weight(path: str | os.PathLike[str], weight: str | None = None) -> tuple[str, Any, Any]:
-    """Weight of the first convolution in a file, and its bias.
-
-    In files that keep the order of a network (torch, .npz) it is the first array of four axes. A .safetensors file
-    does not: there the names are taken in natural order, and arrays of 3 input channels come first.
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Weights in a file.
 
     Parameters
     ----------
     path : path
-        Checkpoint of torch (.pt, .pth, .pth.tar, .ckpt, .bin), .safetensors, .npz or .npy.
-    weight : str, optional
-        Name of the weight, with or without the names of the mappings that it is nested in.
+        Checkpoint of torch (.pth, .pt, .ckpt, .tar, .th, .bin), .safetensors, .npz or .npy.
 
     Returns
     -------
-    name : str
-        Full name of the weight, joined with dots; empty for a file of one array.
-    weight : array or tensor, shape (L, C, h, w)
-        As stored; an array (L, h, w) without a name has gained C = 1, and bfloat16 of .safetensors became float32.
-    bias : array or tensor, shape (L,), or None
-        The weight's sibling, such as ``conv1.bias`` for ``conv1.weight``.
+    dict of str
+        Arrays, or tensors of torch from its files, by their names as :func:`weights_of` makes them. In the order of
+        the file; .safetensors keeps none, and there the names are in natural order, arrays of 3 input channels first.
 
     Raises
     ------
     ModuleNotFoundError
         If the package that reads such files is not installed.
+    OSError
+        If the file cannot be opened.
     ValueError
-        If the file cannot be read, would run code, or has no such weight.
+        If it cannot be read, would run code, is larger than it should be, or holds another kind of weights.
+    """
+    return weights_of(read_checkpoint(path), printable(path))
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Any:
+    """All that a file of weights holds: as `read_weights`, with wrappers, prefixes, and what lies beside the weights.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    object
+        Of files of torch whatever they hold, such as nested dicts of tensors and numbers; of others a dict of arrays,
+        or of .npy one array.
+
+    Raises
+    ------
+    ModuleNotFoundError, OSError, ValueError
+        As `read_weights`.
     """
     shown = printable(path)
-    suffix = suffix_of(path)
-    need_reader(suffix)
-    if suffix in TORCH_SUFFIXES:
-        shapes, read = _torch(Path(path), shown)
-    elif suffix == ".safetensors":
-        shapes, read = _safetensors(Path(path), shown)
-    else:
-        shapes, read = _numpy(Path(path), shown)
-    name = _choose(shapes, weight, shown)
-    bias = name.removesuffix("weight") + "bias"
-    has_bias = name.endswith("weight") and shapes.get(bias) == shapes[name][:1]
-    return name, read(name), read(bias) if has_bias else None
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {shown}") from None
+    except OSError as error:
+        raise type(error)(f"cannot read {shown}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ValueError(f"{shown}: {error}") from None
+    with file:
+        suffix = suffix_of(path)
+        need_reader(path)
+        if suffix in TORCH_SUFFIXES:
+            return _read_torch(file, shown)
+        if suffix == ".safetensors":
+            with _reading(shown, "a safetensors file"):
+                return _read_safetensors(file)
+        with _reading(shown, "a file of numpy arrays"):
+            return _read_numpy(file)
 
 
-def suffix_of(path: str | os.PathLike[str]) -> str:
-    """Which of the suffixes that are read a path ends with.
+def weights_of(tree: Any, shown: str) -> dict[str, Any]:
+    """Arrays and tensors of a checkpoint in one flat dict.
+
+    Parameters
+    ----------
+    tree : object
+        Nested mappings, or one array. An entry of WRAPPERS stands for all, as often as there is one; otherwise names
+        of nested mappings are joined by dots. PREFIXES that all names have are taken off, as often as they occur. What
+        is no array is left out, and so is what is under keys that are no texts, as an optimiser's state is.
+    shown : str
+        How messages call it.
+
+    Returns
+    -------
+    dict of str
+        An array without a name has the name "".
 
     Raises
     ------
     ValueError
-        If with none of them.
+        If an array is quantised or sparse, or larger than its file could be, or a name is not fit to be written.
+    """
+    with _reading(shown, "a checkpoint"):
+        for _ in range(DEEPEST):
+            entries = tree if isinstance(tree, Mapping) else {}
+            wrapper = next((key for key in WRAPPERS if isinstance(entries.get(key), Mapping)), None)
+            if wrapper is None:
+                break
+            tree = entries[wrapper]
+        found = dict(_flatten(tree))
+        for name, value in found.items():
+            _check(name, value)
+    found = {name: value for name, value in found.items() if name.rpartition(".")[2] != COUNTER}
+    start = len(common_prefix(found))
+    return {name[start:]: value for name, value in found.items()}
+
+
+def common_prefix(names: Iterable[str]) -> str:
+    """PREFIXES that all names begin with, as often as they do."""
+    names, prefix = list(names), ""
+    while names and (step := next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in names)), "")):
+        prefix += step
+    return prefix
+
+
+def bare(name: str) -> str:
+    """Name of a weight without wrappers and prefixes at its beginning."""
+    while (parts := name.partition("."))[2] and (parts[0] in WRAPPERS or parts[0] + "." in PREFIXES):
+        name = parts[2]
+    return name
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str:
+    """Suffix of a path, of those that are read.
+
+    Raises
+    ------
+    ValueError
+        If it ends with none of them.
     """
     name = os.fsdecode(path).lower()
     for suffix in SUFFIXES:
         if name.endswith(suffix):
             return suffix
+    if name.endswith(".index.json"):
+        raise ValueError(f"{printable(path)}: a list of files that hold the weights in parts; give the part you need")
     raise ValueError(f"{printable(path)}: not a kind of file that is read; expected {', '.join(SUFFIXES)}")
 
 
-def need_reader(suffix: str) -> ModuleType:
-    """Package that reads the files of one suffix.
+def need_reader(path: str | os.PathLike[str]) -> ModuleType:
+    """Import the package that reads a file, told by the suffix.
 
     Raises
     ------
     ModuleNotFoundError
         If it is not installed, with the command that installs it.
     """
+    suffix = suffix_of(path)
     package = "torch" if suffix in TORCH_SUFFIXES else "safetensors" if suffix == ".safetensors" else "numpy"
     try:
         return __import__(package)
     except ModuleNotFoundError:
         raise ModuleNotFoundError(f"reading {suffix} files needs {package}: pip install {package}") from None
-
-
-def one_channel(array: Any) -> Any:
-    """Kernels (L, h, w) as (L, 1, h, w); all else as it is."""
-    return array[:, None] if array.ndim == 3 else array
-
-
-def _choose(shapes: dict[str, tuple[int, ...]], weight: str | None, shown: str) -> str:
-    kernels = {name: shape for name, shape in shapes.items() if len(shape) == 4}
-    if not kernels:
-        raise ValueError(f"{shown}: no 4-D array, as the weights of a convolution are; found {_listed(shapes)}")
-    if weight is None:
-        return next(iter(kernels))
-    matches = [name for name in kernels if name == weight] or [n for n in kernels if n.endswith("." + weight)]
-    if len(matches) != 1:
-        raise ValueError(f"{shown}: {len(matches) or 'no'} 4-D weights are named {weight!r}; found {_listed(kernels)}")
-    return matches[0]
-
-
-def _listed(shapes: dict[str, tuple[int, ...]], most: int = 8) -> str:
-    """Names and shapes for messages."""
-    parts = [f"{name!r} {shape}" if name else f"one array {shape}" for name, shape in shapes.items()]
-    rest = [f"and {len(parts) - most} more"] if len(parts) > most else []
-    return ", ".join(parts[:most] + rest) or "no array at all"
 
 
 @contextmanager
@@ -146,84 +209,109 @@ def _reading(shown: str, kind: str) -> Iterator[None]:
         raise ValueError(f"{shown}: not {kind} that can be read ({reason})") from error
 
 
-def _torch(path: Path, shown: str) -> Contents:
-    torch = need_reader(".pth")
-    with _reading(shown, "a checkpoint"):
-        try:
-            tree = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            refused = _refusal(path, str(error))
-            if refused is None:
-                raise
-        else:
-            refused = None
-            if isinstance(tree, torch.Tensor):
-                tree = {"": one_channel(tree)}
-            tensors = dict(_flatten(tree, torch.Tensor))
-    if refused is not None:
-        raise ValueError(
-            f"{shown}: refused, it is a pickle that asks for code to be run or holds objects other than "
-            f"weights{refused}; save model.state_dict() with torch.save and give that file"
-        )
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}, tensors.__getitem__
+# ---- from a tree to arrays ------------------------------------------------------------------------------------------
 
 
-def _refusal(path: Path, message: str) -> str | None:
-    """The object that a pickle was refused for, in brackets; None where the bytes are no pickle."""
-    if named := re.search(r"GLOBAL (\S+)", message):
-        return f" ({printable(named[1])})"
-    with open(path, "rb") as file:
-        head = file.read(2)
-    return "" if head == b"PK" or (head[:1] == b"\x80" and head[1:] <= b"\x05") else None
-
-
-def _flatten(tree: object, tensor: type) -> Iterator[tuple[str, Any]]:
-    """Tensors of nested mappings, by their full names, in order."""
+def _flatten(tree: object) -> Iterator[tuple[str, Any]]:
+    """Arrays of nested mappings, by their full names, in order."""
     # A pickle of some lines can be a mapping in itself, or one with more paths than anybody can follow.
     waiting = [("", 0, tree)]
     for _ in range(MOST_ENTRIES):
         if not waiting:
             return
         name, depth, node = waiting.pop()
-        if isinstance(node, tensor):
+        if isinstance(node, np.ndarray) or _is_tensor(node):
             yield name, node
         elif isinstance(node, Mapping):
             if depth == DEEPEST:
                 raise ValueError(f"its mappings are nested more than {DEEPEST} deep")
-            # An optimiser's state has the shapes of the weights; its keys are numbers.
             inside = [(f"{name}.{k}" if name else k, depth + 1, v) for k, v in node.items() if isinstance(k, str)]
             waiting += reversed(inside)
     raise ValueError(f"it has more than {MOST_ENTRIES} entries")
 
 
-def _safetensors(path: Path, shown: str) -> Contents:
-    safetensors = need_reader(".safetensors")
-    with _reading(shown, "a safetensors file"):
-        with safetensors.safe_open(path, framework="numpy"):  # checks the header against the file
-            pass
-        with open(path, "rb") as file:
-            start = 8 + (length := int.from_bytes(file.read(8), "little"))
-            stored = json.loads(file.read(length))
-        stored.pop("__metadata__", None)
+def _is_tensor(node: object) -> bool:
+    return any(kind.__module__ == "torch" and kind.__name__ == "Tensor" for kind in type(node).__mro__)
+
+
+def _check(name: str, value: Any) -> None:
+    """Raise for an array that is of no use, or fills the memory."""
+    if "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
+        raise ValueError(f"a weight is named '{printable(name)}', which no file of results could hold")
+    if not _is_tensor(value):
+        return
+    kinds = {"quantised": value.is_quantized, "sparse": str(value.layout) != "torch.strided", "meta": value.is_meta}
+    for kind, found in kinds.items():
+        if found:
+            raise ValueError(f"{name!r} is a {kind} tensor; save the weights of the network as it was before")
+    _check_size(value.numel() * value.element_size(), value.untyped_storage().nbytes(), repr(name))
+
+
+def _check_size(declared: int, held: int, what: str) -> None:
+    """Raise before memory is filled by a small file."""
+    if declared > max(ENOUGH_BYTES, MOST_TIMES * held):
+        raise ValueError(f"{what} would become {declared} bytes, of {held} that are stored; weights do not do that")
+
+
+# ---- kinds of files -------------------------------------------------------------------------------------------------
+
+
+def _read_torch(file: BinaryIO, shown: str) -> Any:
+    import torch
+
+    with _reading(shown, "a checkpoint"):
+        refused = _program(file) if zipfile.is_zipfile(file) else None
+        if refused is None:
+            file.seek(0)
+            try:
+                return torch.load(file, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                refused = _refusal(file, str(error))
+                if refused is None:
+                    raise
+    raise ValueError(f"{shown}: refused, it {refused}; save model.state_dict() with torch.save and give that file")
+
+
+def _program(file: BinaryIO) -> str | None:
+    """The reason why an archive is refused that holds a program; its sizes are checked."""
+    with zipfile.ZipFile(file) as archive:
+        _check_archive(archive, file)
+        names = [name.partition("/")[2] for name in archive.namelist()]
+    if "constants.pkl" in names or any(name.startswith(("code/", "models/")) for name in names):
+        return "is a program of TorchScript or torch.export, which would be run"
+    return None
+
+
+def _refusal(file: BinaryIO, message: str) -> str | None:
+    """The reason why a pickle was refused; None where the bytes are no pickle."""
+    if named := re.search(r"GLOBAL (\S+)", message):
+        name = printable(named[1])
+        beside = next((what for start, what in _BESIDE.items() if name.startswith(start)), None)
+        if beside:
+            return f"holds {beside} ({name}) beside its weights"
+        return f"is a pickle that asks for code to be run or holds objects other than weights ({name})"
+    file.seek(0)
+    head = file.read(2)
+    if head == b"PK" or (head[:1] == b"\x80" and head[1:] <= b"\x05"):
+        return "is a pickle that asks for code to be run or holds objects other than weights"
+    return None
+
+
+def _check_archive(archive: zipfile.ZipFile, file: BinaryIO) -> None:
+    _check_size(sum(entry.file_size for entry in archive.infolist()), file.seek(0, os.SEEK_END), "it")
+
+
+def _read_safetensors(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    import safetensors
+
+    deserialize: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = safetensors.deserialize
+    stored = dict(deserialize(file.read()))  # it checks the header against the bytes
 
     def order(name: str) -> tuple[bool, list[Any]]:
         parts = re.split(r"([0-9]+)", name)  # texts and numbers take turns, so that conv2 comes before conv10
         return stored[name]["shape"][1:2] != [3], [_number(p) if i % 2 else p for i, p in enumerate(parts)]
 
-    def read(name: str) -> NDArray[Any]:
-        entry = stored[name]
-        dtype = _NUMBERS.get(entry["dtype"])
-        if dtype is None:
-            raise ValueError(f"{shown}: {name!r} is stored as {entry['dtype']}; expected F64, F32, F16 or BF16")
-        first, last = entry["data_offsets"]
-        with open(path, "rb") as file:
-            file.seek(start + first)
-            values = np.frombuffer(file.read(last - first), dtype)
-        if entry["dtype"] == "BF16":  # the upper half of a float32
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        return values.reshape(entry["shape"])
-
-    return {name: tuple(stored[name]["shape"]) for name in sorted(stored, key=order)}, read
+    return {name: _array(name, **stored[name]) for name in sorted(stored, key=order)}
 
 
 def _number(digits: str) -> tuple[int, str]:
@@ -232,42 +320,44 @@ def _number(digits: str) -> tuple[int, str]:
     return len(digits), digits
 
 
-def _numpy(path: Path, shown: str) -> Contents:
-    """Shapes from the headers alone; numbers are read when they are asked for."""
-    with _reading(shown, "a file of numpy arrays"), open(path, "rb") as file:
-        head = file.read(6)
-        file.seek(0)
-        if head.startswith(b"PK"):
-            with zipfile.ZipFile(file) as archive:
-                names = [name for name in archive.namelist() if name.endswith(".npy")]
-                headers = {}
-                for name in names:
-                    with archive.open(name) as member:
-                        headers[name.removesuffix(".npy")] = _header(member)
-        elif head == b"\x93NUMPY":
-            headers = {"": _header(file)}
-        else:  # numpy would take it for a pickle
-            raise ValueError("wrong first bytes")
-        if any(dtype.hasobject for _, dtype in headers.values()):
-            raise ValueError("it holds Python objects, which are pickles")
-
-    def read(name: str) -> NDArray[Any]:
-        with _reading(shown, "a file of numpy arrays"):
-            content = np.load(path, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return one_channel(content)
-            with content:
-                return content[name]
-
-    shapes = {name: shape for name, (shape, _) in headers.items()}
-    if list(shapes) == [""] and len(shapes[""]) == 3:
-        shapes[""] = (shapes[""][0], 1, *shapes[""][1:])
-    return shapes, read
+def _array(name: str, dtype: str, shape: list[int], data: bytearray) -> NDArray[Any]:
+    if dtype not in _DTYPES:
+        raise ValueError(f"{name!r} is stored as {dtype}; expected one of {', '.join(_DTYPES)}")
+    values = np.frombuffer(data, _DTYPES[dtype])
+    if dtype == "BF16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    return values.reshape(shape)
 
 
-def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of an array of numpy's format."""
+def _read_numpy(file: BinaryIO) -> dict[str, NDArray[Any]] | NDArray[Any]:
+    head = file.read(6)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if head == b"\x93NUMPY":
+        return _read_array(file, size)
+    if not head.startswith(b"PK"):  # numpy would take it for a pickle
+        raise ValueError("wrong first bytes")
+    arrays = {}
+    with zipfile.ZipFile(file) as archive:
+        _check_archive(archive, file)
+        if any(name.endswith("/data.pkl") for name in archive.namelist()):
+            raise ValueError("it is a checkpoint of torch; name it .pth")
+        for entry in archive.infolist():
+            if entry.filename.endswith(".npy"):
+                with archive.open(entry) as member:
+                    arrays[entry.filename.removesuffix(".npy")] = _read_array(member, entry.file_size)
+    return arrays
+
+
+def _read_array(file: Any, size: int) -> NDArray[Any]:
+    """Array of numpy's format, of which there are so many bytes."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are pickles")
+    count = int(np.prod(shape, dtype=object))
+    if count * dtype.itemsize > size:
+        raise ValueError(f"it is cut off: an array of shape {shape} has more bytes than the file")
+    content = bytearray(file.read(count * dtype.itemsize))  # so that the array can be written to
+    return np.frombuffer(content, dtype, count).reshape(shape, order="F" if fortran else "C")

@@ -32,6 +32,7 @@ def describe_kernels(
     stride: int | None = None,
     grid: int = GRID,
     progress: bool = True,
+    filters: NDArray[Any] | None = None,
     **options: Any,
 ) -> xr.Dataset:
     r"""Describe the kernels of a first layer, one by one.
@@ -46,6 +47,8 @@ def describe_kernels(
         Side of the grid of the Hilbert transform, in sides of the kernel.
     progress : bool
         Show a progress bar on standard error.
+    filters : ndarray, shape (L, C, N, N), complex, optional
+        ``complex_filters(layer.weight, grid)``, if it is there already.
     **options
         Further arguments of :func:`analysis.first_layer`.
 
@@ -78,7 +81,9 @@ def describe_kernels(
     layer = first_layer(layer, stride=stride, progress=progress, **options)
     dead = dead_kernels(layer.weight)
     plane, colour, share = first_colour(layer.weight)
-    filters = complex_filters(plane[:, None], grid)[:, 0]
+    if filters is None:
+        filters = complex_filters(layer.weight.astype(np.float64), grid)
+    filters = np.einsum("lc,lcyx->lyx", colour, filters)  # of the first colour
     count, m, levels = len(dead), layer.stride, packet_levels(layer.stride)
     columns = {name: np.full(count, np.nan) for name in MEANINGS}
     columns["monochrome"] = np.where(dead, np.nan, share)

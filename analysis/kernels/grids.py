@@ -1,9 +1,10 @@
-"""On which grid is the Hilbert transform of a kernel taken? How W and the measurements depend on the answer."""
+"""Dependence of W, and of the measurements with it, on the grid of the Hilbert transform."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.kernels.layer import FirstLayer
-from analysis.kernels.measurement import LayerExperiment
+from analysis.kernels.measurement import LayerOperators, LayerResponses, kernel_experiment, peaks, period
 from analysis.measurements.shift_experiment import SHIFTS
-from analysis.runs.feed import feed
+from analysis.measurements.translation import margin_for
+from analysis.runs.feed import run
 from wavelets.checks import integer
-from wavelets.complex_filters import complex_filters, filters_on_grid
+from wavelets.complex_filters import complex_filters, dead_kernels, filters_on_grid
 
 
 def compare_grids(
@@ -57,29 +59,33 @@ def compare_grids(
     if not len(grids):
         raise ValueError("grids is empty; expected at least one side")
     sides = sorted({integer("grid", grid, 1) for grid in grids})
-    experiments = [LayerExperiment(layer, shifts, size, sides[-1]) for _ in (*sides, "picture")]
-    first = experiments[0]
-    weight = layer.weight[first.alive].astype(np.float64)
-    weight = weight / np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
-    kernel, points = max(weight.shape[-2:]), first.responses.points
-    filters = [_framed(complex_filters(weight, side), weight.shape[-2:], points) for side in sides]
+    experiment = kernel_experiment(layer, shifts, size, sides[-1])
+    alive, side = ~dead_kernels(layer.weight), size - 2 * margin_for(shifts)
+    weight = layer.weight[alive].astype(np.float64)
+    weight = weight / peaks(weight)
+    kernel, points = max(weight.shape[-2:]), period(side, layer.stride)
+    filters = [_framed(complex_filters(weight, grid), weight.shape[-2:], points) for grid in sides]
     filters.append(filters_on_grid(weight, points))
     # All in one frame, V in its middle; the valid region is that of the largest grid but the picture's.
     reach = sides[-1] * kernel
     lead = [(points - n) // 2 - (reach - n) // 2 for n in weight.shape[-2:]]
-    for experiment, w in zip(experiments, filters, strict=True):
-        experiment.responses.use(np.roll(w, [-n for n in lead], axis=(-2, -1)))
+    experiments = []
+    for w in filters:
+        operators = LayerOperators(layer, sides[-1], side)
+        moved = np.roll(w, [-n for n in lead], axis=(-2, -1))
+        operators.responses = LayerResponses(moved, layer.stride, (side, side), q=layer.q, reach=reach)
+        experiments.append(replace(experiment, operators=operators))
+    measured = run(images, experiments, progress, desc="grids")
 
-    attributes = feed(images, experiments, size, layer.weight.shape[1] == 3, "grids", progress)
-    change = np.full((len(filters), len(first.alive)), np.nan)
+    change = np.full((len(filters), len(alive)), np.nan)
     norm = np.sqrt((np.abs(filters[-1]) ** 2).sum(axis=(1, 2, 3)))
     for row, w in zip(change, filters, strict=True):
-        row[first.alive] = np.sqrt((np.abs(w - filters[-1]) ** 2).sum(axis=(1, 2, 3))) / norm
-    where = xr.Variable("grid", [*(side * kernel for side in sides), points], {"units": "pixel"})
-    result = xr.concat([e.dataset()[["rho_rms", "eta_cmod_rms"]] for e in experiments], where)
+        row[alive] = np.sqrt((np.abs(w - filters[-1]) ** 2).sum(axis=(1, 2, 3))) / norm
+    where = xr.Variable("grid", [*(grid * kernel for grid in sides), points], {"units": "pixel"})
+    result = xr.concat([dataset[["rho_rms", "eta_cmod_rms"]] for dataset in measured], where)
     meaning = {"long_name": "distance of W from that on the picture's grid, relative to its norm", "units": "1"}
     result["filter_change"] = (("grid", "kernel"), change, meaning)
-    return result.assign_attrs(attributes | {"layer": layer.name, "stride": layer.stride})
+    return result.assign_attrs(measured[0].attrs | {"layer": layer.name, "stride": layer.stride})
 
 
 def _framed(filters: NDArray[Any], kernel: tuple[int, ...], points: int) -> NDArray[Any]:

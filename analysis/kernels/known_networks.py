@@ -9,14 +9,15 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from analysis.kernels.layer import IMAGENET_MEAN, IMAGENET_STD
+from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 _ADDRESS = "https://download.pytorch.org/models/"
 
 
 @dataclass(frozen=True)
-class Network:
+class KnownLayer:
     """First layer of a published network.
 
     Attributes
@@ -51,16 +52,34 @@ class Network:
     std: tuple[float, ...] = IMAGENET_STD
 
 
-NETWORKS = {
-    "alexnet": Network(
-        url=_ADDRESS + "alexnet-owt-7be5be79.pth",
-        sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-        weight="features.0.weight",
-        stride=4,
-        padding=2,
-        pool_padding=0,
-    ),
-    "caffenet": Network(
+# File, weight, and stride, padding and pool_padding of the networks that torchvision publishes.
+_PUBLISHED = {
+    "alexnet": ("alexnet-owt-7be5be79.pth", "features.0.weight", 4, 2, 0),
+    "densenet121": ("densenet121-a639ec97.pth", "features.conv0.weight", 2, 3, 1),
+    "googlenet": ("googlenet-1378be20.pth", "conv1.conv.weight", 2, 3, 0),
+    "resnet18": ("resnet18-f37072fd.pth", "conv1.weight", 2, 3, 1),
+    "resnet34": ("resnet34-b627a593.pth", "conv1.weight", 2, 3, 1),
+    "resnet50": ("resnet50-0676ba61.pth", "conv1.weight", 2, 3, 1),
+    "squeezenet1_0": ("squeezenet1_0-b66bff10.pth", "features.0.weight", 2, 0, 0),
+    "squeezenet1_1": ("squeezenet1_1-b8a52dc0.pth", "features.0.weight", 2, 0, 0),
+}
+# Whole digests, where they are known: a file's name holds the first eight digits.
+_DIGESTS = {
+    "alexnet": "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    "resnet18": "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+    "resnet50": "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+}
+# Otherwise ImageNet's; GoogLeNet turns that into this one by itself.
+_NORMALISATION: dict[str, dict[str, Any]] = {"googlenet": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}}
+
+
+def _known_layers() -> dict[str, KnownLayer]:
+    known = {}
+    for name, (file, weight, stride, padding, pool_padding) in _PUBLISHED.items():
+        digest = _DIGESTS.get(name, file.removesuffix(".pth").rpartition("-")[2])
+        normalisation = _NORMALISATION.get(name, {})
+        known[name] = KnownLayer(_ADDRESS + file, digest, weight, stride, padding, pool_padding, **normalisation)
+    known["caffenet"] = KnownLayer(
         url=None,
         sha256="",
         weight="conv1.weight",
@@ -70,75 +89,20 @@ NETWORKS = {
         channels="BGR",
         mean=(123 / 255, 117 / 255, 104 / 255),  # it was trained on pixels from 0 to 255, their mean subtracted
         std=(1 / 255, 1 / 255, 1 / 255),
-    ),
-    "densenet121": Network(
-        url=_ADDRESS + "densenet121-a639ec97.pth",
-        sha256="a639ec97",
-        weight="features.conv0.weight",
-        stride=2,
-        padding=3,
-        pool_padding=1,
-    ),
-    "googlenet": Network(
-        url=_ADDRESS + "googlenet-1378be20.pth",
-        sha256="1378be20",
-        weight="conv1.conv.weight",
-        stride=2,
-        padding=3,
-        pool_padding=0,
-        mean=(0.5, 0.5, 0.5),  # the network turns ImageNet's normalisation into this one by itself
-        std=(0.5, 0.5, 0.5),
-    ),
-    "resnet18": Network(
-        url=_ADDRESS + "resnet18-f37072fd.pth",
-        sha256="f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
-        weight="conv1.weight",
-        stride=2,
-        padding=3,
-        pool_padding=1,
-    ),
-    "resnet34": Network(
-        url=_ADDRESS + "resnet34-b627a593.pth",
-        sha256="b627a593",
-        weight="conv1.weight",
-        stride=2,
-        padding=3,
-        pool_padding=1,
-    ),
-    "resnet50": Network(
-        url=_ADDRESS + "resnet50-0676ba61.pth",
-        sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-        weight="conv1.weight",
-        stride=2,
-        padding=3,
-        pool_padding=1,
-    ),
-    "squeezenet1_0": Network(
-        url=_ADDRESS + "squeezenet1_0-b66bff10.pth",
-        sha256="b66bff10",
-        weight="features.0.weight",
-        stride=2,
-        padding=0,
-        pool_padding=0,
-    ),
-    "squeezenet1_1": Network(
-        url=_ADDRESS + "squeezenet1_1-b8a52dc0.pth",
-        sha256="b8a52dc0",
-        weight="features.0.weight",
-        stride=2,
-        padding=0,
-        pool_padding=0,
-    ),
-}
+    )
+    return dict(sorted(known.items()))
 
 
-def fetch(network: Network, cache: str | os.PathLike[str] | None = None, progress: bool = True) -> Path:
+NETWORKS = _known_layers()
+"""First layers by the names of their networks."""
+
+
+def fetch(network: KnownLayer, cache: str | os.PathLike[str] | None = None, progress: bool = True) -> Path:
     """Checkpoint of a network in the user's cache, downloaded if it is not there, and verified in either case.
 
     Parameters
     ----------
-    network : Network
-        With an address.
+    network : KnownLayer
     cache : path, optional
         Folder; by default that of the environment variable SHIFTSCOPE_CACHE, or else the system's for this user.
     progress : bool
@@ -153,10 +117,12 @@ def fetch(network: Network, cache: str | os.PathLike[str] | None = None, progres
     OSError
         If it cannot be downloaded, or the folder cannot be written to.
     ValueError
-        If the file has another SHA-256; it is removed.
+        If the network has no address, or the file another SHA-256; it is removed then.
     """
     import pooch
 
+    if network.url is None:
+        raise ValueError("no address is known for the weights of this network")
     folder = Path(cache or os.environ.get("SHIFTSCOPE_CACHE") or pooch.os_cache("shiftscope"))
     path = folder / network.url.rpartition("/")[2]
     if path.exists():
@@ -173,8 +139,8 @@ def fetch(network: Network, cache: str | os.PathLike[str] | None = None, progres
             _verify(partial, network.sha256, network.url)
             os.replace(partial, path)
     except OSError as error:
-        if getattr(error, "response", None) is not None:  # of an HTTP status: its connection is still open
-            error.response.close()
+        if (response := getattr(error, "response", None)) is not None:  # of an HTTP status: its connection is open
+            response.close()
         raise OSError(
             f"cannot download {network.url} ({_root(error, outer)}); "
             f"to do without, place the file {path.name} in the folder {folder}"
@@ -195,7 +161,7 @@ def _verify(path: Path, expected: str, shown: str) -> None:
 
 
 def _root(error: BaseException, outer: BaseException | None) -> str:
-    """What lies at the bottom of a network error, which wraps others, in one line."""
+    """Innermost reason of a network error, which wraps others, in one line."""
     while error.__context__ not in (None, outer):
         error = error.__context__
     return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())

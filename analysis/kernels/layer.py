@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from wavelets.checks import integer, real_array
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +62,7 @@ class FirstLayer:
     sha256: str = ""
 
     def settings(self) -> dict[str, Any]:
-        """What measurements of the layer depend on, in terms of JSON."""
+        """Return all that measurements of the layer depend on, as JSON can hold it."""
         values = np.ascontiguousarray(self.weight)
         return {
             "weight_sha256": hashlib.sha256(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,15 @@ from scipy import fft
 from analysis.kernels.layer import FirstLayer
 from analysis.measurements import loops
 from analysis.measurements.rmax_cmod import pool
-from analysis.measurements.shift_experiment import SHIFTS, Stability, shift_coordinates, sums_of_maps
-from analysis.measurements.translation import margin_for
-from analysis.runs.blocks import Measurement
-from analysis.runs.feed import feed
-from analysis.runs.totals import Total
+from analysis.measurements.shift_experiment import (
+    SHIFTS,
+    ShiftExperiment,
+    Sums,
+    check_shifts,
+    sums_of_maps,
+    window_side,
+)
+from analysis.runs.feed import run
 from wavelets.checks import integer, real_array
 from wavelets.complex_filters import GRID, complex_filters, dead_kernels
 from wavelets.engine.threads import get_num_threads, over_batch
@@ -43,6 +48,8 @@ class LayerResponses:
         float32 or float64: the precision of the responses.
     q : int
         Half-width of the pooling window, of which the valid region must hold one.
+    reach : int, optional
+        Side that the filters have for the valid region, pixels: by default N.
 
     Raises
     ------
@@ -51,23 +58,24 @@ class LayerResponses:
     """
 
     def __init__(
-        self, filters: NDArray[Any], stride: int, size: tuple[int, int], dtype: Any = np.float32, q: int = 1
+        self,
+        filters: NDArray[Any],
+        stride: int,
+        size: tuple[int, ...],
+        dtype: Any = np.float32,
+        q: int = 1,
+        reach: int | None = None,
     ) -> None:
-        self.stride, self.size = stride, size
-        reach = filters.shape[-1]
-        self.counts = tuple((n - reach) // stride + 1 if n >= reach else 0 for n in size)
+        self.stride = stride
+        reach = filters.shape[-1] if reach is None else reach
+        self.counts = [(n - reach) // stride + 1 if n >= reach else 0 for n in size]
         if min(self.counts) < 2 * q + 1:
             raise ValueError(
                 f"pictures of {size[0]}x{size[1]} pixels are too small for filters of {reach}x{reach} at stride "
                 f"{stride}: expected at least {reach + 2 * q * stride} pixels, one pooling window"
             )
-        # A multiple of the stride, so that every stride-th position is a folding of the spectrum.
-        self.points = stride * fft.next_fast_len(-(-max(size) // stride))
+        self.points = period(max(size), stride)
         self.dtype = np.result_type(dtype, np.complex64)
-        self.use(filters)
-
-    def use(self, filters: NDArray[Any]) -> None:
-        """Take these filters from now on, without a change of the valid region; shape (L, C, N, N), N <= points."""
         spectra = np.conj(fft.fft2(np.conj(filters), (self.points, self.points), workers=get_num_threads()))
         self.spectra = np.ascontiguousarray(spectra, dtype=self.dtype)
 
@@ -85,8 +93,79 @@ class LayerResponses:
         return responses[..., : self.counts[0], : self.counts[1]]
 
 
-class LayerExperiment:
-    """Sums of the measurement of one first layer, fed with blocks of pictures.
+def period(side: int, stride: int) -> int:
+    """Side of the Fourier grid for pictures of some side: every stride-th position is a folding of its spectrum."""
+    return int(stride * fft.next_fast_len(-(-side // stride)))
+
+
+class LayerOperators:
+    """RMax and CMod of the kernels of a first layer, as the shift experiment needs them.
+
+    Parameters
+    ----------
+    layer : FirstLayer
+    grid : int
+        Side of the grid of the Hilbert transform, in sides of the kernel.
+    side : int
+        Side of the windows of the pictures, pixels.
+    dtype : numpy dtype
+        float32 or float64: the precision of the responses.
+    """
+
+    def __init__(self, layer: FirstLayer, grid: int, side: int, dtype: Any = np.float32) -> None:
+        self.layer, self.grid, self.side, self.dtype = layer, grid, side, dtype
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process without the filters and their spectra, which are large."""
+        return {name: getattr(self, name) for name in ("layer", "grid", "side", "dtype")}
+
+    @cached_property
+    def alive(self) -> NDArray[np.bool_]:
+        """True for each kernel that is not dead; shape (L,)."""
+        return ~dead_kernels(self.layer.weight)
+
+    @cached_property
+    def filters(self) -> NDArray[np.complex128]:
+        """Complex filters W of all kernels, shape (L, C, N, N), to the scale of V."""
+        return complex_filters(self.layer.weight.astype(np.float64), self.grid)
+
+    @cached_property
+    def responses(self) -> LayerResponses:
+        """Responses of the kernels that are not dead, each scaled to a largest weight of 1."""
+        # Ratios do not depend on the scale, and float32 likes numbers about 1.
+        filters = self.filters[self.alive] / peaks(self.layer.weight[self.alive])
+        return LayerResponses(filters, self.layer.stride, (self.side, self.side), self.dtype, self.layer.q)
+
+    def __call__(self, pictures: Sequence[NDArray[Any]]) -> Sums:
+        """Return sums of windows (n, C, side, side); zeros for dead kernels."""
+        *parts, positions = sums_of_maps(self._maps, pictures)
+        return Sums(*(self._spread(part) for part in parts), positions)
+
+    def _maps(self, pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """RMax and CMod, each (n, kernels that are not dead, h, w)."""
+        r, c = pool(self.responses(pictures), self.layer.q)
+        return r.swapaxes(0, 1), c.swapaxes(0, 1)
+
+    def _spread(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums (n, L, ...) from those of the kernels that are not dead."""
+        spread = np.zeros((len(part), len(self.alive), *part.shape[2:]))
+        spread[:, self.alive] = part
+        return spread
+
+
+def peaks(weight: NDArray[Any]) -> NDArray[np.float64]:
+    """Largest weight of each kernel by its size, shape (L, 1, 1, 1), float64."""
+    return np.abs(weight).max(axis=(1, 2, 3), keepdims=True).astype(np.float64)
+
+
+def kernel_experiment(
+    layer: FirstLayer,
+    shifts: Sequence[Sequence[float]] = SHIFTS,
+    size: int = 224,
+    grid: int = GRID,
+    dtype: Any = np.float32,
+) -> ShiftExperiment:
+    """Shift experiment over all kernels of a first layer.
 
     Parameters
     ----------
@@ -105,95 +184,15 @@ class LayerExperiment:
     TypeError, ValueError
         If an argument is out of range, or pictures of that size have no valid region.
     """
-
-    def __init__(
-        self,
-        layer: FirstLayer,
-        shifts: Sequence[Sequence[float]] = SHIFTS,
-        size: int = 224,
-        grid: int = GRID,
-        dtype: Any = np.float32,
-    ) -> None:
-        self.layer, self.size = layer, integer("size", size, 1)
-        self._arguments = (layer, shifts, size, grid, dtype)
-        reach = integer("grid", grid, 1) * max(layer.weight.shape[-2:])
-        needed = reach + 2 * layer.q * layer.stride + 2 * margin_for(shifts)
-        if size < needed:
-            raise ValueError(
-                f"pictures of {size} pixels are too small for filters of {reach} pixels, their pooling window and "
-                f"these shifts: expected at least {needed}"
-            )
-        self.alive = ~dead_kernels(layer.weight)
-        self.sums = Stability(int(self.alive.sum()), shifts)
-        self.mean, self.std = (np.array(v, dtype)[:, None, None] for v in (layer.mean, layer.std))
-        weight = layer.weight[self.alive].astype(np.float64)
-        # Ratios do not depend on the scale, and float32 likes numbers about 1.
-        weight = weight / np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
-        side = size - 2 * self.sums.margin
-        filters = complex_filters(weight, grid)
-        self.responses = LayerResponses(filters, layer.stride, (side, side), dtype, layer.q)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as arguments, without the sums so far."""
-        return LayerExperiment, self._arguments
-
-    @property
-    def total(self) -> Total:
-        """Sums over all pictures so far."""
-        return self.sums.total
-
-    @total.setter
-    def total(self, total: Total) -> None:
-        self.sums.total = total
-
-    def measure(self, pictures: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Measure a block of pictures, and leave the sums so far alone.
-
-        Parameters
-        ----------
-        pictures : ndarray, shape (n, C, size, size), or (n, size, size) for one channel, real
-            Pixels in [0, 1].
-
-        Returns
-        -------
-        sums : ndarray, shape (N,), float64
-            To be added to `total`.
-        used : ndarray, shape (n,), bool
-            Whether each picture was used; a flat one is not, and adds nothing.
-
-        Raises
-        ------
-        ValueError
-            If the pictures have another shape.
-        """
-        channels = self.layer.weight.shape[1]
-        pictures = pictures[:, None] if pictures.ndim == 3 and channels == 1 else pictures
-        expected = (channels, self.size, self.size)
-        if pictures.shape[1:] != expected:
-            raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {', '.join(map(str, expected))})")
-        return self.sums.measure((pictures - self.mean) / self.std, sums_of_maps(self._operators))
-
-    def add(self, pictures: NDArray[Any]) -> NDArray[np.bool_]:
-        """Measure a block of pictures, add the result, and return which were used; see `measure`."""
-        sums, used = self.measure(pictures)
-        self.total.add(sums)
-        return used
-
-    def dataset(self) -> xr.Dataset:
-        """Return the result so far, without provenance; NaN for dead kernels."""
-        alive = xr.Dataset(self.sums.variables("kernel"), shift_coordinates(self.sums.shifts))
-        alive = alive.assign_coords(index=("kernel", np.flatnonzero(self.alive)))
-        every = xr.Dataset(coords={"index": ("kernel", np.arange(len(self.alive)))})
-        for name, values in alive.data_vars.items():
-            filled = np.full((len(self.alive), *values.shape[1:]), 0 if name == "count" else np.nan, values.dtype)
-            filled[self.alive] = values
-            every[name] = (values.dims, filled, values.attrs)
-        return every.assign_coords({name: alive[name] for name in ("shift_y", "shift_x")})
-
-    def _operators(self, pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """RMax and CMod, each (n, L, h, w)."""
-        r, c = pool(self.responses(pictures), self.layer.q)
-        return r.swapaxes(0, 1), c.swapaxes(0, 1)
+    shifts = check_shifts(shifts)
+    reach = integer("grid", grid, 1) * max(layer.weight.shape[-2:])
+    side = window_side(size, shifts, reach + 2 * layer.q * layer.stride, f"filters of {reach} pixels")
+    index = xr.Dataset(
+        coords={"index": ("kernel", np.arange(len(layer.weight)))},
+        attrs={"size": size, "boundary": "valid region only"},
+    )
+    operators = LayerOperators(layer, grid, side, dtype)
+    return ShiftExperiment(operators, index, size, shifts, layer.mean, layer.std)
 
 
 def measure_kernels(
@@ -205,7 +204,6 @@ def measure_kernels(
     progress: bool = True,
     on_skip: Callable[[str, str], object] | None = None,
     root: str | os.PathLike[str] | None = None,
-    others: Sequence[Measurement] = (),
     **feeding: Any,
 ) -> xr.Dataset:
     r"""Measure how far RMax is from CMod, and how stable each is, for every kernel of a first layer.
@@ -227,8 +225,6 @@ def measure_kernels(
         Called with the name and the reason of each picture that is left out.
     root : path, optional
         The result names skipped files relative to this folder, by default the one given as `images`.
-    others : sequence of Measurement
-        What else is measured of the same pictures.
     **feeding
         For :func:`analysis.runs.feed.feed`.
 
@@ -252,11 +248,9 @@ def measure_kernels(
     padding of the network with them; bias and ReLU commute with the pooling and are left out as well. So does a batch
     normalisation with positive scales; a kernel whose scale is negative is pooled as -V, which is not looked at here.
     """
-    experiment = LayerExperiment(layer, shifts, size, grid)
-    colour = layer.weight.shape[1] == 3
-    measurements = [experiment, *others]
-    provenance = feed(images, measurements, size, colour, "kernels", progress, on_skip, root, **feeding)
-    return experiment.dataset().assign_attrs(provenance | {"size": size, "boundary": "valid region only"})
+    experiment = kernel_experiment(layer, shifts, size, grid)
+    (dataset,) = run(images, [experiment], progress, on_skip, root, desc="kernels", **feeding)
+    return dataset
 
 
 def network_output(layer: FirstLayer, pictures: NDArray[Any]) -> NDArray[Any]:

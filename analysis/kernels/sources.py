@@ -7,15 +7,15 @@ import hashlib
 import importlib.resources
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.files.pictures import printable
-from analysis.files.weights import SUFFIXES, need_reader, one_channel, read_weight, suffix_of
-from analysis.kernels.known_networks import NETWORKS, Network, fetch
+from analysis.files.messages import printable, unknown
+from analysis.files.weights import SUFFIXES, bare, need_reader, read_weights, suffix_of
+from analysis.kernels.known_networks import NETWORKS, KnownLayer, fetch
 from analysis.kernels.layer import FirstLayer
 from wavelets.checks import from_torch, real_array
 
@@ -46,10 +46,11 @@ def first_layer(
     source : str, path, array, torch.nn.Conv2d or FirstLayer
         ``"default"`` is the layer that comes with this package. The name of a known network, such as ``"alexnet"``,
         stands for its published weights, which are downloaded once and verified. A file is a checkpoint of torch
-        (.pt, .pth, .pth.tar, .ckpt, .bin), .safetensors, .npz or .npy. An array or tensor has shape (L, C, h, w),
+        (.pth, .pt, .ckpt, .tar, .th, .bin), .safetensors, .npz or .npy. An array or tensor has shape (L, C, h, w),
         or (L, h, w) for one channel.
     weight : str, optional
-        Name of the weight in the file; by default the first of four axes.
+        Name of the weight in the file, with or without the prefixes that all names there have; by default the first
+        array of four axes.
     like : str, optional
         Known network whose geometry, order of channels and normalisation to take. The order is not taken where it is
         known: the kernels of ``"default"`` and of a FirstLayer are in R, G, B.
@@ -85,12 +86,9 @@ def first_layer(
     """
     if channels not in (None, "RGB", "BGR"):
         raise ValueError(f"channels is {channels!r}; expected 'RGB' or 'BGR'")
-    model = None if like is None else _network(like)
+    model = None if like is None else _geometry(_network(like))
     found, shown = _find(source, weight, cache, progress)
-    geometry: dict[str, Any] = {"padding": 0, "pool": 3, "pool_padding": 0, "channels": "RGB"} | found
-    if model is not None:
-        geometry |= _geometry(model)
-    given: dict[str, Any] = {
+    given = {
         "name": None if name is None else printable(name),
         "stride": stride,
         "padding": padding,
@@ -100,8 +98,8 @@ def first_layer(
         "mean": None if mean is None else _numbers("mean", mean),
         "std": None if std is None else _numbers("std", std),
     }
-    fields = geometry | {key: value for key, value in given.items() if value is not None}
-    order = fields.pop("channels")
+    fields = found | (model or {}) | {key: value for key, value in given.items() if value is not None}
+    order = fields.pop("channels", "RGB")
     if isinstance(source, FirstLayer) or _is_default(source):
         if channels == "BGR":
             raise ValueError("channels is 'BGR', but the kernels of this source are in the order R, G, B")
@@ -111,9 +109,9 @@ def first_layer(
             f"{shown}the stride is not in the file or array: give stride (--stride M on the command line) "
             f"or like, a network such as 'alexnet'"
         )
-    if model is not None and fields["weight"].shape[1:2] == (1,):
-        for key, value in (("mean", mean), ("std", std)):
-            if value is None:  # the network has three channels, the weights see their luminance
+    if model and fields["weight"].shape[1:2] == (1,):
+        for key in ("mean", "std"):
+            if given[key] is None:  # the network has three channels, the weights see their luminance
                 fields[key] = (sum(fields[key]) / 3,)
     try:
         layer = FirstLayer(**fields)
@@ -158,15 +156,14 @@ def _looks_like_path(text: str) -> bool:
     return "/" in text or os.sep in text or text.lower().endswith(SUFFIXES)
 
 
-def _network(name: str, otherwise: str = "") -> Network:
+def _network(name: str, otherwise: str = "") -> KnownLayer:
     if name not in NETWORKS:
-        raise ValueError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}{otherwise}")
+        raise ValueError(unknown("network", name, NETWORKS) + otherwise)
     return NETWORKS[name]
 
 
-def _geometry(network: Network) -> dict[str, Any]:
-    keys = ("stride", "padding", "pool", "pool_padding", "channels", "mean", "std")
-    return {key: getattr(network, key) for key in keys}
+def _geometry(network: KnownLayer) -> dict[str, Any]:
+    return {key: value for key, value in vars(network).items() if key not in ("url", "sha256", "weight")}
 
 
 def _from_package() -> dict[str, Any]:
@@ -175,7 +172,7 @@ def _from_package() -> dict[str, Any]:
         data = file.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(
-            "the layer that comes with this package, analysis/data/default_layer.npz, is missing; "
+            "the layer that comes with this package, analysis/kernels/default_layer.npz, is missing; "
             "give a file or the name of a network"
         ) from None
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
@@ -191,27 +188,26 @@ def _from_network(
     network = NETWORKS[name]
     if network.url is None:
         raise ValueError(f"no address is known for the weights of {name}; give a file and like={name!r}")
-    need_reader(suffix_of(network.url))  # before a long download
+    need_reader(network.url)  # before a long download
     fields, shown = _from_file(str(fetch(network, cache, progress)), weight or network.weight)
     return fields | _geometry(network) | {"name": name, "origin": network.url}, shown
 
 
 def _from_file(path: str, weight: str | None) -> tuple[dict[str, Any], str]:
     shown = printable(path)
-    try:
-        with open(path, "rb"):
-            pass
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {shown}") from None
-    except OSError as error:
-        raise type(error)(f"cannot read {shown}: {error.strerror or error}") from None
-    parameter, kernels, bias = read_weight(path, weight)
+    arrays = read_weights(path)
+    parameter = _choose({key: tuple(array.shape) for key, array in arrays.items()}, weight, shown)
+    kernels, bias = arrays[parameter], arrays.get(parameter.removesuffix("weight") + "bias")
+    if str(kernels.dtype).removeprefix("torch.") in ("int8", "uint8"):
+        raise ValueError(f"{shown}: {parameter!r} is stored as {kernels.dtype}: quantised, without its scale")
+    if not parameter.endswith("weight") or (bias is not None and bias.shape != kernels.shape[:1]):
+        bias = None
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     origin = printable(os.path.basename(path))
     fields: dict[str, Any] = {
         "name": origin[: -len(suffix_of(path))] or origin,
-        "weight": kernels,
+        "weight": _one_channel(kernels) if parameter == "" else kernels,
         "bias": bias,
         "parameter": parameter,
         "origin": origin,
@@ -220,8 +216,34 @@ def _from_file(path: str, weight: str | None) -> tuple[dict[str, Any], str]:
     return fields, f"{shown}: "
 
 
+def _choose(shapes: dict[str, tuple[int, ...]], weight: str | None, shown: str) -> str:
+    """Name of the weight of the first convolution, or of the one that is wanted."""
+    kernels = {name: shape for name, shape in shapes.items() if len(shape) == 4 or (name == "" and len(shape) == 3)}
+    if not kernels:
+        raise ValueError(f"{shown}: no 4-D array, as the weights of a convolution are; found {_listed(shapes)}")
+    if weight is None:
+        return next(iter(kernels))
+    exact = [name for name in kernels if name in (weight, bare(weight))]
+    matches = exact or [name for name in kernels if name.endswith("." + weight)]
+    if len(matches) != 1:
+        raise ValueError(f"{shown}: {len(matches) or 'no'} 4-D weights are named {weight!r}; found {_listed(kernels)}")
+    return matches[0]
+
+
+def _listed(shapes: Mapping[str, tuple[int, ...]], most: int = 8) -> str:
+    """Names and shapes for messages."""
+    parts = [f"{name!r} {shape}" if name else f"one array {shape}" for name, shape in shapes.items()]
+    rest = [f"and {len(parts) - most} more"] if len(parts) > most else []
+    return ", ".join(parts[:most] + rest) or "no array at all"
+
+
+def _one_channel(array: Any) -> Any:
+    """Kernels (L, h, w) as (L, 1, h, w); all else as it is."""
+    return array[:, None] if array.ndim == 3 else array
+
+
 def _from_array(array: ArrayLike) -> dict[str, Any]:
-    weight = one_channel(real_array(array, "weight", 3)).copy()  # later changes to the array are not for the record
+    weight = _one_channel(real_array(array, "weight", 3)).copy()  # later changes to the array are not for the record
     return {"name": "array", "weight": weight, "sha256": _digest(weight)}
 
 

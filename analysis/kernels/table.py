@@ -1,4 +1,4 @@
-"""The kernel table: what every kernel is, what theory predicts for it, and what is measured on photographs."""
+"""Table of the kernels of a first layer: description, prediction, and measurement on photographs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.layer import FirstLayer
-from analysis.kernels.measurement import measure_kernels
+from analysis.kernels.measurement import LayerOperators, kernel_experiment, peaks
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.spectra import POINTS, SpectrumMeasurement
 from analysis.prediction import predict
+from analysis.runs.feed import run
 from wavelets.checks import integer
-from wavelets.complex_filters import GRID, complex_filters
+from wavelets.complex_filters import GRID
 
 COLUMNS = (
     "index",
@@ -97,15 +99,19 @@ def kernel_table(
         If the folder is not there.
     """
     # First what can fail: pictures that are missing or too small.
-    colour = layer.weight.shape[1] == 3
-    spectrum = SpectrumMeasurement(size, max(POINTS, size), colour, layer.mean if colour else layer.mean[0])
-    measured = measure_kernels(layer, images, shifts, size, grid, progress, on_skip, root, [spectrum], **feeding)
-    described = describe_kernels(layer, grid=grid, progress=progress)
+    experiment = kernel_experiment(layer, shifts, size, grid)
+    spectrum = SpectrumMeasurement(
+        size, max(POINTS, size), experiment.colour, layer.mean if experiment.colour else layer.mean[0]
+    )
+    measured, power = run(images, [experiment, spectrum], progress, on_skip, root, desc="kernels", **feeding)
+    assert isinstance(experiment.operators, LayerOperators)
+    filters = experiment.operators.filters  # those that were measured
+    described = describe_kernels(layer, grid=grid, progress=progress, filters=filters)
     table = xr.merge(
         [described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop_conflicts"
     )
     table = table.assign_attrs(described.attrs | measured.attrs)
-    _add_prediction(table, layer, spectrum.spectrum(), grid, progress)
+    _add_prediction(table, layer, filters, power.spectrum.values, progress)
     change = table.eta_rmax.mean("shift").values
     rank = np.where(np.isfinite(change), rankdata(-np.nan_to_num(change, nan=-1), method="ordinal"), -1)
     table["rank"] = ("kernel", rank.astype(int), {"long_name": "place by the change of RMax, 1 = largest; -1 if dead"})
@@ -118,7 +124,7 @@ def kernel_frame(table: xr.Dataset) -> pd.DataFrame:
     Parameters
     ----------
     table : xarray.Dataset
-        What `kernel_table` returns.
+        Result of `kernel_table`.
 
     Returns
     -------
@@ -145,7 +151,7 @@ def rank_correlation(
     Parameters
     ----------
     table : xarray.Dataset
-        What `kernel_table` returns.
+        Result of `kernel_table`.
     first, second : str
         Variables along `kernel`; those along `shift` as well are averaged over it.
     resamples : int
@@ -186,7 +192,7 @@ def rank_correlation(
     return float(_spearman(x[None], y[None])[0]), float(low), float(high)
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     """Pearson correlation of the ranks along the last axis."""
     x, y = (rankdata(v, axis=-1) for v in (x, y))
     x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
@@ -194,18 +200,19 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (x * y).sum(axis=-1) / np.where(scale > 0, scale, np.nan)
 
 
-def _add_prediction(table: xr.Dataset, layer: FirstLayer, spectra: np.ndarray, grid: int, progress: bool) -> None:
+def _add_prediction(
+    table: xr.Dataset, layer: FirstLayer, filters: NDArray[Any], spectra: NDArray[Any], progress: bool
+) -> None:
     """Add what a Gaussian field with the spectra of the pictures gives for the band-pass kernels."""
     chosen = table.kind.values == "band-pass"
     count, shifts = len(chosen), list(zip(table.shift_y.values, table.shift_x.values, strict=True))
     found = {"rho": np.full(count, np.nan)}
     found |= {name: np.full((count, len(shifts)), np.nan) for name in ("eta_rmax", "eta_cmod")}
     if chosen.any():
-        weight = layer.weight[chosen].astype(float)
-        weight = weight / np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / np.array(layer.std)[:, None, None]
+        std = np.array(layer.std)[:, None, None]
         spectra = spectra if spectra.ndim == 4 else spectra[None, None].astype(complex)
-        filters = complex_filters(weight, grid)
-        predicted = predict(filters, spectra, layer.stride, shifts, layer.q, progress=progress)
+        kernels = filters[chosen] / peaks(layer.weight[chosen]) / std
+        predicted = predict(kernels, spectra, layer.stride, shifts, layer.q, progress=progress)
         for name, values in found.items():
             values[chosen] = predicted[f"{name}_rms"].values
     for name, values in found.items():

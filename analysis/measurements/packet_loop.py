@@ -1,4 +1,4 @@
-"""Numba loop of the heatmap experiment: transform, pool and sum, a few filters of one image at a time.
+"""Numba loop of the packet experiment: transform, pool and sum, a few filters of one image at a time.
 
 Responses of two vertical nodes and of the horizontal nodes of one strip are pooled while they are in the cache; no map
 of a whole image is written but the pooled ones of the unshifted window.
@@ -9,21 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wavelets.engine import loops
-from wavelets.engine.loops import (
-    DATA,
-    Array,
-    analyse,
-    filter_along_x,
-    jit,
-    jit_disjoint,
-    split,
-    storage_size,
-    work_size,
-)
+from wavelets.engine.jit import jit, jit_disjoint
+from wavelets.engine.loops import DATA, Array, analyse, filter_along_x, split, storage_size, work_size
 
 CHANGES = 3  # first of the sums that belong to shifts; before them, energies of RMax and CMod and their distance
 
@@ -85,7 +77,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
     """Compile the loop; as a free variable the source of the transform is part of the key of numba's cache."""
 
     @jit
-    def packet_sums(
+    def add_packet_sums(
         plan_y: Array, plan_x: Array, channels: Array, layout: Array, corner: int, q: int, x: Array, sums: Array
     ) -> None:
         """Add to sums (n, 2 * P**2, 3 + 2 S) those of windows x (1 + S, n, H, W), the first of which is unshifted.
@@ -104,7 +96,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
         work = np.zeros(work_size(plan_y), x.dtype)
         base = np.empty((sums.shape[1], 2, rows, columns), x.dtype)
         column, highest, squares = np.empty((3, width), x.dtype)
-        top = np.int64(DATA)
+        top: Any = np.int64(DATA)
         for n in range(sums.shape[0]):
             for shift in range(shifts + 1):
                 for begin in range(0, height, lines):
@@ -136,7 +128,7 @@ def _kernel(transform_source: str) -> Callable[..., None]:
                                         sums[n, f, CHANGES + shift - 1] += dr
                                         sums[n, f, CHANGES + shift - 1 + shifts] += dc
 
-    return packet_sums
+    return add_packet_sums
 
 
-packet_sums = _kernel(hashlib.sha256(Path(loops.__file__).read_bytes()).hexdigest())
+add_packet_sums = _kernel(hashlib.sha256(Path(loops.__file__).read_bytes()).hexdigest())

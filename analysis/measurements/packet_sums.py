@@ -30,12 +30,12 @@ def packet_sums(
     q : int
         Half-width of the pooling window.
     pooling : bool
-        False transforms only and leaves all sums zero: what is left of the time.
+        False transforms only, and leaves all sums zero: for timings.
 
     Returns
     -------
     Sums
-        What :func:`analysis.measurements.shift_experiment.sums_of_maps` finds on the maps of
+        Those of :func:`analysis.measurements.shift_experiment.sums_of_maps` on the maps of
         :func:`analysis.packet_pool`, up to rounding.
         Each thread needs a few megabytes, whatever the number of pictures; but pictures so wide that a packet node has
         more than 520 columns (2080 pixels for J = 3) are measured on their maps, one picture at a time.
@@ -53,15 +53,18 @@ def packet_sums(
     plan_y, plan_x, channels, _ = tables
     cut = strip_layout(tables, x.dtype, get_num_threads())
     if cut.width % plan_x.sizes[-1]:  # a node of such wide pictures does not fit into one strip
-        measure_maps = sums_of_maps(lambda windows: packet_pool(transform, windows, q))
-        *parts, positions = zip(*(measure_maps(list(x[:, n : n + 1])) for n in range(x.shape[1])), strict=True)
+        one_by_one = (
+            sums_of_maps(lambda windows: packet_pool(transform, windows, q), list(x[:, n : n + 1]))
+            for n in range(x.shape[1])
+        )
+        *parts, positions = zip(*one_by_one, strict=True)
         return Sums(*(np.concatenate(part) * pooling for part in parts), positions[0])
     layout = cut.lines, cut.strips, cut.width, rows if pooling else 0, columns
     sums = np.zeros((x.shape[1], channels.size * 2, packet_loop.CHANGES + 2 * (len(x) - 1)))
 
     def measure(part: slice) -> None:
         windows = np.ascontiguousarray(x[:, part])
-        packet_loop.packet_sums(plan_y, plan_x, channels, layout, corner, q, windows, sums[part])
+        packet_loop.add_packet_sums(plan_y, plan_x, channels, layout, corner, q, windows, sums[part])
 
     over_batch(measure, x.shape[1])
     energies, changes = sums[..., : packet_loop.CHANGES], sums[..., packet_loop.CHANGES :]

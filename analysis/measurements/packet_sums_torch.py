@@ -1,11 +1,12 @@
 """The fused measurement on a torch device: RMax and CMod of all packet filters, reduced to sums block by block.
 
-What :func:`analysis.packet_pool` gives for images and their shifts (theory.md 2 and 5.2), without any map kept.
+The maps are those of :func:`analysis.packet_pool` for images and their shifts (theory.md 2 and 5.2); none is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from analysis.measurements.rmax_cmod import valid_region, window_counts
-from analysis.measurements.shift_experiment import Measure, Sums
+from analysis.measurements.shift_experiment import Operators, Sums
 from wavelets import DualTreePackets2D
 from wavelets.checks import integer
 from wavelets.nn import DualTreePackets2d
 
 
-def measure_on(device: str, transform: DualTreePackets2D, q: int, block: int = 16) -> Measure:
-    """Turn a transform into what the experiment of shifts asks for, computed by torch on a device.
+def packet_sums_on(device: str, transform: DualTreePackets2D, q: int) -> Operators:
+    """Operators of the packet experiment, computed by torch on a device.
 
     Raises
     ------
@@ -35,17 +36,17 @@ def measure_on(device: str, transform: DualTreePackets2D, q: int, block: int = 1
     except Exception as error:  # torch raises many kinds, assertions among them
         reason = str(error).partition("\n")[0]
         raise ValueError(f"torch cannot use the device {device!r}; expected one such as 'cuda': {reason}") from error
-
-    def measure(pictures: Sequence[NDArray[Any]]) -> Sums:
-        base, *moved = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in pictures)
-        shifted = torch.stack(moved) if moved else base.new_empty((0, *base.shape))
-        *sums, positions = packet_sums(module, base, shifted, q, block)
-        return Sums(*(values.cpu().numpy() for values in sums), positions)
-
-    return measure
+    return partial(_sums_of_arrays, device, module, q)
 
 
-def packet_sums(module: DualTreePackets2d, base: Tensor, moved: Tensor, q: int = 1, block: int = 16) -> Sums:
+def _sums_of_arrays(device: str, module: DualTreePackets2d, q: int, pictures: Sequence[NDArray[Any]]) -> Sums:
+    base, *moved = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in pictures)
+    shifted = torch.stack(moved) if moved else base.new_empty((0, *base.shape))
+    *sums, positions = torch_packet_sums(module, base, shifted, q)
+    return Sums(*(values.cpu().numpy() for values in sums), positions)
+
+
+def torch_packet_sums(module: DualTreePackets2d, base: Tensor, moved: Tensor, q: int = 1, block: int = 16) -> Sums:
     """Energies of RMax and CMod, their discrepancy, and the change of each under shifts.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Ratios of energies, image by image: their mean, spread and rms from sums that can be merged."""
+"""Ratios of energies, picture by picture: their mean, spread and rms from sums that can be added up."""
 
 from __future__ import annotations
 
@@ -10,67 +10,56 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-@dataclass
-class RatioSums:
-    """Per-image ratios ``sqrt(numerator / denominator)``: their mean, spread and energy-weighted rms.
+def ratio_sums(numerator: Array, denominator: Array, defined: NDArray[np.bool_]) -> Array:
+    """Sums over pictures that give the statistics of ``sqrt(numerator / denominator)``.
 
-    Every field is an array of one shape, for example one entry a filter. Objects over different images are merged by
-    adding up their vectors `flat` in a `Total`.
+    Parameters
+    ----------
+    numerator, denominator : ndarray, shape (n, ...), float64
+        Energies of n pictures.
+    defined : ndarray, shape (n, ...), bool
+        Whether the ratio is defined; otherwise the picture adds nothing.
+
+    Returns
+    -------
+    ndarray, shape (5, ...), float64
+        Number of pictures; sums of the ratios, of their squares, of the numerators and of the denominators.
+    """
+    squared = np.where(defined, numerator / np.where(defined, denominator, 1.0), 0.0)
+    terms = (defined, np.sqrt(squared), squared, np.where(defined, numerator, 0.0), np.where(defined, denominator, 0.0))
+    return np.stack([term.sum(axis=0, dtype=np.float64) for term in terms])
+
+
+@dataclass(frozen=True)
+class RatioStatistics:
+    """Statistics of ratios over pictures, arrays of one shape.
 
     Attributes
     ----------
     count : ndarray, int64
-        Images whose ratio is defined.
-    total, squares : ndarray, float64
-        Sum of the ratios and of their squares.
-    numerator, denominator : ndarray, float64
-        Sums of the energies themselves.
+        Pictures whose ratio is defined.
+    mean : ndarray, float64
+        NaN without pictures.
+    stderr : ndarray, float64
+        Standard error of the mean; NaN with fewer than two pictures.
+    rms : ndarray, float64
+        Root of the ratio of the summed energies, which the theory predicts; NaN without pictures.
     """
 
     count: NDArray[np.int64]
-    total: Array
-    squares: Array
-    numerator: Array
-    denominator: Array
+    mean: Array
+    stderr: Array
+    rms: Array
 
-    @classmethod
-    def from_flat(cls, vector: Array, shape: tuple[int, ...]) -> RatioSums:
-        """Return the sums whose fields have that shape and stand in a vector one after the other."""
-        count, *others = vector.reshape(5, *shape)
-        return cls(count.astype(np.int64), *others)
 
-    @classmethod
-    def of(cls, numerator: Array, denominator: Array, defined: NDArray[np.bool_]) -> RatioSums:
-        """Return the sums over the first axis, of the images for which the ratio is `defined`."""
-        safe = np.where(defined, denominator, 1.0)
-        squared = np.where(defined, numerator / safe, 0.0)
-        return cls(
-            defined.sum(axis=0),
-            np.sqrt(squared).sum(axis=0),
-            squared.sum(axis=0),
-            np.where(defined, numerator, 0.0).sum(axis=0),
-            np.where(defined, denominator, 0.0).sum(axis=0),
-        )
-
-    @property
-    def flat(self) -> Array:
-        """All fields in one vector."""
-        fields = (self.count, self.total, self.squares, self.numerator, self.denominator)
-        return np.concatenate([np.ravel(field) for field in fields], dtype=np.float64)
-
-    @property
-    def mean(self) -> Array:
-        """Mean of the ratios; NaN without images."""
-        return self.total / np.where(self.count > 0, self.count, np.nan)
-
-    @property
-    def stderr(self) -> Array:
-        """Standard error of the mean; NaN with fewer than two images."""
-        n = np.where(self.count > 1, self.count, np.nan)
-        variance = np.maximum(self.squares / n - (self.total / n) ** 2, 0.0) * n / (n - 1)
-        return np.sqrt(variance / n)
-
-    @property
-    def rms(self) -> Array:
-        """Root of the ratio of the summed energies, which the theory predicts; NaN without images."""
-        return np.sqrt(self.numerator / np.where(self.count > 0, self.denominator, np.nan))
+def ratio_statistics(sums: Array) -> RatioStatistics:
+    """Return the statistics of ratios from the sums of all pictures, shape (5, ...); see `ratio_sums`."""
+    count, total, squares, numerator, denominator = sums
+    some, several = (np.where(count > least, count, np.nan) for least in (0, 1))
+    variance = np.maximum(squares / several - (total / several) ** 2, 0.0) * several / (several - 1)
+    return RatioStatistics(
+        count.astype(np.int64),
+        total / some,
+        np.sqrt(variance / several),
+        np.sqrt(numerator / np.where(count > 0, denominator, np.nan)),
+    )

@@ -16,7 +16,7 @@ from scipy.signal import fftconvolve
 
 from analysis.measurements import loops
 from wavelets import DualTreePackets2D
-from wavelets.checks import complex_array, integer, real_array
+from wavelets.checks import complex_array, integer, real_array, refuse_colours_last
 from wavelets.engine.threads import over_batch
 
 
@@ -102,6 +102,7 @@ def strided_correlation(image: ArrayLike, kernel: ArrayLike, stride: int) -> NDA
         As `rmax`.
     """
     image = real_array(image, "image", 2)
+    refuse_colours_last(image.shape, "image")
     kernel = _checked_kernel(kernel)
     integer("stride", stride, 1)
     if any(n < k for n, k in zip(image.shape[-2:], kernel.shape, strict=True)):

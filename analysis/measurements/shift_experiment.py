@@ -1,4 +1,4 @@
-"""What is measured of every filter: discrepancy of RMax and CMod, and the change of each under shifts.
+"""Discrepancy of RMax and CMod, and the change of each under shifts, of filters of any kind.
 
 The protocol is theory.md 5.2. Shifted pictures are windows of true pixels, so all windows are smaller than the picture
 by the largest shift on every side.
@@ -7,15 +7,17 @@ by the largest shift on every side.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.measurements import loops
-from analysis.measurements.ratios import RatioSums
+from analysis.measurements.ratios import ratio_statistics, ratio_sums
 from analysis.measurements.translation import check_shift, margin_for, windows
-from analysis.runs.totals import Total
+from wavelets.checks import integer
 
 SHIFTS = ((0.0, 1.0), (1.0, 0.0))
 SILENCE = 1e-6  # responses below this fraction of the brightest pixel are rounding errors in single precision
@@ -39,89 +41,169 @@ class Sums(NamedTuple):
     positions: int
 
 
-Measure = Callable[[Sequence[NDArray[Any]]], Sums]
+Operators = Callable[[Sequence[NDArray[Any]]], Sums]
+"""RMax and CMod of windows (n, ..., H, W) of the same pictures, one unshifted and one for each shift, as sums."""
 
 
-def sums_of_maps(operators: Callable[[NDArray[Any]], Maps]) -> Measure:
-    """Turn operators, which return RMax and CMod of pictures, each (n, F, h, w), into what `Stability` asks for."""
-
-    def measure(pictures: Sequence[NDArray[Any]]) -> Sums:
-        r, c = operators(pictures[0])
-        changes = np.empty((2, *r.shape[:2], len(pictures) - 1))
-        for s, moved in enumerate(pictures[1:]):
-            moved_r, moved_c = operators(moved)
-            changes[0, ..., s], changes[1, ..., s] = _distance(moved_r, r), _distance(moved_c, c)
-        return Sums(_energy(r), _energy(c), _distance(r, c), *changes, r[0, 0].size)
-
-    return measure
-
-
-class Stability:
-    """Sums of the measurement of several filters, fed with blocks of pictures.
+def sums_of_maps(operators: Callable[[NDArray[Any]], Maps], pictures: Sequence[NDArray[Any]]) -> Sums:
+    """Sums that `ShiftExperiment` needs, from maps of whole pictures.
 
     Parameters
     ----------
-    count : int
-        Filters.
+    operators : callable
+        From pictures to RMax and CMod, each (n, F, h, w).
+    pictures : sequence of ndarray, shape (n, ..., H, W), real
+        Windows of the same pictures: unshifted, then one for each shift.
+    """
+    r, c = operators(pictures[0])
+    changes = np.empty((2, *r.shape[:2], len(pictures) - 1))
+    for s, moved in enumerate(pictures[1:]):
+        moved_r, moved_c = operators(moved)
+        changes[0, ..., s], changes[1, ..., s] = _distance(moved_r, r), _distance(moved_c, c)
+    return Sums(_energy(r), _energy(c), _distance(r, c), *changes, r[0, 0].size)
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftExperiment:
+    """Measurement of F filters on pictures and S shifts of them; it travels to other processes by pickle.
+
+    Parameters
+    ----------
+    operators : callable
+        See `Operators`.
+    filters : xarray.Dataset
+        One dimension, along which the filters stand, with coordinates, further variables and attributes of the result.
+    size : int
+        Side of the pictures, pixels.
     shifts : sequence of (float, float)
         Shifts u, vertical then horizontal, pixels.
+    mean, std : sequence of float
+        Of each channel: the operators are given (pixels - mean) / std, (n, C, H, W). By default they are given the
+        luminance as it is, (n, H, W).
     """
 
-    def __init__(self, count: int, shifts: Sequence[Sequence[float]] = SHIFTS) -> None:
-        self.shifts = [check_shift(shift) for shift in shifts]
-        self.margin = margin_for(self.shifts)
-        # of the discrepancy, of the change of RMax, and of that of CMod
-        self._shapes: list[tuple[int, ...]] = [(count,), (count, len(self.shifts)), (count, len(self.shifts))]
-        self._ends = np.cumsum([5 * int(np.prod(shape)) for shape in self._shapes])
-        self.total = Total(int(self._ends[-1]))
+    operators: Operators
+    filters: xr.Dataset
+    size: int
+    shifts: Sequence[Sequence[float]] = SHIFTS
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
 
-    def measure(self, pictures: NDArray[Any], measure: Measure) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Measure a block of pictures.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that the sums depend on beside the pictures and what the attributes leave out."""
+        return {**self.filters.attrs, "shifts": self.shifts}
+
+    @property
+    def colour(self) -> bool:
+        """True if red, green and blue are measured instead of the luminance."""
+        return len(self.mean) == 3
+
+    @property
+    def length(self) -> int:
+        """Entries of the vector of sums: 5 F (1 + 2 S)."""
+        (count,) = self.filters.sizes.values()
+        return 5 * count * (1 + 2 * len(self.shifts))
+
+    def measure(
+        self, pictures: NDArray[Any], names: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Measure pictures.
 
         Parameters
         ----------
-        pictures : ndarray, shape (n, ..., H, W), real
-        measure : callable
-            Turns a list of windows of the pictures, one unshifted and one for each shift, into `Sums`.
+        pictures : ndarray, shape (n, size, size), in colour (n, 3, size, size), real
+            Pixels in [0, 1].
+        names : sequence of str
+            Of the pictures; they do not matter.
 
         Returns
         -------
-        sums : ndarray, shape (N,), float64
-            To be added to `total`.
+        sums : ndarray, shape (length,), float64
+            :func:`analysis.measurements.ratios.ratio_sums` of each filter: of the discrepancy, of the changes of RMax,
+            one a shift, and of those of CMod.
         used : ndarray, shape (n,), bool
             Whether each picture was used; a flat one is not, and adds nothing.
+
+        Raises
+        ------
+        ValueError
+            If the pictures have another shape.
         """
-        base = windows(pictures, (0.0, 0.0), self.margin)
-        sums = measure([base, *(windows(pictures, shift, self.margin) for shift in self.shifts)])
+        expected = (3,) * self.colour + (self.size, self.size)
+        if pictures.shape[1:] != expected:
+            raise ValueError(f"pictures have shape {pictures.shape}; expected (n, {', '.join(map(str, expected))})")
+        if len(self.mean):
+            mean, std = (np.array(values, pictures.dtype)[:, None, None] for values in (self.mean, self.std))
+            pictures = (pictures.reshape(len(pictures), len(mean), *pictures.shape[-2:]) - mean) / std
+        margin = margin_for(self.shifts)
+        base = windows(pictures, (0.0, 0.0), margin)
+        sums = self.operators([base, *(windows(pictures, shift, margin) for shift in self.shifts)])
         brightest = np.abs(base).reshape(len(base), -1).max(axis=1).astype(np.float64)
         # A constant picture excites the low-pass filters only, with its mean: that says nothing about shifts.
         varied = np.ptp(base, axis=(-2, -1)).reshape(len(base), -1).max(axis=1) > SILENCE * brightest
         floor = (SILENCE * brightest[:, None]) ** 2 * sums.positions
         heard = (sums.cmod > floor) & (sums.rmax > floor) & varied[:, None]
-        shape = sums.rmax_change.shape
-        defined, rmax, cmod = (np.broadcast_to(a[..., None], shape) for a in (heard, sums.rmax, sums.cmod))
-        parts = (
-            RatioSums.of(sums.distance, sums.cmod, heard),
-            RatioSums.of(sums.rmax_change, rmax, defined),
-            RatioSums.of(sums.cmod_change, cmod, defined),
-        )
-        return np.concatenate([part.flat for part in parts]), heard.any(axis=1)
+        changes = np.concatenate([sums.distance[..., None], sums.rmax_change, sums.cmod_change], axis=-1)
+        energies = np.stack([sums.cmod, sums.rmax, sums.cmod], axis=-1).repeat(self._columns, axis=-1)
+        defined = np.broadcast_to(heard[..., None], changes.shape)
+        return ratio_sums(changes, energies, defined).ravel(), heard.any(axis=1)
 
-    def variables(self, dim: str) -> dict[str, Any]:
-        """Return the result so far as variables of a dataset, along `dim` and "shift"."""
-        parts = np.split(self.total.value, self._ends[:-1])
-        discrepancy, *changes = (RatioSums.from_flat(*both) for both in zip(parts, self._shapes, strict=True))
-        found = {"count": labelled((dim,), discrepancy.count, f"pictures that made the {dim} respond")}
-        for name, sums, dims in (
-            ("rho", discrepancy, (dim,)),
-            ("eta_rmax", changes[0], (dim, "shift")),
-            ("eta_cmod", changes[1], (dim, "shift")),
-        ):
-            formula = FORMULAS[name]
-            found[name] = labelled(dims, sums.mean, f"{formula}, mean over pictures")
-            found[f"{name}_stderr"] = labelled(dims, sums.stderr, f"{formula}, standard error of the mean")
-            found[f"{name}_rms"] = labelled(dims, sums.rms, f"{formula}, root of the ratio of summed squares")
-        return found
+    def dataset(self, sums: NDArray[np.float64]) -> xr.Dataset:
+        """Return the result that the sums of all pictures make, without provenance; NaN for silent filters."""
+        (dim,) = self.filters.dims
+        statistics = ratio_statistics(sums.reshape(5, -1, sum(self._columns)))
+        found = {"count": labelled((dim,), statistics.count[:, 0], f"pictures that made the {dim} respond")}
+        ends = np.cumsum(self._columns)[:-1]
+        parts = [np.split(values, ends, axis=1) for values in (statistics.mean, statistics.stderr, statistics.rms)]
+        for name, mean, stderr, rms in zip(FORMULAS, *parts, strict=True):
+            dims = (dim,) if name == "rho" else (dim, "shift")
+            shape = mean.shape[: len(dims)]
+            for suffix, values, meaning in (
+                ("", mean, "mean over pictures"),
+                ("_stderr", stderr, "standard error of the mean"),
+                ("_rms", rms, "root of the ratio of summed squares"),
+            ):
+                found[name + suffix] = labelled(dims, values.reshape(shape), f"{FORMULAS[name]}, {meaning}")
+        return self.filters.assign(found).assign_coords(shift_coordinates(self.shifts))
+
+    @property
+    def _columns(self) -> tuple[int, int, int]:
+        """Numbers of ratios of a filter: discrepancy, changes of RMax, changes of CMod."""
+        return 1, len(self.shifts), len(self.shifts)
+
+
+def window_side(size: int, shifts: Sequence[Sequence[float]], needed: int, filters: str) -> int:
+    """Side of the windows that are left of pictures, in pixels.
+
+    Parameters
+    ----------
+    size : int
+        Side of the pictures, pixels.
+    shifts : sequence of (float, float)
+    needed : int
+        Side in which there is one pooling window, pixels.
+    filters : str
+        Words for them, for the message.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the size is not an integer, or the windows are too small.
+    """
+    margin = margin_for(shifts)
+    side = integer("size", size, 1) - 2 * margin
+    if side < needed:
+        raise ValueError(
+            f"pictures of {size} pixels are too small for {filters}, their pooling window and these shifts: that needs "
+            f"at least {needed + 2 * margin}"
+        )
+    return side
+
+
+def check_shifts(shifts: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Return shifts as pairs of finite floats; ValueError if one is anything else."""
+    return [check_shift(shift) for shift in shifts]
 
 
 def shift_coordinates(shifts: Sequence[Sequence[float]]) -> dict[str, Any]:

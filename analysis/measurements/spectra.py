@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from scipy.signal.windows import hann
 
-from analysis.runs.feed import feed
-from analysis.runs.totals import Total
+from analysis.runs.feed import run
 from wavelets.checks import integer, real_array
 
 POINTS = 255
@@ -114,11 +115,11 @@ def estimate_spectrum(
     FileNotFoundError, NotADirectoryError
         If the folder is not there.
     """
-    measurement = SpectrumMeasurement(size, points, colour, level)
-    feed(images, [measurement], size, colour, "spectrum", progress, on_skip)
-    return measurement.spectrum()
+    (dataset,) = run(images, [SpectrumMeasurement(size, points, colour, level)], progress, on_skip, desc="spectrum")
+    return dataset.spectrum.values
 
 
+@dataclass(frozen=True)
 class SpectrumMeasurement:
     """Sums that give the mean power spectrum of pictures; parameters and errors are those of `estimate_spectrum`.
 
@@ -127,61 +128,73 @@ class SpectrumMeasurement:
     Pictures are real, so half of the frequencies say all.
     """
 
-    def __init__(
-        self,
-        size: int = 224,
-        points: int = POINTS,
-        colour: bool = False,
-        level: Sequence[float] | float | None = None,
-    ) -> None:
-        integer("size", size, 1)
-        self._arguments = (size, points, colour, level)
-        self.points = integer("points", points, size)
-        self.level = None if level is None else np.asarray(level, dtype=np.float64)
-        self.window = np.outer(hann(size, sym=True), hann(size, sym=True)) if size > 2 else np.ones((size, size))
-        self.pairs = [(k, j) for k in range(3) for j in range(k, 3)] if colour else [(0, 0)]
-        self.half = (points, points // 2 + 1)
-        # how many pictures; of each pair of channels the real part, and of two different ones the imaginary part
-        self.planes = sum(1 if k == j else 2 for k, j in self.pairs)
-        self.total = Total(1 + self.planes * self.half[0] * self.half[1])
+    size: int = 224
+    points: int = POINTS
+    colour: bool = False
+    level: Sequence[float] | float | None = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as arguments, without the sums so far."""
-        return SpectrumMeasurement, self._arguments
+    def __post_init__(self) -> None:
+        integer("points", self.points, integer("size", self.size, 1))
 
-    def measure(self, pictures: NDArray[Any]) -> tuple[NDArray[np.float64], None]:
+    @property
+    def length(self) -> int:
+        """Entries of the vector: the number of pictures, and the planes of all pairs of channels."""
+        # Of each pair the real part, and of two different channels the imaginary part.
+        return 1 + sum(1 if k == j else 2 for k, j in self._pairs) * self.points * (self.points // 2 + 1)
+
+    def measure(self, pictures: NDArray[Any], names: Sequence[str] = ()) -> tuple[NDArray[np.float64], None]:
         """Add up the spectra of pictures (n, size, size), in colour (n, 3, size, size); flat ones count as well."""
-        planes = np.zeros((self.planes, *self.half))
+        vector = np.zeros(self.length)
+        vector[0] = len(pictures)
+        planes, window = self._planes(vector), self._window
         for pixels in pictures:
             x = np.asarray(pixels, dtype=np.float64).reshape(-1, *pixels.shape[-2:])
-            mean = (x * self.window).sum(axis=(-2, -1), keepdims=True) / self.window.sum()
-            transform = fft.rfft2((x - mean) * self.window, (self.points, self.points))
+            mean = (x * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
+            transform = fft.rfft2((x - mean) * window, (self.points, self.points))
             if self.level is not None:
-                # As a constant over the period, whose energy `spectrum` must not divide by the window's.
-                rest = mean[..., 0, 0] - self.level
-                transform[..., 0, 0] = rest * self.points * np.sqrt((self.window**2).sum())
+                # As a constant over the period, whose energy `dataset` must not divide by the window's.
+                rest = mean[..., 0, 0] - np.asarray(self.level, dtype=np.float64)
+                transform[..., 0, 0] = rest * self.points * np.sqrt((window**2).sum())
             plane = iter(planes)
-            for k, j in self.pairs:
+            for k, j in self._pairs:
                 product = transform[k] * transform[j].conj()
                 next(plane)[:] += product.real
                 if k != j:
                     next(plane)[:] += product.imag
-        return np.concatenate([[len(pictures)], planes.ravel()]), None
+        return vector, None
 
-    def spectrum(self) -> NDArray[Any]:
-        """Return the mean of all pictures so far, as `estimate_spectrum` does."""
-        count, values = self.total.value[0], self.total.value[1:]
-        planes = iter(values.reshape(self.planes, *self.half))
-        P = self.points
-        whole = np.empty((3, 3, P, P) if len(self.pairs) > 1 else (1, 1, P, P), complex)
-        for k, j in self.pairs:
+    def dataset(self, sums: NDArray[np.float64]) -> xr.Dataset:
+        """Return the mean of all pictures: `spectrum`, (P, P), in colour (3, 3, P, P) complex; see `estimate_spectrum`.
+
+        The frequencies are those of ``fftfreq``.
+        """
+        planes = iter(self._planes(sums))
+        channels, P, half_width = 3 if self.colour else 1, self.points, self.points // 2 + 1
+        whole = np.empty((channels, channels, P, P), complex)
+        for k, j in self._pairs:
             half = next(planes) + (0 if k == j else 1j * next(planes))
-            whole[k, j, :, : self.half[1]] = half
-            left = P - self.half[1]  # columns of the negative frequencies: conjugates of the mirrored ones
-            whole[k, j, :, self.half[1] :] = np.roll(half[::-1], 1, axis=0)[:, left:0:-1].conj()
+            whole[k, j, :, :half_width] = half
+            left = P - half_width  # columns of the negative frequencies: conjugates of the mirrored ones
+            whole[k, j, :, half_width:] = np.roll(half[::-1], 1, axis=0)[:, left:0:-1].conj()
             whole[j, k] = whole[k, j].conj()
-        whole /= count * (self.window**2).sum()
-        return whole if len(self.pairs) > 1 else whole[0, 0].real
+        whole /= sums[0] * (self._window**2).sum()
+        if self.colour:
+            return xr.Dataset({"spectrum": (("channel", "other_channel", "omega_y", "omega_x"), whole)})
+        return xr.Dataset({"spectrum": (("omega_y", "omega_x"), whole[0, 0].real)})
+
+    @property
+    def _pairs(self) -> list[tuple[int, int]]:
+        """Pairs of channels whose products are added up: the others are conjugates of these."""
+        return [(k, j) for k in range(3) for j in range(k, 3)] if self.colour else [(0, 0)]
+
+    @property
+    def _window(self) -> NDArray[np.float64]:
+        edge = hann(self.size, sym=True) if self.size > 2 else np.ones(self.size)
+        return np.outer(edge, edge)
+
+    def _planes(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Half planes of the products in a vector of sums, as a view."""
+        return vector[1:].reshape(-1, self.points, self.points // 2 + 1)
 
 
 def gaussian_fields(spectrum: ArrayLike, count: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from analysis.files.messages import unknown
 from analysis.networks.localisation import ENERGY, band_pass_channels
 from analysis.networks.lowpass import TABLE
 from analysis.networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, MaxPool
@@ -213,7 +213,5 @@ def remedy(name: str) -> Remedy:
     """
     table = remedies()
     if name not in table:
-        near = get_close_matches(name, table, n=1)
-        guess = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"unknown remedy {name!r}{guess}; expected one of {', '.join(table)}")
+        raise ValueError(unknown("remedy", name, table))
     return table[name]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 
 from torch import nn
 
+from analysis.files.messages import unknown
 from analysis.networks.catalogue import adaptive_blur, behind_max, remedies, tlpf
 from analysis.networks.lowpass import TABLE
 from analysis.networks.pooling import APS, TLPF, BlurPool, Cascade, MaxPool
@@ -122,9 +122,7 @@ def pooling_at(site: Site, pooling: Pooling, padding_mode: str = "zeros") -> nn.
         return table[pooling](site, **border_options(padding_mode))
     if pooling in remedies():
         raise ValueError(f"pooling {pooling!r} is a remedy for whole networks, it does not replace layer by layer")
-    near = get_close_matches(pooling, [*LAYERS, *table], n=3)
-    guess = f"did you mean {', '.join(map(repr, near))}?" if near else f"expected one of {', '.join([*LAYERS, *table])}"
-    raise ValueError(f"unknown pooling {pooling!r}; {guess}")
+    raise ValueError(unknown("pooling", pooling, [*LAYERS, *table]))
 
 
 def square_site(

@@ -9,30 +9,33 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from analysis.files.messages import one_line, printable
-from analysis.kernels.layer import IMAGENET_MEAN, IMAGENET_STD
+from analysis.files.messages import first_line, printable, unknown
+from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from analysis.files.weights import read_checkpoint, weights_of
 from analysis.networks import registry
 from analysis.networks.catalogue import remedy
-from analysis.networks.weights import load_weights, read_state, tensors_of
+from analysis.networks.weights import load_weights, tensors_of
 
 SIZE, CIFAR_SIZE = 224, 32
 """Side of the input of most networks, pixels, and of those made for CIFAR-10."""
 
 CIFAR = ("vgg13", "densenet40")
-"""How names of the latter begin; others end in "-cifar"."""
+"""Beginnings of names of the latter; others end in "-cifar"."""
+
+TORCHVISION = "torchvision:"
 
 Preprocess = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Network:
+class LoadedNetwork:
     """A network and what it takes.
 
     Attributes
@@ -56,72 +59,74 @@ class Network:
     version: str = ""
 
 
-def load_network(source: str, weights: str | os.PathLike[str] | None = None, size: int | None = None) -> Network:
+def load_network(source: str, weights: str | os.PathLike[str] | None = None, size: int | None = None) -> LoadedNetwork:
     """Network by name or from a file.
 
     Parameters
     ----------
     source : str
-        "squeezenet"; a name of :func:`analysis.networks.list`; the name of a model of torchvision, if that is
-        installed; or
-        "FILE.py:FACTORY", a file **that is executed** and a function in it that is called without arguments and returns
-        a module, or a pair of a module and a function that prepares its input.
+        A name of :func:`analysis.networks.list` or "squeezenet", with `weights`; "torchvision:NAME", a model of
+        torchvision, if that is installed; or "FILE.py:FACTORY", a file **that is executed** and a function in it that
+        is called without arguments and returns a module, or a pair of a module and a function that prepares its input.
     weights : path, optional
-        For "squeezenet", which needs it, the .npz of :func:`analysis.networks.squeezenet.load_squeezenet`; for a
-        network of
-        :func:`analysis.networks.list`, which needs it too, a file of :func:`analysis.networks.load_weights`, such as
-        best.pt of
-        ``shiftscope train``, from which it takes the number of classes; for torchvision's other models a state dict,
-        in place of the weights that torchvision downloads. A name of both without weights is torchvision's.
+        For a network by name a file of :func:`analysis.networks.load_weights`, from which it takes the number of
+        classes; from best.pt of ``shiftscope train`` the size of the input and its normalisation too. For
+        "squeezenet" one of :func:`analysis.networks.squeezenet.load_squeezenet`. For torchvision's models in place of
+        the weights that torchvision downloads.
     size : int, optional
-        Side of the input, pixels. Default: 227 for "squeezenet", 32 for the networks made for CIFAR-10 by name
-        (VGG13, DenseNet-40, "...-cifar"), otherwise 224.
+        Side of the input, pixels. Default: what best.pt says; 227 for "squeezenet", 32 for the networks made for
+        CIFAR-10 by name (VGG13, DenseNet-40, "...-cifar"), otherwise 224.
 
     Returns
     -------
-    Network
+    LoadedNetwork
 
     Raises
     ------
     ModuleNotFoundError
-        If the name is unknown here and torchvision, which may know it, is not installed.
+        If torchvision, or the package that reads the weights, is needed and not installed.
     OSError, TypeError, ValueError
         If a file is missing or not as described, a name unknown, or a network without its weights, since the stability
         of an untrained one says nothing. The message names it, in one line.
     """
-    if source.rpartition(":")[0].endswith(".py"):
+    file, _, factory = source.rpartition(":")
+    if file.endswith(".py"):
         if weights is not None:
-            raise ValueError(f"weights are for networks by name; {source.rpartition(':')[2]} loads its own")
-        return _from_file(*source.rsplit(":", 1), size or SIZE)
+            raise ValueError(f"weights are for networks by name; {factory} loads its own")
+        return _from_file(file, factory, size or SIZE)
     if source.endswith(".py"):
         raise ValueError(f"{printable(source)}: which function? expected FILE.py:FACTORY")
+    if source.startswith(TORCHVISION):
+        model = _from_torchvision(source.removeprefix(TORCHVISION), weights)
+        return LoadedNetwork(source, model.eval(), normalised, size or SIZE)
+    if source != "squeezenet" and source not in registry.names():
+        known = ["squeezenet", *registry.names()]
+        raise ValueError(f"{unknown('network', source, known)}; a FILE.py:FACTORY; {TORCHVISION}NAME for torchvision's")
+    if weights is None:
+        raise ValueError(
+            f"{source} needs its weights: --weights FILE; the stability of an untrained network says nothing "
+            f"({TORCHVISION}NAME is for torchvision's own)"
+        )
     if source == "squeezenet":
         from analysis.networks import squeezenet
 
-        if weights is None:
-            raise ValueError("squeezenet needs its weights: --weights FILE.npz")
-        return Network(
-            "SqueezeNet 1.0", squeezenet.load_squeezenet(weights), squeezenet.preprocess, size or squeezenet.SIZE
-        )
-    ours = source in registry.names()
-    side = size or (CIFAR_SIZE if ours and (source.startswith(CIFAR) or source.endswith("-cifar")) else SIZE)
-    if ours and weights is not None:
-        return Network(source, _from_registry(source, weights).eval(), imagenet_normalised, side)
-    return Network(source, _from_torchvision(source, weights).eval(), imagenet_normalised, size or SIZE)
+        model = squeezenet.load_squeezenet(weights)
+        return LoadedNetwork("SqueezeNet 1.0", model, squeezenet.preprocess, size or squeezenet.SIZE)
+    return _from_registry(source, weights, size)
 
 
-def imagenet_normalised(pictures: Tensor) -> Tensor:
-    """Pictures minus ImageNet's mean, over its standard deviation, colour by colour."""
-    mean, std = (pictures.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (pictures - mean) / std
+def normalised(pictures: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> Tensor:
+    """Pictures minus a mean, over a standard deviation, colour by colour; by default those of ImageNet."""
+    means, deviations = (pictures.new_tensor(values)[:, None, None] for values in (mean, std))
+    return (pictures - means) / deviations
 
 
-def apply_remedy(network: Network, text: str) -> tuple[nn.Module, list[str]]:
+def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str]]:
     """Network after a remedy, in evaluation mode, and what changed.
 
     Parameters
     ----------
-    network : Network
+    network : LoadedNetwork
         It stays as it is.
     text : str
         Name of a remedy, and after a colon the layers it goes to if not all that it can: "blur3:pool1,pool4". For
@@ -144,7 +149,7 @@ def apply_remedy(network: Network, text: str) -> tuple[nn.Module, list[str]]:
         model, changes = chosen(network.model, example(network), **options)
     except Exception as error:  # a copy of a model, or a run of it, calls code of the user's
         hint = f"; layers are named as in {name}:LAYER,LAYER" if "names=" in str(error) else ""
-        raise ValueError(f"remedy {text!r}: {_told(error)}{hint}") from error
+        raise ValueError(f"remedy {text!r}: {first_line(error)}{hint}") from error
     device = next((p.device for p in network.model.parameters()), torch.device("cpu"))  # new layers begin on the CPU
     return model.to(device).eval(), [str(change) for change in changes]
 
@@ -156,11 +161,11 @@ def move(model: nn.Module, device: str) -> None:
         model.to(device)
     except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without cuda
         raise ValueError(
-            f"torch cannot use the device {device!r}; expected one such as 'cuda': {_told(error)}"
+            f"torch cannot use the device {device!r}; expected one such as 'cuda': {first_line(error)}"
         ) from error
 
 
-def check_runs(network: Network, models: dict[str, nn.Module], batch: int = 2) -> None:
+def check_runs(network: LoadedNetwork, models: dict[str, nn.Module], batch: int = 2) -> None:
     """Raise ValueError for a model that fails on a batch of pictures of the network's size, or returns no logits."""
     for name, model in models.items():
         try:
@@ -169,7 +174,7 @@ def check_runs(network: Network, models: dict[str, nn.Module], batch: int = 2) -
         except Exception as error:  # whatever the model's own code raises
             raise ValueError(
                 f"{network.name}, {name}: the model fails on {batch} pictures of {network.size}×{network.size} pixels: "
-                f"{type(error).__name__}: {_told(error)}"
+                f"{type(error).__name__}: {first_line(error)}"
             ) from error
         if not isinstance(answer, Tensor):
             raise ValueError(
@@ -183,14 +188,14 @@ def check_runs(network: Network, models: dict[str, nn.Module], batch: int = 2) -
             )
 
 
-def example(network: Network, batch: int = 1) -> Tensor:
+def example(network: LoadedNetwork, batch: int = 1) -> Tensor:
     """Grey pictures as the model takes them."""
     parameter = next(network.model.parameters(), torch.zeros(()))
     picture = torch.full((batch, 3, network.size, network.size), 0.5, device=parameter.device)
     return picture if network.preprocess is None else network.preprocess(picture)
 
 
-def _from_file(file: str, factory: str, size: int) -> Network:
+def _from_file(file: str, factory: str, size: int) -> LoadedNetwork:
     path, shown = Path(file), printable(file)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {shown}")
@@ -206,7 +211,7 @@ def _from_file(file: str, factory: str, size: int) -> Network:
         make = getattr(module, factory, None)
         made = make() if callable(make) else None
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{shown}: {type(error).__name__}: {_told(error)}{_line_of(error, path)}") from error
+        raise ValueError(f"{shown}: {type(error).__name__}: {first_line(error)}{_line_of(error, path)}") from error
     finally:
         with suppress(ValueError):  # if the file took it out itself
             sys.path.remove(beside)
@@ -218,7 +223,7 @@ def _from_file(file: str, factory: str, size: int) -> Network:
         raise TypeError(f"{shown}: {factory}() returned {type(model).__name__}; expected a torch.nn.Module")
     if preprocess is not None and not callable(preprocess):
         raise TypeError(f"{shown}: {factory}() returned {type(preprocess).__name__} to prepare pictures with")
-    return Network(f"{path.name}:{factory}", model.eval(), preprocess, size, version)
+    return LoadedNetwork(f"{path.name}:{factory}", model.eval(), preprocess, size, version)
 
 
 def _is_own_function(value: object, module: str) -> bool:
@@ -235,12 +240,11 @@ def _line_of(error: BaseException, path: Path) -> str:
     return f" (line {line})" if line else ""
 
 
-def _from_registry(name: str, weights: str | os.PathLike[str]) -> nn.Module:
-    """Network of the documents with the weights of a file, and as many classes as that has."""
-    if not Path(weights).is_file():
-        raise FileNotFoundError(f"no such file: {printable(weights)}")
+def _from_registry(name: str, weights: str | os.PathLike[str], size: int | None) -> LoadedNetwork:
+    """Network of the documents with the weights of a file, as many classes as that has, and the input it was for."""
+    checkpoint = read_checkpoint(weights)
     try:
-        state = tensors_of(read_state(Path(weights)))
+        state = tensors_of(weights_of(checkpoint, printable(weights)))
         model = registry.create(name)
         *_, (last, linear) = ((n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear))
         bias = state.get(f"{last}.bias")
@@ -248,49 +252,35 @@ def _from_registry(name: str, weights: str | os.PathLike[str]) -> nn.Module:
             model = registry.create(name, classes=len(bias))
         load_weights(model, state)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{printable(weights)} holds no weights of {name}: {_told(error)}") from error
-    return model
+        raise ValueError(f"{printable(weights)} holds no weights of {name}: {first_line(error)}") from error
+    side, preprocess = _input_of(checkpoint)
+    if side is None:
+        side = CIFAR_SIZE if name.startswith(CIFAR) or name.endswith("-cifar") else SIZE
+    return LoadedNetwork(name, model.eval(), preprocess, size or side)
 
 
-def _unknown(name: str, theirs: Sequence[str]) -> str:
-    """What to say of a name that torchvision does not know."""
-    ours = registry.names()
-    if name in ours:
-        return f"{name} needs its weights: --weights FILE; the stability of an untrained network says nothing"
-    near = get_close_matches(name, dict.fromkeys(["squeezenet", *ours, *theirs]), n=3, cutoff=0.5)
-    guess = f" (did you mean {', '.join(map(repr, near))}?)" if near else ""
-    return (
-        f"unknown network {name!r}{guess}; expected squeezenet, FILE.py:FACTORY, a network that `shiftscope recipes` "
-        "lists, or a model of torchvision"
-    )
+def _input_of(checkpoint: Any) -> tuple[int | None, Preprocess]:
+    """Side and normalisation of the input, if the checkpoint is best.pt of a training, which records them."""
+    match checkpoint:
+        case {"belongs": {"size": [int(height), int(width)]}, "mean": mean, "std": std} if height == width:
+            return height, partial(normalised, mean=mean, std=std)
+    return None, normalised
 
 
 def _from_torchvision(name: str, weights: str | os.PathLike[str] | None) -> nn.Module:
     try:
         from torchvision import models
     except ModuleNotFoundError:
-        kind = ValueError if name in registry.names() else ModuleNotFoundError
-        told = "" if kind is ValueError else ", which is not installed"
-        raise kind(f"{_unknown(name, ())}{told}") from None
+        raise ModuleNotFoundError(f"{TORCHVISION}{name} needs torchvision, which is not installed") from None
     except Exception as error:  # a torchvision that does not go with this torch
-        raise ValueError(f"torchvision, which may know {name!r}, cannot be imported: {_told(error)}") from error
+        raise ValueError(f"torchvision cannot be imported: {first_line(error)}") from error
     known: Sequence[str] = models.list_models(module=models)
     if name not in known:
-        raise ValueError(_unknown(name, known))
-    if weights is None:
-        model: nn.Module = models.get_model(name, weights="DEFAULT")
-        return model
-    if not Path(weights).is_file():
-        raise FileNotFoundError(f"no such file: {printable(weights)}")
-    model = models.get_model(name, weights=None)
-    try:
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except Exception as error:  # what a damaged file raises is not for us to know
-        raise ValueError(f"{printable(weights)} is no state dict of {name}: {_told(error)}") from error
+        raise ValueError(unknown("model of torchvision", name, known))
+    model: nn.Module = models.get_model(name, weights="DEFAULT" if weights is None else None)
+    if weights is not None:
+        try:
+            load_weights(model, weights)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{printable(weights)} is no state dict of {name}: {first_line(error)}") from error
     return model
-
-
-def _told(error: BaseException) -> str:
-    """What an error says, in one line."""
-    lines = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip().splitlines()
-    return one_line(lines[0]) if lines else type(error).__name__

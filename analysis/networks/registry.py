@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
 
+from analysis.files.messages import unknown
 from analysis.networks import documents
 from analysis.networks.documents import Entry
 from analysis.networks.twins.names import twins
@@ -25,9 +25,7 @@ def entry_of(name: str) -> Entry:
     """Return the entry of a name, or refuse with the nearest ones."""
     table = entries()
     if name not in table:
-        near = get_close_matches(str(name), table, n=3, cutoff=0.5)
-        guess = f"did you mean {', '.join(map(repr, near))}?" if near else "networks.list() has them all"
-        raise ValueError(f"unknown network {name!r}; {guess}")
+        raise ValueError(unknown("network", name, table))
     return table[name]
 
 

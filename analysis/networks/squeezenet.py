@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
-from collections.abc import Collection
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+
+from analysis.files.messages import printable
+from analysis.files.weights import read_weights
+from analysis.networks.weights import load_weights
 
 SIZE = 227
 """Side of the input, pixels."""
 
 BGR_MEAN = (104.0, 117.0, 123.0)
-"""What is subtracted from the channels B, G, R, on the scale 0 to 255."""
+"""Subtracted from the channels B, G, R, on the scale 0 to 255."""
 
 
 class Fire(nn.Module):
@@ -94,7 +95,7 @@ def load_squeezenet(path: str | os.PathLike[str]) -> SqueezeNet:
     Parameters
     ----------
     path : path
-        .npz with arrays ``conv1.weight``, ``fire2/conv1x1_1.bias`` and so on: the names of the Caffe model.
+        Usually an .npz with arrays ``conv1.weight``, ``fire2/conv1x1_1.bias`` and so on: the names of the Caffe model.
 
     Returns
     -------
@@ -102,75 +103,25 @@ def load_squeezenet(path: str | os.PathLike[str]) -> SqueezeNet:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    OSError
+        If the file cannot be opened.
     ValueError
-        If it is no .npz file, an array is missing, unknown, there twice, of another shape, or not finite in float32.
+        If it cannot be read, or an array is missing, unknown, there twice, of another shape, or not finite in float32.
     """
     model = SqueezeNet()
-    shown = os.fspath(path)
-    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    arrays = _arrays(shown, wanted)
-    for name, array in arrays.items():
-        if array.shape != wanted[name] or array.dtype.kind != "f":
-            raise ValueError(
-                f"{shown}: {name} is {array.dtype} of shape {array.shape}; expected floats of {wanted[name]}"
-            )
-        with np.errstate(over="ignore"):
-            arrays[name] = array.astype(np.float32)
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{shown}: {name} holds NaN, infinite values, or numbers too large for float32")
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    weights: dict[str, Any] = {}
+    for name, array in read_weights(path).items():
+        if weights.setdefault(name.replace("/", "."), array) is not array:
+            raise ValueError(f"{printable(path)} has the array {name!r} twice, with a slash and with a dot")
+    try:
+        load_weights(model, weights)
+    except ValueError as error:
+        raise ValueError(f"{printable(path)} holds no weights of SqueezeNet 1.0: {error}") from error
     return model.eval()
 
 
-def _arrays(path: str, wanted: Collection[str]) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file, which must have the wanted names, "/" standing for "."."""
-    try:
-        with open(path, "rb") as opened:
-            if not zipfile.is_zipfile(opened):
-                raise ValueError("it is no .npz file, or it is cut off")
-            opened.seek(0)
-            file = np.load(opened, allow_pickle=False)
-            names: dict[str, str] = {}
-            for member in file.files:
-                if names.setdefault(member.replace("/", "."), member) != member:
-                    raise ValueError(f"it has the array {member!r} twice, also as {names[member.replace('/', '.')]!r}")
-            _check_names(names, wanted)
-            try:
-                arrays = {name: file[names[name]] for name in wanted}
-            except ValueError:  # numpy's message advises to unpickle
-                raise ValueError("an array in it holds Python objects, or is damaged") from None
-            for name, array in arrays.items():
-                if not isinstance(array, np.ndarray):  # numpy hands out the bytes of what it does not know
-                    raise ValueError(f"{name} in it is no array of numpy's")
-            return arrays
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {path}") from None
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"cannot read {path} as weights of SqueezeNet 1.0: {error}") from None
-
-
-def _check_names(names: Collection[str], wanted: Collection[str]) -> None:
-    if any(name.endswith("data.pkl") for name in names):
-        raise ValueError(
-            "it is a file of torch.save; save the state dict by numpy.savez, an array for each of its names"
-        )
-    missing = [name for name in wanted if name not in names]
-    if len(missing) == len(wanted):
-        held = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
-        raise ValueError(f"it is of another network; it has {held or 'no arrays'}, expected {missing[0]} and so on")
-    if missing:
-        raise ValueError(f"it has no array {missing[0]!r}")
-    unknown = sorted(set(names) - set(wanted))
-    if unknown:
-        raise ValueError(f"it has an array {unknown[0]!r}, which SqueezeNet 1.0 does not know")
-
-
 def preprocess(pictures: Tensor, size: int | None = None) -> Tensor:
-    """What SqueezeNet takes, from pictures.
+    """Input of SqueezeNet from pictures.
 
     Parameters
     ----------

@@ -4,7 +4,6 @@ Nothing is computed here beyond layout, and nothing is registered with pyplot: t
 with their last reference. A notebook shows them after ``%matplotlib inline``.
 """
 
-from analysis.plots.features import feature_distance_figure
 from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.first_layer import (
     card_figure,
@@ -26,17 +25,16 @@ from analysis.plots.heatmaps import (
     stability_figure,
 )
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
+from analysis.plots.network_stability import accuracy_figure, divergence_figure, flip_figure, trade_figure
 from analysis.plots.prediction import prediction_figure
 from analysis.plots.published import (
     consistency_figure,
-    published_divergence_figure,
-    published_flips_figure,
     published_scores_figure,
     published_training_figure,
     sound_figure,
     sound_shifts_figure,
 )
-from analysis.plots.remedies import accuracy_figure, divergence_figure, flip_figure, shift_map_figure, trade_figure
+from analysis.plots.shift_maps import feature_distance_figure, shift_map_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
 from analysis.plots.training import training_figure
@@ -74,8 +72,6 @@ __all__ = [
     "packet_groups_figure",
     "phase_image",
     "prediction_figure",
-    "published_divergence_figure",
-    "published_flips_figure",
     "published_scores_figure",
     "published_training_figure",
     "quadrant_figure",

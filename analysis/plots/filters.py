@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
 
-from analysis.plots.style import BLACK, BLUE, GREEN, ORANGE, VERMILION, pi_axis
+from analysis.plots.style import BLACK, BLUE, GREEN, ORANGE, VERMILION, Style, pi_axis, transform
 from wavelets import DualTreePackets1D, FilterBank
 from wavelets.filters import DEFAULT
 from wavelets.quality import BankQuality
@@ -90,7 +89,7 @@ def quality_figure(rows: Iterable[BankQuality]) -> Figure:
             ax.plot(taps, leakage, marker, color=colour, markersize=7, label=label)
     default = [row for row in rows if row.name == DEFAULT]
     if default:
-        style = {"markersize": 15, "markerfacecolor": "none", "color": BLACK, "markeredgewidth": 1.5}
+        style: Style = {"markersize": 15, "markerfacecolor": "none", "color": BLACK, "markeredgewidth": 1.5}
         ax.plot(default[0].taps, default[0].interior_leakage, "o", label="default", **style)
     for names, position in _labels(rows):
         ax.annotate(names, position, (10, 0), textcoords="offset points", va="center", fontsize=9)
@@ -131,14 +130,14 @@ def _taps(ax: Axes, bank: FilterBank) -> None:
 def _magnitudes(ax: Axes, bank: FilterBank) -> None:
     omega = np.linspace(0, np.pi, 513)
     for taps, colour, line, label in ((bank.h1, BLUE, "-", "$h_1$"), (bank.h2, ORANGE, "--", "$h_2$")):
-        ax.plot(omega, np.abs(_transform(taps, omega)), line, color=colour, linewidth=1.6, label=label)
+        ax.plot(omega, np.abs(transform(taps, omega)), line, color=colour, linewidth=1.6, label=label)
     ax.set(ylabel="modulus of the spectrum", ylim=(0, 1.5))
     pi_axis(ax, "x", "ω", 0)
 
 
 def _delay(ax: Axes, bank: FilterBank) -> None:
     omega = np.linspace(0, np.pi, 513)[1:]
-    h1, h2 = _transform(bank.h1, omega), _transform(bank.h2, omega)
+    h1, h2 = transform(bank.h1, omega), transform(bank.h2, omega)
     seen = np.abs(h1) > 1e-3  # the phase of next to nothing means nothing
     # The taps are correlation kernels: reversed in time, so a delay raises their phase.
     delay = np.unwrap(np.angle(h2[seen] * h1[seen].conj())) / omega[seen]
@@ -153,16 +152,10 @@ def _packets(ax: Axes, bank: FilterBank) -> None:
     t = DualTreePackets1D(LEVELS, bank)
     edge = np.isin(np.argsort(np.argsort(t.frequencies)), (0, 2**LEVELS - 1))
     for kernels, colour, label in ((t.kernels()[~edge], BLUE, "interior"), (t.kernels()[edge], VERMILION, "edge")):
-        energy = np.abs(_transform(kernels, omega)) ** 2
+        energy = np.abs(transform(kernels, omega)) ** 2
         energy = energy / energy.max(axis=-1, keepdims=True)
         lines = ax.plot(omega, 10 * np.log10(np.maximum(energy, 1e-30)).T, color=colour, linewidth=1.0)
         lines[0].set_label(label)
     ax.axvspan(-np.pi, 0, color="0.93", zorder=0, label="wrong half")
     ax.set(ylabel=f"packets, J = {LEVELS}: energy (dB)", ylim=(FLOOR, 16))
     pi_axis(ax, "x", "ω")
-
-
-def _transform(taps: ArrayLike, omega: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Fourier transform along the last axis, shape (..., P)."""
-    taps = np.asarray(taps)
-    return taps @ np.exp(-1j * np.outer(np.arange(taps.shape[-1]), omega))

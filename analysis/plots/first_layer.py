@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,14 +17,18 @@ from analysis.plots.kernels import phase_image
 from analysis.plots.style import (
     BLACK,
     BLUE,
+    COLOURS,
     GREEN,
     ORANGE,
-    PURPLE,
     SKY,
     VERMILION,
+    Style,
     colour_bar,
-    frequency_plane,
+    equality_line,
+    legend_entry,
+    shift_names,
     spectrum,
+    tiles,
 )
 
 KIND_COLOURS = {"band-pass": SKY, "blob": ORANGE, "low-pass": GREEN}
@@ -124,7 +128,7 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
     Parameters
     ----------
     table : xarray.Dataset
-        What `kernel_table` or `describe_kernels` returns.
+        Result of `kernel_table` or `describe_kernels`.
     gamma : array_like, shape (P, P)
         See :func:`analysis.gamma_map`.
     labels : int
@@ -144,31 +148,27 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
         chosen = kinds == kind
         y, x = table.theta_y.values[chosen], table.theta_x.values[chosen]
         area = _area(table.energy_in_window.values[chosen])
-        style = {"marker": KIND_MARKERS[kind], "linewidth": 0.9, "zorder": 3}
+        style: Style = {"marker": KIND_MARKERS[kind], "linewidth": 0.9, "zorder": 3}
         ax.scatter(x, y, area, facecolor=colour, edgecolor=BLACK, **style)
         ax.scatter(-x, -y, area, facecolor="none", edgecolor=colour, alpha=0.8, **style)
+    numbers = ""
     if labels and "rank" in table:
+        numbers = "; numbers: largest change of RMax"
+        halo = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
+        text: Style = {"textcoords": "offset points", "fontsize": 9, "bbox": halo, "zorder": 4, "clip_on": True}
         for index in np.flatnonzero((table["rank"].values >= 1) & (table["rank"].values <= labels)):
-            place = (table.theta_x.values[index], table.theta_y.values[index])
-            halo = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
-            ax.annotate(
-                str(index), place, (9, 6), textcoords="offset points", fontsize=9, bbox=halo, zorder=4, clip_on=True
-            )
+            ax.annotate(str(index), (table.theta_x.values[index], table.theta_y.values[index]), (9, 6), **text)
+    edged: Style = {"linestyle": "", "markeredgecolor": BLACK}
     handles = [
-        Line2D([], [], linestyle="", marker=KIND_MARKERS[kind], color=colour, markeredgecolor=BLACK, label=kind)
+        legend_entry(kind, marker=KIND_MARKERS[kind], color=colour, **edged)
         for kind, colour in KIND_COLOURS.items()
         if (kinds == kind).any()
     ]
     handles += [
-        Line2D(
-            [], [], linestyle="", marker="o", color="white", markeredgecolor=BLACK, label=f"{part:.0%} in B(θ, π/2m)"
-        )
+        legend_entry(f"{part:.0%} in B(θ, π/2m)", marker="o", color="white", markersize=_area(part) ** 0.5, **edged)
         for part in (0.25, 0.5, 0.75)
     ]
-    for handle, part in zip(handles[-3:], (0.25, 0.5, 0.75), strict=True):
-        handle.set_markersize(float(np.sqrt(_area(part))))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
-    numbers = "; numbers: largest change of RMax" if labels and "rank" in table else ""
     title = f"{table.attrs['layer']}: kernels over {name}(mθ), m = {table.attrs['stride']}{numbers}"
     ax.set_title(title, fontsize=11, parse_math=False)
     return figure
@@ -180,7 +180,7 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
     Parameters
     ----------
     table : xarray.Dataset
-        What `kernel_table` returns.
+        Result of `kernel_table`.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
         for kind, colour in KIND_COLOURS.items():
             chosen = (kinds == kind) & np.isfinite(predicted)
             if chosen.any():
-                style = {"marker": KIND_MARKERS[kind], "edgecolor": BLACK, "linewidth": 0.6}
+                style: Style = {"marker": KIND_MARKERS[kind], "edgecolor": BLACK, "linewidth": 0.6}
                 area = _area(table.energy_in_window.values[chosen]) / 2
                 ax.scatter(predicted[chosen], rho[chosen], area, color=colour, label=kind, **style)
         ax.set(xlabel=label, ylabel="ρ measured (rms)")
@@ -207,20 +207,13 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
             ax.legend(fontsize=9, loc="lower right")
     ax = axes[2]
     _diagonal(ax, np.concatenate([table.eta_rmax_rms.values.ravel(), table.predicted_eta_rmax.values.ravel()]))
-    colours = (VERMILION, BLUE, PURPLE, GREEN)
-    for s, (dy, dx) in enumerate(zip(table.shift_y.values, table.shift_x.values, strict=True)):
-        for name, marker, fill in (("rmax", "o", True), ("cmod", "^", False)):
-            colour = colours[s % len(colours)]
-            ax.plot(
-                table[f"predicted_eta_{name}"].values[:, s],
-                table[f"eta_{name}_rms"].values[:, s],
-                marker,
-                color=colour,
-                markerfacecolor=colour if fill else "none",
-                markersize=5,
-                alpha=0.8,
-                label=f"{'RMax' if name == 'rmax' else 'CMod'}, u = ({dy:g}, {dx:g})",
-            )
+    for s, shift in enumerate(shift_names(table)):
+        colour = COLOURS[s % len(COLOURS)]
+        for operator, marker, face in (("RMax", "o", colour), ("CMod", "^", "none")):
+            name = f"eta_{operator.lower()}"
+            predicted, measured = table[f"predicted_{name}"].values[:, s], table[f"{name}_rms"].values[:, s]
+            look: Style = {"color": colour, "markerfacecolor": face, "markersize": 5, "alpha": 0.8}
+            ax.plot(predicted, measured, marker, label=f"{operator}, u = {shift}", **look)
     ax.set(xlabel="η predicted on a Gaussian field", ylabel="η measured (rms)")
     ax.legend(fontsize=9, loc="upper left")
     figure.suptitle(f"{table.attrs['layer']}, {table.attrs['images_used']} images", parse_math=False)
@@ -233,7 +226,7 @@ def ranking_figure(table: xr.Dataset) -> Figure:
     Parameters
     ----------
     table : xarray.Dataset
-        What `kernel_table` returns.
+        Result of `kernel_table`.
 
     Returns
     -------
@@ -249,13 +242,11 @@ def ranking_figure(table: xr.Dataset) -> Figure:
     for kind, colour in KIND_COLOURS.items():
         chosen = kinds == kind
         if chosen.any():
-            style = {"color": colour, "hatch": KIND_HATCHES[kind], "edgecolor": "white", "linewidth": 0}
+            style: Style = {"color": colour, "hatch": KIND_HATCHES[kind], "edgecolor": "white", "linewidth": 0}
             ax.bar(x[chosen], rmax[chosen], label=f"RMax, {kind}", **style)
     ax.plot(x, cmod, "o", color=BLACK, markersize=3.5, label="CMod")
     ax.set_xticks(x, [str(i) for i in order], rotation=90, fontsize=7)
-    shifts = " and ".join(
-        f"({dy:g}, {dx:g})" for dy, dx in zip(table.shift_y.values, table.shift_x.values, strict=True)
-    )
+    shifts = " and ".join(shift_names(table))
     ax.set(xlabel="kernel", ylabel=f"η, mean over u = {shifts} px", xlim=(-0.8, len(order) - 0.2))
     ax.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11, parse_math=False)
     ax.legend(fontsize=9)
@@ -263,12 +254,12 @@ def ranking_figure(table: xr.Dataset) -> Figure:
 
 
 def grids_figure(compared: xr.Dataset, kind: ArrayLike) -> Figure:
-    """How W, the discrepancy and the change of CMod depend on the grid of the Hilbert transform, kernel by kernel.
+    """Dependence of W, the discrepancy and the change of CMod on the grid of the Hilbert transform.
 
     Parameters
     ----------
     compared : xarray.Dataset
-        What :func:`analysis.kernels.compare_grids` returns.
+        Result of :func:`analysis.kernels.compare_grids`.
     kind : array_like of str, shape (L,)
         Classes of the kernels.
 
@@ -290,7 +281,7 @@ def grids_figure(compared: xr.Dataset, kind: ArrayLike) -> Figure:
         for name, marker in KIND_MARKERS.items():
             chosen = values[:-1][:, kind == name]
             if chosen.size:
-                style = {"color": KIND_LINES[name], "marker": marker, "markersize": 5}
+                style: Style = {"color": KIND_LINES[name], "marker": marker, "markersize": 5}
                 ax.plot(names, np.median(chosen, axis=1), **style, label=f"{name}, median")
                 ax.plot(names, chosen.max(axis=1), **style, linestyle=":", label=f"{name}, largest")
         ax.set(yscale="log", xlabel="side of the grid (pixels)", ylabel=label)
@@ -298,7 +289,7 @@ def grids_figure(compared: xr.Dataset, kind: ArrayLike) -> Figure:
     return figure
 
 
-def card_figure(kernel: ArrayLike, w: ArrayLike, fitted: ArrayLike, row: Mapping[str, object], stride: int) -> Figure:
+def card_figure(kernel: ArrayLike, w: ArrayLike, fitted: ArrayLike, row: Mapping[str, Any], stride: int) -> Figure:
     r"""One kernel: in colour, as complex filter, in frequency, its Gabor fit, and its numbers.
 
     Parameters
@@ -364,17 +355,12 @@ def draw_filter_spectrum(ax: Axes, w: ArrayLike, theta: tuple[float, float], str
         m, pixels.
     """
     omega = np.linspace(-np.pi, np.pi, 129)
-    modulus = np.abs(spectrum(w, omega, omega))
-    border = np.pi * 129 / 128
-    ax.imshow(
-        modulus / (modulus.max() or 1), origin="lower", extent=(-border, border, -border, border), cmap="gray", vmin=0
-    )
+    draw_plane(ax, np.abs(spectrum(w, omega, omega)), cmap="gray")
     here, there = (np.abs(spectrum(w, [t[0]], [t[1]])).item() for t in (theta, (-theta[0], -theta[1])))
     y, x = theta if here >= there else (-theta[0], -theta[1])
     side = np.pi / stride
     ax.add_patch(Rectangle((x - side / 2, y - side / 2), side, side, fill=False, edgecolor=ORANGE, linewidth=1.4))
     ax.plot(x, y, "+", color=GREEN, markersize=9, markeredgewidth=2)
-    frequency_plane(ax)
     ax.set_title("|Ŵ|, θ and B(θ, π/2m)", fontsize=10)
 
 
@@ -383,7 +369,7 @@ def gamma_name(table: xr.Dataset) -> str:
     return "γ" + str(table.attrs["q"]).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
-def _lines(row: Mapping[str, object]) -> list[str]:
+def _lines(row: Mapping[str, Any]) -> list[str]:
     """Numbers of one kernel, as text."""
     return [
         f"θ/π      ({row['theta_y'] / np.pi:.2f}, {row['theta_x'] / np.pi:.2f})",
@@ -407,7 +393,7 @@ def _lines(row: Mapping[str, object]) -> list[str]:
 
 def _area(part: ArrayLike) -> NDArray[np.float64]:
     """Area of a marker, points squared."""
-    return 12 + 150 * np.asarray(part, dtype=float)
+    return np.asarray(12 + 150 * np.asarray(part, dtype=np.float64))
 
 
 def _diagonal(ax: Axes, shown: NDArray[np.float64]) -> None:
@@ -415,20 +401,18 @@ def _diagonal(ax: Axes, shown: NDArray[np.float64]) -> None:
     finite = shown[np.isfinite(shown)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
     pad = 0.08 * (high - low) or 0.1
-    limits = (max(0.0, low - pad), high + pad)
-    ax.plot(limits, limits, color="0.5", linewidth=1)
-    ax.set(xlim=limits, ylim=limits, box_aspect=1)
+    equality_line(ax, max(0.0, low - pad), high + pad)
 
 
-def _tiled(images: list[NDArray[np.float64]], title: str, origin: str, width: float = 8.2) -> Figure:
+def _tiled(
+    images: list[NDArray[np.float64]], title: str, origin: Literal["upper", "lower"], width: float = 8.2
+) -> Figure:
     """Pictures in rows of ``COLUMNS``, with their numbers."""
     rows = -(-len(images) // COLUMNS)
     figure = Figure(figsize=(width, 0.5 + 0.138 * width * rows), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
+    for index, (ax, image) in enumerate(zip(tiles(figure, len(images), COLUMNS), images, strict=True)):
         ax.imshow(image, origin=origin, interpolation="nearest")
+        ax.set_axis_off()
         ax.set_title(str(index), fontsize=7, pad=1.5)
     figure.suptitle(title, fontsize=11, parse_math=False)
     return figure

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.plots.style import SEQUENTIAL, frequency_plane
+from analysis.plots.style import SEQUENTIAL, Style, frequency_plane
 
 NO_VALUE = "0.85"  # light grey: no measurement here
 
@@ -80,7 +82,6 @@ def draw_cells(
     *,
     vmax: float | None = None,
     low_pass: bool = True,
-    cmap: str | Colormap = SEQUENTIAL,
 ) -> AxesImage:
     """Draw one value a filter at its characteristic frequency and its mirror image; darker is larger.
 
@@ -97,7 +98,6 @@ def draw_cells(
         Upper end of the colour scale, which starts at 0. By default the largest value drawn.
     low_pass : bool
         Hatch the four central cells, which are no band-pass measurements, and leave them out of the colour scale.
-    cmap : str or Colormap
 
     Returns
     -------
@@ -113,22 +113,37 @@ def draw_cells(
     if low_pass:
         centre = slice(2**levels - 1, 2**levels + 1)
         grid[centre, centre] = np.nan
-    # An image and not a mesh: PDF viewers show hairlines between the cells of a mesh.
-    image = ax.imshow(
-        np.ma.masked_invalid(grid),
-        origin="lower",
-        extent=(-np.pi, np.pi, -np.pi, np.pi),
-        interpolation="nearest",
-        cmap=_with_gaps(cmap),
-        vmin=0,
-        vmax=_largest(grid) if vmax is None else vmax,
-    )
-    if low_pass:
         side = np.pi / 2**levels
         # Grey, not white: it must differ from a measured zero.
-        style = {"facecolor": NO_VALUE, "edgecolor": "0.35", "hatch": "////", "linewidth": 0.8}
+        style: Style = {"facecolor": NO_VALUE, "edgecolor": "0.35", "hatch": "////", "linewidth": 0.8}
         ax.add_patch(Rectangle((-side, -side), 2 * side, 2 * side, label="low-pass", **style))
-    frequency_plane(ax)
+    # An image and not a mesh: PDF viewers show hairlines between the cells of a mesh.
+    return _draw_image(ax, grid, np.pi, vmax, SEQUENTIAL, interpolation="nearest")
+
+
+def draw_filters(
+    ax: Axes, ds: xr.Dataset, values: ArrayLike, title: str, *, vmax: float | None = None, low_pass: bool = True
+) -> AxesImage:
+    """Draw one value a filter of a heatmap dataset, under a title.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    ds : xarray.Dataset
+        Coordinates `theta_y`, `theta_x` (rad/sample); attribute `levels`.
+    values : array_like, shape (L,), real
+    title : str
+    vmax, low_pass
+        As in `draw_cells`.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+        For the colour bar.
+    """
+    theta = np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1)
+    image = draw_cells(ax, values, theta, int(ds.attrs["levels"]), vmax=vmax, low_pass=low_pass)
+    ax.set_title(title, fontsize=11)
     return image
 
 
@@ -137,7 +152,7 @@ def draw_plane(
     values: ArrayLike,
     *,
     vmax: float | None = None,
-    cmap: str | Colormap = SEQUENTIAL,
+    cmap: str = SEQUENTIAL,
 ) -> AxesImage:
     """Draw a continuous map over the Fourier plane in the style of `draw_cells`.
 
@@ -148,7 +163,7 @@ def draw_plane(
         Samples at ``linspace(-pi, pi, P)`` along both axes, rows vertical; zero or positive.
     vmax : float, optional
         Upper end of the colour scale, which starts at 0. By default the largest value.
-    cmap : str or Colormap
+    cmap : str
 
     Returns
     -------
@@ -168,24 +183,27 @@ def draw_plane(
     if values.ndim != 2 or values.shape[0] != values.shape[1] or values.shape[0] < 2:
         raise ValueError(f"values has shape {values.shape}; expected a square (P, P), P at least 2")
     border = np.pi * values.shape[0] / (values.shape[0] - 1)  # samples stand in the middle of their pixels
+    return _draw_image(ax, values, border, vmax, cmap)
+
+
+def _draw_image(
+    ax: Axes, values: NDArray[Any], border: float, vmax: float | None, cmap: str, **options: Any
+) -> AxesImage:
+    """Draw values from -border to border both ways; what is not finite is left grey."""
     image = ax.imshow(
         np.ma.masked_invalid(values),
         origin="lower",
         extent=(-border, border, -border, border),
-        cmap=_with_gaps(cmap),
+        cmap=mpl.colormaps[cmap].with_extremes(bad=NO_VALUE),
         vmin=0,
         vmax=_largest(values) if vmax is None else vmax,
+        **options,
     )
     frequency_plane(ax)
     return image
 
 
-def _with_gaps(cmap: str | Colormap) -> Colormap:
-    cmap = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
-    return cmap.with_extremes(bad=NO_VALUE)
-
-
-def _largest(values: NDArray[np.float64]) -> float:
+def _largest(values: NDArray[Any]) -> float:
     """Largest finite value, or 1 where that would make no colour scale."""
     finite = values[np.isfinite(values)]
     return float(finite.max()) if finite.size and finite.max() > 0 else 1.0

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.files.comparison import pair_entries
-from analysis.packet_maps import band_pass_correlation
-from analysis.plots.fourier_plane import draw_cells, draw_plane
-from analysis.plots.style import BLUE, VERMILION, colour_bar
+from analysis.files.comparison import largest_differences
+from analysis.measurements.correlation import band_pass_correlation
+from analysis.plots.fourier_plane import draw_filters, draw_plane
+from analysis.plots.style import BLUE, VERMILION, Style, colour_bar, pad_panels, shift_names
 
 LABELS = {
     "rho": "ρ = ‖RMax − CMod‖ / ‖CMod‖",
@@ -24,6 +24,7 @@ LABELS = {
     "eta_rmax_rms": "rms change η of RMax",
     "eta_cmod_rms": "rms change η of CMod",
 }
+FILTER_COORDS = ("theta_y", "theta_x", "low_pass")
 
 
 def discrepancy_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figure:
@@ -88,7 +89,7 @@ def overview_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figure:
     Parameters
     ----------
     ds : xarray.Dataset
-        What `discrepancy_figure` and `stability_figure` need, together.
+        With all that `discrepancy_figure` and `stability_figure` need.
     theory : array_like, shape (P, P), optional
         As in `discrepancy_figure`.
 
@@ -143,16 +144,16 @@ def compare_figure(
     for name, ds in datasets.items():
         _require(ds, variable, *FILTER_COORDS)
         index = _shift_index(ds, shift, name) if "shift" in ds[variable].dims else None
-        columns.append((name, ds, _values(ds, variable, index), index))
-    vmax = _scale(*((ds, values) for _, ds, values, _ in columns))
+        title = name if index is None else f"{name}\nshift (dy, dx) = {shift_names(ds)[index]} px"
+        columns.append((title, ds, _values(ds, variable, index)))
+    vmax = _scale(*((ds, values) for _, ds, values in columns))
     figure = Figure(figsize=(max(4.8, 4.0 * len(columns)), 4.4), layout="compressed")
     axes = figure.subplots(1, len(columns), squeeze=False)[0]
-    for ax, (name, ds, values, index) in zip(axes, columns, strict=True):
-        mesh = draw_cells(ax, values, _theta(ds), int(ds.attrs["levels"]), vmax=vmax)
-        ax.set_title(name if index is None else f"{name}\n{_shift_name(_shifts(ds)[index])}", fontsize=11)
+    for ax, (title, ds, values) in zip(axes, columns, strict=True):
+        cells = draw_filters(ax, ds, values, title, vmax=vmax)
         ax.label_outer()
-    figure.get_layout_engine().set(w_pad=0.12)  # inches: the last tick of one map and the first of the next
-    colour_bar(axes[-1], mesh, LABELS.get(variable, variable))
+    pad_panels(figure, w_pad=0.12)  # inches: the last tick of one map and the first of the next
+    colour_bar(axes[-1], cells, LABELS.get(variable, variable))
     return figure
 
 
@@ -179,50 +180,32 @@ def difference_figure(a: xr.Dataset, b: xr.Dataset, variable: str = "rho_rms") -
     """
     for ds in (a, b):
         _require(ds, variable, *FILTER_COORDS)
-        if "filter" not in ds[variable].dims:
-            raise ValueError(f"variable {variable!r} has no dimension filter; expected one value a filter")
-    a, b, _ = pair_entries(a, b)
-    dims = [dim for dim in a[variable].dims if dim != "filter"]
-    if set(b[variable].dims) != {"filter", *dims}:
-        raise ValueError(f"variable {variable!r} has the dimensions {a[variable].dims} and {b[variable].dims}")
-    x, y = (ds[variable].transpose("filter", *dims).values.astype(np.float64) for ds in (a, b))
-    if not x.size:
-        raise ValueError(f"the datasets have no filter, or no values of {variable!r}, in common")
-    absolute = np.abs(x - y)
-    scale = np.maximum(np.abs(x), np.abs(y))
+    found = largest_differences(a, b, variable)
     figure = Figure(figsize=(9.5, 4.1), layout="compressed")
-    axes = figure.subplots(1, 2)
-    for ax, label, values in (
-        (axes[0], "|A − B|", absolute),
-        (axes[1], "|A − B| / max(|A|, |B|)", absolute / np.where(scale > 0, scale, 1.0)),
-    ):
-        largest = np.fmax.reduce(values.reshape(len(values), -1), axis=1)
-        mesh = draw_cells(ax, largest, _theta(a), int(a.attrs["levels"]), low_pass=False)
-        ax.set_title(f"largest {np.nanmax(largest):.2g}" if np.isfinite(largest).any() else "nothing to compare")
-        colour_bar(ax, mesh, label)
-    along = f", largest over {' and '.join(map(str, dims))}" if dims else ""
+    labels = {"absolute": "|A − B|", "relative": "|A − B| / max(|A|, |B|)"}
+    for ax, (name, label) in zip(figure.subplots(1, 2), labels.items(), strict=True):
+        values = found[name].values
+        title = f"largest {np.nanmax(values):.2g}" if np.isfinite(values).any() else "nothing to compare"
+        colour_bar(ax, draw_filters(ax, found, values, title, low_pass=False), label)
+    dims = [str(dim) for dim in a[variable].dims if dim != "filter"]
+    along = f", largest over {' and '.join(dims)}" if dims else ""
     figure.suptitle(f"{LABELS.get(variable, variable)}: two results{along}")
     return figure
 
 
-FILTER_COORDS = ("theta_y", "theta_x", "low_pass")
-
-
 def _discrepancy_row(axes: Sequence[Axes], ds: xr.Dataset, theory: ArrayLike | None) -> None:
     _require(ds, "rho", "rho_stderr", "gamma", "edge", *FILTER_COORDS)
-    theta, levels = _theta(ds), int(ds.attrs["levels"])
     rho, gamma = _values(ds, "rho"), _values(ds, "gamma")
+    cells = draw_filters(axes[0], ds, rho, "measured, mean over images", vmax=_scale((ds, rho)))
+    colour_bar(axes[0], cells, LABELS["rho"])
 
-    mesh = draw_cells(axes[0], rho, theta, levels, vmax=_scale((ds, rho)))
-    colour_bar(axes[0], mesh, LABELS["rho"])
-    axes[0].set_title("measured, mean over images", fontsize=11)
-
+    title = "theory, vanishing bandwidth"
     if theory is None:
-        predicted = draw_cells(axes[1], gamma, theta, levels, vmax=_scale((ds, gamma)))
+        predicted = draw_filters(axes[1], ds, gamma, title, vmax=_scale((ds, gamma)))
     else:
         predicted = draw_plane(axes[1], np.asarray(theory))
+        axes[1].set_title(title, fontsize=11)
     colour_bar(axes[1], predicted, LABELS["gamma"])
-    axes[1].set_title("theory, vanishing bandwidth", fontsize=11)
 
     correlation = band_pass_correlation(ds)
     _scatter(axes[2], ds, gamma, rho, _values(ds, "rho_stderr"))
@@ -234,18 +217,18 @@ def _discrepancy_row(axes: Sequence[Axes], ds: xr.Dataset, theory: ArrayLike | N
 
 def _stability_maps(axes: Sequence[Axes], ds: xr.Dataset, index: int) -> None:
     _require(ds, "eta_rmax", "eta_cmod")
-    theta, levels = _theta(ds), int(ds.attrs["levels"])
     vmax = _scale(*((ds, _values(ds, name)) for name in ("eta_rmax", "eta_cmod")))
     for ax, operator in zip(axes, ("RMax", "CMod"), strict=True):
-        mesh = draw_cells(ax, _values(ds, f"eta_{operator.lower()}", index), theta, levels, vmax=vmax)
-        ax.set_title(f"{operator}, {_shift_name(_shifts(ds)[index])}", fontsize=11)
-        colour_bar(ax, mesh, LABELS[f"eta_{operator.lower()}"])
+        name = f"eta_{operator.lower()}"
+        title = f"{operator}, shift (dy, dx) = {shift_names(ds)[index]} px"
+        colour_bar(ax, draw_filters(ax, ds, _values(ds, name, index), title, vmax=vmax), LABELS[name])
 
 
 def _stability_scatter(ax: Axes, ds: xr.Dataset, index: int) -> None:
     """Draw both operators against the phase by which the shift advances each filter's wave."""
     band_pass = _band_pass(ds)
-    phase = np.abs(_theta(ds) @ _shifts(ds)[index])[band_pass]
+    dy, dx = _shifts(ds)[index]
+    phase = np.abs(ds.theta_y.values * dy + ds.theta_x.values * dx)[band_pass]
     for operator, marker, colour in (("RMax", "^", VERMILION), ("CMod", "o", BLUE)):
         eta = _values(ds, f"eta_{operator.lower()}", index)[band_pass]
         ax.plot(phase, eta, marker, color=colour, markersize=4, alpha=0.7, label=operator)
@@ -254,13 +237,15 @@ def _stability_scatter(ax: Axes, ds: xr.Dataset, index: int) -> None:
     ax.legend(loc="upper left", fontsize=9)
 
 
-def _scatter(ax: Axes, ds: xr.Dataset, x: NDArray, y: NDArray, error: NDArray) -> None:
+def _scatter(
+    ax: Axes, ds: xr.Dataset, x: NDArray[np.float64], y: NDArray[np.float64], error: NDArray[np.float64]
+) -> None:
     """Band-pass filters, one point each; those that are not analytic told apart by colour and marker."""
     edge, band_pass = ds["edge"].values.astype(bool), _band_pass(ds)
     for chosen, marker, colour, label in ((~edge, "o", BLUE, "interior"), (edge, "^", VERMILION, "edge")):
         chosen = chosen & band_pass
         if chosen.any():
-            style = {"fmt": marker, "color": colour, "markersize": 4, "alpha": 0.7, "elinewidth": 0.8}
+            style: Style = {"fmt": marker, "color": colour, "markersize": 4, "alpha": 0.7, "elinewidth": 0.8}
             ax.errorbar(x[chosen], y[chosen], error[chosen], label=label, **style)
 
 
@@ -269,10 +254,6 @@ def _require(ds: xr.Dataset, *names: str) -> None:
     if missing or "levels" not in ds.attrs:
         missing += [] if "levels" in ds.attrs else ["the attribute levels"]
         raise ValueError(f"the dataset lacks {', '.join(missing)}; expected what the heatmap experiment returns")
-
-
-def _theta(ds: xr.Dataset) -> NDArray[np.float64]:
-    return np.stack([ds["theta_y"].values, ds["theta_x"].values], axis=-1)
 
 
 def _band_pass(ds: xr.Dataset) -> NDArray[np.bool_]:
@@ -305,17 +286,10 @@ def _shift_index(ds: xr.Dataset, shift: tuple[float, float] | None, name: str) -
     for index, present in enumerate(shifts):
         if np.allclose(present, shift):
             return index
+    dy, dx = shift
     raise ValueError(
-        f"dataset {name!r} has no shift {_pair(shift)}; expected one of {', '.join(map(_pair, shifts))} pixels"
+        f"dataset {name!r} has no shift ({dy:g}, {dx:g}); expected one of {', '.join(shift_names(ds))} pixels"
     )
-
-
-def _shift_name(shift: tuple[float, float]) -> str:
-    return f"shift (dy, dx) = {_pair(shift)} px"
-
-
-def _pair(shift: tuple[float, float]) -> str:
-    return f"({shift[0]:g}, {shift[1]:g})"
 
 
 def _caption(ds: xr.Dataset) -> str:

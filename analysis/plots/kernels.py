@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.plots.style import GREEN, frequency_plane, spectrum
+from analysis.plots.fourier_plane import draw_plane
+from analysis.plots.style import GREEN, frequency_plane, spectrum, tiles
 from wavelets import DualTreePackets2D
 
 # Oklab (B. Ottosson, 2020): equal steps of hue and lightness look equal. At this lightness the circle of this chroma is
@@ -58,7 +60,7 @@ def phase_image(z: ArrayLike) -> NDArray[np.float64]:
     # A quarter of a right angle turns phase 0 to red.
     chroma = CHROMA * z * np.exp(1j * np.pi / 8)
     lab = np.stack([LIGHTNESS * np.abs(z), chroma.real, chroma.imag], axis=-1)
-    linear = np.clip((lab @ TO_LMS.T) ** 3 @ TO_RGB.T, 0.0, 1.0)
+    linear: NDArray[np.float64] = np.clip((lab @ TO_LMS.T) ** 3 @ TO_RGB.T, 0.0, 1.0)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
@@ -127,24 +129,15 @@ def kernels_in_frequency(kernels: ArrayLike, theta: ArrayLike | None = None, siz
     if theta is not None and np.shape(theta) != (len(kernels), 2):
         raise ValueError(f"theta has shape {np.shape(theta)}; expected ({len(kernels)}, 2), one row a kernel")
     omega = np.linspace(-np.pi, np.pi, size)
-    border = np.pi * size / (size - 1)
     figure, axes = _tiles(len(kernels), None, None, key=False)
     for index, (ax, kernel) in enumerate(zip(axes, kernels, strict=True)):
         modulus = np.abs(spectrum(kernel, omega, omega))
-        shown = ax.imshow(
-            modulus / (modulus.max() or 1.0),
-            origin="lower",
-            extent=(-border, border, -border, border),
-            cmap="gray",
-            vmin=0,
-            vmax=1,
-        )
+        shown = draw_plane(ax, modulus / (modulus.max() or 1.0), vmax=1, cmap="gray")
         if theta is not None:
             y, x = np.asarray(theta)[index]
             ax.plot(x, y, "x", color=GREEN, markersize=7, markeredgewidth=2)
-        frequency_plane(ax)
-        ax.set(xticks=[-np.pi, 0, np.pi], yticks=[-np.pi, 0, np.pi])
-        ax.set(xticklabels=["−π", "0", "π"], yticklabels=["−π", "0", "π"])
+        for set_ticks in (ax.set_xticks, ax.set_yticks):
+            set_ticks([-np.pi, 0, np.pi], ["−π", "0", "π"])
     _label_first_column(axes, axes[0].get_xlabel(), axes[0].get_ylabel())
     figure.colorbar(shown, ax=axes, label="|spectrum| / its maximum", shrink=0.8)
     return figure
@@ -179,7 +172,7 @@ def quadrant_figure(transform: DualTreePackets2D) -> Figure:
     return figure
 
 
-def _crop(kernels: NDArray) -> NDArray:
+def _crop(kernels: NDArray[Any]) -> NDArray[Any]:
     """Cut windows of one size from kernels (n, K, K), each centred on its energy."""
     energy = np.abs(kernels) ** 2
     n = np.arange(max(kernels.shape[1:]))
@@ -198,7 +191,7 @@ def _crop(kernels: NDArray) -> NDArray:
     return np.stack([k[y : y + size, x : x + size] for k, y, x in zip(padded, *centres, strict=True)])
 
 
-def _stack(kernels: ArrayLike) -> NDArray:
+def _stack(kernels: ArrayLike) -> NDArray[Any]:
     kernels = np.asarray(kernels)
     kernels = kernels[None] if kernels.ndim == 2 else kernels
     if kernels.ndim != 3 or 0 in kernels.shape:
@@ -218,22 +211,20 @@ def _tiles(count: int, titles: Sequence[str] | None, columns: int | None, key: b
     rows = -(-count // columns)
     side = 9 / max(columns, 4)
     figure = Figure(figsize=(1.5 + side * columns, 0.5 + side * rows * 1.1), layout="constrained")
+    parent: Figure | SubFigure = figure
     if key:
-        left, right = figure.subfigures(1, 2, width_ratios=[side * columns, 1.5])
+        parent, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[side * columns, 1.5])[0]
         _draw_key(right.add_subplot())
-    else:
-        left = figure
-    axes = list(left.subplots(rows, columns, squeeze=False).flat)
-    for ax in axes[count:]:
-        ax.remove()
+    axes = tiles(parent, count, columns)
     for ax, title in zip(axes, titles or (), strict=False):
         ax.set_title(title, fontsize=10)
-    return figure, axes[:count]
+    return figure, axes
 
 
 def _label_first_column(axes: Sequence[Axes], xlabel: str, ylabel: str) -> None:
     """Label the lower left tile only: all tiles share its axes."""
-    columns = axes[0].get_gridspec().ncols
+    grid = axes[0].get_gridspec()
+    columns = 1 if grid is None else grid.ncols
     corner = (len(axes) - 1) // columns * columns
     for index, ax in enumerate(axes):
         ax.set(xlabel=xlabel if index == corner else "", ylabel=ylabel if index == corner else "")
@@ -243,8 +234,8 @@ def _label_first_column(axes: Sequence[Axes], xlabel: str, ylabel: str) -> None:
 
 def _draw_key(ax: Axes) -> None:
     """Draw the unit disc in its colours: angle = phase, radius = modulus."""
-    x = np.linspace(-1, 1, 201)
-    z = x + 1j * x[:, None]
+    line = np.linspace(-1, 1, 201)
+    z = line + 1j * line[:, None]
     inside = np.abs(z) <= 1
     rgba = np.dstack([phase_image(np.where(inside, z, 0)), inside])
     ax.imshow(rgba, origin="lower", extent=(-1, 1, -1, 1))

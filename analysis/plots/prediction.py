@@ -6,12 +6,14 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from analysis.plots.fourier_plane import draw_cells
+from analysis.plots.fourier_plane import draw_filters
 from analysis.plots.heatmaps import LABELS
-from analysis.plots.style import BLUE, VERMILION, colour_bar
+from analysis.plots.style import BLUE, VERMILION, colour_bar, equality_line, pad_panels, shift_names
+from analysis.prediction import agreement
 
-TITLES = {"gaussian": "Gaussian field", "isolated": "isolated features", "mixture": "mixture"}
+MODELS = {"gaussian": ("Gaussian field", VERMILION, "^"), "mixture": ("mixture", BLUE, "o")}
 
 
 def prediction_figure(measured: xr.Dataset, prediction: xr.Dataset, shift: int = 0) -> Figure:
@@ -20,11 +22,11 @@ def prediction_figure(measured: xr.Dataset, prediction: xr.Dataset, shift: int =
     Parameters
     ----------
     measured : xarray.Dataset
-        What :func:`analysis.heatmaps` returns.
+        Result of :func:`analysis.heatmaps`.
     prediction : xarray.Dataset
-        What :func:`analysis.prediction.predict_like` returns for it.
+        Result of :func:`analysis.prediction.predict_like` for it.
     shift : int
-        Which of the shifts to show.
+        Position of the shift to show.
 
     Returns
     -------
@@ -32,18 +34,17 @@ def prediction_figure(measured: xr.Dataset, prediction: xr.Dataset, shift: int =
         Three rows, rho and eta of RMax and of CMod; the three maps of a row have one colour scale.
     """
     figure = Figure(figsize=(14.5, 10.4), layout="compressed")
-    figure.get_layout_engine().set(w_pad=0.1)  # inches: between the colour bar and the last column
-    axes = figure.subplots(3, 4)
-    u = f"({float(measured.shift_y[shift]):g}, {float(measured.shift_x[shift]):g})"
+    pad_panels(figure, w_pad=0.1)  # inches: between the colour bar and the last column
+    u = shift_names(measured)[shift]
     names = {
         "rho_rms": "ρ",
         "eta_rmax_rms": f"η of RMax, shift {u} px",
         "eta_cmod_rms": f"η of CMod, shift {u} px",
     }
-    for row, (variable, name) in zip(axes, names.items(), strict=True):
-        m = _one(measured, variable, shift)
-        shown = {TITLES[model]: _one(prediction.sel(model=model), variable, shift) for model in ("gaussian", "mixture")}
-        _row(row, measured, m, shown, name, LABELS[variable])
+    shown = measured.isel(shift=shift)
+    models = {model: prediction.sel(model=model).isel(shift=shift) for model in MODELS}
+    for row, (variable, name) in zip(figure.subplots(3, 4), names.items(), strict=True):
+        _row(row, shown, models, variable, name)
     share = 100 * float(prediction.attrs["isolated"])
     figure.suptitle(
         f"J = {measured.levels}   filters {measured.filters}   {measured.images_used} images   "
@@ -52,31 +53,22 @@ def prediction_figure(measured: xr.Dataset, prediction: xr.Dataset, shift: int =
     return figure
 
 
-def _one(ds: xr.Dataset, variable: str, shift: int) -> np.ndarray:
-    values = ds[variable]
-    return (values.isel(shift=shift) if "shift" in values.dims else values).values
-
-
-def _row(axes: np.ndarray, ds: xr.Dataset, m: np.ndarray, shown: dict[str, np.ndarray], name: str, label: str) -> None:
-    theta = np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1)
+def _row(axes: NDArray[np.object_], ds: xr.Dataset, models: dict[str, xr.Dataset], variable: str, name: str) -> None:
+    """Draw three maps on one scale, and both predictions against the measurement."""
+    m = ds[variable].values
     keep = ~ds.low_pass.values & np.isfinite(m)
-    top = max(float(np.nanmax(values[keep])) for values in (m, *shown.values())) or 1.0
-    maps = {f"measured {name}": m} | {f"predicted, {title}": values for title, values in shown.items()}
-    for ax, (title, values) in zip(axes, maps.items(), strict=False):
-        mesh = draw_cells(ax, values, theta, int(ds.levels), vmax=top)
-        ax.set_title(title, fontsize=11)
-    colour_bar(axes[2], mesh, label)
-    _scatter(axes[3], m[keep], {title: values[keep] for title, values in shown.items()}, top)
-
-
-def _scatter(ax: Axes, m: np.ndarray, shown: dict[str, np.ndarray], top: float) -> None:
-    ax.plot([0, 1.05 * top], [0, 1.05 * top], color="0.5", linewidth=1)
-    heard = m > 0
-    for (title, values), colour, marker in zip(shown.items(), (VERMILION, BLUE), "^o", strict=True):
-        label = title
-        if heard.any():
-            label += f", median error {100 * float(np.median(np.abs(values - m)[heard] / m[heard])):.1f} %"
-        ax.plot(values, m, marker, color=colour, markersize=3.5, alpha=0.7, label=label)
-    ax.set(xlabel="predicted", ylabel="measured", xlim=(0, 1.05 * top), ylim=(0, 1.05 * top), box_aspect=1)
+    top = max(float(np.nanmax(values[variable].values[keep])) for values in (ds, *models.values())) or 1.0
+    draw_filters(axes[0], ds, m, f"measured {name}", vmax=top)
+    scatter: Axes = axes[3]
+    equality_line(scatter, 0, 1.05 * top)
+    for ax, (model, predicted) in zip(axes[1:], models.items(), strict=False):
+        label, colour, marker = MODELS[model]
+        values = predicted[variable].values
+        cells = draw_filters(ax, ds, values, f"predicted, {label}", vmax=top)
+        error = agreement(ds, predicted, variable)["relative_error"]
+        label += f", median error {100 * error:.1f} %" if np.isfinite(error) else ""
+        scatter.plot(values[keep], m[keep], marker, color=colour, markersize=3.5, alpha=0.7, label=label)
+    colour_bar(axes[2], cells, LABELS[variable])
+    scatter.set(xlabel="predicted", ylabel="measured")
     # Above the axes, where it hides no point.
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9, frameon=False, borderaxespad=0.2)
+    scatter.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9, frameon=False, borderaxespad=0.2)

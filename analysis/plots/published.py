@@ -1,25 +1,34 @@
-"""Published results drawn again: scores, training, stability by shift, accuracy against consistency, sound.
+"""Published results drawn again: scores, training, accuracy against consistency, sound.
 
-The tables are those of :mod:`analysis.published.tables`.
+The tables are those of :mod:`analysis.published.tables`; stability by shift is drawn as that of any network is, by
+:mod:`analysis.plots.network_stability`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from analysis.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from analysis.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    POOLINGS,
+    PURPLE,
+    TWINS,
+    VERMILION,
+    Style,
+    legend_entry,
+    pad_panels,
+    side_legend,
+    twin_style,
+)
 
-# One look for all figures: the colour and the marker say which twin it is, the line how it pools.
-TWINS = {"standard": (BLACK, "o"), "RMax": (BLUE, "s"), "CMod": (VERMILION, "^")}
-POOLINGS = {"max": "-", "Blur": "--", "ABlur": ":"}
 FILTERS = {"Delta": BLACK, "Rectangle": VERMILION, "Triangle": ORANGE, "Binomial": BLUE, "Window": GREEN,
            "Least squares": PURPLE}  # fmt: skip
 CROPS = {"one_crop_top1": "one crop", "ten_crops_top1": "ten crops"}
@@ -31,9 +40,9 @@ def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = 
     Parameters
     ----------
     scores : DataFrame
-        What :func:`analysis.published.tables.archived_scores` returns.
+        Result of :func:`analysis.published.tables.archived_scores`.
     poster : DataFrame, optional
-        What :func:`analysis.published.tables.poster_beside_archive` returns; numbers that are legible and printed
+        Result of :func:`analysis.published.tables.poster_beside_archive`; numbers that are legible and printed
         otherwise than archived are drawn too, hollow and tied to what they became.
 
     Returns
@@ -43,7 +52,7 @@ def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = 
     """
     families = list(scores.family.unique())
     figure = Figure(figsize=(9.6, 3.9 * len(families) + 0.5), layout="compressed")
-    figure.get_layout_engine().set(hspace=0.06)
+    pad_panels(figure, hspace=0.06)
     different = False
     axes = figure.subplots(len(families), len(CROPS), squeeze=False)
     for row, family in zip(axes, families, strict=True):
@@ -60,17 +69,16 @@ def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = 
                     different |= _as_printed(ax, poster, str(network), score, one)
             ax.set(title=f"{family}, {crops}", xlabel="mean flip rate, mFR (%)", ylabel="top-1 error (%)")
             ax.margins(0.12)
-    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=t) for t, (c, m) in TWINS.items()]
+    handles = [legend_entry(twin, **twin_style(twin) | {"linestyle": ""}) for twin in TWINS]
     if scores.ablated.any():
-        colour, marker = TWINS["RMax"]
-        look = {"color": colour, "marker": marker, "markerfacecolor": "0.75"}
-        handles.append(Line2D([], [], linestyle="", label="RMax, no blur on\nthe Gabor channels", **look))
+        look = twin_style("RMax") | {"markerfacecolor": "0.75", "linestyle": ""}
+        handles.append(legend_entry("RMax, no blur on\nthe Gabor channels", **look))
     if different:
-        label = "as printed, before\na new training"
-        handles.append(Line2D([], [], color="0.4", marker="o", markerfacecolor="none", linestyle="", label=label))
-    names = {pooling: f"{pooling} pooling" for pooling in POOLINGS if pooling in set(scores.pooling)}
-    handles += [Line2D([], [], color="0.6", linestyle=POOLINGS[p], label=name) for p, name in names.items()]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=9)
+        hollow: Style = {"color": "0.4", "marker": "o", "markerfacecolor": "none", "linestyle": ""}
+        handles.append(legend_entry("as printed, before\na new training", **hollow))
+    present = [pooling for pooling in POOLINGS if pooling in set(scores.pooling)]
+    handles += [legend_entry(f"{name} pooling", color="0.6", linestyle=POOLINGS[name]) for name in present]
+    side_legend(figure, handles)
     return figure
 
 
@@ -82,7 +90,7 @@ def published_training_figure(
     Parameters
     ----------
     errors : DataFrame
-        What :func:`analysis.published.tables.validation_errors` returns.
+        Result of :func:`analysis.published.tables.validation_errors`.
     networks : mapping of str to str
         Networks to draw, with their twins: "standard", "RMax" or "CMod".
     drops : sequence of int
@@ -97,9 +105,8 @@ def published_training_figure(
     whole, end = figure.subplots(1, 2, width_ratios=[1, 1])
     for ax in (whole, end):
         for network, twin in networks.items():
-            colour, marker = TWINS[twin]
-            every = max(1, len(errors) // 9)
-            ax.plot(errors.index, errors[network], marker, color=colour, linestyle="-", markevery=every, markersize=5)
+            look = twin_style(twin) | {"markersize": 5, "markevery": max(1, len(errors) // 9)}
+            ax.plot(errors.index, errors[network], label=network, **look)
         for epoch in drops:
             ax.axvline(epoch + 0.5, color="0.7", linewidth=0.8, zorder=0)
         ax.set(xlabel="epoch", ylabel="top-1 validation error (%)")
@@ -112,49 +119,12 @@ def published_training_figure(
             "learning rate ÷ 10", (drops[0] + 0.5, 0.93), (4, 0), xycoords=("data", "axes fraction"),
             textcoords="offset points", fontsize=9, color="0.35",
         )  # fmt: skip
-    handles = [Line2D([], [], color=TWINS[t][0], marker=TWINS[t][1], label=n) for n, t in networks.items()]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=9)
+    side_legend(figure)
     return figure
 
 
-def published_flips_figure(shifts: xr.Dataset, networks: Mapping[str, tuple[str, str]]) -> Figure:
-    """Flip rate by distance, a panel a direction.
-
-    Parameters
-    ----------
-    shifts : Dataset
-        What :func:`analysis.published.tables.archived_shifts` returns.
-    networks : mapping of str to tuple of str
-        Networks to draw, with their twins and their pooling.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    return _by_direction(shifts.flip_rate, networks, "distance", "flips (%)", "distance of two crops (px)")
-
-
-def published_divergence_figure(shifts: xr.Dataset, networks: Mapping[str, tuple[str, str]]) -> Figure:
-    """Kullback-Leibler divergence from the first crop by shift, a panel a direction.
-
-    Parameters
-    ----------
-    shifts : Dataset
-        What :func:`analysis.published.tables.archived_shifts` returns.
-    networks : mapping of str to tuple of str
-        Networks to draw, with their twins and their pooling.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    along = str(shifts.divergence.dims[-1])
-    label = "shift (px)" if along == "t" else "step of the shift (size not recorded)"
-    return _by_direction(shifts.divergence, networks, along, "KL divergence (nats)", label)
-
-
 def consistency_figure(table: pd.DataFrame) -> Figure:
-    """Consistency against accuracy by filter, without and with shifted training pictures: document 002, Fig. 5.
+    """Consistency against accuracy by filter, with or without shifted training pictures: the BlurPool paper, Fig. 5.
 
     Parameters
     ----------
@@ -181,12 +151,12 @@ def consistency_figure(table: pd.DataFrame) -> Figure:
                 ax.annotate(str(taps), at, ha="center", va="center_baseline", zorder=order + 0.05, **digit)
         ax.set(title=title, xlabel="accuracy, no shift (%)", ylabel="consistency (%)")
         ax.margins(0.08)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=9, title="filter")
+    side_legend(figure, title="filter")
     return figure
 
 
 def sound_figure(table: pd.DataFrame) -> Figure:
-    """Mean average precision of every way of pooling, with its standard deviation: document 001, Tables I and II.
+    """Mean average precision of every way of pooling, with its standard deviation: the sound study, Tables I, II.
 
     Parameters
     ----------
@@ -225,7 +195,7 @@ def sound_figure(table: pd.DataFrame) -> Figure:
 
 
 def sound_shifts_figure(table: pd.DataFrame) -> Figure:
-    """Consistency and mean absolute change under shifts, before and after: document 001, Table III.
+    """Consistency and mean absolute change under shifts, before and after: the sound study, Table III.
 
     Parameters
     ----------
@@ -263,25 +233,6 @@ def _as_printed(ax: Axes, poster: pd.DataFrame, network: str, score: str, archiv
     return True
 
 
-def _by_direction(
-    values: xr.DataArray, networks: Mapping[str, tuple[str, str]], along: str, ylabel: str, xlabel: str
-) -> Figure:
-    figure = Figure(figsize=(12.5, 4.2), layout="compressed")
-    directions = values.direction.values
-    for ax, direction in zip(figure.subplots(1, len(directions), sharey=True), directions, strict=True):
-        for network, (twin, pooling) in networks.items():
-            curve = values.sel(network=network, direction=direction)
-            colour, marker = TWINS[twin]
-            look = {"color": colour, "marker": marker, "linestyle": POOLINGS[pooling], "markersize": 4.5}
-            ax.plot(values[along], curve, label=network, **look)
-        ax.set(title=str(direction), xlabel=xlabel)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.label_outer()
-    figure.axes[0].set(ylabel=ylabel, ylim=(0, None))  # shared; not before all curves are there
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize=9)
-    return figure
-
-
-def _dots(ax: Axes, rows: pd.DataFrame, at: Sequence[int], colour: str, marker: str) -> None:
-    look = {"color": colour, "capsize": 2.5, "linewidth": 1, "markersize": 5.5, "linestyle": ""}
+def _dots(ax: Axes, rows: pd.DataFrame, at: Iterable[int], colour: str, marker: str) -> None:
+    look: Style = {"color": colour, "capsize": 2.5, "linewidth": 1, "markersize": 5.5, "linestyle": ""}
     ax.errorbar(rows.mean_ap, list(at), xerr=rows.deviation, marker=marker, **look)

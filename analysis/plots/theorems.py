@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,10 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from analysis.plots.fourier_plane import draw_plane
-from analysis.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, colour_bar
-
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-MARKERS = "o^sDvP*"
+from analysis.plots.style import BLACK, COLOURS, LINES, SKY, colour_bar, side_legend, styles
 
 Curve = tuple[ArrayLike, ArrayLike]
 
@@ -47,9 +43,10 @@ def cloud_figure(
     figure = Figure(figsize=(5.4 * len(panels), 4.4), layout="compressed")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, clouds, lines, x_label, y_label in zip(axes, panels, curves, xlabel, ylabel, strict=True):
-        for (name, (x, y)), colour, marker in zip(clouds.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
-            ax.plot(x, y, marker, color=colour, markersize=3.5, alpha=0.6, markeredgewidth=0, label=name)
-        for (name, (x, y)), style in zip(lines.items(), ("-", "--", ":", "-."), strict=False):
+        for name, look in styles(clouds).items():
+            look |= {"linestyle": "none", "markersize": 3.5, "markeredgewidth": 0, "alpha": 0.6}
+            ax.plot(*clouds[name], label=name, **look)
+        for (name, (x, y)), style in zip(lines.items(), LINES, strict=False):
             ax.plot(x, y, style, color=BLACK, linewidth=1.4, label=name)
         ax.set(xlabel=x_label, ylabel=y_label, xlim=(0, None), ylim=(0, None))
         ax.legend(fontsize=9)
@@ -110,10 +107,11 @@ def constants_figure(curves: Mapping[str, Curve], found: Mapping[str, Curve] | N
     figure = Figure(figsize=(11, 4.2), layout="compressed")
     axes = figure.subplots(1, 2)
     for ax, relative in zip(axes, (False, True), strict=True):
-        for (name, (x, y)), colour in zip(curves.items(), cycle(COLOURS), strict=False):
-            ax.plot(x, np.asarray(y) / np.where(relative, x, 1), color=colour, label=name)
-        for (name, (x, y)), marker in zip((found or {}).items(), MARKERS, strict=False):
-            ax.plot(x, np.asarray(y) / np.where(relative, x, 1), marker, color=BLACK, markersize=4, label=name)
+        lines = {name: look | {"marker": ""} for name, look in styles(curves).items()}
+        points = {name: look | {"color": BLACK, "linestyle": "none"} for name, look in styles(found or {}).items()}
+        for name, look in (lines | points).items():
+            x, y = ({**curves, **(found or {})})[name]
+            ax.plot(x, np.asarray(y) / np.where(relative, x, 1), markersize=4, label=name, **look)
         ax.set(xlabel="bandwidth mκ (rad)", xlim=(0, None), ylim=(0, None))
         ax.set_ylabel("constant / mκ" if relative else "constant")
     axes[0].legend(fontsize=9, loc="upper left")
@@ -138,10 +136,10 @@ def convergence_figure(bandwidth: ArrayLike, rho: Mapping[str, ArrayLike], limit
     """
     figure = Figure(figsize=(8.6, 4.8), layout="compressed")
     ax: Axes = figure.subplots()
-    for (name, values), colour, marker in zip(rho.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
-        ax.plot(bandwidth, values, color=colour, marker=marker, markersize=4, label=name)
-        ax.axhline(limits[name], xmax=0.06, color=colour, linewidth=2.5)
+    for name, look in styles(rho).items():
+        ax.plot(bandwidth, rho[name], markersize=4, label=name, **look)
+        ax.axhline(limits[name], xmax=0.06, color=look["color"], linestyle=look["linestyle"], linewidth=2.5)
     ax.set(xscale="log", yscale="log", xlabel="bandwidth mκ (rad)", ylabel="rms discrepancy ρ")
     ax.set_title("thick ticks at the left: γ₁, the limit of vanishing bandwidth", fontsize=10)
-    figure.legend(loc="outside right center", title="mθ", fontsize=9)
+    side_legend(figure, title="mθ")
     return figure

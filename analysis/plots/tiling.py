@@ -1,12 +1,11 @@
-"""How the packets tile the Fourier plane."""
+"""Tiling of the Fourier plane by the packets."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from analysis.plots.style import BLUE, VERMILION, frequency_plane, spectrum
+from analysis.plots.style import BLACK, BLUE, VERMILION, Style, frequency_plane, legend_entry, spectrum
 from wavelets import DualTreePackets2D
 
 REACH = 1.5  # sides of a cell that a contour is followed from its nominal frequency
@@ -43,7 +42,7 @@ def tiling_figure(transform: DualTreePackets2D, level: float = 0.5) -> Figure:
     around = np.linspace(-REACH, REACH, SAMPLES) * side
     figure = Figure(figsize=(5.8, 9.9) if levels < 3 else (7.2, 13.2), layout="constrained")
     ax = figure.add_subplot()
-    cells = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
+    cells: Style = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
     ax.hlines(np.arange(-(2**levels), 2**levels + 1) * side, 0, np.pi, **cells)
     ax.vlines(np.arange(2**levels + 1) * side, -np.pi, np.pi, **cells)
     rows = zip(transform.kernels(), transform.frequencies, transform.centroids, transform.packets.edge, strict=True)
@@ -59,10 +58,10 @@ def tiling_figure(transform: DualTreePackets2D, level: float = 0.5) -> Figure:
         ax.plot(*transform.centroids[chosen].T[::-1], "x", color=colour, markersize=5)
     frequency_plane(ax, low=(-np.pi - border, -border), high=np.pi + border)
     legend = [
-        Line2D([], [], color=BLUE, label="interior packet"),
-        Line2D([], [], color=VERMILION, label="edge packet"),
-        Line2D([], [], color="black", marker="o", markersize=3, linestyle="", label="nominal frequency"),
-        Line2D([], [], color="0.3", marker="x", markersize=5, linestyle="", label="measured centroid"),
+        legend_entry("interior packet", color=BLUE),
+        legend_entry("edge packet", color=VERMILION),
+        legend_entry("nominal frequency", color=BLACK, marker="o", markersize=3, linestyle=""),
+        legend_entry("measured centroid", color="0.3", marker="x", markersize=5, linestyle=""),
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=2)
     ax.set_title(f"filters {transform.bank.name}, J = {levels}: |Ŵ|² at {level:g} of its maximum", fontsize=11)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from analysis.plots.style import BLUE, GREEN, VERMILION
+from analysis.plots.style import BLUE, GREEN, VERMILION, Style, whole_numbers
 
 
 def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: int | None = None) -> Figure:
@@ -17,7 +16,7 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: 
     Parameters
     ----------
     rows : sequence of mapping
-        What :func:`analysis.networks.train` returns.
+        What the attribute `rows` of :class:`analysis.networks.training.orchestration.Training` holds.
     title : str
     best : int, optional
         Epoch that is marked.
@@ -30,7 +29,8 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: 
         raise ValueError("no epochs to draw")
     metric = "mAP" if "mAP" in rows[0] else "top1_error"
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    epochs, style = columns["epoch"], {"marker": "o", "markersize": 4 if len(rows) < 30 else 0}
+    epochs = columns["epoch"]
+    style: Style = {"marker": "o", "markersize": 4 if len(rows) < 30 else 0}
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     figure.suptitle(title)
     left, right = figure.subplots(1, 2)
@@ -45,9 +45,8 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: 
         label = f"best: {value:.3f}, epoch {best}" if metric == "mAP" else f"best: {value:.1f} %, epoch {best}"
         right.plot(best, value, "*", color=VERMILION, markersize=12, label=label)
         right.legend()
-    for epoch in 1 + np.flatnonzero(np.diff(columns["learning_rate"])):
-        for axes in (left, right):
-            axes.axvline(epoch + 0.5, color="0.8", linewidth=0.8, zorder=0)
-    for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for ax in (left, right):
+        for epoch in 1 + np.flatnonzero(np.diff(columns["learning_rate"])):
+            ax.axvline(epoch + 0.5, color="0.8", linewidth=0.8, zorder=0)
+        whole_numbers(ax)
     return figure

@@ -1,4 +1,4 @@
-"""What the twins choose: the packets that they keep, and the weights of their mixtures."""
+"""Choices of the twins: packets that they keep, weights of their mixtures, and the change of outputs under shifts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 
-from analysis.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, frequency_plane
+from analysis.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, frequency_plane, styles
 from wavelets import DualTreePackets2D
 
-COLOURS = (SKY, ORANGE, GREEN, PURPLE, VERMILION, BLUE)
+COLOURS = (SKY, ORANGE, GREEN, PURPLE, VERMILION, BLUE)  # of areas: the lighter ones first
 
 
 def packet_groups_figure(
@@ -103,9 +103,8 @@ def change_figure(changes: Mapping[str, ArrayLike], shifts: ArrayLike, bound: Ar
     """
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
     ax = figure.add_subplot()
-    looks = zip((VERMILION, BLUE, ORANGE, SKY), ("o", "s", "D", "^"), changes.items(), strict=False)
-    for colour, marker, (name, values) in looks:
-        ax.plot(shifts, values, color=colour, marker=marker, label=name)
+    for name, look in styles(changes).items():
+        ax.plot(shifts, changes[name], label=name, **look)
     if bound is not None:
         ax.plot(shifts, bound, color="0.3", ls="--", label="bound of Theorem 1")
     ax.set(xlabel="shift of the input (pixels)", ylabel="relative change of the output", ylim=(0, None))

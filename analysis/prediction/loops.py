@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavelets.engine.loops import Array, jit
+from wavelets.engine.jit import jit
+from wavelets.engine.loops import Array
 
 
 @jit

@@ -97,7 +97,7 @@ def predict_like(
     Parameters
     ----------
     measured : xarray.Dataset
-        What :func:`analysis.heatmaps` returns.
+        Result of :func:`analysis.heatmaps`.
     spectrum : array_like, shape (P, P), real
         Power spectrum of the same images; see :func:`analysis.estimate_spectrum`.
     filters : str or FilterBank, optional
@@ -138,9 +138,9 @@ def fit_isolated(measured: xr.Dataset, gaussian: xr.Dataset, isolated: xr.Datase
     Parameters
     ----------
     measured : xarray.Dataset
-        What :func:`analysis.heatmaps` returns.
+        Result of :func:`analysis.heatmaps`.
     gaussian, isolated : xarray.Dataset
-        What `predict` returns with ``isolated=0`` and ``isolated=1``.
+        Results of `predict` with ``isolated=0`` and ``isolated=1``.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def fit_isolated(measured: xr.Dataset, gaussian: xr.Dataset, isolated: xr.Datase
 
 
 def agreement(measured: xr.Dataset, predicted: xr.Dataset, variable: str = "rho_rms") -> dict[str, float]:
-    """How well a prediction meets a measurement, over the band-pass filters and all shifts.
+    """Agreement of a prediction with a measurement, over the band-pass filters and all shifts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What both models of images share: checks, Fourier factors, and the expected squares of the operators."""
+"""Checks, Fourier factors and expected squares of the operators that both models of images share."""
 
 from __future__ import annotations
 

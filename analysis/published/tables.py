@@ -1,14 +1,13 @@
-"""Published results: what the authors printed, and what they archived, as tables.
+"""Published results as tables: numbers that the authors printed, and those that they archived.
 
-The tables lie in ``analysis/published``, where NOTICE says where they are from. Nothing here was measured by this
-package but the mean flip rate, which is computed from archived flip rates. theory.md, sections 6.4, 7.1 and 7.2.
+The tables lie beside this module, where NOTICE says where they are from. All numbers are the authors' own but the mean
+flip rate, which is computed from archived flip rates. theory.md, sections 6.4, 7.1 and 7.2.
 """
 
 from __future__ import annotations
 
 from importlib.resources import files
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -17,13 +16,14 @@ TABLES = {
     "wcnn_flips": "their flip rates (%) by direction and distance (px), archived",
     "wcnn_divergence": "their Kullback-Leibler divergences (nats) by direction and step of the shift, archived",
     "wcnn_validation": "their top-1 validation errors (%) by epoch, archived",
-    "poster": "document 000, Figs. 9 and 10: errors (%) and mFR (%) as text; '?' is a digit that could not be read",
-    "sound": "document 001, Tables I, II and IV: mAP with its standard deviation over three runs, and d'",
-    "sound_shifts": "document 001, Table III: consistency (%) and mean absolute change under shifts",
-    "blurpool": "document 002, Table 1: accuracy and consistency (%) of VGG13 on CIFAR-10 by filter",
-    "blurpool_time": "document 002, Table 2: forward pass (ms) and what is added (%)",
+    "poster": "the poster, Figs. 9 and 10: errors (%) and mFR (%) as text; '?' is a digit that could not be read",
+    "sound": "the sound study, Tables I, II and IV: mAP with its standard deviation over three runs, and d'",
+    "sound_shifts": "the sound study, Table III: consistency (%) and mean absolute change under shifts",
+    "blurpool": "the BlurPool paper, Table 1: accuracy and consistency (%) of VGG13 on CIFAR-10 by filter",
+    "blurpool_time": "the BlurPool paper, Table 2: forward pass (ms) and what is added (%)",
 }
-"""What each table holds."""
+"""Contents of each table. The poster is Leterme et al. 2022, the sound study Fonseca et al. 2021, the BlurPool paper
+Zhang 2019."""
 
 REFERENCE = {"ImageNet": "alexnet", "CIFAR-10": "resnet18"}
 """Network that the mean flip rates of a data set are relative to."""
@@ -38,7 +38,7 @@ def published_table(table: str) -> pd.DataFrame:
     Parameters
     ----------
     table : str
-        A key of `TABLES`, which says what each holds.
+        Key of `TABLES`.
 
     Returns
     -------
@@ -82,8 +82,8 @@ def archived_scores(dataset: str) -> pd.DataFrame:
     scores = _of(dataset, "wcnn").set_index("network")
     flips = archived_shifts(dataset).flip_rate
 
-    def by_direction(network: str) -> dict[str, np.ndarray]:
-        return {str(d): flips.sel(network=network, direction=d).values for d in flips.direction.values}
+    def by_direction(network: str) -> dict[str, list[float]]:
+        return {str(d): flips.sel(network=network, direction=d).values.tolist() for d in flips.direction.values}
 
     parts = pd.DataFrame([parts_of(network) for network in scores.index], index=scores.index)
     reference = by_direction(REFERENCE[dataset])
@@ -169,7 +169,7 @@ def poster_beside_archive() -> pd.DataFrame:
 
 
 def parts_of(network: str) -> dict[str, str | bool]:
-    """What the name of a network of documents 000's figures says.
+    """Parts of the name of a network of the poster.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from analysis import plots
-from analysis.files import results
+from analysis.files import atomic, results
 from analysis.kernels.gabor import gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, rank_correlation
@@ -80,7 +80,7 @@ def write_results(
     attempt(results.save, table, folder / "kernels.nc")
     frame = kernel_frame(table)
     attempt(
-        results.write_atomically,
+        atomic.write_atomically,
         folder / "kernels.csv",
         lambda path: frame.to_csv(path, index=False, float_format="%.6g"),
     )
@@ -89,9 +89,9 @@ def write_results(
         buffer = io.BytesIO()
         draw().savefig(buffer, format="png", dpi=DPI)
         drawn[name] = buffer.getvalue()
-        attempt(results.write_atomically, folder / f"{name}.png", partial(_write_bytes, drawn[name]))
+        attempt(atomic.write_atomically, folder / f"{name}.png", partial(_write_bytes, drawn[name]))
     page = report_page(table, layer, drawn)
-    attempt(results.write_atomically, folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
+    attempt(atomic.write_atomically, folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
 
 
 def report_page(table: xr.Dataset, layer: FirstLayer, drawn: dict[str, bytes]) -> str:

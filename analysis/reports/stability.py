@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from analysis import plots
-from analysis.files import results
+from analysis.files import atomic, results
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import table
 
@@ -108,16 +108,16 @@ def write_results(
     """
     attempt(results.save, comparison, folder / "stability.nc")
     rows = table(comparison)
-    attempt(results.write_atomically, folder / "stability.csv", lambda path: rows.to_csv(path, float_format="%.6g"))
+    attempt(atomic.write_atomically, folder / "stability.csv", lambda path: rows.to_csv(path, float_format="%.6g"))
     drawn = {}
     todo = figures(comparison)
     for name, (draw, caption) in tqdm(todo.items(), desc="figures", unit="figure", disable=not progress):
         buffer = io.BytesIO()
         draw(comparison).savefig(buffer, format="png", dpi=DPI)
         drawn[name] = (buffer.getvalue(), caption)
-        attempt(results.write_atomically, folder / f"{name}.png", partial(_write_bytes, buffer.getvalue()))
+        attempt(atomic.write_atomically, folder / f"{name}.png", partial(_write_bytes, buffer.getvalue()))
     page = report_page(comparison, changes, drawn)
-    attempt(results.write_atomically, folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
+    attempt(atomic.write_atomically, folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
 
 
 def report_page(

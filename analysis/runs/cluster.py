@@ -7,32 +7,31 @@ whose worker dies runs again on another one. The journal and the merging stay wi
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import pickle
-import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from analysis.files.messages import one_line
-from analysis.files.pictures import outcomes_ahead
-from analysis.runs.blocks import BlockResult, Measurement, measure_block
-from analysis.runs.feed import Results
+from analysis.runs.blocks import Block, Work
+from analysis.runs.feed import Executor, Results
 from analysis.runs.provenance import distribution_version
 from wavelets import set_num_threads
 from wavelets.checks import integer
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, as_completed
 
 IN_FLIGHT = 3  # blocks for each thread of the cluster: one at work, and what the way there and back takes
 RETRIES = 3  # of a block that fails; workers that die with it count elsewhere, see dask's allowed-failures
@@ -88,7 +87,8 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
             client = _patiently(lambda: Client(scheduler, timeout=PATIENCE, set_as_default=False))
             stack.enter_context(client)
         except (OSError, TimeoutError, ValueError) as error:
-            raise ClusterError(f"no scheduler answers at {scheduler}: {one_line(str(error))}") from error
+            reason = one_line(str(error)) or "it says nothing"
+            raise ClusterError(f"no scheduler answers at {scheduler}: {reason}") from error
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
@@ -97,23 +97,17 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
 
 
 def _patiently(connect: Callable[[], Client]) -> Client:
-    """Connect, or give up: what accepts a connection and says nothing would be waited for without end."""
-    answer: queue.SimpleQueue[Client | Exception] = queue.SimpleQueue()
+    """Connect, or give up: for an answer of a server that accepts and says nothing, a client waits without end."""
+    answer: concurrent.futures.Future[Client] = concurrent.futures.Future()
 
     def ask() -> None:
         try:
-            answer.put(connect())
+            answer.set_result(connect())
         except Exception as error:
-            answer.put(error)
+            answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        found = answer.get(timeout=2 * PATIENCE)
-    except queue.Empty:
-        raise TimeoutError(f"no answer for {2 * PATIENCE:g} seconds") from None
-    if isinstance(found, Exception):
-        raise found
-    return found
+    return answer.result(2 * PATIENCE)
 
 
 @contextlib.contextmanager
@@ -122,7 +116,7 @@ def _silence() -> Iterator[None]:
     import distributed
 
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == distributed.__name__]
-    loggers = [logging.getLogger(name) for name in ("distributed", *names, "tornado.application", "asyncio")]
+    loggers = [logging.getLogger(name) for name in (*names, "tornado.application", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
@@ -146,8 +140,8 @@ def _deaf() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
-    """Return what measures blocks on a cluster, for :func:`analysis.runs.feed.feed`.
+def on_cluster(client: Client, threads: int = 1) -> Executor:
+    """Return the executor that measures blocks on a cluster, for :func:`analysis.runs.feed.feed`.
 
     Parameters
     ----------
@@ -157,113 +151,94 @@ def on_cluster(client: Client, threads: int = 1) -> Callable[..., Results]:
 
     Returns
     -------
-    callable
+    Executor
         It yields blocks as they are finished, in any order, and raises `ClusterError` if the scheduler goes away, or a
         block fails for good.
     """
-    integer("threads", threads, 1)
+    return _OnCluster(client, integer("threads", threads, 1))
 
-    def measured(
-        numbered: Iterable[tuple[int, Any]],
-        block: int,
-        measurements: Sequence[Measurement],
-        size: int,
-        colour: bool,
-        tick: Callable[[int], object],
-    ) -> Results:
-        parcel = pickle.dumps((list(measurements), size, colour, threads, distribution_version("shiftscope")))
-        blocks = groupby(numbered, key=lambda pair: pair[0] // block)
-        finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
+
+@dataclass(frozen=True)
+class _OnCluster:
+    client: Client
+    threads: int
+
+    def described(self) -> dict[str, Any]:
+        return {"threads": self.threads, "workers": "dask.distributed"}
+
+    def __call__(self, numbered: Iterable[tuple[int, Any]], work: Work, tick: Callable[[int], object]) -> Results:
+        from distributed import as_completed
+
+        parcel = pickle.dumps((work, self.threads, distribution_version("shiftscope")))
+        groups = groupby(numbered, key=lambda pair: pair[0] // work.block)
         running: dict[Future, int] = {}
-        more = True
+        completed = as_completed(loop=self.client.loop)
         try:
-            while more or running:
-                while more and len(running) < IN_FLIGHT * _threads(client):
-                    if more := (found := next(blocks, None)) is not None:
-                        index, items = found
-                        future = _submit(client, parcel, list(items))
-                        running[future] = index
-                        future.add_done_callback(finished.put)
-                if running:
-                    future = _next(finished, client)
-                    index, result = running.pop(future), _result(future)
-                    tick(result.inputs)
-                    yield index, result
+            while True:
+                with _scheduler_there():
+                    room = IN_FLIGHT * max(sum(self.client.nthreads().values()), 1) - len(running)
+                for _, (index, items) in zip(range(room), groups, strict=False):
+                    inputs = list(items)
+                    with _scheduler_there():
+                        future = self.client.submit(_measure, parcel, inputs, retries=RETRIES, pure=False)
+                    running[future] = index
+                    completed.add(future)
+                if not running:
+                    return
+                future = _next(completed, self.client)
+                result = _result(future)
+                tick(result.inputs)
+                yield running.pop(future), result
         finally:
             with contextlib.suppress(Exception):  # the scheduler may be gone
-                client.cancel(list(running), force=True)
-
-    measured.threads, measured.workers = threads, "dask.distributed"  # type: ignore[attr-defined]  # for the result
-    return measured
-
-
-def _threads(client: Client) -> int:
-    """How many threads the workers have together, at least 1."""
-    with _lost():
-        return max(sum(client.nthreads().values()), 1)
-
-
-def _submit(client: Client, parcel: bytes, numbered: list[tuple[int, Any]]) -> Future:
-    with _lost():
-        return client.submit(_measure, parcel, numbered, retries=RETRIES, pure=False)
+                self.client.cancel(list(running), force=True)
 
 
 @contextlib.contextmanager
-def _lost() -> Iterator[None]:
+def _scheduler_there() -> Iterator[None]:
     """Context in which an error of the connection means that the scheduler is gone."""
     try:
         yield
-    except (OSError, TimeoutError, CancelledError, asyncio.CancelledError) as error:
+    except (OSError, TimeoutError, concurrent.futures.CancelledError, asyncio.CancelledError) as error:
         raise ClusterError("the scheduler of the cluster went away") from error
 
 
-def _next(finished: queue.SimpleQueue[Future], client: Client) -> Future:
-    """Wait for the next future, as long as there is a scheduler; say so if there are no workers."""
-    lost = None
-    waiting_since: float | None = monotonic()
-    while True:
-        try:
-            return finished.get(timeout=0.5)
-        except queue.Empty:
-            if client.status != "running":
-                lost = lost or monotonic()
-                if client.status == "closed" or monotonic() - lost > PATIENCE:
-                    raise ClusterError("the scheduler of the cluster went away") from None
-                continue
-            lost = None
-            if waiting_since is not None and monotonic() - waiting_since > PATIENCE:
-                waiting_since = monotonic()
-                with _lost():
-                    if not client.nthreads():
-                        tqdm.write("the cluster has no workers at present: waiting for some", file=sys.stderr)
-                        waiting_since = None  # said once
+def _next(completed: as_completed, client: Client) -> Future:
+    """Wait for the next future; say so, once, if that takes long because there are no workers."""
+    since = time.monotonic()
+    warned = False
+    while not completed.has_ready():
+        if client.status == "closed":
+            raise ClusterError("the scheduler of the cluster went away")
+        time.sleep(0.01)
+        if not warned and time.monotonic() - since > PATIENCE:
+            since = time.monotonic()
+            with _scheduler_there():
+                warned = not client.nthreads()
+            if warned:
+                tqdm.write("the cluster has no workers at present: waiting for some", file=sys.stderr)
+    return next(completed)
 
 
-def _result(future: Future) -> BlockResult:
-    if future.status in ("cancelled", "lost"):
-        raise ClusterError("the scheduler of the cluster went away")
-    with _lost():
+def _result(future: Future) -> Block:
+    with _scheduler_there():
+        if future.status != "error":
+            return future.result()
         error = future.exception()
-    if error is not None:
-        if isinstance(error, CancelledError | asyncio.CancelledError):
-            raise ClusterError("the scheduler of the cluster went away") from error
-        raise ClusterError(f"a block failed on the cluster: {type(error).__name__}: {one_line(str(error))}") from error
-    with _lost():
-        return future.result()
+    raise ClusterError(f"a block failed on the cluster: {type(error).__name__}: {one_line(str(error))}") from error
 
 
-def _measure(parcel: bytes, numbered: list[tuple[int, Any]]) -> BlockResult:
+def _measure(parcel: bytes, numbered: list[tuple[int, Any]]) -> Block:
     """Measure one block: a task."""
-    measurements, size, colour = _unpacked(parcel)
-    with outcomes_ahead(numbered, size, colour, 0) as outcomes:
-        return measure_block((outcome for _, outcome in outcomes), measurements)
+    ((_, block),) = _unpacked(parcel).blocks(numbered, 0)
+    return block
 
 
 @lru_cache(maxsize=4)
-def _unpacked(parcel: bytes) -> tuple[list[Measurement], int, bool]:
-    """Make the measurements once in each process: they have tables to prepare."""
-    measurements, size, colour, threads, version = pickle.loads(parcel)
+def _unpacked(parcel: bytes) -> Work:
+    """Unpack the work once in each process: measurements have tables to prepare."""
+    work, threads, version = pickle.loads(parcel)
     if (mine := distribution_version("shiftscope")) != version:
         raise RuntimeError(f"a worker has shiftscope {mine}; expected {version}, the version here")
     set_num_threads(threads)
-    return measurements, size, colour
+    return work

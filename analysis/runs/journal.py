@@ -1,10 +1,10 @@
-"""Journal of a run: what each block of inputs came to, appended as soon as it is known.
+"""Journal of a run: the sums of each block of inputs, appended as soon as they are known.
 
 A journal is a file of records, each a header (magic, length, checksum of what follows) and a payload: a line of JSON,
 then numbers. The first record holds the settings. A record that was cut off, by a crash or a full disk, ends the file
 when it is opened again, so that at most the block in flight is lost; one that was damaged later is passed over. When
-the file has grown large, the records at the front of the run are replaced by one with their sum; this is done in a new
-file that takes the name of the old one.
+the file has grown large, the records at the front of the run are replaced by one with their sum, and so are those of a
+finished run, but for small ones; this is done in a new file that takes the name of the old one.
 """
 
 from __future__ import annotations
@@ -13,92 +13,64 @@ import contextlib
 import json
 import os
 import struct
-import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from analysis.files.messages import printable
-from analysis.files.results import remove_unfinished, write_atomically
-from analysis.runs.blocks import BlockResult
-from analysis.runs.tally import Tally
-from analysis.runs.totals import Total
+from analysis.files.atomic import write_atomically
+from analysis.runs.blocks import DIGEST, Block
+from analysis.runs.folder import RunFolder
 
 HEADER = struct.Struct("<8sQI")
-MAGIC = b"shiftsc1"
+MAGIC = b"shiftsc2"
 LARGEST = 64 * 2**20  # bytes of a journal before its front is added up
-KEY = 32  # bytes
+SMALL = 2**20  # bytes of the journal of a finished run that may stay: cheaper to keep than to measure again
 
 
 class Journal:
-    """Records of a run on disk, open for more.
+    """Records of a run on disk.
 
     Parameters
     ----------
-    path : path
-        The file. It is created with its first record, and continued if it is there.
-    settings : dict
-        What the results depend on, in terms of JSON.
-    anew : bool
-        Take nothing from the file that is there; the first record replaces it.
+    run : RunFolder
+        The file is the one that it keeps. It is created with its first record, and continued if it is there, unless the
+        run is to begin anew: then the first record replaces it.
 
     Attributes
     ----------
-    inputs, used : int
+    inputs : int
         Of the blocks that are recorded.
-    tally : Tally or None
-        The front of the run, if it has been added up; `front` are the keys of its blocks.
+    front : list of bytes
+        Keys of the first blocks of the run, whose records have been replaced by their sum.
 
     Raises
     ------
     ValueError
         If the file is there and belongs to other settings, is no journal, or is damaged at its beginning.
-    BlockingIOError
-        If another process has it open.
     OSError
         If it cannot be read or written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], anew: bool = False) -> None:
-        self.path = Path(path)
-        self.settings = json.loads(json.dumps(settings))
-        self.tally: Tally | None = None
+    def __init__(self, run: RunFolder) -> None:
+        self.run, self.path = run, run.kept
+        self.inputs = self._used = self._end = 0
         self.front: list[bytes] = []
+        self._sum: Block | None = None  # of the front
         self._places: dict[bytes, tuple[int, int]] = {}  # where the payload of each block's record is
-        self.inputs = self.used = self._end = 0
-        self._file: BinaryIO | None = None  # until there is a record
-        self._folder = _locked(self.path.parent, self.path)
-        try:
-            remove_unfinished(self.path.parent)
-            if not anew and self.path.exists():
-                self._read()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file, and let others open it."""
-        if self._file is not None:
-            self._file.close()
-        os.close(self._folder)
+        if not run.begins:
+            self._read()
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._places
 
-    def __getitem__(self, key: bytes) -> BlockResult:
+    def __getitem__(self, key: bytes) -> Block:
         """Read the record of a block."""
-        return _result(*_parts(self._bytes(*self._places[key])))
+        return _unpacked(*_parts(self._payload(key)))[1]
 
-    def append(self, key: bytes, result: BlockResult) -> None:
+    def append(self, key: bytes, block: Block) -> None:
         """Record a block; when this returns it is on disk.
 
         Raises
@@ -106,142 +78,117 @@ class Journal:
         OSError
             If it cannot be written; the records before it are not affected.
         """
-        head = {
-            "key": key.hex(),
-            "inputs": result.inputs,
-            "used": result.used,
-            "skipped": result.skipped,
-            "seconds": result.seconds,
-            "lengths": [len(sums) for sums in result.sums],
-        }
-        place = self._append(head, [result.digests, *(sums.tobytes() for sums in result.sums)])
-        self._count(key, result.inputs, result.used)
-        self._places[key] = place
+        record = _record(*_packed([key], block))
+        beginning = b"" if self._end else _record({"settings": self.run.settings})
+        try:
+            with open(self.path, "r+b" if self._end else "w+b") as file:
+                file.seek(self._end)
+                file.write(beginning + record)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):  # else the next one to open the file cuts it
+                os.truncate(self.path, self._end)
+            raise type(error)(f"cannot write {self.path}: {error.strerror or error}") from error
+        self._end += len(beginning)
+        self._take(key, block.inputs, block.used, (self._end + HEADER.size, len(record) - HEADER.size))
+        self._end += len(record)
 
-    def front_of(self, keys: list[bytes]) -> Tally | None:
-        """Return the sum of the first blocks, if they are still those of a run with these keys; else forget it."""
-        if self.front != keys[: len(self.front)]:
-            self.tally, self.front = None, []
-        return self.tally
+    def front_of(self, keys: Sequence[bytes]) -> Block | None:
+        """Return the sum of the first blocks, if they are those of a run whose blocks have these keys."""
+        return self._sum if self.front and self.front == list(keys[: len(self.front)]) else None
 
-    def fold(self, tally: Tally, keys: list[bytes]) -> None:
+    def fold(self, front: Block, keys: Sequence[bytes]) -> None:
         """Replace the records of the first blocks of the run by their sum, if that makes a large file small."""
-        if self._end <= LARGEST:
+        folded = set(keys[: front.blocks])
+        rest = [key for key in self._places if key not in folded]
+        if self._end > LARGEST and sum(self._places[key][1] for key in rest) <= LARGEST // 2:
+            self._rewrite(front, keys[: front.blocks], rest)
+
+    def finish(self, front: Block, keys: Sequence[bytes]) -> None:
+        """Keep no more of a finished run than one with more images needs, the sum of its complete blocks; or little.
+
+        Parameters
+        ----------
+        front : Block
+            That sum.
+        keys : sequence of bytes
+            Of all blocks.
+        """
+        if self._end <= SMALL:
             return
-        front = keys[: tally.blocks]
-        folded = set(front)
-        rest = [place for key, place in self._places.items() if key not in folded]
-        if sum(length for _, length in rest) > LARGEST // 2:
-            return
+        keys = list(keys[: front.blocks])
+        with contextlib.suppress(OSError):  # a full disk must not cost the results: the records as they are will do
+            if self._sum is not None and self.front[: len(keys)] == keys:  # that of a run with more images is there
+                self._rewrite(self._sum, self.front, [])
+            else:
+                self._rewrite(front, keys, [])
+
+    def _rewrite(self, front: Block, keys: Sequence[bytes], rest: Sequence[bytes]) -> None:
+        if not keys:  # the record stays, or the settings would bind nobody; its zeros need no place
+            front = Block([])
 
         def write(temporary: Path) -> None:
             with open(temporary, "wb") as file:
-                file.write(_record({"settings": self.settings}))
-                file.write(_record(*_of_tally(tally, front)))
-                for offset, length in rest:
-                    file.write(self._bytes(offset - HEADER.size, HEADER.size + length))
+                file.write(_record({"settings": self.run.settings}))
+                file.write(_record(*_packed(keys, front, front=True)))
+                for key in rest:
+                    file.write(_framed(self._payload(key)))
 
         write_atomically(self.path, write)
         self._read()
 
-    def _count(self, key: bytes, inputs: int, used: int) -> None:
+    def _payload(self, key: bytes) -> bytes:
+        offset, length = self._places[key]
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def _take(self, key: bytes, inputs: int, used: int, place: tuple[int, int]) -> None:
+        """Count a block that is recorded, and remember where."""
         if key not in self._places:
-            self.inputs += inputs
-            self.used += used
+            self._count(inputs, used)
+        self._places[key] = place
 
-    def _bytes(self, offset: int, length: int) -> bytes:
-        assert self._file is not None
-        self._file.seek(offset)
-        return self._file.read(length)
-
-    def _append(self, head: dict[str, Any], numbers: list[bytes]) -> tuple[int, int]:
-        """Write one record at the end, and through to the disk; return where its payload is."""
-        record = _record(head, numbers)
-        try:
-            if self._file is None:
-                beginning = _record({"settings": self.settings})
-                self._file = open(self.path, "w+b")
-                self._file.write(beginning)
-                self._end = len(beginning)
-            self._file.seek(self._end)
-            self._file.write(record)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            if self._file is not None:
-                with contextlib.suppress(OSError):  # what is in its buffer cannot be written either
-                    self._file.close()
-                with contextlib.suppress(OSError):  # else the next one to open the file cuts it
-                    os.truncate(self.path, self._end)
-            raise type(error)(f"cannot write {self.path}: {error.strerror or error}") from error
-        place = self._end + HEADER.size, len(record) - HEADER.size
-        self._end += len(record)
-        return place
+    def _count(self, inputs: int, used: int) -> None:
+        self.inputs += inputs
+        self._used += used
+        self.run.done = f"{self.inputs} images" if self._used else ""
 
     def _read(self) -> None:
         """Take in the records that are there; cut off what follows the last whole one."""
-        if self._file is not None:
-            self._file.close()
-        self._file = open(self.path, "r+b")
         self._places.clear()
-        self.inputs = self.used = self._end = 0
-        if not MAGIC.startswith(self._file.read(len(MAGIC))):
-            raise ValueError(f"{self.path} is not a journal of this project")
+        self.front, self._sum = [], None
+        self.inputs = self._used = self._end = 0
         settings = None
-        for offset, payload in _payloads(self._file):
-            head, numbers = _parts(payload)
-            if settings is None:
-                if "settings" not in head:
-                    raise ValueError(f"{self.path} is damaged: it does not say what its settings were")
-                settings = head["settings"]
-            elif "keys" in head:
-                self.tally, self.front = _tally(head, numbers)
-                self.inputs += self.tally.inputs
-                self.used += self.tally.used
-            else:
-                key = bytes.fromhex(head["key"])
-                self._count(key, head["inputs"], head["used"])
-                self._places[key] = offset, len(payload)
-            self._end = offset + len(payload)
-        if not self._places and not self.front:  # nothing to keep, so nothing to refuse
-            self._file.close()
-            self._file, self._end = None, 0
-            return
-        if settings != self.settings:
-            raise ValueError(f"{self.path} belongs to other settings: {differences(settings, self.settings)}")
-        self._file.truncate(self._end)
+        with open(self.path, "r+b") as file:
+            if not MAGIC.startswith(file.read(len(MAGIC))):
+                raise self.run.refusal("is not a journal of this project")
+            for offset, payload in _payloads(file):
+                head, numbers = _parts(payload)
+                self._end = offset + len(payload)
+                if settings is None:
+                    if "settings" not in head:
+                        raise self.run.refusal("is damaged: it does not say what its settings were")
+                    settings = head["settings"]
+                elif head["front"]:
+                    self.front, self._sum = _unpacked(head, numbers)
+                    self._count(self._sum.inputs, self._sum.used)
+                else:
+                    self._take(numbers[:DIGEST], head["inputs"], head["used"], (offset, len(payload)))
+            if not self._places and self._sum is None:  # nothing to keep, so nothing to refuse
+                self._end = 0
+                return
+            assert settings is not None
+            self.run.check(settings)
+            file.truncate(self._end)
 
 
-def differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Say in one line which settings differ: what is there, and what is wanted."""
-    names = dict.fromkeys((*there, *wanted))
-    parts = (
-        f"{name} is {json.dumps(there.get(name))} there and {json.dumps(wanted.get(name))} here"
-        for name in names
-        if there.get(name) != wanted.get(name)
-    )
-    return "; ".join(parts)
+def _record(head: dict[str, Any], numbers: bytes = b"") -> bytes:
+    return _framed(json.dumps(head).encode() + b"\n" + numbers)
 
 
-def _locked(folder: Path, path: Path) -> int:
-    """Open a folder and lock it: two runs that append to one journal would spoil it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: no lock
-        return os.open(os.devnull, os.O_RDONLY)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BlockingIOError(f"another run is writing to {path}") from None
-    except OSError:  # a file system without locks
-        pass
-    return descriptor
-
-
-def _record(head: dict[str, Any], numbers: list[bytes] | None = None) -> bytes:
-    payload = json.dumps(head).encode() + b"\n" + b"".join(numbers or [])
+def _framed(payload: bytes) -> bytes:
     return HEADER.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
 
 
@@ -266,93 +213,40 @@ def _parts(payload: bytes) -> tuple[dict[str, Any], bytes]:
     return json.loads(head), numbers
 
 
-def _result(head: dict[str, Any], numbers: bytes) -> BlockResult:
-    at = KEY * head["used"]
-    skipped = [(name, reason) for name, reason in head["skipped"]]
-    sums = _split(numbers[at:], head["lengths"])
-    return BlockResult(head["inputs"], head["used"], numbers[:at], skipped, head["seconds"], sums)
-
-
-def _of_tally(tally: Tally, keys: list[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+def _packed(keys: Sequence[bytes], block: Block, front: bool = False) -> tuple[dict[str, Any], bytes]:
+    """Head and numbers of the record of a block, or of the front of the run."""
     head = {
-        "keys": len(keys),
-        "inputs": tally.inputs,
-        "used": tally.used,
-        "digest": tally.digest.hex(),
-        "skipped": tally.skipped,
-        "seconds": tally.seconds,
-        "lengths": [total.length for total in tally.totals],
+        "front": front,
+        "blocks": block.blocks,
+        "inputs": block.inputs,
+        "used": block.used,
+        "skipped": block.skipped,
+        "seconds": block.seconds,
+        "bytes": [DIGEST * len(keys), len(block.digest), *(sums.nbytes for sums in block.sums)],
     }
-    vectors = [vector.tobytes() for total in tally.totals for vector in (total.rounded, total.error)]
-    return head, [*keys, *vectors]
+    return head, b"".join([*keys, block.digest, *(sums.tobytes() for sums in block.sums)])
 
 
-def _tally(head: dict[str, Any], numbers: bytes) -> tuple[Tally, list[bytes]]:
-    at = KEY * head["keys"]
-    keys = [numbers[begin : begin + KEY] for begin in range(0, at, KEY)]
-    totals = [Total(length) for length in head["lengths"]]
-    vectors = iter(_split(numbers[at:], [length for length in head["lengths"] for _ in range(2)]))
-    for total in totals:
-        total.rounded, total.error = next(vectors), next(vectors)
-    skipped = [(name, reason) for name, reason in head["skipped"]]
-    digest = bytes.fromhex(head["digest"])
-    return Tally(totals, len(keys), head["inputs"], head["used"], digest, skipped, head["seconds"]), keys
-
-
-def _split(numbers: bytes, lengths: list[int]) -> list[np.ndarray]:
-    vector = np.frombuffer(numbers, np.float64)
-    return np.split(vector, np.cumsum(lengths)[:-1]) if lengths else []
+def _unpacked(head: dict[str, Any], numbers: bytes) -> tuple[list[bytes], Block]:
+    """Keys and sums of a record."""
+    ends = np.cumsum(head["bytes"]).tolist()
+    keys, digest, *sums = (numbers[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
+    block = Block(
+        [np.frombuffer(vector, np.float64) for vector in sums],
+        head["blocks"],
+        head["inputs"],
+        head["used"],
+        digest,
+        [(name, reason) for name, reason in head["skipped"]],
+        head["seconds"],
+    )
+    return [keys[begin : begin + DIGEST] for begin in range(0, len(keys), DIGEST)], block
 
 
 @contextlib.contextmanager
 def resumable(
-    folder: Path, name: str, settings: dict[str, Any], results: list[str], resume: bool, overwrite: bool
+    folder: Path, name: str, settings: dict[str, Any], results: Sequence[str], resume: bool, overwrite: bool
 ) -> Iterator[Journal]:
-    """Context with the journal of a run whose results go to a folder; an error says how to continue.
-
-    Parameters
-    ----------
-    folder : Path
-    name : str
-        Of the file, without ``.journal``.
-    settings : dict
-        What the results depend on.
-    results : list of str
-        Files that the run will write: without a journal, they belong to another run.
-    resume : bool
-        Insist on a journal.
-    overwrite : bool
-        Begin anew, whatever is there.
-
-    Raises
-    ------
-    ValueError
-        If the settings differ, or both or neither of the last two would do.
-    OSError
-        If the journal cannot be written, or another run is using it.
-    """
-    path = folder / f"{name}.journal"
-    if resume and overwrite:
-        raise ValueError("resume and overwrite contradict each other; expected one of them")
-    if resume and not path.exists():
-        raise ValueError(f"there is nothing to resume in {folder}: it has no {path.name}")
-    there = [result for result in results if (folder / result).is_file()]
-    if there and not path.exists() and not overwrite:
-        raise ValueError(f"{folder} holds {there[0]} of another run; use --overwrite to replace it, or another folder")
-    try:
-        journal = Journal(path, settings, overwrite)
-    except ValueError as error:
-        raise ValueError(f"{error}; use --overwrite to begin anew, or another folder") from error
-    with journal:
-        try:
-            yield journal
-        except KeyboardInterrupt:
-            if journal.used:
-                print(f"\nshiftscope: {_kept(journal)}", file=sys.stderr)
-            raise
-        except OSError as error:
-            raise OSError(f"{error}; {_kept(journal)}" if journal.used else str(error)) from error
-
-
-def _kept(journal: Journal) -> str:
-    return f"{journal.inputs} images are kept in {printable(journal.path)}: run the same command again to continue"
+    """Context with the journal ``NAME.journal`` of a run; see :class:`analysis.runs.folder.RunFolder`."""
+    with RunFolder(folder, f"{name}.journal", settings, results, resume, overwrite) as run:
+        yield Journal(run)

@@ -7,19 +7,18 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from analysis.runs.blocks import short_name
-from analysis.runs.tally import Tally
+from analysis.runs.blocks import Block, short_name
 
 LONGEST_ATTRIBUTE = 30_000  # HDF5 keeps attributes in 64 kB
 
 
-def provenance(tally: Tally, names: str, colour: bool, root: str | None) -> dict[str, Any]:
+def provenance(total: Block, names: str, colour: bool, root: str | None) -> dict[str, Any]:
     """Attributes of a result that say how it came about.
 
     Parameters
     ----------
-    tally : Tally
-        Of the whole run.
+    total : Block
+        Sum of all blocks of the run.
     names : str
         SHA-256 of the names of all inputs.
     colour : bool
@@ -27,7 +26,7 @@ def provenance(tally: Tally, names: str, colour: bool, root: str | None) -> dict
     root : str, optional
         Names of skipped files are relative to this folder, in printable form.
     """
-    skipped = [f"{short_name(name, root)}: {reason}".replace("\n", " ") for name, reason in tally.skipped]
+    skipped = [f"{short_name(name, root)}: {reason}".replace("\n", " ") for name, reason in total.skipped]
     listed = "\n".join(skipped)
     if len(listed.encode()) > LONGEST_ATTRIBUTE:
         kept = listed.encode()[:LONGEST_ATTRIBUTE].decode(errors="ignore").rpartition("\n")[0]
@@ -37,16 +36,16 @@ def provenance(tally: Tally, names: str, colour: bool, root: str | None) -> dict
         "resize": "shorter side to size, bilinear with antialiasing, centre crop; JPEG files decoded "
         "at 1/2 to 1/8 where that leaves four times the size",
         "inputs_sha256": names,
-        "images_used": tally.used,
+        "images_used": total.used,
         "images_skipped_count": len(skipped),
         "images_skipped": listed,
-        "images_sha256": tally.digest.hex(),
+        "images_sha256": total.digest.hex(),
         "seed": "none: nothing is drawn at random",
         "shiftscope_version": distribution_version("shiftscope"),
         "python_version": platform.python_version(),
         **{f"{name}_version": distribution_version(name) for name in ("numpy", "scipy", "numba", "pillow")},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{f"seconds_{name}": round(value, 3) for name, value in tally.seconds.items()},
+        **{f"seconds_{name}": round(value, 3) for name, value in total.seconds.items()},
     }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from analysis.theory.phases import gamma, real_values
+from analysis.theory.phases import gamma, real_pairs, real_values
 from wavelets.checks import integer
 
 EDGE = 1e-9  # relative: a square this close to pi does not wrap
@@ -46,7 +46,7 @@ def alpha(tau: ArrayLike) -> NDArray[np.float64]:
 
 
 def alpha_sharp(tau: ArrayLike) -> NDArray[np.float64]:
-    r"""The best constant of Theorem 1: :math:`\tilde\alpha(\tau) = 2\sin(\min(\|\tau\|_1, 2\pi)/4)`.
+    r"""Best constant of Theorem 1: :math:`\tilde\alpha(\tau) = 2\sin(\min(\|\tau\|_1, 2\pi)/4)`.
 
     Parameters and errors are those of `alpha`.
 
@@ -95,7 +95,8 @@ def beta(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     """
     integer("q", q, 0)
     squares = 2 / 3 * q * (q + 1) * (2 * q + 1) ** 2 + 2 * q**2 * (q + 1) ** 2
-    return _bandwidth(bandwidth) / 2 * np.sqrt(squares)
+    constant: NDArray[np.float64] = _bandwidth(bandwidth) / 2 * np.sqrt(squares)
+    return constant
 
 
 def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
@@ -136,7 +137,9 @@ def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     n, xi = 2 * q + 1, np.minimum(kappa / 2, _first_minimum(q))
     e = 4 * sum((np.sin(xi * p / 2) ** 2 for p in range(1, q + 1)), start=np.zeros_like(xi))
     # The product D_q(xi_1) D_q(xi_2) is smallest in a corner, or where a negative factor meets the largest one.
-    return np.minimum(np.expm1(q * kappa), np.sqrt(2 * np.where(e <= n, e * (2 * n - e), n * e)))
+    second = np.sqrt(2 * np.where(e <= n, e * (2 * n - e), n * e))
+    constant: NDArray[np.float64] = np.minimum(np.expm1(q * kappa), second)
+    return constant
 
 
 def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
@@ -197,7 +200,7 @@ def cmod_bound(
     -----
     theory.md 3.1; Leterme et al., arXiv:2209.11740.
     """
-    kappa, shift = check_band(kappa, stride)[..., None], _pairs(shift, "shift")
+    kappa, shift = check_band(kappa, stride)[..., None], real_pairs(shift, "shift")
     _broadcast("kappa", kappa[..., 0], "shift", shift[..., 0])
     if theta is not None:
         check_support(theta, kappa[..., 0], shift)
@@ -247,9 +250,9 @@ def discrepancy_bound(
     theory.md 3.2 and 3.3. The bound of the expectation supposes, besides the band, that given the moduli every phase of
     :math:`Z[2mn]` is uniform.
     """
-    kappa, theta = check_band(kappa, stride), _pairs(theta, "theta")
+    kappa, theta = check_band(kappa, stride), real_pairs(theta, "theta")
     _broadcast("kappa", kappa, "theta", theta[..., 0])
-    expected = gamma(stride * theta, q) if deficit is None else _deficit(deficit)
+    expected = gamma(stride * theta, q) if deficit is None else _not_negative(deficit, "deficit")
     _broadcast("kappa", kappa, "deficit", expected)
     return expected + (beta_sharp if sharp else beta)(stride * kappa, q)
 
@@ -293,7 +296,7 @@ def rmax_bound(
     -----
     theory.md 3.4.
     """
-    each = None if deficit is None else _deficit(deficit) / 2
+    each = None if deficit is None else _not_negative(deficit, "deficit") / 2
     return 2 * discrepancy_bound(theta, kappa, stride, q, sharp, each) + cmod_bound(kappa, shift, stride, sharp, theta)
 
 
@@ -319,9 +322,7 @@ def check_band(kappa: ArrayLike, stride: int) -> NDArray[np.float64]:
         If kappa is not finite, negative, or above :math:`\pi/m`.
     """
     integer("stride", stride, 1)
-    kappa = real_values(kappa, "kappa")
-    if (kappa < 0).any():
-        raise ValueError(f"kappa is {kappa.min():g} rad/sample; expected a bandwidth of at least 0")
+    kappa = _not_negative(kappa, "kappa", " rad/sample")
     if (kappa > np.pi / stride * (1 + SLACK)).any():
         raise ValueError(
             f"kappa is {kappa.max():.6g} rad/sample; the theorems suppose kappa <= pi / m = {np.pi / stride:.6g} for "
@@ -349,7 +350,7 @@ def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike) -> None:
     ValueError
         If a shift is fractional and its square wraps, or a value is not finite.
     """
-    theta, shift, kappa = _pairs(theta, "theta"), _pairs(shift, "shift"), real_values(kappa, "kappa")
+    theta, shift, kappa = real_pairs(theta, "theta"), real_pairs(shift, "shift"), real_values(kappa, "kappa")
     _broadcast("theta", theta[..., 0], "shift", shift[..., 0])
     _broadcast("theta", theta[..., 0], "kappa", kappa)
     theta, shift, kappa = np.broadcast_arrays(theta, shift, kappa[..., None])
@@ -364,33 +365,26 @@ def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike) -> None:
         )
 
 
-def _deficit(values: ArrayLike) -> NDArray[np.float64]:
-    deficit = real_values(values, "deficit")
-    if (deficit < 0).any():
-        raise ValueError(f"deficit is {deficit.min():g}; expected a ratio of norms, at least 0")
-    return deficit
+def _not_negative(values: ArrayLike, name: str, unit: str = "") -> NDArray[np.float64]:
+    found = real_values(values, name)
+    if (found < 0).any():
+        raise ValueError(f"{name} is {found.min():g}{unit}; expected at least 0")
+    return found
 
 
 def _bandwidth(values: ArrayLike) -> NDArray[np.float64]:
-    kappa = real_values(values, "bandwidth")
-    if (kappa < 0).any() or (kappa > np.pi * (1 + SLACK)).any():
-        worst = kappa.min() if (kappa < 0).any() else kappa.max()
-        raise ValueError(f"bandwidth is m kappa = {worst:.6g} rad; the theorems suppose 0 <= m kappa <= pi")
+    kappa = _not_negative(values, "bandwidth", " rad")
+    if (kappa > np.pi * (1 + SLACK)).any():
+        raise ValueError(f"bandwidth is m kappa = {kappa.max():.6g} rad; the theorems suppose 0 <= m kappa <= pi")
     return kappa
 
 
 def _l1(tau: ArrayLike) -> NDArray[np.float64]:
-    return np.abs(_pairs(tau, "tau")).sum(axis=-1)
+    norm: NDArray[np.float64] = np.abs(real_pairs(tau, "tau")).sum(axis=-1)
+    return norm
 
 
-def _pairs(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    values = real_values(values, name)
-    if values.ndim == 0 or values.shape[-1] != 2:
-        raise ValueError(f"{name} has shape {values.shape}; expected (..., 2)")
-    return values
-
-
-def _broadcast(first: str, a: NDArray, second: str, b: NDArray) -> None:
+def _broadcast(first: str, a: NDArray[np.float64], second: str, b: NDArray[np.float64]) -> None:
     try:
         np.broadcast_shapes(a.shape, b.shape)
     except ValueError:
@@ -400,13 +394,12 @@ def _broadcast(first: str, a: NDArray, second: str, b: NDArray) -> None:
 
 
 def _first_minimum(q: int) -> float:
-    """Where the Dirichlet kernel has its first and deepest minimum, rad."""
-    if q == 0:
+    """First minimum of the Dirichlet kernel, which is its deepest, rad."""
+    if q < 2:  # constant, or one cosine: the border of the period
         return np.pi
 
     def slope(xi: float) -> float:
-        return sum(p * np.sin(xi * p) for p in range(1, q + 1))
+        return float(sum(p * np.sin(xi * p) for p in range(1, q + 1)))
 
-    # The minimum lies between the first two zeros of the kernel; for q = 1 it is the border of the period.
-    n = 2 * q + 1
-    return np.pi if q == 1 else float(brentq(slope, 2 * np.pi / n, 4 * np.pi / n))
+    n = 2 * q + 1  # the minimum lies between the first two zeros of the kernel
+    return float(brentq(slope, 2 * np.pi / n, 4 * np.pi / n))

@@ -1,4 +1,4 @@
-r"""What max pooling sees of one wave: closed forms in the phases of a pooling window (theory.md 3.2, 3.3, 3.5).
+r"""One wave under a pooling window: closed forms in the phases of a pooling window (theory.md 3.2, 3.3, 3.5).
 
 The window :math:`\{-q,\dots,q\}^2` samples a wave of frequency :math:`\omega = m\theta` at the phases
 :math:`\phi + \langle\omega,p\rangle`; its largest cosine is :math:`M_q(\phi,\omega)`. Everything here is a mean over
@@ -78,11 +78,12 @@ def largest_cosine(phi: ArrayLike, omega: ArrayLike, q: int = 1) -> NDArray[np.f
     """
     phases, phi = _phases(omega, q), real_values(phi, "phi", "a phase")
     try:
-        return np.cos(phi[..., None] + phases).max(axis=-1)
+        largest: NDArray[np.float64] = np.cos(phi[..., None] + phases).max(axis=-1)
     except ValueError:
         raise ValueError(
             f"phi has shape {phi.shape} and omega {np.shape(omega)}; expected (...) and (..., 2)"
         ) from None
+    return largest
 
 
 def maximum_moments(omega: ArrayLike, q: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -153,7 +154,8 @@ def gamma(omega: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     # Each gap adds the integral of (1 - cos t)**2 up to its half; where that cancels, its series.
     series = half**5 * np.polyval(SERIES, half**2)
     exact = 1.5 * half - 2 * np.sin(half) + np.sin(2 * half) / 4
-    return np.sqrt(np.where(half < 0.25, series, exact).sum(axis=-1) / np.pi)
+    mean_square: NDArray[np.float64] = np.where(half < 0.25, series, exact).sum(axis=-1) / np.pi
+    return np.sqrt(mean_square)
 
 
 def gamma_map(stride: int, points: int = 257, q: int = 1) -> NDArray[np.float64]:
@@ -245,7 +247,8 @@ def narrow_band_change(omega: ArrayLike, advance: ArrayLike, q: int = 1) -> NDAr
     b = _active(middles - advance, phases) - advance
     # cos(phi + a) - cos(phi + b) = -2 sin((a - b) / 2) sin(phi + (a + b) / 2), squared and integrated.
     squares = 4 * np.sin((a - b) / 2) ** 2 * (widths - np.sin(widths) * np.cos(2 * middles + a + b)) / 2
-    return np.sqrt(squares.sum(axis=-1) / (2 * np.pi * maximum_moments(omega, q)[1]))
+    ratio: NDArray[np.float64] = squares.sum(axis=-1) / (2 * np.pi * maximum_moments(omega, q)[1])
+    return np.sqrt(ratio)
 
 
 def real_values(values: ArrayLike, name: str, what: str = "a value") -> NDArray[np.float64]:
@@ -270,6 +273,20 @@ def real_values(values: ArrayLike, name: str, what: str = "a value") -> NDArray[
     return values
 
 
+def real_pairs(values: ArrayLike, name: str, what: str = "a value") -> NDArray[np.float64]:
+    """Return finite real pairs, shape (..., 2), as float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `real_values`, and if the last axis is not one of two.
+    """
+    pairs = real_values(values, name, what)
+    if pairs.ndim == 0 or pairs.shape[-1] != 2:
+        raise ValueError(f"{name} has shape {pairs.shape}; expected (..., 2)")
+    return pairs
+
+
 def window_offsets(q: int) -> NDArray[np.int64]:
     """Positions p of a pooling window, shape ((2 q + 1)**2, 2); the middle one is its centre.
 
@@ -285,10 +302,8 @@ def window_offsets(q: int) -> NDArray[np.int64]:
 def _phases(omega: ArrayLike, q: int) -> NDArray[np.float64]:
     """Sorted phases of the window's samples in [0, 2 pi), shape (..., (2 q + 1)**2)."""
     offsets = window_offsets(q)
-    omega = real_values(omega, "omega", "a frequency")
-    if omega.ndim == 0 or omega.shape[-1] != 2:
-        raise ValueError(f"omega has shape {omega.shape}; expected (..., 2)")
-    phases = (np.fmod(omega, 2 * np.pi) @ offsets.T) % (2 * np.pi)
+    omega = real_pairs(omega, "omega", "a frequency")
+    phases = (np.fmod(omega, 2 * np.pi) @ offsets.T) % np.float64(2 * np.pi)
     # A full turn less a rounding error is phase zero, not a gap of a full turn.
     phases[phases > 2 * np.pi - COINCIDENT] = 0.0
     phases.sort(axis=-1)

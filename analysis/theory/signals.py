@@ -50,13 +50,20 @@ class BandLimited:
     @property
     def frequencies(self) -> NDArray[np.float64]:
         """Frequencies of the bins along each axis, shape (B, 2, k), rad/sample; not reduced to [-pi, pi)."""
-        return 2 * np.pi / self.size * (self.first[..., None] + np.arange(self.spectrum.shape[-1]))
+        bins = self.first[..., None] + np.arange(self.spectrum.shape[-1])
+        return bins * np.float64(2 * np.pi / self.size)
 
     @property
     def wraps(self) -> NDArray[np.bool_]:
-        """Whether a square leaves [-pi, pi), shape (B,)."""
+        """True for squares that leave [-pi, pi), shape (B,)."""
         reach = np.abs(self.theta).max(axis=-1) + self.kappa / 2
-        return reach > np.pi * (1 + EDGE)
+        wraps: NDArray[np.bool_] = reach > np.pi * (1 + EDGE)
+        return wraps
+
+    def select(self, rows: slice | NDArray[np.int64]) -> BandLimited:
+        """Return some fields of the batch."""
+        theta, kappa, first = self.theta[rows], self.kappa[rows], self.first[rows]
+        return replace(self, theta=theta, kappa=kappa, first=first, spectrum=self.spectrum[rows])
 
     def at(self, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.complex128]:
         """Values at the points of a grid of rows and columns, pixels; shape (B, rows, columns)."""
@@ -71,7 +78,7 @@ class BandLimited:
         return self.at(pixels, pixels)
 
     def samples(self, q: int) -> NDArray[np.complex128]:
-        """What the pooling windows see: Z[2 m n + m p], shape (B, positions n, window p)."""
+        """Samples in the pooling windows, Z[2 m n + m p]: shape (B, positions n, window p)."""
         integer("q", q, 0)
         windows, p = self.size // (2 * self.stride), np.arange(-q, q + 1)
         points = (self.stride * (2 * np.arange(windows)[:, None] + p)).ravel()
@@ -247,13 +254,13 @@ def _rows(values: ArrayLike, name: str, count: int) -> NDArray[np.float64]:
 
 
 def _coefficients(rows: int, columns: int, kind: str, rng: np.random.Generator) -> NDArray[np.complex128]:
-    if kind == "gaussian":
-        return rng.standard_normal((rows, columns, 2)).view(complex)[..., 0]
-    if kind == "pulse":
-        y, x = (np.exp(2j * np.pi * rng.uniform() * np.arange(count)) for count in (rows, columns))
-        return np.exp(2j * np.pi * rng.uniform()) * np.outer(y, x)
     c = np.zeros((rows, columns), dtype=complex)
-    if kind == "sparse":
+    if kind == "gaussian":
+        c[:] = rng.standard_normal((rows, columns, 2)).view(complex)[..., 0]
+    elif kind == "pulse":
+        y, x = (np.exp(2j * np.pi * rng.uniform() * np.arange(count)) for count in (rows, columns))
+        c[:] = np.exp(2j * np.pi * rng.uniform()) * np.outer(y, x)
+    elif kind == "sparse":
         for _ in range(rng.integers(2, 5)):
             c[rng.integers(rows), rng.integers(columns)] += rng.standard_normal() + 1j * rng.standard_normal()
     else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from wavelets.checks import integer
 from wavelets.engine.threads import over_batch
 
 Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
+Constant = Callable[..., NDArray[np.float64]]
 
 BATCH = 50  # cases of one stride, grid and window at a time
 ROUNDING = 1e-9  # relative: how much of a violation is rounding
@@ -54,9 +56,8 @@ class Case:
 
     def one(self, b: int) -> Case:
         """The batch of one case."""
-        part, fields = slice(b, b + 1), self.fields
-        each = {name: getattr(fields, name)[part] for name in ("theta", "kappa", "first", "spectrum")}
-        return Case(replace(fields, **each), self.shift[part], self.q)
+        part = slice(b, b + 1)
+        return Case(self.fields.select(part), self.shift[part], self.q)
 
     @cached_property
     def moved(self) -> Case:
@@ -81,7 +82,8 @@ class Case:
     @cached_property
     def rmax(self) -> NDArray[np.float64]:
         """RMax, shape (B, positions)."""
-        return self.samples.real.max(axis=-1)
+        maxima: NDArray[np.float64] = self.samples.real.max(axis=-1)
+        return maxima
 
     @property
     def omega(self) -> NDArray[np.float64]:
@@ -95,7 +97,7 @@ class Case:
 
     @cached_property
     def deficit(self) -> NDArray[np.float64]:
-        """What the window misses of a pure wave, delta = C (1 - M), shape (B, positions)."""
+        """Part of a pure wave that the window misses, delta = C (1 - M), shape (B, positions)."""
         return self.cmod * (1 - largest_cosine(np.angle(self.centres), self.omega[:, None], self.q))
 
     @cached_property
@@ -114,7 +116,7 @@ class Statement:
     sides : callable
         From a `Case` to the left and the right side, shape (B,).
     equality : bool
-        Whether the sides must be equal; else left must not exceed right.
+        The sides must be equal; else left must not exceed right.
     tolerance : float
         Of the ratio, or of the difference.
     """
@@ -133,12 +135,13 @@ class Statement:
         return np.where(left <= 1e-12, np.minimum(left, 0), left) / np.maximum(right, 1e-300)
 
     def violated(self, excess: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether an excess breaks the statement; NaN does."""
+        """True where an excess breaks the statement; NaN does."""
         return ~(excess <= (self.tolerance if self.equality else 1 + self.tolerance))
 
 
-def _norm(x: NDArray) -> NDArray[np.float64]:
-    return np.sqrt((np.abs(x) ** 2).sum(axis=-1))
+def _norm(x: NDArray[Any]) -> NDArray[np.float64]:
+    energy: NDArray[np.float64] = (np.abs(x) ** 2).sum(axis=-1)
+    return np.sqrt(energy)
 
 
 def _lemma_0(case: Case) -> Sides:
@@ -151,17 +154,17 @@ def _conservation(case: Case) -> Sides:
     return case.moved.norm / case.norm, np.ones_like(case.norm)
 
 
-def _theorem_1(case: Case, constant: Callable[..., NDArray]) -> Sides:
+def _theorem_1(case: Case, constant: Constant) -> Sides:
     tau = case.fields.kappa[:, None] * case.shift
     return _norm(case.moved.cmod - case.cmod) / case.norm, constant(tau)
 
 
-def _theorem_2(case: Case, constant: Callable[..., NDArray]) -> Sides:
+def _theorem_2(case: Case, constant: Constant) -> Sides:
     left = _norm(case.rmax - case.cmod) - _norm(case.deficit)
     return left / case.norm, constant(case.bandwidth, case.q)
 
 
-def _corollary(case: Case, a: Callable[..., NDArray], b: Callable[..., NDArray]) -> Sides:
+def _corollary(case: Case, a: Constant, b: Constant) -> Sides:
     left = _norm(case.moved.rmax - case.rmax) - _norm(case.deficit) - _norm(case.moved.deficit)
     return left / case.norm, 2 * b(case.bandwidth, case.q) + a(case.fields.kappa[:, None] * case.shift)
 
@@ -185,7 +188,7 @@ def _expected_corollary(case: Case) -> Sides:
     return left, rmax_bound(fields.theta, fields.kappa, case.shift, fields.stride, case.q)
 
 
-def _mean_change(case: Case, other: NDArray, offset: NDArray) -> NDArray[np.float64]:
+def _mean_change(case: Case, other: NDArray[np.complex128], offset: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over the global phase of ||max Re z - max Re other - offset|| / ||C||."""
     out = np.empty(len(other))
     z, o = case.samples, other
@@ -260,7 +263,8 @@ def verify(
             bar.update(len(case.shift))
         for row in searched if starts else ():
             # Also from the worst random case, so that the search never says less.
-            row.search(climb(row.statement, row.worst, 40))
+            if row.worst is not None:
+                row.search(climb(row.statement, row.worst, 40))
             for _ in range(starts):
                 row.search(worst_case(row.statement, rng))
                 bar.update(SEARCH_COST)
@@ -343,9 +347,9 @@ def climb(statement: Statement, case: Case, iterations: int = 200) -> tuple[floa
     def unpack(x: NDArray[np.float64]) -> Case:
         spectrum = np.zeros((len(x), *present.shape), dtype=complex)
         spectrum[:, present] = x[:, :count] + 1j * x[:, count : 2 * count]
-        each = {name: np.repeat(getattr(fields, name), len(x), axis=0) for name in ("theta", "kappa", "first")}
         shift = np.repeat(case.shift, len(x), axis=0) if fields.wraps[0] else x[:, 2 * count :]
-        return Case(replace(fields, spectrum=spectrum, **each), shift, case.q)
+        copies = fields.select(np.zeros(len(x), dtype=int))
+        return Case(replace(copies, spectrum=spectrum), shift, case.q)
 
     def objective(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         h = 1e-6
@@ -389,15 +393,18 @@ def _random_start(statement: Statement, rng: np.random.Generator) -> tuple[float
     return float(ratios[best]), trials.one(best)
 
 
+@dataclass
 class _Row:
-    """What is known of one statement so far."""
+    """Result for one statement so far."""
 
-    def __init__(self, statement: Statement) -> None:
-        self.statement = statement
-        self.cases = self.violations = 0
-        self.largest, self.where = -np.inf, ""
-        self.worst: Case | None = None  # of the random cases
-        self.searched, self.found = np.nan, ""
+    statement: Statement
+    cases: int = 0
+    violations: int = 0
+    largest: float = -np.inf
+    where: str = ""
+    searched: float = np.nan
+    found: str = ""
+    worst: Case | None = None  # of the random cases
 
     def add(self, case: Case, kind: str) -> None:
         excess = self.statement.excess(case)
@@ -415,20 +422,17 @@ class _Row:
             self.searched, self.found = ratio, _describe(case, 0, "optimised")
 
     def summary(self) -> dict[str, object]:
+        relation = "=" if self.statement.equality else "<="
+        columns = ("cases", "violations", "largest", "where", "searched", "found")
         return {
             "statement": self.statement.name,
-            "relation": "=" if self.statement.equality else "<=",
-            "cases": self.cases,
-            "violations": self.violations,
-            "largest": self.largest,
-            "where": self.where,
-            "searched": self.searched,
-            "found": self.found,
+            "relation": relation,
+            **{name: getattr(self, name) for name in columns},
         }
 
 
 def _worse(value: float, worst: float) -> bool:
-    """Whether a value takes the place of the worst one; not a number is the worst there is."""
+    """Tell if a value takes the place of the worst one; not a number is the worst there is."""
     return not np.isnan(worst) and not value <= worst
 
 

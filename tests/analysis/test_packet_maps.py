@@ -13,7 +13,8 @@ from scipy.ndimage import maximum_filter
 from scipy.signal import correlate2d
 
 from analysis import band_pass_correlation, bundled_crops, find_images, gamma, heatmaps
-from analysis.packet_maps import HeatmapExperiment, run
+from analysis.measurements.shift_experiment import ShiftExperiment
+from analysis.packet_maps import packet_experiment, run
 from analysis.runs import blocks, feed
 from wavelets import DualTreePackets2D, filter_bank
 
@@ -149,7 +150,7 @@ def test_sums_do_not_depend_on_the_block(monkeypatch, block):
 
 def test_several_depths_in_one_run_equal_one_by_one():
     images = textures(3, 64)
-    together = run(images, [HeatmapExperiment(levels, size=64) for levels in (1, 2)], progress=False)
+    together = run(images, [packet_experiment(levels, size=64) for levels in (1, 2)], progress=False)
     for levels, got in zip((1, 2), together, strict=True):
         expected, _ = quiet(images, levels=levels, size=64)
         same(got, expected)
@@ -371,7 +372,7 @@ def test_the_smallest_window_has_one_position():
 
 def _fits(size):
     try:
-        HeatmapExperiment(1, size=size)
+        packet_experiment(1, size=size)
     except ValueError:
         return False
     return True
@@ -390,13 +391,13 @@ def test_a_generator_of_pictures_is_consumed_lazily(monkeypatch):
             taken += 1
             yield rng.random((40, 40))
 
-    measure = HeatmapExperiment.measure
+    measure = ShiftExperiment.measure
 
-    def watched(self, pictures):
+    def watched(self, pictures, names):
         seen.append((taken, len(pictures)))
-        return measure(self, pictures)
+        return measure(self, pictures, names)
 
-    monkeypatch.setattr(HeatmapExperiment, "measure", watched)
+    monkeypatch.setattr(ShiftExperiment, "measure", watched)
     ds, _ = quiet(images())
     assert ds.images_used == 60 and sum(n for _, n in seen) == 60
     fed = 0
@@ -468,10 +469,9 @@ def plane(ds, values, branch):
 )
 @pytest.mark.parametrize(("levels", "rho", "rmax", "cmod"), [(2, RHO_2, RMAX_2, CMOD_2), (3, RHO_3, RMAX_3, CMOD_3)])
 def test_white_noise_gives_the_reference_maps(levels, rho, rmax, cmod, filters, tolerance):
-    experiment = HeatmapExperiment(levels, filters, [(0, 1)], 1536)
-    for seed in range(2):
-        experiment.add(np.random.default_rng(seed).standard_normal((1, 1536, 1536)).astype(np.float32))
-    ds = experiment.dataset()
+    experiment = packet_experiment(levels, filters, [(0, 1)], 1536)
+    noise = (np.random.default_rng(seed).standard_normal((1, 1536, 1536)).astype(np.float32) for seed in range(2))
+    ds = experiment.dataset(sum(experiment.measure(pictures)[0] for pictures in noise))
     np.testing.assert_allclose(plane(ds, ds.rho_rms.values, "a"), rho, atol=tolerance)
     if levels == 2:
         corners = np.ix_([0, 3], [0, 3])
@@ -496,12 +496,12 @@ def _check_photographs(two, three):
 
 
 def test_discrepancy_follows_gamma_on_the_bundled_photographs():
-    experiments = [HeatmapExperiment(levels) for levels in (2, 3)]
+    experiments = [packet_experiment(levels) for levels in (2, 3)]
     _check_photographs(*run(bundled_crops(), experiments, progress=False))
 
 
 def test_discrepancy_follows_gamma_on_imagenet(imagenet_sample):
-    experiments = [HeatmapExperiment(levels) for levels in (2, 3)]
+    experiments = [packet_experiment(levels) for levels in (2, 3)]
     files = list(islice(find_images(imagenet_sample), 200))
     two, three = run(files, experiments, progress=False)
     assert two.images_used >= 190
@@ -515,8 +515,8 @@ def test_one_array_is_not_taken_for_a_list_of_images(shape):
 
 
 def test_experiments_must_share_one_size_and_get_pictures_of_it():
-    small, large = (HeatmapExperiment(1, size=size) for size in (40, 48))
+    small, large = (packet_experiment(1, size=size) for size in (40, 48))
     with pytest.raises(ValueError, match=r"sizes \[40, 48\]"):
         run([np.ones((64, 64))], [small, large], progress=False)
     with pytest.raises(ValueError, match=r"expected \(n, 40, 40\)"):
-        small.add(np.ones((2, 48, 48)))
+        small.measure(np.ones((2, 48, 48)))

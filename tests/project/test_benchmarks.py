@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from PIL import Image
 
 from benchmarks import __main__ as command
@@ -320,11 +321,20 @@ def test_standard_errors_of_accuracies_are_over_photographs_and_pairs():
     np.testing.assert_allclose(rows.accuracy_lost_se, [0, 100 * np.std(lost, ddof=1) / 20])
 
 
-def test_accuracy_of_every_remedy_runs_on_a_few_photographs(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def squeezenet(tmp_path):
+    """Weights of an untrained SqueezeNet, as a file."""
     torch = pytest.importorskip("torch")
     from analysis.networks.squeezenet import SqueezeNet
-    from scripts import remedies_accuracy
 
+    torch.manual_seed(0)
+    np.savez(tmp_path / "w.npz", **{name: value.numpy() for name, value in SqueezeNet().state_dict().items()})
+    return tmp_path / "w.npz"
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """A folder of two photographs with their classes."""
     (tmp_path / "photographs").mkdir()
     rng = np.random.default_rng(0)
     for name in "ab":
@@ -332,16 +342,49 @@ def test_accuracy_of_every_remedy_runs_on_a_few_photographs(tmp_path, monkeypatc
             tmp_path / "photographs" / f"{name}.png"
         )
     (tmp_path / "photographs" / "classes.csv").write_text("index,file\n3,a.png\n900,b.png\n")
-    torch.manual_seed(0)
-    np.savez(tmp_path / "w.npz", **{name: value.numpy() for name, value in SqueezeNet().state_dict().items()})
+    return tmp_path / "photographs"
+
+
+def test_accuracy_of_every_remedy_runs_on_a_few_photographs(tmp_path, squeezenet, sample, monkeypatch, capsys):
+    from scripts import remedies_accuracy
+
     monkeypatch.setattr(remedies_accuracy, "SIZE", 39)
     monkeypatch.setattr(remedies_accuracy, "LARGE", 45)
     monkeypatch.setattr(remedies_accuracy, "REMEDIES", ("blur5", "intrablock", "tlpf"))
     monkeypatch.setattr(remedies_accuracy, "UNTRAINED", {"tlpf": "blur5"})
-    given = [str(tmp_path / "w.npz"), str(tmp_path / "photographs"), "--ten-crop", "--out", str(tmp_path / "a.csv")]
+    given = [str(squeezenet), str(sample), "--ten-crop", "--out", str(tmp_path / "a.csv")]
     remedies_accuracy.main(given)
     rows = pd.read_csv(tmp_path / "a.csv", index_col=0)
     assert rows.index.tolist() == ["plain", *remedies_accuracy.REMEDIES]
     assert {"top1", "top1_se", "top5", "ten_top1", "ten_top5", "accuracy_lost_se"} <= set(rows.columns)
     assert (rows.pictures == 2).all() and rows.same_answer["plain"] == 100
     assert "logits differ" in capsys.readouterr().out
+
+
+def test_time_of_every_remedy_is_of_both_orders_of_memory(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from scripts import remedies_time
+
+    monkeypatch.setattr(remedies_time, "SIZE", 39)
+    monkeypatch.setattr(remedies_time, "REMEDIES", ("blur5",))
+    threads = torch.get_num_threads()
+    try:
+        remedies_time.main(["--rounds", "1", "--batch", "1", "--out", str(tmp_path / "time.csv")])
+    finally:
+        torch.set_num_threads(threads)
+    rows = pd.read_csv(tmp_path / "time.csv", index_col="remedy")
+    assert rows.index.tolist() == ["plain", "blur5"] and (rows.loc["plain", ["added %, channels last"]] == 0).all()
+    assert (rows[["channels last", "channels first"]] > 0).all(axis=None)
+
+
+def test_feature_distances_of_the_sample(tmp_path, squeezenet, sample, monkeypatch, capsys):
+    from scripts import feature_distances
+
+    monkeypatch.setattr(feature_distances, "SIZE", 39)
+    monkeypatch.setattr(feature_distances, "SHIFTS", ((1, 1), (2, 2)))
+    feature_distances.main([str(squeezenet), str(sample), "--out", str(tmp_path / "d.nc")])
+    with xr.open_dataset(tmp_path / "d.nc") as found:
+        watched = {name.partition(" ")[0] for name in found.layer.values}  # a pooling is seen dense and downsampled
+        assert watched == set(feature_distances.LAYERS) and found.sizes["shift"] == 2
+        assert np.isfinite(found.equivariance).all()
+    assert "fire9" in capsys.readouterr().out

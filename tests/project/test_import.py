@@ -110,3 +110,16 @@ def test_arrows_point_down(package, above):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not above & {name.partition(".")[0] for name in names}, file
+
+
+@pytest.mark.nojit
+def test_the_engine_of_the_transforms_stands_on_the_checks_alone():
+    files = list((Path(__file__).parents[2] / "wavelets" / "engine").glob("*.py"))
+    assert len(files) > 8
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wavelets"):
+                assert node.module == "wavelets.checks" or node.module.startswith("wavelets.engine"), (
+                    file,
+                    node.module,
+                )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import pywt
 
-from wavelets import FilterBank, common_factor_pair, compare_banks, filter_bank, packet_quality
+from wavelets import FilterBank, common_factor_pair, compare_banks, filter_bank, filters, packet_quality
 from wavelets.filters import DEFAULT, QSHIFT, orthonormality_error
 from wavelets.quality import band_energy, half_sample_error, vanishing_moments
 
@@ -197,3 +199,52 @@ def test_default_bank_beats_qshift_a_in_the_interior():
     for levels in (2, 3):
         ours, theirs = compare_banks([DEFAULT, "qshift_a"], levels)
         assert ours.interior_leakage < theirs.interior_leakage / 30
+
+
+AT_ONCE = """
+import sys, threading
+import numpy as np
+from wavelets import filter_bank
+import wavelets.filters
+
+count = int(sys.argv[1])
+names = [("cf_3_3", "cf_2_3", "cf_4_4", "cf_5_2")[i % 4] for i in range(count)]
+together, errors = threading.Barrier(count), []
+
+def work(name):
+    together.wait()
+    try:
+        filter_bank(name)
+    except Exception as error:
+        errors.append(error)
+
+sys.setswitchinterval(1e-5)  # threads take turns often
+workers = [threading.Thread(target=work, args=(name,)) for name in names]
+[worker.start() for worker in workers]
+[worker.join() for worker in workers]
+assert not errors, errors
+kept = {name: filter_bank(name) for name in names}
+wavelets.filters._common_factor_pair.cache_clear()
+for name, bank in kept.items():
+    again = filter_bank(name)
+    assert np.array_equal(bank.h1, again.h1) and np.array_equal(bank.h2, again.h2), name
+"""
+
+
+@pytest.mark.parametrize("threads", [2, 5, 16])
+def test_filters_of_a_fresh_process_may_be_computed_in_several_threads(threads):
+    command = [sys.executable, "-c", AT_ONCE, str(threads)]
+    for _ in range(2):
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, result.stderr
+
+
+def test_the_precision_of_mpmath_is_left_alone():
+    import mpmath
+
+    filters._common_factor_pair.cache_clear()
+    with mpmath.workdps(5):
+        expected = common_factor_pair(3, 3)
+        assert mpmath.mp.dps == 5
+    filters._common_factor_pair.cache_clear()
+    np.testing.assert_array_equal(common_factor_pair(3, 3), expected)

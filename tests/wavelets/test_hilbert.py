@@ -278,7 +278,7 @@ def test_bad_arrays(function):
     for bad in (1.0, [1.0, 2.0]):
         with pytest.raises(ValueError, match="at least 2 axes"):
             function(bad)
-    for shape in [(0, 3), (3, 0), (0, 3, 3)]:
+    for shape in [(0, 3), (3, 0), (2, 0, 3), (0, 0, 3)]:
         with pytest.raises(ValueError, match="no elements"):
             function(np.zeros(shape))
 
@@ -321,3 +321,27 @@ def test_bad_sizes():
             analytic(np.ones((3, 3)), size=size)
     with pytest.raises(TypeError):
         analytic(np.ones((3, 3)), size=4.5)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 5), (0, 2, 3, 3), (2, 0, 1, 1)])
+def test_empty_batches_come_out_empty(shape):
+    v = np.ones(shape)
+    for direction in ("x", "auto", (1.0, 2.0)):
+        assert hilbert2d(v, direction).shape == analytic(v, direction).shape == shape
+    assert analytic(v, size=8).shape == (*shape[:-2], 8, 8)
+    assert dominant_direction(v).shape == (*shape[:-2], 2)
+
+
+@pytest.mark.parametrize("function", [hilbert2d, analytic])
+@pytest.mark.parametrize("shape", [(16, 16, 3), (2, 64, 17, 4)])
+def test_colours_come_first(function, shape):
+    with pytest.raises(ValueError, match=rf"{shape[-1]}, {shape[-3]}, {shape[-2]}\)"):
+        function(np.ones(shape))
+    assert function(np.ones((3, 16, 16))).shape == (3, 16, 16)
+    assert function(np.ones((64, 3, 3, 3))).shape == (64, 3, 3, 3)
+
+
+def test_half_precision_is_computed_in_single():
+    v = noise((6, 7)).astype(np.float16)
+    assert hilbert2d(v).dtype == np.float32 and analytic(v).dtype == np.complex64
+    assert_array_equal(hilbert2d(v), hilbert2d(v.astype(np.float32)))

@@ -418,6 +418,34 @@ def test_the_module_follows_to(device):
         assert torch.equal(back(x), c)
 
 
+@pytest.mark.parametrize(("ours", "theirs", "most"), [(6, 2, 2), (3, 1, 1), (2, 5, 2)])
+def test_no_more_threads_than_torch_may_use(monkeypatch, ours, theirs, most):
+    seen = []
+    forward, adjoint = DualTreePackets2D.forward, DualTreePackets2D.adjoint
+    for name, method in (("forward", forward), ("adjoint", adjoint)):
+
+        def watched(self, *arguments, method=method):
+            seen.append(wavelets.get_num_threads())
+            return method(self, *arguments)
+
+        monkeypatch.setattr(DualTreePackets2D, name, watched)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: theirs)
+    wavelets.set_num_threads(ours)
+    try:
+        x = torch.ones(2, 8, 8, requires_grad=True)
+        DualTreePackets2d(1, "cf_1_1", method="numba")(x).abs().sum().backward()
+        assert seen == [most, most] and wavelets.get_num_threads() == ours
+    finally:
+        wavelets.set_num_threads(None)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (2, 20, 16, 4)])
+def test_colours_come_first(shape):
+    for function in (DualTreePackets2d(1, "cf_1_1"), analytic):
+        with pytest.raises(ValueError, match="colours first"):
+            function(torch.ones(shape))
+
+
 def test_the_package_does_not_need_torch():
     code = "import sys, wavelets; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

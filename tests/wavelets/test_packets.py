@@ -275,10 +275,74 @@ def test_any_layout_and_any_batch_shape(cls):
     turned = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 2, 3)), 3, 2)
     for other in (strided, frozen, turned, x.tolist()):
         np.testing.assert_array_equal(t.forward(other), c)
-    empty = t.forward(np.ones((1, 20, 24)))
-    assert empty.shape[0] == 1
     back = t.inverse(np.asfortranarray(c), size=(20, 24)[-t.axes :])
     np.testing.assert_allclose(back, x, atol=1e-12)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("batch", [(0,), (0, 2), (3, 0)])
+@pytest.mark.parametrize("cls", [DualTreePackets1D, DualTreePackets2D])
+def test_empty_batches_come_out_empty(cls, batch):
+    t = cls(1, "cf_1_1")
+    for threads in (1, 2):
+        wavelets.set_num_threads(threads)
+        try:
+            for size in ((8, 8), (5, 6)):
+                c = t.forward(np.ones((*batch, *size), np.float32))
+                assert c.shape == (*batch, *t.forward(np.ones(size)).shape) and c.dtype == np.complex64
+                for back in (t.inverse(c), t.adjoint(c), t.inverse(np.asarray(c), size[-t.axes :])):
+                    assert back.shape == (*batch, *size) and back.dtype == np.float32
+        finally:
+            wavelets.set_num_threads(None)
+    if t.axes == 2:
+        assert DualTreePackets2D(3).forward(np.ones((0, 64, 64))).shape == (0, 128, 8, 8)
+
+
+@pytest.mark.nojit
+def test_narrow_images_are_no_colour_images():
+    t = DualTreePackets2D(1, "cf_1_1")
+    for shape in ((16, 3), (16, 15, 3), (15, 16, 4), (3, 16, 16), (16, 16, 5), (16, 16, 2)):
+        assert t.forward(np.ones(shape)).shape[-1] == (shape[-1] + 1) // 2
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("kind", "result"),
+    [("c8", np.float32), ("c16", np.float64), ("f4", np.float32), ("f8", np.float64), ("f2", np.float32)],
+)
+def test_byte_order_is_no_precision(order, kind, result):
+    for t in (DualTreePackets1D(1, "cf_1_1"), DualTreePackets2D(1, "cf_1_1")):
+        x = np.random.default_rng(18).random((8, 8)).astype(result)
+        c = np.asarray(t.forward(x))
+        values = c if kind[0] == "c" else c.real
+        back = t.inverse(values.astype(order + kind), (8,) * t.axes)
+        assert back.dtype == result
+        np.testing.assert_allclose(back, t.inverse(values, (8,) * t.axes), atol=2e-3 if kind == "f2" else 0)
+        if kind[0] == "f":
+            assert t.forward(x.astype(order + kind)).dtype == np.result_type(result, np.complex64)
+
+
+@pytest.mark.parametrize("fine", [0, 1])
+def test_the_phase_of_a_wave_goes_back_by_its_frequency_times_the_stride(fine):
+    one, two = (cls(2, stride=4 >> fine) for cls in (DualTreePackets1D, DualTreePackets2D))
+    n = np.arange(64)
+    for channel in np.flatnonzero(~one.packets.edge):
+        omega = np.round(one.frequencies[channel] * 32 / np.pi) * np.pi / 32
+        c = np.asarray(one.forward(np.cos(omega * n)))[channel]
+        steps = np.angle(c[1:] / c[:-1] * np.exp(1j * omega * one.stride))
+        assert np.abs(steps).max() < 0.15
+        wave = wavelets.analytic(np.cos(omega * n)[None])[0]
+        np.testing.assert_allclose(wave[1:] / wave[:-1], np.exp(1j * omega), atol=1e-10)
+    for channel in np.flatnonzero(~two.packets.edge):
+        theta = np.round(two.frequencies[channel] * 32 / np.pi) * np.pi / 32
+        x = np.cos(theta[0] * n[:, None] + theta[1] * n)
+        c = np.asarray(two.forward(x))[channel]
+        down = np.angle(c[1:] / c[:-1] * np.exp(1j * theta[0] * two.stride))
+        right = np.angle(c[:, 1:] / c[:, :-1] * np.exp(1j * theta[1] * two.stride))
+        assert np.abs(down).max() < 0.15 and np.abs(right).max() < 0.15
+        wave = wavelets.analytic(x)
+        np.testing.assert_allclose(wave[1:] / wave[:-1], np.exp(1j * theta[0]), atol=1e-10)
 
 
 def test_the_input_is_left_alone():
@@ -357,6 +421,9 @@ def test_bad_arguments(cls, arguments, error, message):
         (np.full((4, 4), np.nan), ValueError, "16 NaN or infinite values"),
         (np.array([[1, np.inf]]), ValueError, "1 NaN or infinite"),
         (np.ones((0, 4)), ValueError, "no elements"),
+        (np.ones((0, 4, 0)), ValueError, "no elements"),
+        (np.ones((16, 16, 3)), ValueError, r"colours first, \(\.\.\., 3, 16, 16\)"),
+        (np.ones((2, 20, 17, 4)), ValueError, r"colours first, \(\.\.\., 4, 20, 17\)"),
         (np.ones((3, 4, 0)), ValueError, "no elements"),
         (np.ones(4), ValueError, "at least 2 axes"),
         (3.0, ValueError, "at least 2 axes"),

@@ -348,6 +348,7 @@ def test_bad_kernels(call):
             call(bad)
     with pytest.raises(ValueError, match="no elements"):
         call(np.zeros((0, 3)))
+    assert len(call(np.zeros((0, 3, 3)))) == 0
 
 
 @pytest.mark.parametrize("call", CALLS)

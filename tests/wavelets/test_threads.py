@@ -14,7 +14,8 @@ import pytest
 
 import wavelets
 from wavelets import DualTreePackets1D, DualTreePackets2D
-from wavelets.engine.threads import PIECES, over_batch, over_parts
+from wavelets.engine import threads
+from wavelets.engine.threads import PIECES, at_most, over_batch, over_parts
 
 PATIENCE = 60  # seconds before something counts as stuck
 
@@ -139,6 +140,113 @@ def test_amounts_of_work_do_not_multiply_threads():
     for count in range(2, 9):
         over_batch(lambda part: time.sleep(0.001), count)
     assert len(set(threading.enumerate()) - before) <= 5
+
+
+@pytest.mark.nojit
+def test_pools_of_other_numbers_are_closed():
+    before = set(threading.enumerate())
+    for count in (3, 5, 2, 4):
+        wavelets.set_num_threads(count)
+        over_batch(lambda part: time.sleep(0.001), 20)
+    deadline = time.monotonic() + PATIENCE
+    while len(left := set(threading.enumerate()) - before) > 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(left) <= 3
+
+
+@pytest.mark.nojit
+def test_a_thread_may_be_limited_and_others_are_not():
+    wavelets.set_num_threads(4)
+    with at_most(2):
+        assert wavelets.get_num_threads() == 2
+        with at_most(3):
+            assert wavelets.get_num_threads() == 2
+        other = []
+        thread = threading.Thread(target=lambda: other.append(wavelets.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert other == [4]
+    assert wavelets.get_num_threads() == 4
+    with at_most(1):
+        names = set()
+        over_batch(lambda part: names.add(threading.current_thread().name), 20)
+        assert names == {threading.current_thread().name}
+    with pytest.raises(ArithmeticError), at_most(1):
+        raise ArithmeticError
+    assert wavelets.get_num_threads() == 4
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("started", [0, 1, 2])
+def test_where_no_thread_can_be_had_the_others_do_the_work(monkeypatch, started):
+    wavelets.set_num_threads(4)
+    before = set(threading.enumerate())
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if len(set(threading.enumerate()) - before) >= started:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threads, "_pools", {})
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(20):
+        parts, ended = [], []
+
+        def work(part, parts=parts, ended=ended):
+            parts.append(part)
+            time.sleep(0.001)
+            ended.append(part)
+
+        over_batch(work, 20)
+        assert len(ended) == len(parts)  # nobody goes on
+        assert sorted(i for part in parts for i in range(part.start, part.stop)) == list(range(20))
+    for pool in threads._pools.values():
+        pool.shutdown()
+
+
+LATE = """
+import atexit, sys, threading, time
+import numpy as np
+import wavelets
+from wavelets.engine.threads import over_batch
+
+wavelets.set_num_threads(3)
+def work():
+    parts = []
+    over_batch(parts.append, 12)
+    assert sorted(i for part in parts for i in range(part.start, part.stop)) == list(range(12))
+    print("done", flush=True)
+"""
+
+ENDS = {
+    "atexit": "atexit.register(work)",
+    "atexit, with threads waiting": "work(); atexit.register(work)",
+    "main thread over": """
+def late():
+    threading.main_thread().join()
+    time.sleep(0.1)
+    work()
+threading.Thread(target=late).start()
+""",
+    "a transform": """
+t = wavelets.DualTreePackets1D(1, "cf_1_1")
+expected = t.forward(np.ones((4, 8)))
+def late():
+    np.testing.assert_array_equal(t.forward(np.ones((4, 8))), expected)
+    np.testing.assert_allclose(t.inverse(expected), 1)
+    print("done", flush=True)
+atexit.register(late)
+""",
+}
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("end", ENDS)
+def test_work_is_done_while_the_interpreter_ends(end):
+    code = [sys.executable, "-c", LATE + ENDS[end]]
+    result = subprocess.run(code, capture_output=True, text=True, timeout=PATIENCE)
+    assert result.stderr == "" and result.stdout.split() == ["done"] * (2 if "waiting" in end else 1)
 
 
 @pytest.mark.nojit

@@ -1,1 +1,4 @@
-"""Machine room of the transforms: arrays and filters in, arrays out."""
+"""Engine of the transforms: arrays and filters in, arrays out.
+
+It imports nothing of the package above it but the checks of arguments.
+"""

@@ -1,77 +1,33 @@
 """Numba loops of the packet transforms: arrays in, arrays out.
 
 Nothing here knows a bank, a boundary rule or a packet rule: a stage is a sweep (:mod:`wavelets.engine.sweeps`), a
-transform a
-tree of them, packed into a :class:`wavelets.engine.plan.Plan`. The innermost loops run along contiguous rows, across a
-strip
-of columns that stays in the cache, so that every multiplication is vectorised whatever the boundary. The functions
-release the interpreter lock and are serial: threads are the caller's.
+transform a tree of them, packed into a :class:`wavelets.engine.plan.Plan`. The innermost loops run along contiguous
+rows, across a strip of columns that stays in the cache, so that every multiplication is vectorised whatever the
+boundary. The functions release the interpreter lock and are serial: threads are the caller's.
 
 One file holds the whole call graph, since numba's cache does not notice changes in other modules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
-from numba.core.compiler import Compiler
-from numba.extending import overload
 
+from wavelets.engine.jit import by_type, jit, jit_disjoint, jit_inline
 from wavelets.engine.lattice import Lattice
 
-F = TypeVar("F", bound=Callable[..., Any])
 Array = Any  # numba infers the types; each docstring says the shapes
 
-FLAGS = {"contract", "reassoc", "arcp", "nsz"}  # not-a-number stays what it is (no ``nnan``, no ``ninf``)
 WIDEST = 1040  # columns of a buffer at most; a constant tells the compiler that rows of delays do not overlap, and one
 # that is no power of two keeps them in different sets of the cache
 DATA = 2  # rows in front of every buffer: one of zeros, one of waste
 TILE = 64  # rows that a transposition takes at a time
 
 
-def jit(function: F) -> F:
-    """Compile with the project's one set of flags."""
-    return cast(F, numba.njit(nogil=True, cache=True, fastmath=FLAGS)(function))
-
-
-def jit_inline(function: F) -> F:
-    """Compile, and inline into each caller."""
-    return cast(F, numba.njit(nogil=True, cache=True, fastmath=FLAGS, forceinline=True)(function))
-
-
-class Disjoint(Compiler):
-    """Compile a function none of whose arrays overlap: no checks of that before each of its loops."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)  # type: ignore[no-untyped-call]
-        self.state.flags.noalias = True
-
-
-def jit_disjoint(function: F) -> F:
-    """Compile, and inline into each caller, a function none of whose arrays overlap where one is written and read."""
-    compiled = numba.njit(nogil=True, cache=True, fastmath=FLAGS, forceinline=True, pipeline_class=Disjoint)
-    return cast(F, compiled(function))
-
-
-def by_type(choose: F) -> F:
-    """Make a function that stands for the one that `choose` returns for the arguments, or for their numba types.
-
-    A recursion over the length of a tuple is unrolled by it, and its numbers stay in registers.
-    """
-
-    def call(*arguments: Any) -> Any:  # with numba's jit off
-        return choose(*arguments)(*arguments)
-
-    overload(call, jit_options={"fastmath": FLAGS, "forceinline": True}, strict=False)(choose)
-    return cast(F, call)
-
-
 @by_type
 def delays_at(delays: Array, c: Array, like: Array) -> Any:
-    """What waits in column c, as a tuple with one entry less than `like`."""
+    """Numbers that wait in column c, as a tuple with one entry less than `like`."""
 
     def last(delays: Array, c: Array, like: Array) -> Any:
         return (delays[c],)

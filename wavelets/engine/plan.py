@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from wavelets.engine import rule
 from wavelets.engine.lattice import Lattice, lattice
-from wavelets.engine.stages import coefficient_count
+from wavelets.engine.stages import all_stages, node_sizes
 from wavelets.engine.sweeps import BLOCK, NOWHERE, Sweep, analysis_sweep, synthesis_sweep
-from wavelets.filters import FilterBank
 
 KINDS = ("forward", "adjoint", "inverse")
 
@@ -28,7 +27,7 @@ Filters = tuple[Lattice, ...] | tuple[Taps, ...]
 
 
 class Plan(NamedTuple):
-    """The sweeps of both trees; what the kernels read.
+    """The sweeps of both trees, as the kernels read them.
 
     Attributes
     ----------
@@ -62,11 +61,11 @@ class Plan(NamedTuple):
 
 
 Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[np.floating]]
-"""What the kernels need in two dimensions: plans of both axes, channels of Psi_a, signs that conjugate."""
+"""Tables of the kernels in two dimensions: plans of both axes, channels of Psi_a, signs that conjugate."""
 
 
 def axis_plan(
-    bank: FilterBank,
+    bank: rule.Bank,
     levels: int,
     n: int,
     boundary: str,
@@ -75,16 +74,14 @@ def axis_plan(
     dtype: np.dtype[np.floating],
 ) -> Plan:
     """Pack the forward transform of an axis of n samples, its adjoint, or its inverse."""
-    decimated = [not (undecimated_last and stage == levels - 1) for stage in range(levels)]
     filters = [[(bank.main_stage if stage else bank.first_stage)(p) for p in (1, 2)] for stage in range(levels)]
-    sizes = [n]
-    for stage in range(levels):
-        sizes.append(coefficient_count(sizes[-1], filters[stage][0][0].size, boundary, decimated[stage]))
+    stages = all_stages(filters[0][0][0].size, filters[-1][0][0].size, levels, undecimated_last)
+    sizes = node_sizes(n, stages, boundary)
     rows = list(sizes)
     sweeps: list[list[Sweep]] = [[] for _ in range(levels)]
     for stage in reversed(range(levels)):
         for low, high in filters[stage]:
-            geometry = (low, high, sizes[stage], boundary, decimated[stage])
+            geometry = (low, high, sizes[stage], boundary, stages[stage][1])
             if kind == "forward":
                 sweep = analysis_sweep(*geometry)
             else:
@@ -94,7 +91,6 @@ def axis_plan(
         if kind != "forward":
             rows[stage] = max(sweep.rows for sweep in sweeps[stage])
     flat = [sweep for both in sweeps for sweep in both]
-    pairs = [[p - 1 for level in rule.splitting_pairs(tree, levels) for p in level] for tree in rule.TREES]
     first = _filters(sweeps[0], dtype)
     return Plan(
         first,
@@ -105,7 +101,7 @@ def axis_plan(
         _ranges([len(sweep.additions) for sweep in flat]),
         np.array(sizes, dtype=np.int64),
         np.array(rows, dtype=np.int64),
-        np.array(pairs, dtype=np.int64),
+        rule.splitting_table(levels),
     )
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavelets.engine import rule
-from wavelets.filters import FilterBank
-from wavelets.packets import DualTreePackets1D, DualTreePackets2D
 
 PAD_MODES = {"symmetric": "symmetric", "reflect": "reflect", "zero": "constant", "periodization": "wrap"}
+
+
+class Transform(Protocol):
+    """Attributes of :class:`wavelets.DualTreePackets1D` and :class:`wavelets.DualTreePackets2D` that are read here."""
+
+    bank: Any
+    levels: int
+    stride: int
+    boundary: str
+
+    @property
+    def packets(self) -> Any:
+        """Table of the filters."""
 
 
 def filter_matrix(taps: NDArray[np.float64], n: int, boundary: str, step: int) -> NDArray[np.float64]:
@@ -27,7 +40,7 @@ def filter_matrix(taps: NDArray[np.float64], n: int, boundary: str, step: int) -
     return np.array([sum(taps[t] * extended[pad + s + t] for t in range(length)) for s in starts])
 
 
-def tree_matrix(bank: FilterBank, tree: int, levels: int, n: int, boundary: str, last_step: int) -> NDArray[np.float64]:
+def tree_matrix(bank: rule.Bank, tree: int, levels: int, n: int, boundary: str, last_step: int) -> NDArray[np.float64]:
     """Matrix of one real tree, shape (2**levels, count, n), by walking the packet rule from the root."""
 
     def split(signal: NDArray[np.float64], pair: int, stage: int) -> list[NDArray[np.float64]]:
@@ -43,13 +56,13 @@ def tree_matrix(bank: FilterBank, tree: int, levels: int, n: int, boundary: str,
     return np.stack(split(np.eye(n), tree, 1))
 
 
-def real_trees(t: DualTreePackets1D | DualTreePackets2D, n: int) -> list[NDArray[np.float64]]:
+def real_trees(t: Transform, n: int) -> list[NDArray[np.float64]]:
     """Matrices of trees 1 and 2 of a transform for an axis of n samples."""
     last_step = 2 if t.stride == 2**t.levels else 1
     return [tree_matrix(t.bank, tree, t.levels, n, t.boundary, last_step) for tree in rule.TREES]
 
 
-def forward_1d(t: DualTreePackets1D, x: ArrayLike) -> NDArray[np.complex128]:
+def forward_1d(t: Transform, x: ArrayLike) -> NDArray[np.complex128]:
     """`DualTreePackets1D.forward` by dense matrices, x (..., N)."""
     x = np.asarray(x, dtype=np.float64)
     d1, d2 = (np.einsum("kln,...n->...kl", d, x) for d in real_trees(t, x.shape[-1]))
@@ -57,7 +70,7 @@ def forward_1d(t: DualTreePackets1D, x: ArrayLike) -> NDArray[np.complex128]:
     return np.asarray(d1 + 1j * sigma[:, None] * d2)
 
 
-def forward_2d(t: DualTreePackets2D, x: ArrayLike) -> NDArray[np.complex128]:
+def forward_2d(t: Transform, x: ArrayLike) -> NDArray[np.complex128]:
     """`DualTreePackets2D.forward` by dense matrices, x (..., H, W)."""
     x = np.asarray(x, dtype=np.float64)
     vertical, horizontal = (real_trees(t, n) for n in x.shape[-2:])

@@ -7,8 +7,12 @@ theory.md 4.2 to 4.4.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
+
+Taps = NDArray[np.float64]
 
 LOW, HIGH = 0, 1
 TREES = (1, 2)
@@ -27,6 +31,16 @@ AFTER_MAIN_STAGE = {
     (1, HIGH): COMMON,  # g1     -> the same pair in both trees, since g1, g2 complete the Hilbert pair;
     (2, HIGH): COMMON,  # g2     -> and as pair 1 leads only to pair 1, it stays the same from here on
 }
+
+
+class Bank(Protocol):
+    """Filters of a dual tree, as pairs (low, high) of correlation kernels: :class:`wavelets.FilterBank`."""
+
+    def first_stage(self, tree: int) -> tuple[Taps, Taps]:
+        """Return the first-stage pair of tree 1 or 2."""
+
+    def main_stage(self, pair: int) -> tuple[Taps, Taps]:
+        """Return the main-stage pair number 1 or 2."""
 
 
 def splitting_pairs(tree: int, levels: int) -> list[list[int]]:
@@ -49,6 +63,11 @@ def splitting_pairs(tree: int, levels: int) -> list[list[int]]:
         rule = AFTER_FIRST_STAGE if stage == 1 else AFTER_MAIN_STAGE
         pairs.append([rule[pair, branch] for pair in pairs[-1] for branch in (LOW, HIGH)])
     return pairs
+
+
+def splitting_table(levels: int) -> NDArray[np.int64]:
+    """Pairs counted from 0 in one row a tree, shape (2, 2**levels - 1): entry ``2**l - 1 + k`` splits node k."""
+    return np.array([[p - 1 for level in splitting_pairs(tree, levels) for p in level] for tree in TREES], np.int64)
 
 
 def frequency_index(levels: int) -> NDArray[np.int64]:

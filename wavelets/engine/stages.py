@@ -8,6 +8,9 @@ Boundary names and lengths are those of PyWavelets, and so are the values: a sta
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,15 +34,32 @@ def coefficient_count(n: int, taps: int, boundary: str, decimated: bool) -> int:
     return (n + taps - 1) // 2 if decimated else n + taps - 1
 
 
-def extend(index: Index, n: int, boundary: str) -> Index:
-    """Sample of a signal of length n that stands at each index of its extension; -1 where the extension is zero."""
+def all_stages(first_taps: int, main_taps: int, levels: int, undecimated_last: bool) -> list[tuple[int, bool]]:
+    """Number of taps of each stage, and whether it is decimated."""
+    return [(main_taps if stage else first_taps, stage < levels - 1 or not undecimated_last) for stage in range(levels)]
+
+
+def node_sizes(n: int, stages: Sequence[tuple[int, bool]], boundary: str) -> list[int]:
+    """Samples of one node after 0, 1, ..., J stages."""
+    sizes = [n]
+    for taps, decimated in stages:
+        sizes.append(coefficient_count(sizes[-1], taps, boundary, decimated))
+    return sizes
+
+
+def extend(index: Any, n: int, boundary: str, where: Callable[..., Any] = np.where) -> Any:
+    """Sample of a signal of length n that stands at each index of its extension; -1 where the extension is zero.
+
+    Of torch tensors with ``where=torch.where``.
+    """
     if boundary == "periodization":  # an odd length is first made even by repeating the last sample
-        return np.minimum(index % (n + n % 2), n - 1)
+        index = index % (n + n % 2)
+        return where(index < n, index, n - 1)
     if boundary == "symmetric":
         index = index % (2 * n)
-        return np.where(index < n, index, 2 * n - 1 - index)
+        return where(index < n, index, 2 * n - 1 - index)
     if boundary == "reflect":
         period = max(2 * n - 2, 1)
         index = index % period
-        return np.where(index < n, index, period - index)
-    return np.where((index >= 0) & (index < n), index, -1)
+        return where(index < n, index, period - index)
+    return where((index >= 0) & (index < n), index, -1)

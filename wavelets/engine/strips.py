@@ -1,4 +1,4 @@
-"""The kernels over whole batches: how the work is cut up for caches and threads.
+"""The kernels over whole batches, cut up for caches and threads.
 
 A batch is spread over threads image by image; fewer images than threads, unless they are small, one after the other and
 strip by strip, first along x, then along y.
@@ -99,7 +99,7 @@ def synthesise(plan: Plan, trees: Array, factor: float) -> Array:
 
 
 def _whole_images(shape: tuple[int, ...]) -> bool:
-    """Whether threads take whole images of a batch (B, H, W), or strips of them."""
+    """Choose between threads that take whole images of a batch (B, H, W), and strips of them."""
     images, height, width = shape
     return images >= get_num_threads() or height * width <= SMALL
 
@@ -111,7 +111,7 @@ def _together(layout: Layout, shape: tuple[int, ...]) -> int:
 
 
 class Layout(NamedTuple):
-    """How the kernels cut up their work; see :mod:`wavelets.engine.loops`."""
+    """Parts of a batch that the kernels work on at once; see :mod:`wavelets.engine.loops`."""
 
     group: int  # images transformed at once
     lines: int  # of the images, transformed along x at once

@@ -20,7 +20,7 @@ NOWHERE = -1  # a row of zeros where it is read, a row that nobody reads where i
 
 
 class Sweep(NamedTuple):
-    """What :mod:`wavelets.engine.loops` does to the rows of one node.
+    """Steps that :mod:`wavelets.engine.loops` takes over the rows of one node.
 
     Attributes
     ----------

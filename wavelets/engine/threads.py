@@ -1,16 +1,19 @@
 """Spread work over threads: the kernels release the interpreter lock, so plain threads are enough.
 
 No numba threading layer is involved, hence nothing to configure and nothing that breaks when several Python threads or
-forked workers call at once. The threads wait between calls; a forked child starts its own.
+forked workers call at once. The threads wait between calls; a forked child starts its own. Where no thread can be had,
+as when the interpreter is about to end, the caller does all of the work.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 
 from wavelets.checks import integer
@@ -18,14 +21,14 @@ from wavelets.checks import integer
 PIECES = 4  # for each thread
 
 _threads: int | None = None
-_pools: dict[int, ThreadPoolExecutor] = {}  # by their number of threads
-_busy = threading.local()  # set in a thread that works for a pool: what it calls does not wait for that pool again
+_pools: dict[int, ThreadPoolExecutor] = {}  # by their number of threads; one, but for a moment
+_here = threading.local()  # `most`: threads that what is called in this thread may use
 
 
 def _forget() -> None:
     """Begin anew in a forked child, whose threads are gone."""
     _pools.clear()
-    _busy.on = False
+    vars(_here).clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -52,15 +55,18 @@ def set_num_threads(count: int | None) -> None:
 
 def get_num_threads() -> int:
     """Return how many threads a transform may use."""
-    if _threads is not None:
-        return _threads
-    if named := os.environ.get("NUMBA_NUM_THREADS", "").strip():
-        if not named.isdecimal() or int(named) < 1:
-            raise ValueError(f"the environment variable NUMBA_NUM_THREADS is {named!r}; expected a positive integer")
-        return int(named)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(_wanted(), getattr(_here, "most", sys.maxsize))
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Context in which what this thread calls uses no more than `count` threads, itself included."""
+    before = getattr(_here, "most", sys.maxsize)
+    _here.most = min(before, count)
+    try:
+        yield
+    finally:
+        _here.most = before
 
 
 def over_batch(work: Callable[[slice], object], count: int, unit: int = 1) -> None:
@@ -70,7 +76,7 @@ def over_batch(work: Callable[[slice], object], count: int, unit: int = 1) -> No
     is done: a core that is busy with something else does less.
     """
     units = -(-count // unit)
-    threads = 1 if getattr(_busy, "on", False) else min(get_num_threads(), units)
+    threads = min(get_num_threads(), units)
     if threads <= 1:
         if count:
             work(slice(0, count))
@@ -78,16 +84,31 @@ def over_batch(work: Callable[[slice], object], count: int, unit: int = 1) -> No
     pieces = min(units, PIECES * threads)
     edges = [min(units * piece // pieces * unit, count) for piece in range(pieces + 1)]
     parts = iter([slice(low, high) for low, high in pairwise(edges)])  # a list's iterator is safe to share
-    # One pool for all amounts of work, or there would be a pool for each.
-    pool = _pool(get_num_threads() - 1)
-    others = [pool.submit(_work_alone, work, parts) for _ in range(threads - 1)]
+    others: list[Future[None]] = [Future() for _ in range(threads - 1)]
     try:
+        with suppress(RuntimeError):  # no more threads, or no new work while the interpreter ends: fewer do it
+            pool = _pool(_wanted() - 1)  # one for all amounts of work, or there would be a pool for each
+            for other in others:
+                pool.submit(_work_alone, other, work, parts)
         _take(work, parts)
     finally:
         started = [other for other in others if not other.cancel()]  # what still waits behind other work has none left
         wait(started)  # no thread goes on writing once the caller has its arrays back
     for other in started:
         other.result()
+
+
+def _wanted() -> int:
+    """Threads that were asked for, whatever this thread may use."""
+    if _threads is not None:
+        return _threads
+    if named := os.environ.get("NUMBA_NUM_THREADS", "").strip():
+        if not named.isdecimal() or int(named) < 1:
+            raise ValueError(f"the environment variable NUMBA_NUM_THREADS is {named!r}; expected a positive integer")
+        return int(named)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _take(work: Callable[[slice], object], parts: Iterator[slice]) -> None:
@@ -100,13 +121,28 @@ def _take(work: Callable[[slice], object], parts: Iterator[slice]) -> None:
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    # As good as atomic: of two pools made at once one is kept, and the other ends with its work.
-    return _pools.get(threads) or _pools.setdefault(threads, ThreadPoolExecutor(threads, "wavelets"))
+    """Return the pool of so many threads; those of other numbers end with the work that they have."""
+    pool = _pools.get(threads)
+    if pool is None:
+        # As good as atomic: of two pools made at once one is kept, and the other ends with its work.
+        pool = _pools.setdefault(threads, ThreadPoolExecutor(threads, "wavelets"))
+        for other in list(_pools):
+            if other != threads and (old := _pools.pop(other, None)):
+                old.shutdown(wait=False)
+    return pool
 
 
-def _work_alone(work: Callable[[slice], object], parts: Iterator[slice]) -> None:
-    _busy.on = True
-    _take(work, parts)
+def _work_alone(done: Future[None], work: Callable[[slice], object], parts: Iterator[slice]) -> None:
+    """Work for a pool; what that calls does not wait for the pool again."""
+    if not done.set_running_or_notify_cancel():
+        return
+    try:
+        with at_most(1):
+            _take(work, parts)
+    except BaseException as error:
+        done.set_exception(error)
+    else:
+        done.set_result(None)
 
 
 def over_parts(work: Callable[[int, int], object], count: int, most: int) -> None:

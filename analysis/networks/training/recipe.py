@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau
 
+from analysis.files.messages import unknown
+from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from wavelets.checks import integer, positive
 
 Schedule = MultiStepLR | ReduceLROnPlateau
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -284,7 +282,5 @@ def recipe(name: str, **changes: Any) -> Recipe:
         If the name is unknown, with the nearest known one, or a value is out of range.
     """
     if name not in RECIPES:
-        near = get_close_matches(name, RECIPES, n=3, cutoff=0.4)
-        hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
-        raise ValueError(f"unknown recipe {name!r}{hint}; expected one of {', '.join(RECIPES)}")
+        raise ValueError(unknown("recipe", name, RECIPES))
     return replace(RECIPES[name], **{key: value for key, value in changes.items() if value is not None})

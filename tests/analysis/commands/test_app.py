@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis import HeatmapExperiment, compare, load
+from analysis import compare, load
 from analysis.commands import app
+from analysis.measurements.shift_experiment import ShiftExperiment
 from analysis.runs.journal import Journal
 
 
@@ -180,9 +181,14 @@ def test_a_finished_run_is_not_measured_again_unless_that_is_asked_for(shiftscop
     arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--out", out]
     assert shiftscope(*arguments)[0] == 0
     first = load(out / "heatmaps_J1.nc")
-    measure = HeatmapExperiment.measure
+    measure = ShiftExperiment.measure
     seen = []
-    monkeypatch.setattr(HeatmapExperiment, "measure", lambda self, p: (seen.append(len(p)), measure(self, p))[1])
+
+    def watched(self, pictures, names):
+        seen.append(len(pictures))
+        return measure(self, pictures, names)
+
+    monkeypatch.setattr(ShiftExperiment, "measure", watched)
     code, printed, errors = shiftscope(*arguments, "--resume")
     assert code == 0 and not seen and "3 images used, 1 skipped" in printed
     assert f"Continuing {out / 'heatmaps.journal'}, which has 4 images." in errors
@@ -202,7 +208,7 @@ def test_two_spellings_of_a_folder_are_one_run(shiftscope, folder, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     (folder / "sub").mkdir()
     (folder / "broken.jpg").rename(folder / "sub" / "broken.jpg")
-    options = ["--size", 64, *(["--levels", 1] if command == "heatmaps" else ["--limit", 4])]
+    options = ["--size", 64, "--block", 2, *(["--levels", 1] if command == "heatmaps" else ["--limit", 4])]
     name = "heatmaps_J1.nc" if command == "heatmaps" else "kernels.nc"
     assert shiftscope(command, "--images", "images", *options, "--out", "out", "--quiet")[0] == 0
     first = load("out/" + name)

@@ -195,7 +195,7 @@ def unreadable(number):
         def refuse(path, flags):
             raise OSError(number, os.strerror(number), path)
 
-        monkeypatch.setattr(pictures, "_open_at_once", refuse)
+        monkeypatch.setattr("analysis.files.regular._open_at_once", refuse)
         return saved("a.jpg", ROUGH)(folder, monkeypatch)
 
     return make

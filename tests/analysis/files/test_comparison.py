@@ -209,7 +209,60 @@ def test_entries_of_one_only_differ_and_the_others_are_compared(dataset):
     deeper = heatmaps([np.random.default_rng(2).random((60, 60))], levels=2, size=60, progress=False)
     entries = compare(dataset, deeper).entries.set_index("name")
     assert entries.common["filter"] == 0 and len(entries.only_a["filter"]) == 8 and len(entries.only_b["filter"]) == 32
-    compare(dataset, deeper).report()
+
+
+def test_what_has_no_counterpart_is_not_called_the_same(images, dataset):
+    deeper = heatmaps([np.random.default_rng(2).random((60, 60))], levels=2, size=60, shifts=SHIFTS, progress=False)
+    found = compare(dataset, deeper)
+    assert not row(found, "rho").same and row(found, "rho").problem == "no entries in common"
+    per_filter = [name for name in dataset.variables if "filter" in dataset[name].dims]
+    assert not found.variables.set_index("name").same[per_filter].any()
+    assert "none with a difference" not in found.report().partition("variables")[2]
+    part = compare(dataset, dataset.isel(filter=slice(5)))
+    assert row(part, "rho").same and not row(part, "rho").whole and row(part, "shift_y").whole
+    assert "in part" in part.report()
+
+
+def test_units_and_attributes_of_variables_decide_and_words_do_not(dataset):
+    for attributes in ({"units": "radians"}, {"normalised": 1}):
+        other = dataset.copy()
+        other["rho"] = other.rho.assign_attrs(attributes)
+        found = compare(dataset, other)
+        (name,) = attributes
+        assert not found.agree and found.variables.same.all()
+        assert found.attributes[~found.attributes.same].name.tolist() == [f"rho.{name}"]
+        assert f"rho.{name}" in found.report()
+    other = dataset.copy()
+    other["rho"] = other.rho.assign_attrs(long_name="in other words")
+    assert compare(dataset, other).agree and "rho.long_name" in compare(dataset, other).report()
+
+
+@pytest.mark.parametrize(("x", "y"), [(2**62, 2**62 + 1), (-(2**63), 2**63 - 1), (0, 2**53 + 1)])
+def test_integers_are_compared_exactly(x, y):
+    a, b = (xr.Dataset({"seed": ("run", np.array([5, v])), "one": ((), v)}, attrs={"seed": v}) for v in (x, y))
+    assert compare(a, a).agree
+    found = compare(a, b, rtol=0.5, atol=10)
+    for name in ("seed", "one"):
+        assert (row(found, name).unequal, row(found, name).absolute) == (1, float(y - x))
+    assert not found.attributes.same.any()
+    unsigned = xr.Dataset({"n": ("run", np.array([2**64 - 1], np.uint64))})
+    assert not compare(unsigned, xr.Dataset({"n": ("run", np.array([-1]))})).agree
+
+
+def test_results_of_other_commands_are_loaded_and_compared(dataset, tmp_path):
+    """Stability has neither levels nor filters nor kernels."""
+    table = xr.Dataset(
+        {"mfr": ("remedy", [1.0, 0.5])}, {"remedy": ["plain", "blur3"]}, {"shiftscope_version": "0.1.0", "span": 8}
+    )
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        save(table, tmp_path / folder / "stability.nc")
+        save(xr.Dataset({"x": ("n", [1, 2])}), tmp_path / folder / "plain.nc")  # names no version
+    xr.testing.assert_identical(load(tmp_path / "a" / "stability.nc"), table)
+    assert compare_folders(tmp_path / "a", tmp_path / "b").agree
+    save(table.assign(mfr=table.mfr * 1.1), tmp_path / "b" / "stability.nc")
+    found = compare_folders(tmp_path / "a", tmp_path / "b").files["stability.nc"]
+    assert row(found, "mfr").at == "remedy plain"
 
 
 def test_kernels_are_paired_by_their_index():

@@ -2,7 +2,6 @@
 
 import ast
 import csv
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +37,10 @@ def bands(layer):
 
 @pytest.fixture
 def script():
-    """Import the script, which is no module of the package, and leave torch as it was."""
+    """Import the script, and leave torch as it was."""
     torch = pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location("train_default_layer", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    from scripts import train_default_layer as module
+
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)

@@ -12,7 +12,7 @@ from scipy.signal import correlate2d
 
 from analysis import FirstLayer, bundled_crops, cmod, heatmaps, measure_kernels, rmax
 from analysis.kernels import gabor, network_output
-from analysis.kernels.measurement import LayerExperiment, LayerResponses
+from analysis.kernels.measurement import LayerResponses, kernel_experiment
 from analysis.measurements.translation import windows
 from wavelets import DualTreePackets2D
 from wavelets.complex_filters import complex_filters
@@ -89,9 +89,8 @@ def test_measurements_equal_those_of_the_slow_operators(q):
 def test_one_channel_equals_the_public_operators():
     image = rng.random((32, 32)).astype(np.float64)
     one = layer(WEIGHT[:, :1], mean=(0,), std=(1,))
-    experiment = LayerExperiment(one, [(0, 0)], 32, 2, np.float64)
-    experiment.add(image[None])
-    ds = experiment.dataset()
+    experiment = kernel_experiment(one, [(0, 0)], 32, 2, np.float64)
+    ds = experiment.dataset(experiment.measure(image[None])[0])
     for kernel, rho in zip(complex_filters(one.weight, 2)[:, 0], ds.rho.values, strict=True):
         r, c = rmax(image, kernel, 2), cmod(image, kernel, 2)
         assert rho == pytest.approx(np.linalg.norm(r - c) / np.linalg.norm(c), rel=1e-12)

@@ -31,7 +31,7 @@ def pictures(shifts, n, size, dtype=np.float64, seed=1):
 
 def check(t, windows, q):
     """Compare the fused sums with those of maps; return the fused ones."""
-    expected = sums_of_maps(lambda x: packet_pool(t, x, q))(windows)
+    expected = sums_of_maps(lambda x: packet_pool(t, x, q), windows)
     found = packet_sums(t, windows, q)
     assert found.positions == expected.positions
     n, channels = len(windows[0]), 2 * 4**t.levels
@@ -164,7 +164,7 @@ def test_the_source_of_the_transform_is_part_of_the_key():
 
     assert contents(packet_loop._kernel("a")) == ["a"]
     assert contents(packet_loop._kernel("b")) == ["b"]
-    (used,) = contents(packet_loop.packet_sums)
+    (used,) = contents(packet_loop.add_packet_sums)
     assert len(bytes.fromhex(used)) == 32
 
 

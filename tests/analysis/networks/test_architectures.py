@@ -451,7 +451,7 @@ def test_a_factory_sees_every_place():
 @pytest.mark.parametrize(
     ("pooling", "error", "message"),
     [
-        ("blurr3", ValueError, "unknown pooling 'blurr3'; did you mean 'blur3'"),
+        ("blurr3", ValueError, "unknown pooling 'blurr3' .did you mean 'blur3'"),
         ("???", ValueError, "unknown pooling '\\?\\?\\?'; expected one of max, average, blur2"),
         ("average", ValueError, "'average' at layer2.0.pool: there is no pooling layer, only a stride"),
         ("cmod", ValueError, "'cmod' is a remedy for whole networks"),

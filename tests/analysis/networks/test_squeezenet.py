@@ -60,14 +60,14 @@ def test_a_file_comes_back(tmp_path, model, arrays):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("conv1.bias", None, "as weights of SqueezeNet 1.0: it has no array 'conv1.bias'"),
-        ("extra", np.zeros(1), "has an array 'extra', which SqueezeNet 1.0 does not know"),
-        ("conv1.bias", np.zeros(95), r"conv1.bias is float64 of shape \(95,\); expected floats of \(96,\)"),
-        ("conv1.bias", np.zeros(96, int), r"conv1.bias is int64 of shape \(96,\)"),
-        ("conv1.bias", np.full(96, np.nan), "conv1.bias holds NaN"),
-        ("conv1.bias", np.full(96, 1e300), "conv1.bias holds .* numbers too large for float32"),
-        ("fire2.conv1x1_1.bias", np.zeros(16), "has the array 'fire2.conv1x1_1.bias' twice, also as 'fire2/conv"),
-        ("conv1.bias", np.full(96, None), "cannot read .*net.npz as weights .*: an array in it holds Python objects"),
+        ("conv1.bias", None, "net.npz .*missing: 'conv1.bias'"),
+        ("extra", np.zeros(1), "net.npz .*unexpected: 'extra'"),
+        ("conv1.bias", np.zeros(95), r"conv1.bias \(95,\), expected \(96,\)"),
+        ("conv1.bias", np.zeros(96, int), "conv1.bias .*int64; expected floats"),
+        ("conv1.bias", np.full(96, np.nan), "conv1.bias .*holds NaN"),
+        ("conv1.bias", np.full(96, 1e300), "conv1.bias .*too large"),
+        ("fire2.conv1x1_1.bias", np.zeros(16), "'fire2.conv1x1_1.bias' twice"),
+        ("conv1.bias", np.full(96, None), "net.npz.*Python objects"),
     ],
 )
 def test_bad_arrays(tmp_path, arrays, name, value, message):
@@ -81,14 +81,14 @@ def test_a_member_that_is_no_array(tmp_path, arrays):
     np.savez(tmp_path / "net.npz", **{name: array for name, array in arrays.items() if name != "conv1.bias"})
     with zipfile.ZipFile(tmp_path / "net.npz", "a") as file:
         file.writestr("conv1.bias", b"raw bytes")
-    with pytest.raises(ValueError, match=r"as weights of SqueezeNet 1.0: conv1.bias in it is no array"):
+    with pytest.raises(ValueError, match=r"missing: 'conv1\.bias'"):
         load_squeezenet(tmp_path / "net.npz")
 
 
 def test_bad_files(tmp_path, arrays):
     with pytest.raises(FileNotFoundError, match=r"no such file: .*none\.npz"):
         load_squeezenet(tmp_path / "none.npz")
-    with pytest.raises(ValueError, match=r"cannot read .*: Is a directory"):
+    with pytest.raises(IsADirectoryError, match=r"cannot read .*: Is a directory"):
         load_squeezenet(tmp_path)
     path = tmp_path / "file.npz"
 
@@ -97,19 +97,14 @@ def test_bad_files(tmp_path, arrays):
         path.write_bytes(path.read_bytes()[:-1000])
 
     for write, message in (
-        (lambda: path.write_text("weights"), "no .npz file, or it is cut off"),
-        (lambda: path.write_bytes(b"\x93NUMPY\x01\x00"), "no .npz file"),
-        (lambda: torch.save(SqueezeNet().state_dict(), path), "a file of torch.save; .* numpy.savez"),
-        (
-            lambda: np.savez(path, b=np.zeros(3), a=np.zeros(2)),
-            "another network; it has a, b, expected conv1",
-        ),
-        (cut_off, "or it is cut off"),
+        (lambda: path.write_text("weights"), "wrong first bytes"),
+        (lambda: path.write_bytes(b"\x93NUMPY\x01\x00"), "not a file of numpy arrays"),
+        (lambda: torch.save(SqueezeNet().state_dict(), path), "a checkpoint of torch"),
+        (lambda: np.savez(path, b=np.zeros(3), a=np.zeros(2)), "missing: 'conv1.weight'.*unexpected: 'b', 'a'"),
+        (cut_off, "not a file of numpy arrays"),
     ):
         write()
-        with pytest.raises(
-            ValueError, match=rf"cannot read .*file.npz as weights of SqueezeNet 1.0: it is .*{message}"
-        ):
+        with pytest.raises(ValueError, match=rf"file\.npz.*{message}"):
             load_squeezenet(path)
 
 

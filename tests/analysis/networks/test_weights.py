@@ -125,19 +125,19 @@ def test_bad_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused("none.pth", "no such file: none.pth", FileNotFoundError)
     torch.save({"fc.bias": Evil()}, "evil.pth")
-    refused("evil.pth", "evil.pth: refused, it is damaged, or holds objects other than weights")
+    refused("evil.pth", r"evil.pth: refused, .*mkdir\)")
     assert not (tmp_path / "broken").exists()
     torch.save([1, 2], "list.pt")
-    refused("list.pt", "list.pt: not a checkpoint that can be read .it holds list, not a state dict")
+    refused("list.pt", "missing: 'conv1.weight'")
     np.savez("objects.npz", weight=np.array([None]))
-    refused("objects.npz", "objects.npz: not a checkpoint that can be read .*allow_pickle")
+    refused("objects.npz", "objects.npz: .*Python objects")
     for name in ("text.npz", "text.safetensors", "text.pth"):
         (tmp_path / name).write_text("no weights at all")
-        refused(name, f"{name}: (not a checkpoint that can be read|refused)")
+        refused(name, f"{name}: not a")
         (tmp_path / name).write_bytes(b"")
-        refused(name, f"{name}: (not a checkpoint that can be read|refused)")
+        refused(name, f"{name}: not a")
     (tmp_path / "weights.h5").write_text("")
-    refused("weights.h5", r"weights.h5: unknown kind of file; expected .npz, .safetensors, .pth")
+    refused("weights.h5", r"weights.h5: .*expected .*\.pth, .*\.npz")
 
 
 def test_what_is_no_layer_at_all():

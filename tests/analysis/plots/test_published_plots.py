@@ -72,8 +72,8 @@ def test_training():
 def test_stability_by_shift():
     shifts = archived_shifts("ImageNet")
     figures = {
-        "flip_rate": plots.published_flips_figure(shifts, LOOKS),
-        "divergence": plots.published_divergence_figure(shifts, LOOKS),
+        "flip_rate": plots.flip_figure(shifts, LOOKS),
+        "divergence": plots.divergence_figure(shifts, LOOKS),
     }
     for name, figure in figures.items():
         assert [ax.get_title() for ax in drawn(figure).axes] == ["horizontal", "vertical", "diagonal"]
@@ -84,12 +84,12 @@ def test_stability_by_shift():
                     line.get_ydata(), shifts[name].sel(network=network, direction=ax.get_title())
                 )
     assert figures["divergence"].axes[0].lines[0].get_xdata()[1] == 0.5
-    figure = plots.published_divergence_figure(archived_shifts("CIFAR-10"), {"resnet18": ("standard", "max")})
+    figure = plots.divergence_figure(archived_shifts("CIFAR-10"), {"resnet18": ("standard", "max")})
     assert "not recorded" in drawn(figure).axes[0].get_xlabel()
 
 
 def test_twins_and_poolings_can_be_told_apart_without_colour():
-    figure = plots.published_flips_figure(archived_shifts("ImageNet"), LOOKS)
+    figure = plots.flip_figure(archived_shifts("ImageNet"), LOOKS)
     looks = {(line.get_marker(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == len(ALEXNETS)
 

@@ -22,7 +22,8 @@ from analysis import (
     translate,
 )
 from analysis.measurements.rmax_cmod import pool, strided_correlation
-from analysis.packet_maps import HeatmapExperiment, filter_coordinates, run, shift_coordinates
+from analysis.measurements.shift_experiment import shift_coordinates
+from analysis.packet_maps import filter_coordinates, packet_experiment, run
 from analysis.prediction import (
     agreement,
     expected_discrepancy,
@@ -587,7 +588,8 @@ def test_a_transform_brings_its_coordinates_and_can_be_drawn():
     ds = quiet(t, power_law_spectrum(63), None, shifts, draws=2**4, isolated=0.1)
     assert dict(ds.sizes) == {"filter": 32, "shift": 2}
     assert ds.rho_rms.dims == ("filter",) and ds.eta_rmax_rms.dims == ds.eta_cmod_rms.dims == ("filter", "shift")
-    expected = HeatmapExperiment(2, shifts=shifts, size=60).dataset()
+    experiment = packet_experiment(2, shifts=shifts, size=60)
+    expected = experiment.dataset(np.zeros(experiment.length))
     for name in expected.coords:
         xr.testing.assert_identical(ds[name].drop_attrs(deep=False), expected[name].drop_attrs(deep=False))
         assert ds[name].attrs == expected[name].attrs
@@ -703,7 +705,7 @@ def check_photographs(measured, prediction, correlation, plain, mixed):
 
 def test_bundled_photographs_are_gaussian_with_some_isolated_features():
     pictures = bundled_crops()
-    (measured,) = run(pictures, [HeatmapExperiment(2)], progress=False)
+    (measured,) = run(pictures, [packet_experiment(2)], progress=False)
     spectrum = estimate_spectrum(pictures, progress=False)
     prediction = predict_like(measured, spectrum, draws=2**10, progress=False)
     check_photographs(measured, prediction, 0.98, 0.08, 0.025)
@@ -718,7 +720,7 @@ def test_bundled_photographs_are_gaussian_with_some_isolated_features():
 def test_imagenet_is_gaussian_with_some_isolated_features(imagenet_sample):
     files = find_images(imagenet_sample, 200)
     spectrum = estimate_spectrum(files, points=225, progress=False)
-    for measured in run(files, [HeatmapExperiment(levels, shifts=[(0, 1)]) for levels in (2, 3)], progress=False):
+    for measured in run(files, [packet_experiment(levels, shifts=[(0, 1)]) for levels in (2, 3)], progress=False):
         prediction = predict_like(measured, spectrum, draws=2**10, progress=False)
         check_photographs(measured, prediction, 0.99, 0.08, 0.02)
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 pytest.importorskip("distributed")
 
 from analysis import bundled_crops
-from analysis.packet_maps import HeatmapExperiment, run
+from analysis.packet_maps import packet_experiment, run
 from analysis.runs import cluster
 from analysis.runs.cluster import ClusterError, on_cluster
 from analysis.runs.feed import feed
@@ -42,7 +43,7 @@ def photographs(tmp_path_factory):
 
 
 def measure(folder, **options):
-    (dataset,) = run(folder, [HeatmapExperiment(2, size=64)], progress=False, block=4, **options)
+    (dataset,) = run(folder, [packet_experiment(2, size=64)], progress=False, block=4, **options)
     return dataset
 
 
@@ -58,17 +59,13 @@ def expected(photographs):
     return measure(photographs)
 
 
-class Troubled(HeatmapExperiment):
-    """Measures as the experiment does; the first worker to do so dies, and the next one is slow."""
+class Troubled:
+    """Operators that do as those of an experiment; the first worker to use them dies, and the next one is slow."""
 
-    def __init__(self, folder):
-        super().__init__(2, size=64)
-        self.folder = Path(folder)
+    def __init__(self, operators, folder):
+        self.operators, self.folder = operators, Path(folder)
 
-    def __reduce__(self):
-        return Troubled, (str(self.folder),)
-
-    def measure(self, pictures):
+    def __call__(self, pictures):
         mine = str(os.getpid())
         for what in ("dies", "slow"):
             try:
@@ -81,7 +78,7 @@ class Troubled(HeatmapExperiment):
                 pass
         if (self.folder / "slow").read_text() == mine:
             time.sleep(0.2)
-        return super().measure(pictures)
+        return self.operators(pictures)
 
 
 def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs, expected, tmp_path, monkeypatch):
@@ -89,14 +86,16 @@ def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs,
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]))
     with cluster.cluster(workers=2) as client:
         same(measure(photographs, executor=on_cluster(client)), expected)
-        (dataset,) = run(photographs, [Troubled(tmp_path)], progress=False, block=4, executor=on_cluster(client))
+        experiment = packet_experiment(2, size=64)
+        troubled = replace(experiment, operators=Troubled(experiment.operators, tmp_path))
+        (dataset,) = run(photographs, [troubled], progress=False, block=4, executor=on_cluster(client))
         same(dataset, expected)
     died, slow = ((tmp_path / what).read_text() for what in ("dies", "slow"))
     assert died != slow
 
 
 def test_a_block_that_fails_for_good_is_an_error():
-    wrong = HeatmapExperiment(1, size=48)
+    wrong = packet_experiment(1, size=48)
     with (
         cluster.cluster(workers=1) as client,
         pytest.raises(ClusterError, match=r"a block failed on the cluster: ValueError: .*\(n, 48, 48\)"),

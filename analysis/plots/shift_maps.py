@@ -1,19 +1,19 @@
-"""How far the features inside a network are from shift equivariance, layer by layer and shift by shift."""
+"""Maps over a grid of shifts: distances of the features inside a network, and its accuracy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from analysis.plots.style import SEQUENTIAL
+from analysis.plots.style import SEQUENTIAL, draw_shift_map, tiles
 
 ROUNDING = 1e-9
 """A cosine distance of equal features that were computed in another order, in float32: no more than this."""
@@ -30,10 +30,10 @@ def feature_distance_figure(
     Parameters
     ----------
     distances : mapping of str to Dataset
-        By what the rows are called: results of :meth:`analysis.networks.metrics.FeatureDistance.compute`, whose shifts
+        Results, by the names of the rows: of :meth:`analysis.networks.metrics.FeatureDistance.compute`, whose shifts
         are a grid.
     layers : sequence of str, optional
-        Which columns; by default all layers of the first. A network that lacks one has an empty panel there.
+        The columns; by default all layers of the first. A network that lacks one has an empty panel there.
     kind : {"equivariance", "invariance"}
     largest : float
         End of the colour scale, in mean distances of different pictures; the paper's is a half.
@@ -56,11 +56,10 @@ def feature_distance_figure(
     for layer in names:
         if layer not in known:
             raise ValueError(f"there is no layer {layer!r}; there are {', '.join(known)}")
-    colours = ListedColormap(matplotlib.colormaps[SEQUENTIAL](np.linspace(0.15, 1, 256))).with_extremes(under="white")
+    colours = ListedColormap(mpl.colormaps[SEQUENTIAL](np.linspace(0.15, 1, 256))).with_extremes(under="white")
     size = min(1.75, 11 / len(names))
     figure = Figure(figsize=(size * len(names) + 1.6, (size + 0.35) * len(distances) + 0.7), layout="compressed")
     rows = figure.subplots(len(distances), len(names), squeeze=False, sharex=True, sharey=True)
-    drawn: Any = None
     for panels, (label, dataset) in zip(rows, distances.items(), strict=True):
         there = dataset.layer.values.tolist()
         for ax, layer in zip(panels, names, strict=True):
@@ -79,16 +78,44 @@ def feature_distance_figure(
     return figure
 
 
-def _panel(ax: Axes, row: xr.Dataset, kind: str, colours: Any, largest: float) -> Any:
+def shift_map_figure(comparison: xr.Dataset) -> Figure:
+    """Accuracy at every shift of a grid, a map a remedy, on one scale.
+
+    Parameters
+    ----------
+    comparison : xarray.Dataset
+        Result of :func:`analysis.stability.experiment.compare_remedies`, with labels and ``frames="grid"``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    maps = comparison.accuracy
+    count = maps.sizes["remedy"]
+    columns = min(4, count)
+    figure = Figure(figsize=(2.9 * columns + 1, 2.9 * -(-count // columns)), layout="compressed")
+    axes = tiles(figure, count, columns, sharex=True, sharey=True)
+    scale = {"cmap": SEQUENTIAL, "vmin": float(maps.min()), "vmax": float(maps.max())}
+    for ax, name in zip(axes, maps.remedy.values, strict=True):
+        drawn = draw_shift_map(ax, maps.sel(remedy=name), maps.dy, maps.dx, **scale)
+        ax.set_title(name, fontsize=10)
+    for ax in axes[-columns:]:
+        ax.tick_params(labelbottom=True)
+    figure.supxlabel("shift to the right (px)")
+    figure.supylabel("shift down (px)")
+    figure.colorbar(drawn, ax=axes, label="accuracy (%)", fraction=0.03)
+    return figure
+
+
+def _panel(ax: Axes, row: xr.Dataset, kind: str, colours: Colormap, largest: float) -> AxesImage:
     down, right = np.unique(row.dy), np.unique(row.dx)
     values: NDArray[np.float64] = np.full((len(down), len(right)), np.nan)
     values[np.searchsorted(down, row.dy), np.searchsorted(right, row.dx)] = row[kind]
     if np.isnan(values).any():
         raise ValueError(f"layer {row.layer.item()!r} was not measured at all shifts of a grid")
     shown = np.where(values < ROUNDING, -1, values / float(row.different))
-    edges = (right[0] - 0.5, right[-1] + 0.5, down[-1] + 0.5, down[0] - 0.5)
     ax.set(xticks=_ticks(right), yticks=_ticks(down))
-    return ax.imshow(shown, cmap=colours, vmin=0, vmax=largest, extent=edges, interpolation="nearest")
+    return draw_shift_map(ax, shown, down, right, cmap=colours, vmin=0, vmax=largest)
 
 
 def _ticks(shifts: NDArray[np.int64]) -> list[int]:

@@ -1,0 +1,29 @@
+"""Correlation of what was measured with what theory says, over the filters that theory speaks of."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+
+def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:
+    """Pearson correlation of two variables over the band-pass filters: all but the low-pass ones.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Result of the heatmap experiment.
+    first, second : str
+        Variables with the one dimension `filter`.
+
+    Returns
+    -------
+    float
+        NaN where fewer than three filters have finite values, or all have the same one.
+    """
+    x, y = (dataset[name].values[~dataset.low_pass.values] for name in (first, second))
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-12:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])

@@ -1,0 +1,118 @@
+"""The cache of compiled code is never in the way: folders that cannot be written to, damaged files, full disks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+
+import wavelets
+
+pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs numba's jit")
+
+SUM = """
+import sys
+import numpy as np
+from wavelets.engine.jit import jit
+
+@jit
+def total(x):
+    s = x.dtype.type(0)
+    for i in range(x.size):
+        s += x[i]
+    return s
+"""
+
+CALL = """
+from small import total
+import numpy as np
+assert total(np.arange(4.0)) == 6
+print(sum(total.stats.cache_hits.values()), sum(total.stats.cache_misses.values()))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the package, which a test may spoil, and a module with one small loop."""
+    package = tmp_path / "site" / "wavelets"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(wavelets.__file__).parent, package, ignore=ignore)
+    (tmp_path / "site" / "small.py").write_text(SUM)
+    (tmp_path / "cache").mkdir()
+    return tmp_path
+
+
+def run(folder, code=CALL, **environment):
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")},
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": str(folder / "cache"),
+        **environment,
+    }
+    command = [sys.executable, "-W", "always", "-c", code]
+    result = subprocess.run(command, cwd=folder / "site", env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split(), result.stderr
+
+
+def spoil_folders(folder):
+    """Leave no folder for numba: files stand where folders should, which stops even root."""
+    for place in ("site", "site/wavelets", "site/wavelets/engine"):
+        (folder / place / "__pycache__").write_text("")
+    (folder / "file").write_text("")
+    return {name: str(folder / "file") for name in ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
+
+
+@pytest.mark.parametrize("code", [CALL, "import wavelets.engine.loops"], ids=["one loop", "all loops of transforms"])
+def test_without_a_folder_code_is_compiled_with_one_warning(folder, code):
+    _, errors = run(folder, code, **spoil_folders(folder))
+    assert errors.count("RuntimeWarning") == 1 and "NUMBA_CACHE_DIR" in errors
+
+
+def test_a_cache_is_used_without_a_word(folder):
+    assert run(folder) == (["0", "1"], "")
+    assert run(folder) == (["1", "0"], "")
+
+
+def damaged(kind, content):
+    return {
+        "empty": b"",
+        "halved": content[: len(content) // 2],
+        "noise": bytes(range(256)) * 4,
+        "one byte": content[:-200] + bytes([content[-200] ^ 0xFF]) + content[-199:],
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["empty", "halved", "noise", "one byte"])
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+def test_damaged_files_are_compiled_and_written_again(folder, suffix, kind):
+    run(folder)
+    (path,) = folder.joinpath("cache").rglob(f"small.total*.{suffix}")
+    path.write_bytes(damaged(kind, path.read_bytes()))
+    assert run(folder) == (["0", "1"], "")
+    assert run(folder) == (["1", "0"], "")
+
+
+def test_a_folder_that_goes_away_costs_a_warning(folder):
+    # After the import the folder is a file: as a full disk, it is noticed when the first function is compiled.
+    spoil = """
+import shutil, sys, pathlib
+import small
+cache = pathlib.Path(small.total._cache.cache_path)
+shutil.rmtree(cache)
+cache.write_text("")
+"""
+    result, errors = run(folder, spoil + CALL)
+    assert result == ["0", "1"] and errors.count("RuntimeWarning") == 1
+
+
+def test_code_compiled_with_other_flags_is_other_code(folder):
+    run(folder)
+    policy = folder / "site" / "wavelets" / "engine" / "jit.py"
+    policy.write_text(policy.read_text() + "\n# another policy\n")
+    assert run(folder) == (["0", "1"], "")

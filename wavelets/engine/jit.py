@@ -1,0 +1,138 @@
+"""The one policy of compilation: the flags, and a cache that is never in the way.
+
+Compiled code is kept where numba keeps it: beside the source, in the user's cache folder, or in NUMBA_CACHE_DIR. Where
+none of these can be written, functions are compiled anew in every process, with one warning; a damaged file is compiled
+anew and written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.compiler import Compiler
+from numba.extending import overload
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FLAGS = {"contract", "reassoc", "arcp", "nsz"}  # not-a-number stays what it is (no ``nnan``, no ``ninf``)
+
+_warned = False
+
+
+def jit(function: F) -> F:
+    """Compile with the project's one set of flags."""
+    return _compiled(function)
+
+
+def jit_inline(function: F) -> F:
+    """Compile, and inline into each caller."""
+    return _compiled(function, forceinline=True)
+
+
+def jit_disjoint(function: F) -> F:
+    """Compile, and inline into each caller, a function none of whose arrays overlap where one is written and read."""
+    return _compiled(function, forceinline=True, pipeline_class=Disjoint)
+
+
+class Disjoint(Compiler):
+    """Compile a function none of whose arrays overlap: no checks of that before each of its loops."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)  # type: ignore[no-untyped-call]
+        self.state.flags.noalias = True
+
+
+def by_type(choose: F) -> F:
+    """Make a function that stands for the one that `choose` returns for the arguments, or for their numba types.
+
+    A recursion over the length of a tuple is unrolled by it, and its numbers stay in registers.
+    """
+
+    def call(*arguments: Any) -> Any:  # with numba's jit off
+        return choose(*arguments)(*arguments)
+
+    overload(call, jit_options={"fastmath": FLAGS, "forceinline": True}, strict=False)(choose)
+    return cast(F, call)
+
+
+def _compiled(function: F, **options: Any) -> F:
+    compiled: Any = numba.njit(nogil=True, fastmath=FLAGS, **options)(function)
+    if compiled is not function:  # as it is with numba's jit off
+        try:
+            compiled._cache = _Cache(function)
+        except (RuntimeError, OSError) as error:  # no folder to write to
+            _warn_once(str(error))
+    return cast(F, compiled)
+
+
+def _warn_once(reason: str) -> None:
+    global _warned
+    if _warned:
+        return
+    _warned = True
+    warnings.warn(
+        f"compiled code cannot be kept ({reason}): every process compiles its own, which takes some seconds. "
+        "Let the environment variable NUMBA_CACHE_DIR name a folder that can be written to",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+class _Files(IndexDataCacheFile):
+    """Files of the cache of one function; machine code is stored with its digest, for damage to it ends a process."""
+
+    def save(self, key: Any, data: Any) -> None:
+        content = self._dump((key, data))  # type: ignore[no-untyped-call]
+        super().save(key, (hashlib.sha256(content).digest(), content))  # type: ignore[no-untyped-call]
+
+    def load(self, key: Any) -> Any:
+        found = super().load(key)  # type: ignore[no-untyped-call]
+        if found is None:
+            return None
+        digest, content = found
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("damaged")
+        stored, data = pickle.loads(content)
+        if stored != key:
+            raise ValueError("of another function")
+        return data
+
+
+class _Cache(FunctionCache):
+    """Cache of one function: what cannot be read is compiled, what cannot be written is not kept."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, stamp)  # type: ignore[no-untyped-call]
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(signature, target_context)  # type: ignore[no-untyped-call]
+        except Exception:  # a damaged file raises anything
+            self._attempt(self.flush)
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        self._attempt(super().save_overload, signature, data)
+
+    def _attempt(self, write: Callable[..., object], *arguments: Any) -> None:
+        try:
+            write(*arguments)
+        except OSError as error:
+            self.disable()  # type: ignore[no-untyped-call]
+            _warn_once(str(error))
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        return (*super()._index_key(signature, codegen), _POLICY)  # type: ignore[no-untyped-call]
+
+
+_POLICY = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+"""Of this file: code compiled with other flags is other code, which numba does not notice."""
