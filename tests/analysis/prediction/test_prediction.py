@@ -21,9 +21,10 @@ from analysis import (
     predict,
     translate,
 )
+from analysis.measurements.packet_coordinates import filter_coordinates
 from analysis.measurements.rmax_cmod import pool, strided_correlation
 from analysis.measurements.shift_experiment import shift_coordinates
-from analysis.packet_maps import filter_coordinates, packet_experiment, run
+from analysis.packet_maps import packet_experiment, run
 from analysis.prediction import (
     agreement,
     expected_discrepancy,
