@@ -1,4 +1,4 @@
-"""Shift stability of CNN layers: the public names of `analysis` and `wavelets`; slow imports wait until used.
+"""Shift stability of CNN layers: the public names of `analysis` and `wavelets`, imported when they are first used.
 
 ``python -m shiftscope`` is the command line. `import shiftscope` fails, and says which file is in the way, where Python
 finds another `analysis` or `wavelets` before ours, such as a script of that name in the current folder.
@@ -6,14 +6,17 @@ finds another `analysis` or `wavelets` before ours, such as a script of that nam
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.2.0.dev0"
 
 HERE = Path(__file__).resolve().parent
+PACKAGES = ("wavelets", "analysis")
 
 
 def _require_ours(package: str) -> None:
@@ -29,24 +32,27 @@ def _require_ours(package: str) -> None:
         )
 
 
-_require_ours("wavelets")
-_require_ours("analysis")
+for package in PACKAGES:
+    _require_ours(package)
 
-import analysis  # noqa: E402
-import wavelets  # noqa: E402
 
-__all__ = sorted({*analysis.__all__, *wavelets.__all__})
+def _public_names() -> dict[str, ModuleType]:
+    """Every public name, and the package that it is from."""
+    packages = [importlib.import_module(package) for package in PACKAGES]
+    return {name: package for package in packages for name in package.__all__}
 
 
 def __getattr__(name: str) -> Any:
-    for package in (analysis, wavelets):
-        if name in package.__all__:
-            return getattr(package, name)
-    raise AttributeError(f"module 'shiftscope' has no attribute {name!r}")
+    names = _public_names()
+    if name == "__all__":
+        return sorted(names)
+    if name not in names:
+        raise AttributeError(f"module 'shiftscope' has no attribute {name!r}")
+    return getattr(names[name], name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_public_names()})
 
 
 def main() -> None:
