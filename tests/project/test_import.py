@@ -69,6 +69,7 @@ def test_import_compiles_nothing(tmp_path):
     assert not list(tmp_path.rglob("*.nb?"))
 
 
+@pytest.mark.slow
 @needs_jit
 def test_a_second_process_finds_everything_compiled(tmp_path):
     def cached():

@@ -86,6 +86,7 @@ def test_the_workflow_calls_both_targets_with_every_python():
                 assert (ROOT / path).exists(), path
 
 
+@pytest.mark.slow
 def test_numpy_block_runs(tmp_path, monkeypatch):
     block = block_with("from analysis import describe")
     rng = np.random.default_rng(0)
