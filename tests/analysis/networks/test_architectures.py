@@ -520,6 +520,7 @@ def test_channels_last_and_autocast(name):
     assert y.dtype == torch.bfloat16 and close(y.float(), expected, 0.1)
 
 
+@pytest.mark.slow
 def test_compiles_without_a_graph_break():
     torch._dynamo.reset()
     model, x = small("ResNet", pooling="aps-l1")
@@ -528,6 +529,7 @@ def test_compiles_without_a_graph_break():
         assert close(torch.compile(model, fullgraph=True, backend="aot_eager")(x), model(x), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "ResNet cifar"])
 def test_exported_programs_take_any_batch(name):
     model, x = small(name, pooling="blur3")

@@ -181,6 +181,7 @@ def test_gradients():
     assert (silent.grad == 0).all()
 
 
+@pytest.mark.slow
 def test_compiles_and_exports():
     module, x = LogMel(), noise(2, 3000, dtype=torch.float32)
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")

@@ -98,6 +98,7 @@ def test_the_gradient_of_aps_flows_through_the_chosen_component():
         assert torch.equal(x.grad[example], expected)
 
 
+@pytest.mark.slow
 @SLOW
 @pytest.mark.parametrize("device", DEVICES)
 def test_compiles_without_a_graph_break(name, device):
@@ -111,6 +112,7 @@ def test_compiles_without_a_graph_break(name, device):
     assert close(compiled, plain, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="inductor needs a C++ compiler")
 def test_inductor():
     torch._dynamo.reset()
@@ -130,6 +132,7 @@ def exported(model, x):
     return torch.export.load(file).module()
 
 
+@pytest.mark.slow
 @SLOW
 def test_exported_programs_take_any_batch_and_size(name):
     pool = OPERATORS[name](2).eval()
@@ -139,6 +142,7 @@ def test_exported_programs_take_any_batch_and_size(name):
         assert close(program(x), pool(x), 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "padding_mode"),
     [*((name, "reflect") for name in ("blur3", "aps-l1", "tlpf", "adaptive-blur")), ("blur3", "circular")],
@@ -153,6 +157,7 @@ def test_exported_programs_of_ceil_mode_take_any_batch_and_size(name, padding_mo
         assert close(program(x), pooled(x), 1e-6) and pooled(x).shape == model(x).shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [None, [0, 3]])
 def test_exported_programs_of_complex_first_layers_take_any_batch_and_size(channels):
     layers = torch.nn.Conv2d(3, C, 5, 2, 1), torch.nn.ReLU(), torch.nn.MaxPool2d(3, 2, ceil_mode=True)
