@@ -25,8 +25,9 @@ from analysis.measurements.shift_experiment import (
 )
 from analysis.runs.feed import run
 from wavelets.checks import integer, real_array
-from wavelets.complex_filters import GRID, complex_filters, dead_kernels
+from wavelets.complex_filters import GRID, complex_filters
 from wavelets.engine.threads import get_num_threads, over_batch
+from wavelets.kernel_kinds import dead_kernels
 
 
 class LayerResponses:

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from tqdm import tqdm
 
+from analysis.measurements.packet_coordinates import filter_coordinates
 from analysis.measurements.shift_experiment import FORMULAS, shift_coordinates
 from analysis.measurements.spectra import check_spectra, check_spectrum
 from analysis.measurements.translation import check_shift
-from analysis.packet_maps import filter_coordinates
 from wavelets import DualTreePackets2D
 from wavelets.checks import from_torch, integer, real_array
 
