@@ -41,13 +41,13 @@ def imagenet_sample():
 @pytest.fixture
 def shiftscope(monkeypatch, capsys):
     """Run the command line in this process; return (exit code, standard output, standard error)."""
-    from analysis.commands import app
+    from analysis.commands.app import main
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["shiftscope", *map(str, arguments)])
         code = 0
         try:
-            app.main()
+            main()
         except SystemExit as stop:
             code = stop.code or 0
         out = capsys.readouterr()

@@ -89,8 +89,8 @@ import sys
 from analysis import networks
 
 assert not {"torch", "numba"} & set(sys.modules), set(sys.modules)
-for home in networks.HOMES:
-    __import__(home)
+for name in networks.__all__:
+    getattr(networks, name)
 assert "torch" in sys.modules and not {"torchvision"} & set(sys.modules)
 """
 

@@ -158,7 +158,7 @@ def test_a_weight_can_be_named_and_its_channels_reversed(shiftscope, weights, im
         seen.append(layer)
         raise ValueError("seen enough")
 
-    monkeypatch.setattr("analysis.kernels.kernel_table", stop)
+    monkeypatch.setattr("analysis.reports.kernels.kernel_table", stop)
     options = ("--weight", "other.weight", "--channels", "BGR", "--stride", 3, "--padding", 1, "--pool-padding", 1)
     normalised = ("--mean", "0.1,0.2,0.3", "--std", "1,2,3")
     result = shiftscope("kernels", weights, *options, *normalised, "--images", images, "--out", tmp_path / "out")

@@ -344,10 +344,10 @@ def test_blur_is_mapped_over_an_axis_that_torch_func_adds(axis):
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (torch.zeros(1, C, 8, 8, dtype=torch.complex64), TypeError, "takes real maps, .* got torch.complex64"),
-        (torch.zeros(1, C, 8, 8, dtype=torch.int64), TypeError, "takes floating maps, not torch.int64"),
-        (torch.zeros(C, 8, 8), ValueError, r"takes maps \(batch, channels, height, width\), got shape \(4, 8, 8\)"),
-        (np.zeros((1, C, 8, 8)), TypeError, "takes a tensor, not ndarray"),
+        (torch.zeros(1, C, 8, 8, dtype=torch.complex64), TypeError, "complex64"),
+        (torch.zeros(1, C, 8, 8, dtype=torch.int64), TypeError, "int64"),
+        (torch.zeros(C, 8, 8), ValueError, r"\(batch, channels, height, width\).*\(4, 8, 8\)"),
+        (np.zeros((1, C, 8, 8)), TypeError, "ndarray"),
     ],
 )
 def test_bad_maps(name, x, error, message):
@@ -359,16 +359,16 @@ def test_bad_maps(name, x, error, message):
 
 @pytest.mark.parametrize("name", ["tlpf", "adaptive", "cmod"])
 def test_a_channel_mismatch(name):
-    with pytest.raises(ValueError, match=r"is made for 4 channels, got shape \(1, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"4 channels.*\(1, 3, 8, 8\)"):
         OPERATORS[name](2)(torch.zeros(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (torch.zeros(1, C, 8, dtype=torch.complex64), "ModulusBatchNorm takes real maps"),
-        (torch.zeros(1, C, 8, dtype=torch.int64), "ModulusBatchNorm takes floating maps, not torch.int64"),
-        (np.zeros((1, C)), "ModulusBatchNorm takes a tensor, not ndarray"),
+        (torch.zeros(1, C, 8, dtype=torch.complex64), r"ModulusBatchNorm .*complex64"),
+        (torch.zeros(1, C, 8, dtype=torch.int64), r"ModulusBatchNorm .*int64"),
+        (np.zeros((1, C)), r"ModulusBatchNorm .*ndarray"),
     ],
 )
 def test_bad_moduli(norm, x, message):
