@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis import plots
 from analysis.kernels import first_layer
-from analysis.kernels.gabor import gabor
+from analysis.kernels.gabor_fit import gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from analysis.measurements.shift_experiment import SHIFTS
