@@ -101,7 +101,7 @@ def seeds() -> dict[str, bytes]:
         "set": {1},
     }
     wrapped = {"epoch": 3, "state_dict_ema": {f"module._orig_mod.{key}": state[key] for key in list(state)[:2]}}
-    parts = {"weight_g": torch.ones(2, 1, 1, 1), "weight_v": torch.from_numpy(weight), "mean": torch.ones(1, 3, 1, 1)}
+    parts = {"weight_v": torch.from_numpy(weight), "weight_g": torch.ones(2, 1, 1, 1)}
     trees = {"parts": parts, "state": state, "half": half, "tensor": torch.from_numpy(weight), "wrapped": wrapped}
     for name, tree in trees.items():
         for zip_format in (True, False):
