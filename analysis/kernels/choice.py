@@ -61,7 +61,7 @@ def composed(arrays: Mapping[str, Any], shown: str) -> dict[str, Any]:
         for kind, suffixes in ((kind, names) for kind, alternatives in _PARTS.items() for names in alternatives):
             stem = name.removesuffix(suffixes[0])
             parts = [stem + suffix for suffix in suffixes]
-            if name in parts[:1] and (not stem or stem.endswith(".")) and all(part in arrays for part in parts):
+            if parts[0] == name and (not stem or stem.endswith(".")) and all(part in arrays for part in parts):
                 found[f"{stem}weight"] = _compose(kind, [arrays[part] for part in parts], f"{shown}: {stem}weight")
                 used.update(parts)
                 break
@@ -79,21 +79,29 @@ def composed(arrays: Mapping[str, Any], shown: str) -> dict[str, Any]:
 
 def _compose(kind: str, parts: list[Any], what: str) -> NDArray[Any]:
     first, *rest = (real_array(part, what, 0) for part in parts)
-    if kind == "norm":
-        gain, direction = first, rest[0]
-        if gain.ndim not in (0, direction.ndim):
-            raise ValueError(f"{what}: gains {gain.shape} do not belong to a direction {direction.shape}")
-        axes = tuple(i for i in range(direction.ndim) if gain.ndim == 0 or gain.shape[i] == 1)
-        length = np.sqrt((direction**2).sum(axes, keepdims=True))
-        return np.asarray(gain * direction / np.where(length > 0, length, 1))
-    if kind == "mask":
-        if first.shape != rest[0].shape:
-            raise ValueError(f"{what}: a mask {rest[0].shape} does not belong to a weight {first.shape}")
-        return np.asarray(first * rest[0])
-    u, v = rest
-    if u.shape != first.shape[:1] or v.shape != (first[0].size,):
-        raise ValueError(f"{what}: vectors {u.shape} and {v.shape} do not belong to a weight {first.shape}")
-    return np.asarray(first / (u @ first.reshape(len(first), -1) @ v))
+    with np.errstate(all="ignore"):  # what overflows is refused as infinite, as in any weight
+        if kind == "norm":
+            return _with_gains(first, rest[0], what)
+        if kind == "mask":
+            if first.shape != rest[0].shape:
+                raise ValueError(f"{what}: a mask {rest[0].shape} does not belong to a weight {first.shape}")
+            return np.asarray(first * rest[0])
+        u, v = rest
+        if first.ndim < 2 or u.shape != first.shape[:1] or v.shape != (first[0].size,):
+            raise ValueError(f"{what}: vectors {u.shape} and {v.shape} do not belong to a weight {first.shape}")
+        return np.asarray(first / (u @ first.reshape(len(first), -1) @ v))
+
+
+def _with_gains(gains: NDArray[Any], directions: NDArray[Any], what: str) -> NDArray[Any]:
+    """Directions brought to the length of their gains, along the axes where these have one entry."""
+    sides = gains.shape or (1,) * directions.ndim
+    if len(sides) != directions.ndim or any(n not in (1, m) for n, m in zip(sides, directions.shape, strict=True)):
+        raise ValueError(f"{what}: gains {gains.shape} do not belong to directions {directions.shape}")
+    axes = tuple(i for i, n in enumerate(sides) if n == 1)
+    largest = np.abs(directions).max(axes, keepdims=True)  # its square might overflow
+    scaled = directions / np.where(largest > 0, largest, 1)
+    length = np.sqrt((scaled**2).sum(axes, keepdims=True))
+    return np.asarray(gains * scaled / np.where(length > 0, length, 1))
 
 
 def choose(shapes: Mapping[str, Shape], weight: str | None, shown: str, ordered: bool) -> str:

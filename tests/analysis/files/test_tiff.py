@@ -107,7 +107,9 @@ def samples(kind, bits, shape, seed=0):
     if kind == 3:
         return rng.random(shape).astype(f"f{bits // 8}")
     lowest = -(2 ** (bits - 1)) if kind == 2 else 0
-    return rng.integers(lowest, lowest + 2**bits, shape).astype(f"{'ui'[kind - 1]}{max(8, 2 ** (bits - 1).bit_length()) // 8}")
+    return rng.integers(lowest, lowest + 2**bits, shape).astype(
+        f"{'ui'[kind - 1]}{max(8, 2 ** (bits - 1).bit_length()) // 8}"
+    )
 
 
 COLOURS = {  # number of samples, photometric interpretation, extra samples
@@ -181,7 +183,9 @@ def test_every_combination_of_tags_is_read_right_or_refused_by_name(kind, bits, 
             continue
         # Of deep colours that tifffile cannot unpack Pillow takes the high byte; of opacity and colour each.
         deep = bits == 16 and kind == 1 and count > 1 and packing in ("LZW", "PackBits")
-        tolerance = (2 if "opacity" in what else 1) / 255 if deep or "multiplied" in what else 1e-3 * (bits == 16) + 1e-6
+        tolerance = (
+            (2 if "opacity" in what else 1) / 255 if deep or "multiplied" in what else 1e-3 * (bits == 16) + 1e-6
+        )
         np.testing.assert_allclose(got, shown(values, what, kind, bits), rtol=0, atol=tolerance, err_msg=str(case))
         right += 1
         if packing in ("none", "deflate", "old deflate") and predictor < 3 and bits >= 8 and bits != 12:

@@ -68,6 +68,14 @@ def test_a_weight_stored_in_parts_is_the_one_that_the_module_uses(kind, tmp_path
     np.testing.assert_array_equal(layer.bias, model[0].bias.detach().numpy())
 
 
+def test_large_and_vanishing_directions():
+    big = composed({"weight_g": np.ones((8, 1, 1, 1), np.float32), "weight_v": W * np.float32(1e30)}, "a")["weight"]
+    small = composed({"weight_g": np.ones((8, 1, 1, 1)), "weight_v": W.astype(float)}, "a")["weight"]
+    np.testing.assert_allclose(big, small, rtol=1e-5)
+    np.testing.assert_allclose((small**2).sum((1, 2, 3)), 1)
+    assert not composed({"weight_g": np.ones((8, 1, 1, 1)), "weight_v": 0 * W}, "a")["weight"].any()
+
+
 def test_an_unknown_parametrisation_is_refused(tmp_path):
     model = network()
     torch.nn.utils.parametrizations.orthogonal(model[0])

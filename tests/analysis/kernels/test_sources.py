@@ -268,7 +268,10 @@ def bad_arrays(tmp_path, **arrays):
 @pytest.mark.parametrize(
     ("arrays", "part"),
     [
-        ({"weight": kernels(2, 8)}, "bad.npz: no array is surely the first convolution: 'weight' (2, 8, 5, 5) has 8 input channels"),
+        (
+            {"weight": kernels(2, 8)},
+            "bad.npz: no array is surely the first convolution: 'weight' (2, 8, 5, 5) has 8 input channels",
+        ),
         ({"weight": W * np.inf}, "bad.npz: weight 'weight' holds"),
         ({"weight": W * 0}, "bad.npz: weight 'weight' is zero"),
         ({"weight": W, "bias": B * np.nan}, "bad.npz: bias holds"),
