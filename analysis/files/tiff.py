@@ -23,6 +23,7 @@ from PIL import Image, TiffImagePlugin, TiffTags
 Float32 = NDArray[np.float32]
 
 MAGIC = tuple(TiffImagePlugin.PREFIXES)
+BORDER = 2**24  # bytes of tiles beyond a picture that is smaller than they are
 MOST_SEGMENTS = 2**17  # strips or tiles: each takes its time
 
 _NONE, _DEFLATE, _JPEG = (1,), (8, 32946), (6, 7)
@@ -108,7 +109,7 @@ class Kind:
 
     @property
     def _right_in_colour(self) -> bool:
-        """Whether Pillow reads samples right that are deep or come plane by plane; of deep ones it takes the high byte."""
+        """Whether Pillow reads deep samples, or planes, right; of deep samples it takes the high byte."""
         if self.planes and (self.photometric != _RGB or self.compression in _NONE):
             return False
         multiplied = self.samples > self.colours and self.extra[:1] == (1,)
@@ -226,23 +227,20 @@ def read_other(data: bytes, kind: Kind, tags: Any) -> Float32:
 
 def _check_segments(data: bytes, kind: Kind, tags: Any) -> None:
     """Raise for strips or tiles that are not there, or that inflate beyond their pixels."""
-    rows, columns, offsets, counts = (324, 325, 322, 323), None, None, None
     tiled = 322 in tags
-    if tiled:
-        rows, columns = _one(tags, 323), _one(tags, 322)
-        offsets, counts = tags.get(324, ()), tags.get(325, ())
-    else:
-        rows, columns = min(_one(tags, 278, kind.height), kind.height), kind.width
-        offsets, counts = tags.get(273, ()), tags.get(279, ())
+    rows = _one(tags, 323) if tiled else min(_one(tags, 278, kind.height), kind.height)
+    columns = _one(tags, 322) if tiled else kind.width
+    offsets, counts = (tags.get(tag, ()) for tag in ((324, 325) if tiled else (273, 279)))
     if min(kind.height, kind.width, rows, columns) < 1:
         raise ValueError(f"a damaged TIFF: {kind.height} x {kind.width} pixels in parts of {rows} x {columns}")
-    if kind.height * kind.width > (Image.MAX_IMAGE_PIXELS or math.inf):
+    if Image.MAX_IMAGE_PIXELS and kind.height * kind.width > Image.MAX_IMAGE_PIXELS:
         raise ValueError(f"{kind.height} x {kind.width} pixels; at most {Image.MAX_IMAGE_PIXELS} are read")
     expected = math.ceil(kind.height / rows) * math.ceil(kind.width / columns) * (kind.samples if kind.planes else 1)
     if not expected == len(offsets) == len(counts) or expected > MOST_SEGMENTS:
         raise ValueError(f"a damaged TIFF: {len(offsets)} strips or tiles of {len(counts)} sizes, expected {expected}")
-    size = rows * columns * (1 if kind.planes else kind.samples) * kind.bits // 8
-    if expected * size > 2 * data_limit(kind):
+    pixel = kind.samples * kind.bits // 8
+    size = rows * columns * (kind.bits // 8 if kind.planes else pixel)
+    if expected * size > 2 * kind.height * kind.width * pixel + BORDER:
         raise ValueError(f"a damaged TIFF: its tiles of {rows} x {columns} are far larger than its picture")
     for offset, count in zip(offsets, counts, strict=True):
         if count < 1 or offset < 8 or offset + count > len(data):
@@ -251,11 +249,6 @@ def _check_segments(data: bytes, kind: Kind, tags: Any) -> None:
             inflater = zlib.decompressobj()
             if len(inflater.decompress(data[offset : offset + count], size + 1)) > size:
                 raise ValueError("a damaged TIFF: a strip or tile inflates to more than its pixels")
-
-
-def data_limit(kind: Kind) -> int:
-    """Bytes that strips or tiles may hold in all: of the picture, and of a border of tiles round a small one."""
-    return kind.height * kind.width * kind.samples * kind.bits // 8 + 2**24
 
 
 @contextlib.contextmanager

@@ -93,7 +93,7 @@ def test_an_unknown_parametrisation_is_refused(tmp_path):
     ],
 )
 def test_parts_that_do_not_fit_are_refused(arrays):
-    with pytest.raises(ValueError, match="a.npz: weight"):
+    with pytest.raises(ValueError, match=r"a\.npz: weight"):
         composed(arrays, "a.npz")
 
 
