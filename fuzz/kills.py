@@ -50,7 +50,7 @@ def materials(folder: Path) -> None:
         smooth = rng.random((12, 12, 3))
         picture = Image.fromarray((255 * smooth).astype(np.uint8)).resize((72, 72), Image.Resampling.BICUBIC)
         picture.save(folder / "images" / f"{number:03d}.png")
-        part = folder / "data" / ("train" if number % 4 else "test") / "ab"[number % 2]
+        part = folder / "data" / ("test" if number % 5 == 0 else "train") / "ab"[number % 2]
         part.mkdir(parents=True, exist_ok=True)
         picture.resize((32, 32)).save(part / f"{number:03d}.png")
     np.save(folder / "weight.npy", rng.standard_normal((12, 3, 7, 7)))
@@ -86,7 +86,7 @@ class Run:
         with open(self.errors, "wb") as errors, open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(errors.fileno(), 2)
-        sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
+        sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
         sys.argv[1:] = arguments
         main_of_commands()
 
