@@ -117,7 +117,7 @@ def write_report(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
         What it was made from.
     """
     report.save(table, "kernels")
-    report.save_table(kernel_frame(table), "kernels", index=False)
+    report.save_table(lambda: kernel_frame(table), "kernels", index=False)
     drawn = report.draw(figures(table, layer), DPI)
     report.save_page("kernels.html.j2", partial(page_values, table, layer), drawn)
 

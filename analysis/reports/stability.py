@@ -210,7 +210,7 @@ def write_report(report: Report, comparison: xr.Dataset, changes: Mapping[str, S
         By remedy, a line for each layer that it changed.
     """
     report.save(comparison, "stability")
-    report.save_table(table(comparison), "stability", index=True)
+    report.save_table(lambda: table(comparison), "stability", index=True)
     todo = figures(comparison)
     drawn = report.draw({name: partial(draw, comparison) for name, (draw, _) in todo.items()}, DPI)
     captions = {name: caption for name, (_, caption) in todo.items()}
