@@ -46,21 +46,25 @@ def alpha(tau: ArrayLike) -> NDArray[np.float64]:
 
 
 def alpha_sharp(tau: ArrayLike) -> NDArray[np.float64]:
-    r"""Best constant of Theorem 1: :math:`\tilde\alpha(\tau) = 2\sin(\min(\|\tau\|_1, 2\pi)/4)`.
+    r"""Best constant of Theorem 1: :math:`\tilde\alpha(\tau) = 2\sin(\min(\|\tau\|_1, \pi)/4)`.
 
     Parameters and errors are those of `alpha`.
 
     Returns
     -------
     ndarray, shape (...), float64
-        At most `alpha`; two equal waves at opposite corners of the square attain it.
+        At most `alpha`, and at most :math:`\sqrt2`.
 
     Notes
     -----
     theory.md 3.1: on the square, :math:`|e^{-i\langle\omega-\theta,u\rangle} - 1| = 2|\sin\frac12\langle\omega-\theta,
-    u\rangle|`, which is largest in a corner.
+    u\rangle|`, which is largest in a corner. Moduli are not negative and their norm is conserved, hence
+    :math:`\|\mathcal C' - \mathcal C\|^2 = 2\|\mathcal C\|^2 - 2\langle\mathcal C', \mathcal C\rangle \le
+    2\|\mathcal C\|^2`: the corner counts up to :math:`\|\tau\|_1 = \pi` only. As a function of tau alone it is the
+    best: two equal waves at opposite corners attain it up to there, and a pulse that moves away from its own place
+    attains :math:`\sqrt2`.
     """
-    return 2 * np.sin(np.minimum(_l1(tau), 2 * np.pi) / 4)
+    return 2 * np.sin(np.minimum(_l1(tau), np.pi) / 4)
 
 
 def beta(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:

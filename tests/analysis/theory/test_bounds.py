@@ -44,16 +44,16 @@ def norm(x):
 @settings(max_examples=100, deadline=None)
 def test_alpha_is_half_the_sum_of_the_moduli(y, x):
     assert alpha((y, x)) == pytest.approx((abs(y) + abs(x)) / 2, rel=1e-14)
-    assert 0 <= alpha_sharp((y, x)) <= min(2, alpha((y, x))) + 1e-14
+    assert 0 <= alpha_sharp((y, x)) <= min(np.sqrt(2), alpha((y, x))) + 1e-14
 
 
 @given(components, components)
 @settings(max_examples=100, deadline=None)
-def test_sharp_alpha_is_the_largest_multiplier_of_the_square(y, x):
+def test_sharp_alpha_is_the_largest_multiplier_of_the_square_or_the_root_of_two(y, x):
     # |exp(-i <xi, u>) - 1| over ||xi||_inf <= kappa / 2: <xi, u> fills [-a, a], and a is reached in a corner.
     a = (abs(y) + abs(x)) / 2
     angles = np.linspace(0, a, 4001)
-    brute = np.abs(np.exp(-1j * angles) - 1).max()
+    brute = min(np.abs(np.exp(-1j * angles) - 1).max(), np.sqrt(2))
     ours = float(alpha_sharp((y, x)))
     assert brute <= ours + 1e-12
     assert ours == pytest.approx(brute, abs=1e-4)
@@ -64,9 +64,19 @@ def test_alpha_at_known_values():
     assert alpha([PI / 12, PI / 12]) == pytest.approx(0.261799388, abs=5e-10)  # theory.md 3.1
     assert alpha_sharp([PI / 12, PI / 12]) == pytest.approx(0.261052384, abs=5e-10)
     assert alpha_sharp([0, 0]) == 0
-    assert alpha_sharp([PI, PI]) == pytest.approx(2) and alpha_sharp([10, 20]) == pytest.approx(2)
-    assert alpha_sharp([PI, 0]) == pytest.approx(np.sqrt(2))
+    for tau in ([PI, 0], [PI, PI], [10, 20]):
+        assert alpha_sharp(tau) == pytest.approx(np.sqrt(2))
     assert alpha_sharp([1e-7, 2e-7]) == pytest.approx(1.5e-7, rel=1e-12)  # the factor 1/2 is the best
+
+
+def test_a_pulse_that_leaves_its_place_attains_the_root_of_two():
+    # Equal waves in phase make one narrow peak; moved by many of its widths it meets nothing of itself.
+    bins = 32
+    pulse = on_bins(1, 2 * bins, (0, 0), np.ones((1, bins, bins)))
+    case = Case(pulse, np.full((1, 2), 16.0), 1)
+    change = norm(case.moved.cmod - case.cmod) / norm(case.cmod)
+    assert case.bandwidth * 32 > PI  # far beyond the shift from which the bound is flat
+    assert change == pytest.approx(np.sqrt(2)) == alpha_sharp(case.bandwidth[:, None] * case.shift)
 
 
 @pytest.mark.parametrize("function", [alpha, alpha_sharp])
@@ -204,7 +214,7 @@ def test_bounds_equal_their_formulas(sharp, q):
         theta, u = rng.uniform(-PI, PI, (2, 2))
         kappa = rng.uniform(0.1, PI / stride)
         tau = kappa * (abs(u[0]) + abs(u[1]))
-        a = 2 * np.sin(min(tau, 2 * PI) / 4) if sharp else tau / 2
+        a = 2 * np.sin(min(tau, PI) / 4) if sharp else tau / 2
         b = float(beta_sharp(stride * kappa, q) if sharp else beta(stride * kappa, q))
         g = float(gamma(stride * theta, q))
         assert cmod_bound(kappa, u, stride, sharp) == pytest.approx(a, rel=1e-13)
