@@ -1,8 +1,8 @@
 r"""The bounds: stability of CMod, distance of RMax from CMod, stability of RMax (theory.md 3.1, 3.2, 3.4).
 
 They hold for a filter whose spectrum lies in a square of side :math:`\kappa\le\pi/m` around its characteristic
-frequency :math:`\theta`, and for every image; for shifts by fractions of a pixel if the square lies inside
-:math:`[-\pi,\pi)^2`. Each constant comes in two versions: that of theory.md, which follows the publication as recalled
+frequency :math:`\theta`, and for every image; for shifts by fractions of a pixel along an axis if the square lies inside
+:math:`(-\pi,\pi)` there. Each constant comes in two versions: that of theory.md, which follows the publication as recalled
 there (its exact text could not be checked), and a sharper one, proved where it is defined.
 """
 
@@ -186,8 +186,9 @@ def cmod_bound(
     sharp : bool
         Use `alpha_sharp`, else `alpha`.
     theta : array_like, shape (..., 2), optional
-        Characteristic frequency, rad/sample. It does not enter the bound, but shifts by fractions of a pixel suppose
-        that the square around it does not wrap through :math:`\pm\pi`; without it that is not checked.
+        Characteristic frequency, rad/sample. It does not enter the bound, but a shift by a fraction of a pixel along an
+        axis supposes that the square around it does not reach :math:`\pm\pi` there (see `check_support`); without it
+        that is not checked.
 
     Returns
     -------
@@ -335,8 +336,8 @@ def check_band(kappa: ArrayLike, stride: int) -> NDArray[np.float64]:
     return kappa
 
 
-def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike) -> None:
-    r"""Check that a shift by a fraction of a pixel meets a square that does not wrap through :math:`\pm\pi`.
+def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike, touching: bool = False) -> None:
+    r"""Check that every axis along which a shift is fractional has a square that stays away from :math:`\pm\pi`.
 
     Parameters
     ----------
@@ -346,26 +347,34 @@ def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike) -> None:
         Its side, rad/sample.
     shift : array_like, shape (..., 2)
         u, pixels.
+    touching : bool
+        Allow squares that touch :math:`\pm\pi`, as for a translation by the complex factor of the bins.
 
     Raises
     ------
     TypeError
         If something is not real.
     ValueError
-        If a shift is fractional and its square wraps, or a value is not finite.
+        If along an axis the shift is fractional and the square reaches :math:`\pm\pi`, or a value is not finite.
+
+    Notes
+    -----
+    theory.md 1. Whole shifts may wrap, axis by axis. The Nyquist bin of an even grid holds a wave and its mirror image:
+    real images move it by the factor :math:`\cos\pi u`, which is no translation of a wave.
     """
     theta, shift, kappa = real_pairs(theta, "theta"), real_pairs(shift, "shift"), real_values(kappa, "kappa")
     _broadcast("theta", theta[..., 0], "shift", shift[..., 0])
     _broadcast("theta", theta[..., 0], "kappa", kappa)
     theta, shift, kappa = np.broadcast_arrays(theta, shift, kappa[..., None])
-    reach = np.abs(theta).max(axis=-1) + kappa[..., 0] / 2
-    broken = (reach > np.pi * (1 + EDGE)) & (shift != np.rint(shift)).any(axis=-1)
+    reach = np.abs(theta) + kappa / 2
+    limit = np.pi * (1 + EDGE if touching else 1 - EDGE)
+    broken = ((reach > limit) & (shift != np.rint(shift))).any(axis=-1)
     if broken.any():
         b = np.unravel_index(int(broken.argmax()), broken.shape)
         raise ValueError(
             f"the square of side kappa = {kappa[b][0]:.6g} around theta = ({theta[b][0]:.6g}, {theta[b][1]:.6g}) "
-            f"rad/sample wraps through pi; the shift ({shift[b][0]:g}, {shift[b][1]:g}) is fractional, which supposes "
-            "a square inside [-pi, pi)"
+            f"rad/sample {'wraps through' if touching else 'reaches'} pi along an axis where the shift "
+            f"({shift[b][0]:g}, {shift[b][1]:g}) is fractional, which supposes a square inside (-pi, pi)"
         )
 
 
