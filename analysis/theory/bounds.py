@@ -2,7 +2,11 @@ r"""The bounds: stability of CMod, distance of RMax from CMod, stability of RMax
 
 They hold for a filter whose spectrum lies in a square of side :math:`\kappa\le\pi/m` around its characteristic
 frequency :math:`\theta`, and for every image; for shifts by fractions of a pixel along an axis if the square lies inside
-:math:`(-\pi,\pi)` there. Each constant comes in two versions: that of theory.md, which follows the publication as recalled
+:math:`(-\pi,\pi)` there. On a periodic grid 2m divides its size N, and the square is half-open,
+:math:`[\theta-\kappa/2, \theta+\kappa/2)^2`, or :math:`\kappa<\pi/m`: waves on opposite borders of a closed square of
+side :math:`\pi/m` alias onto each other (Lemma 0).
+
+Each constant comes in two versions: that of theory.md, which follows the publication as recalled
 there (its exact text could not be checked), and a sharper one, proved where it is defined.
 """
 

@@ -346,6 +346,18 @@ def test_on_bins_is_the_smallest_closed_square():
     assert one.kappa[0] == 0 and one.theta[0] == pytest.approx((PI / 8, PI / 4))
 
 
+@pytest.mark.parametrize(("sign", "expected"), [(1, np.sqrt(2)), (-1, 0)])
+def test_opposite_borders_of_the_closed_square_break_lemma_0(sign, expected):
+    stride, size = 2, 24
+    n = np.arange(size)
+    apart = size // (2 * stride)  # bins: pi / m
+    z = np.exp(2j * PI * n / size) + sign * np.exp(2j * PI * (1 + apart) * n / size)
+    z = np.outer(np.exp(2j * PI * n / size), z)
+    assert 2 * stride * norm(z[:: 2 * stride, :: 2 * stride]) / norm(z) == pytest.approx(expected, abs=1e-12)
+    half_open = band_limited(stride, size, (0.3, 0.3), PI / stride, np.random.default_rng(1))
+    assert half_open.spectrum.shape[-1] == apart  # of the two borders one is left out
+
+
 def test_on_bins_refuses_aliases():
     on_bins(2, 16, (0, 0), np.ones((1, 4, 4)))
     with pytest.raises(
