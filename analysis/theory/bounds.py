@@ -256,8 +256,8 @@ def discrepancy_bound(
 
     Notes
     -----
-    theory.md 3.2 and 3.3. The bound of the expectation supposes, besides the band, that given the moduli every phase of
-    :math:`Z[2mn]` is uniform.
+    theory.md 3.2 and 3.3. The bound of the expectation supposes, besides the band, hypothesis (H): given all the moduli,
+    every phase of :math:`Z[2mn]` is uniform. A Gaussian field has that if E Z[n] = 0 and E Z[n] Z[n'] = 0 for all n, n'.
     """
     kappa, theta = check_band(kappa, stride), real_pairs(theta, "theta")
     _broadcast("kappa", kappa, "theta", theta[..., 0])
@@ -303,7 +303,7 @@ def rmax_bound(
 
     Notes
     -----
-    theory.md 3.4.
+    theory.md 3.4. The bound of the expectation supposes (H) for X and for its translation, see `discrepancy_bound`.
     """
     each = None if deficit is None else _not_negative(deficit, "deficit") / 2
     return 2 * discrepancy_bound(theta, kappa, stride, q, sharp, each) + cmod_bound(kappa, shift, stride, sharp, theta)
