@@ -137,7 +137,7 @@ def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     all p: the sum is the multiplier :math:`2\big((2q+1)^2 - D_q(\xi_1)D_q(\xi_2)\big)`, :math:`D_q` the Dirichlet
     kernel, instead of a sum of suprema.
 
-    As the bandwidth vanishes no constant is better: see `beta_floor`.
+    As the bandwidth vanishes no constant that depends on q and :math:`m\kappa` alone is better: see `beta_floor`.
     """
     kappa = _bandwidth(bandwidth)
     integer("q", q, 0)
@@ -151,7 +151,7 @@ def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
 
 
 def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
-    r"""A value below which no constant can take the place of `beta`: :math:`2\sin\frac12\min(q\kappa', \pi)`.
+    r"""Value below which no constant in q and :math:`m\kappa` holds for all filters: :math:`2\sin\frac12\min(q\kappa', \pi)`.
 
     Parameters and errors are those of `beta`.
 
@@ -167,6 +167,11 @@ def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     which knows only the centre of the square, expects :math:`M_q = \cos(\phi - q\kappa')`. With :math:`\phi =
     \frac12(\pi + q\kappa')` the difference of the two is :math:`2\sin\frac12q\kappa'`, at every position. In a wider
     square the wave lies nearer to the centre.
+
+    What this excludes is a smaller deterministic constant in q and :math:`m\kappa`, uniform in theta, for V = Re W with
+    any W in the class. For analytic filters W = V + i H(V) and real images the wave must lie off the self-conjugate
+    frequencies: possible for :math:`m\ge3`; for m = 1, 2 all multiples of :math:`2\pi/m` are self-conjugate, and a
+    smaller constant is not excluded. Nor is it for the expectation, or for one theta.
     """
     integer("q", q, 0)
     return 2 * np.sin(np.minimum(q * _bandwidth(bandwidth), np.pi) / 2)

@@ -18,10 +18,12 @@ from analysis.theory import (
     cmod_bound,
     discrepancy_bound,
     gamma,
+    largest_cosine,
     on_bins,
     rmax_bound,
 )
 from analysis.theory.verification import Case
+from wavelets import analytic
 
 pytestmark = pytest.mark.nojit
 
@@ -191,6 +193,24 @@ def test_one_wave_in_a_corner_attains_the_floor(stride, windows, bins, q, corner
     r = max(np.cos(phase + t) for t in own_phases)
     m = max(np.cos(phase + omega @ p) for p in window(q))
     assert abs(r - 1) - (1 - m) == pytest.approx(floor, abs=1e-11)
+
+
+def test_a_real_image_and_an_analytic_filter_attain_the_floor_from_stride_3_on():
+    stride, size = 3, 48
+    own = 2 * PI / stride * np.ones(2)
+    n = np.arange(size)
+    phase = own[0] * n[:, None] + own[1] * n
+    v = np.cos(phase) / (size**2 / 2)
+    w = analytic(v)
+    kappa = 2 * PI / size  # the wave in the upper corner of the square
+    turn = (PI + stride * kappa) / 2
+    z = np.fft.ifft2(np.fft.fft2(np.cos(phase + turn)) * np.fft.fft2(w))
+    centres = z[:: 2 * stride, :: 2 * stride]
+    r = np.max([np.roll(z.real, (-stride * y, -stride * x), (0, 1)) for y, x in window(1)], axis=0)[::6, ::6]
+    m = largest_cosine(np.angle(centres), stride * (own - kappa / 2))
+    c = np.abs(centres).ravel()
+    left = norm(r.ravel() - c) - norm(c * (1 - m.ravel()))
+    assert left / norm(c) == pytest.approx(float(beta_floor(stride * kappa)), abs=1e-9)
 
 
 def test_floor_where_the_window_of_the_square_is_wider_than_half_a_turn():
