@@ -6,8 +6,11 @@ frequency :math:`\theta`, and for every image; for shifts by fractions of a pixe
 :math:`[\theta-\kappa/2, \theta+\kappa/2)^2`, or :math:`\kappa<\pi/m`: waves on opposite borders of a closed square of
 side :math:`\pi/m` alias onto each other (Lemma 0).
 
-Each constant comes in two versions: that of theory.md, which follows the publication as recalled
-there (its exact text could not be checked), and a sharper one, proved where it is defined.
+Each constant comes in two versions: that of theory.md, which follows the publication (arXiv:2209.11740; its third version
+is public and was not read for this) as recalled there, and a smaller one, proved where it is defined.
+
+No finite filter has its whole spectrum in a square. For a real one the bounds hold in the limit of narrow bands only,
+or with the leakage added on the right side: theory.md 3.1 and 3.2.
 """
 
 from __future__ import annotations
@@ -98,8 +101,8 @@ def beta(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
 
     Notes
     -----
-    theory.md 3.2, with its proof. The split into two terms is the published one as recalled there; whether the
-    publication has the same constant could not be checked.
+    theory.md 3.2, with its proof. The split into two terms is the published one as recalled there; its constant was
+    not compared.
     """
     integer("q", q, 0)
     squares = 2 / 3 * q * (q + 1) * (2 * q + 1) ** 2 + 2 * q**2 * (q + 1) ** 2

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import translate
 from analysis.theory import (
     alpha,
     alpha_sharp,
@@ -23,7 +24,7 @@ from analysis.theory import (
     rmax_bound,
 )
 from analysis.theory.verification import Case
-from wavelets import analytic
+from wavelets import DualTreePackets2D, analytic
 
 pytestmark = pytest.mark.nojit
 
@@ -395,3 +396,38 @@ def test_bounds_of_one_image_have_its_deficit_in_place_of_gamma():
         assert rmax_bound(theta, kappa, (0, 1), 2, deficit=P) == pytest.approx(both)
     with pytest.raises(ValueError, match=r"deficit is -0\.1"):
         discrepancy_bound(theta, kappa, 2, deficit=-0.1)
+
+
+@pytest.mark.parametrize(("index", "u"), [(5, (0, 1)), (11, (1, 2)), (27, (0.5, 0))])
+def test_bounds_of_a_packet_hold_with_its_leakage_added(index, u):
+    t = DualTreePackets2D(2, stride=2)
+    m, size = 2, 65 * 4  # 2 m divides it
+    theta, kappa = t.frequencies[index], PI / 2
+    image = np.random.default_rng(index).standard_normal((size, size))
+    transfer = np.conj(np.fft.fft2(np.conj(t.kernels([index])[0]), (size, size)))
+    omega = 2 * PI * np.fft.fftfreq(size)
+    inside = [(omega - centre + kappa / 2) % (2 * PI) < kappa for centre in theta]
+    inside = inside[0][:, None] & inside[1]
+
+    def responses(x):
+        spectrum = np.fft.fft2(x) * transfer
+        spectrum[size // 2] = spectrum[:, size // 2] = 0  # the Nyquist bins do not move by fractions
+        return np.fft.ifft2(spectrum * inside), np.fft.ifft2(spectrum * ~inside)
+
+    def centres(z):
+        return z[:: 2 * m, :: 2 * m].ravel()
+
+    def windows(z):
+        return np.stack([centres(np.roll(z, (-m * y, -m * x), (0, 1))) for y, x in window(1)])
+
+    z_in, z_out = responses(image)
+    _, moved_out = moved = responses(translate(image, u))
+    z = z_in + z_out
+    assert norm(z_out.ravel()) > 0.05 * norm(z.ravel())  # there is something to add
+    leakage = norm(centres(z_out)) + norm(centres(moved_out))
+    change = norm(np.abs(centres(sum(moved))) - np.abs(centres(z)))
+    assert change <= alpha_sharp(kappa * np.array(u)) * norm(centres(z_in)) + leakage
+    r, c = windows(z).real.max(axis=0), np.abs(centres(z))
+    deficit = np.abs(centres(z_in)) * (1 - largest_cosine(np.angle(centres(z_in)), m * theta))
+    added = norm(windows(z_out).ravel()) + norm(centres(z_out))
+    assert norm(r - c) <= norm(deficit) + beta_sharp(m * kappa) * norm(centres(z_in)) + added
