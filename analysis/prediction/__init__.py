@@ -9,7 +9,8 @@ state the error.
 *Isolated features.* One localised feature, whose waves are all in phase at one point, at a random place. Its spectrum
 is the same; what differs is that its phases are aligned, as they are at corners, ends and specks of photographs.
 
-A mixture has a part of its energy in isolated features. Expected squares are linear in that part, and one number,
+A mixture has a part of its energy in isolated features. Expected squares are linear in that part if the features lie
+apart from each other and from the field, which is a model of places and no sum of the two. One number,
 :func:`fit_isolated`, describes RMax on a set of photographs: an empirical model, which overrates the change of CMod.
 """
 
