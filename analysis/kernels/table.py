@@ -16,8 +16,8 @@ from analysis.kernels.description import describe_kernels
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import LayerOperators, kernel_experiment, peaks
 from analysis.measurements.shift_experiment import SHIFTS
-from analysis.measurements.spectra import POINTS, SpectrumMeasurement
-from analysis.prediction import predict
+from analysis.measurements.spectra import POINTS, SpectrumMeasurement, coarser
+from analysis.prediction import gaussian_moments, isolated_moments, rms, typical_share
 from analysis.runs.feed import run
 from wavelets.checks import integer
 from wavelets.complex_filters import GRID
@@ -42,12 +42,14 @@ COLUMNS = (
     "rho_stderr",
     "rho_rms",
     "predicted_rho",
+    "gaussian_rho",
     "eta_rmax",
     "eta_rmax_stderr",
     "eta_cmod",
     "eta_cmod_stderr",
     "rank",
 )
+COARSER = 3  # frequencies of the spectrum to one of that of isolated features: changes predicted_rho by 0.0004
 
 
 def kernel_table(
@@ -86,10 +88,10 @@ def kernel_table(
     Returns
     -------
     xarray.Dataset
-        The variables of :func:`describe_kernels` and :func:`measure_kernels`, and `predicted_rho`,
-        `predicted_eta_rmax`, `predicted_eta_cmod` (root-mean-square ratios on a Gaussian field with the spectra of the
-        same pictures, to be compared with `rho_rms`, `eta_rmax_rms`, `eta_cmod_rms`; NaN for all but band-pass
-        kernels); `rank`, 1 for the kernel whose RMax changes most, by the mean of `eta_rmax` over the shifts.
+        The variables of :func:`describe_kernels` and :func:`measure_kernels`, and predictions from the spectra of the
+        same pictures, NaN for all but band-pass kernels: `predicted_rho`, the best one of `rho_rms`, a Gaussian field
+        with the part of isolated features that :func:`analysis.prediction.typical_share` takes from packets;
+        `gaussian_rho`, `predicted_eta_rmax`, `predicted_eta_cmod`, of a Gaussian field alone; `rank`, 1 for the kernel whose RMax changes most, by the mean of `eta_rmax` over the shifts.
 
     Raises
     ------
@@ -101,7 +103,7 @@ def kernel_table(
     # First what can fail: pictures that are missing or too small.
     experiment = kernel_experiment(layer, shifts, size, grid)
     spectrum = SpectrumMeasurement(
-        size, max(POINTS, size), experiment.colour, layer.mean if experiment.colour else layer.mean[0]
+        size, COARSER * (-(-max(POINTS, size) // COARSER) | 1), experiment.colour, layer.mean if experiment.colour else layer.mean[0]
     )
     measured, power = run(images, [experiment, spectrum], progress, on_skip, root, desc="kernels", **feeding)
     assert isinstance(experiment.operators, LayerOperators)
@@ -203,19 +205,27 @@ def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
 def _add_prediction(
     table: xr.Dataset, layer: FirstLayer, filters: NDArray[Any], spectra: NDArray[Any], progress: bool
 ) -> None:
-    """Add what a Gaussian field with the spectra of the pictures gives for the band-pass kernels."""
+    """Add what the two models of images, with the spectra of the pictures, give for the band-pass kernels."""
     chosen = table.kind.values == "band-pass"
     count, shifts = len(chosen), list(zip(table.shift_y.values, table.shift_x.values, strict=True))
-    found = {"rho": np.full(count, np.nan)}
-    found |= {name: np.full((count, len(shifts)), np.nan) for name in ("eta_rmax", "eta_cmod")}
+    found = {name: np.full(count, np.nan) for name in ("predicted_rho", "gaussian_rho")}
+    found |= {name: np.full((count, len(shifts)), np.nan) for name in ("predicted_eta_rmax", "predicted_eta_cmod")}
+    share = typical_share(layer.stride)
     if chosen.any():
-        std = np.array(layer.std)[:, None, None]
         spectra = spectra if spectra.ndim == 4 else spectra[None, None].astype(complex)
-        kernels = filters[chosen] / peaks(layer.weight[chosen]) / std
-        predicted = predict(kernels, spectra, layer.stride, shifts, layer.q, progress=progress)
-        for name, values in found.items():
-            values[chosen] = predicted[f"{name}_rms"].values
+        kernels = filters[chosen] / peaks(layer.weight[chosen]) / np.array(layer.std)[:, None, None]
+        gaussian = gaussian_moments(kernels, spectra, layer.stride, shifts, layer.q, progress=progress)
+        ratios = rms(gaussian)
+        for name in ("rho", "eta_rmax", "eta_cmod"):
+            found[("gaussian_" if name == "rho" else "predicted_") + name][chosen] = ratios[f"{name}_rms"].values
+        # No shift enters the discrepancy, and features need no fine frequencies, only room for the window.
+        reach = kernels.shape[-1] + 2 * layer.q * layer.stride
+        coarse = coarser(spectra, COARSER if reach <= spectra.shape[-1] // COARSER else 1)
+        isolated = isolated_moments(kernels, coarse, layer.stride, [(0, 0)], layer.q, progress)
+        squares = (1 - share) * ratios.rho_rms**2 + share * isolated.discrepancy
+        found["predicted_rho"][chosen] = np.sqrt(squares.values)
     for name, values in found.items():
         dims = ("kernel", "shift")[: values.ndim]
-        meaning = {"long_name": f"{name}_rms predicted on a Gaussian field with the pictures' spectra", "units": "1"}
-        table[f"predicted_{name}"] = (dims, values, meaning)
+        mixture = f", {share:.3g} of the energy in isolated features" if name == "predicted_rho" else ""
+        meaning = f"{name.split('_', 1)[1]}_rms predicted on a Gaussian field with the pictures' spectra{mixture}"
+        table[name] = (dims, values, {"long_name": meaning, "units": "1"})

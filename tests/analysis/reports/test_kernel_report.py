@@ -283,7 +283,7 @@ def test_numbers_of_the_table_stand_below_their_heads(table, page, rows):
         "γ₁(mθ)": ("gamma", 1),
         "ρ": ("rho", 1),
         "ρ rms": ("rho_rms", 1),
-        "ρ Gauss": ("predicted_rho", 1),
+        "ρ predicted": ("predicted_rho", 1),
         "η RMax": ("eta_rmax", 1),
         "η CMod": ("eta_cmod", 1),
     }
