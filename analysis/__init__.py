@@ -67,6 +67,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "published_table",
             "validation_errors",
         ],
+        "reports.heatmaps": [
+            "heatmap_report",
+        ],
+        "reports.kernels": [
+            "kernel_report",
+        ],
+        "reports.stability": [
+            "stability_report",
+        ],
         "theory": [
             "gamma",
             "gamma_map",

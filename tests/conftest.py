@@ -15,7 +15,13 @@ matplotlib.use("Agg")
 DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
 
 
+COMMANDS = Path(__file__).parent / "analysis" / "commands"
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if COMMANDS in item.path.parents:
+            item.add_marker("command")
     if importlib.util.find_spec("dtcwt") is None:
         skip = pytest.mark.skip(reason="needs the package dtcwt")
         for item in items:
@@ -35,13 +41,13 @@ def imagenet_sample():
 @pytest.fixture
 def shiftscope(monkeypatch, capsys):
     """Run the command line in this process; return (exit code, standard output, standard error)."""
-    from analysis.commands import app
+    from analysis.commands.app import main
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["shiftscope", *map(str, arguments)])
         code = 0
         try:
-            app.main()
+            main()
         except SystemExit as stop:
             code = stop.code or 0
         out = capsys.readouterr()

@@ -23,6 +23,10 @@ __all__ = ["ImageFolder", "find_images", "walk_images"]
 FilePath = str | bytes | os.PathLike[str]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+FIGURES = re.compile(
+    r"(heatmaps|prediction)_J\d+|mosaic|fourier|plane|predicted|ranking|trade|flips|divergence|accuracy|map|training"
+)
+"""Names of the figures that commands write beside their results, as .png."""
 RUN = 20_000  # names sorted at a time
 FOLDER = "\0"  # ends the name of a subfolder: no file name has it, and a name sorts with it as it does without
 
@@ -44,6 +48,8 @@ class ImageFolder:
     folder : str
         As it was given.
     limit : int or None
+    figures : dict of str
+        Files that the walks so far left out, as keys: figures that a command of this project drew.
 
     Raises
     ------
@@ -58,16 +64,24 @@ class ImageFolder:
             check_positive("limit", limit)
         self.folder = _existing(folder)
         self.limit = None if limit is None else int(limit)
+        self.figures: dict[str, None] = {}
         self._length: int | None = None
 
     def __iter__(self) -> Iterator[str]:
-        """The files as `walk_images` yields them."""
+        """The files as `walk_images` yields them, but for figures of this project."""
         found = False
-        for path in islice(walk_images(self.folder), self.limit):
+        for path in islice(self._photographs(), self.limit):
             found = True
             yield path
         if not found:
             raise ValueError(f"no images (JPEG, PNG, WebP, TIFF, BMP) found in {printable(self.folder)}")
+
+    def _photographs(self) -> Iterator[str]:
+        for path in walk_images(self.folder):
+            if is_own_figure(path):
+                self.figures[path] = None
+            else:
+                yield path
 
     def __len__(self) -> int:
         """Number of files, from one walk of its own."""
@@ -142,6 +156,18 @@ def find_images(folder: FilePath, limit: int | None = None) -> list[Path]:
         If it has no images, or `limit` is not a positive integer.
     """
     return [Path(path) for path in ImageFolder(folder, limit)]
+
+
+def is_own_figure(path: str) -> bool:
+    """Whether a file is a figure that a command drew, by its name and by the program that its PNG header names."""
+    name, suffix = os.path.splitext(os.path.basename(path))
+    if suffix != ".png" or not FIGURES.fullmatch(name) or not os.path.isfile(path):  # opening a pipe would wait
+        return False
+    try:
+        with open(path, "rb") as file:
+            return b"tEXtSoftware\0Matplotlib" in file.read(1024)
+    except OSError:  # what cannot be opened is left to whoever reads it
+        return False
 
 
 def check_positive(name: str, value: object) -> None:

@@ -1,31 +1,29 @@
-"""Results of a kernel analysis on disk: table, figures, and one HTML page that needs nothing else."""
+"""Report of a kernel analysis: table, figures, and one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
-import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from PIL import Image
-from tqdm import tqdm
 
 from analysis import plots
-from analysis.files import atomic, results
+from analysis.kernels import first_layer
 from analysis.kernels.gabor import gabor
 from analysis.kernels.layer import FirstLayer
-from analysis.kernels.table import kernel_frame, rank_correlation
+from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
+from analysis.measurements.shift_experiment import SHIFTS
 from analysis.plots.first_layer import filter_crop
+from analysis.reports.session import Images, Session
+from analysis.reports.writer import Report, picture
 from analysis.theory import gamma_map
 from wavelets.checks import integer
-from wavelets.complex_filters import complex_filters, first_colour
+from wavelets.complex_filters import complex_filters
+from wavelets.kernel_kinds import first_colour
 
 CORRELATIONS = {
     "ρ measured, γ(mθ)": ("rho_rms", "gamma"),
@@ -42,7 +40,7 @@ def figures(table: xr.Dataset, layer: FirstLayer) -> dict[str, Callable[[], Figu
     Parameters
     ----------
     table : xarray.Dataset
-        What `kernel_table` returns.
+        Of `kernel_table`.
     layer : FirstLayer
         What it was made from.
 
@@ -59,80 +57,88 @@ def figures(table: xr.Dataset, layer: FirstLayer) -> dict[str, Callable[[], Figu
     }
 
 
-def write_results(
-    table: xr.Dataset, layer: FirstLayer, folder: Path, attempt: Callable[..., object], progress: bool = True
-) -> None:
+def kernel_report(
+    source: Any,
+    images: Images,
+    out: str | os.PathLike[str],
+    shifts: Sequence[Sequence[float]] = SHIFTS,
+    size: int = 224,
+    **how: Any,
+) -> Report:
+    """Analyse the kernels of a first layer, and write the table, figures and a page.
+
+    Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, plane.png, predicted.png, ranking.png and report.html.
+
+    Parameters
+    ----------
+    source : FirstLayer, or what :func:`analysis.first_layer` takes
+        A file or an array is known with its stride only: ``first_layer(file, stride=2)``.
+    images : path, iterable of paths and arrays, or None
+        A folder, searched recursively, or the images themselves; None stands for the photographs of scikit-image.
+    out : path
+        Folder for the results; it is created. A run that was stopped there is continued.
+    shifts, size
+        As for :func:`analysis.kernel_table`.
+    **how
+        limit, block, resume, overwrite, scheduler, workers, threads, progress, on_skip: as for
+        :class:`analysis.reports.session.Session`.
+
+    Returns
+    -------
+    Report
+        Its `datasets` have the one dataset "kernels".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, if no image could be used, or if the folder has results of another run.
+    OSError
+        If the images are not there, or the folder cannot be written to.
+    """
+    layer = source if isinstance(source, FirstLayer) else first_layer(source, progress=how.get("progress", True))
+    session = Session("kernels", images, out, size, colour=True, **how)
+    with session.results(layer.settings() | {"shifts": shifts, "size": size}, ["kernels.nc"]) as report:
+        table = session.measure(partial(kernel_table, layer, shifts=shifts, size=size))
+        report.inputs = len(report.skipped) + table.images_used
+        write_report(report, table, layer)
+    return report
+
+
+def write_report(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
     """Write kernels.nc, kernels.csv, the figures and report.html.
 
     Parameters
     ----------
+    report : Report
+        Names the folder.
     table : xarray.Dataset
-        What `kernel_table` returns.
+        Of `kernel_table`.
     layer : FirstLayer
         What it was made from.
-    folder : Path
-        It exists.
-    attempt : callable
-        Called as ``attempt(write, *arguments)``: what becomes of an ``OSError`` is the caller's.
-    progress : bool
-        Show a progress bar on standard error.
     """
-    attempt(results.save, table, folder / "kernels.nc")
-    frame = kernel_frame(table)
-    attempt(
-        atomic.write_atomically,
-        folder / "kernels.csv",
-        lambda path: frame.to_csv(path, index=False, float_format="%.6g"),
-    )
-    drawn = {}
-    for name, draw in tqdm(figures(table, layer).items(), desc="figures", unit="figure", disable=not progress):
-        buffer = io.BytesIO()
-        draw().savefig(buffer, format="png", dpi=DPI)
-        drawn[name] = buffer.getvalue()
-        attempt(atomic.write_atomically, folder / f"{name}.png", partial(_write_bytes, drawn[name]))
-    page = report_page(table, layer, drawn)
-    attempt(atomic.write_atomically, folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
+    report.save(table, "kernels")
+    report.save_table(kernel_frame(table), "kernels", index=False)
+    drawn = report.draw(figures(table, layer), DPI)
+    report.save_page("kernels.html.j2", partial(page_values, table, layer), drawn)
 
 
-def report_page(table: xr.Dataset, layer: FirstLayer, drawn: dict[str, bytes]) -> str:
-    """One HTML page with everything in it: figures, a table that can be sorted, and a card for each kernel.
-
-    Parameters
-    ----------
-    table : xarray.Dataset
-        What `kernel_table` returns.
-    layer : FirstLayer
-        What it was made from.
-    drawn : dict of str to bytes
-        PNG files of the figures.
-
-    Returns
-    -------
-    str
-    """
+def page_values(table: xr.Dataset, layer: FirstLayer) -> dict[str, Any]:
+    """Values that the page shows: numbers of the layer, correlations, and a card for each kernel."""
     rows = kernel_frame(table).to_dict("records")
     plane, _, _ = first_colour(layer.weight)
     filters = complex_filters(plane[:, None], int(table.attrs["grid"]))[:, 0]
     parts = zip(rows, layer.weight, table.gabor.values, filters, strict=True)
-    cards = [_card(row, kernel, fitted, w, layer.stride) for row, kernel, fitted, w in parts]
-    template = importlib.resources.files("analysis.reports").joinpath("kernels.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["number"] = _number
     kinds, counts = np.unique(table.kind.values, return_counts=True)
-    correlations = {label: rank_correlation(table, *names) for label, names in CORRELATIONS.items()}
-    return environment.from_string(template).render(
-        layer=layer,
-        attrs=table.attrs,
-        kinds=dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
-        dead=[row["index"] for row in rows if row["kind"] == "dead"],
-        correlations=correlations,
-        figures={name: _data_uri(png) for name, png in drawn.items()},
-        cards=cards,
-        gamma=plots.first_layer.gamma_name(table),
-        shifts=list(zip(table.shift_y.values.tolist(), table.shift_x.values.tolist(), strict=True)),
-    )
+    return {
+        "layer": layer,
+        "attrs": table.attrs,
+        "kinds": dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
+        "dead": [row["index"] for row in rows if row["kind"] == "dead"],
+        "correlations": {label: rank_correlation(table, *names) for label, names in CORRELATIONS.items()},
+        "cards": [_card(row, kernel, fitted, w, layer.stride) for row, kernel, fitted, w in parts],
+        "gamma": plots.first_layer.gamma_name(table),
+        "shifts": list(zip(table.shift_y.values.tolist(), table.shift_x.values.tolist(), strict=True)),
+    }
 
 
 def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:
@@ -141,7 +147,7 @@ def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:
     Parameters
     ----------
     table : xarray.Dataset
-        What `kernel_table` returns.
+        Of `kernel_table`.
     layer : FirstLayer
         What it was made from.
     index : int
@@ -168,7 +174,7 @@ def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:
 
 def _card(row: dict[str, Any], kernel: np.ndarray, fitted: np.ndarray, w: np.ndarray, stride: int) -> dict[str, Any]:
     """Numbers of one kernel, and its pictures as data URIs; the square is in pixels of the spectrum's picture."""
-    card: dict[str, Any] = {"row": row, "kernel": _picture(plots.kernel_image(kernel))}
+    card: dict[str, Any] = {"row": row, "kernel": picture(plots.kernel_image(kernel))}
     if row["kind"] == "dead":
         return card
     theta = np.array([row["theta_y"], row["theta_x"]])
@@ -180,33 +186,11 @@ def _card(row: dict[str, Any], kernel: np.ndarray, fitted: np.ndarray, w: np.nda
     mirrored = spectrum[2 * middle - row_, 2 * middle - column, 0] > spectrum[row_, column, 0]
     theta = -theta if mirrored else theta
     card |= {
-        "filter": _picture(plots.phase_image(filter_crop(w, kernel.shape[-2:]))),
-        "spectrum": _picture(spectrum[::-1]),
-        "gabor": _picture(plots.kernel_image(gabor(fitted, kernel.shape[-2:])[None])),
+        "filter": picture(plots.phase_image(filter_crop(w, kernel.shape[-2:]))),
+        "spectrum": picture(spectrum[::-1]),
+        "gabor": picture(plots.kernel_image(gabor(fitted, kernel.shape[-2:])[None])),
         "x": 50 + 50 * theta[1] / np.pi,
         "y": 50 - 50 * theta[0] / np.pi,
         "side": 50 / stride,
     }
     return card
-
-
-def _picture(image: np.ndarray) -> str:
-    """Picture (h, w, 3) in [0, 1] as a data URI."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)).save(buffer, "PNG")
-    return _data_uri(buffer.getvalue())
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _write_bytes(data: bytes, path: Path) -> None:
-    path.write_bytes(data)
-
-
-def _number(value: object, digits: int = 3) -> str:
-    """Return a number for the page; a dash where there is none."""
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.{digits}f}" if np.isfinite(value) else "–"
-    return str(value)

@@ -1,28 +1,31 @@
-"""Results of a stability comparison on disk: table, netCDF, figures, and one HTML page that needs nothing else."""
+"""Report of a network's stability under shifts, before and after remedies: table, figures, and one HTML page."""
 
 from __future__ import annotations
 
-import base64
-import importlib.resources
-import io
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
 from matplotlib.figure import Figure
-from tqdm import tqdm
+from torch import nn
 
 from analysis import plots
-from analysis.files import atomic, results
+from analysis.files.messages import printable
+from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
+from analysis.networks.remedy_table import remedy
+from analysis.reports.session import Images, Session
+from analysis.reports.writer import Report, number
 from analysis.runs.provenance import distribution_version
-from analysis.stability.experiment import table
+from analysis.stability.experiment import BLOCK, NetworkStability, measure_stability, table
+from analysis.stability.labels import read_labels
+from analysis.stability.timing import ModelError
+from wavelets.checks import integer
 
 DPI = 110
 
@@ -44,6 +47,176 @@ COLUMNS = {
 }
 
 
+def stability_report(
+    network: str | nn.Module | LoadedNetwork,
+    images: Images,
+    out: str | os.PathLike[str],
+    *,
+    remedies: Sequence[str] = (),
+    labels: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    shifts: int = 8,
+    grid: bool = False,
+    ten_crop: bool = False,
+    size: int | None = None,
+    side: int | None = None,
+    batch: int | None = None,
+    device: str = "cpu",
+    block: int = BLOCK,
+    **how: Any,
+) -> Report:
+    """Measure how stable a network is under shifts, before and after each remedy, none of them trained.
+
+    Writes stability.csv, stability.nc, trade.png, flips.png, divergence.png, with labels accuracy.png (on a grid also
+    map.png), report.html, and skipped.txt if images had to be left out.
+
+    Parameters
+    ----------
+    network : str, torch.nn.Module or LoadedNetwork
+        Name or ``FILE.py:FACTORY`` as for :func:`analysis.networks.loading.load_network`, **which executes the file**;
+        or a module that takes R, G, B in [0, 1], which is put in evaluation mode; or a LoadedNetwork, which says how
+        pictures are prepared.
+    images : path
+        Folder of images, searched recursively.
+    out : path
+        Folder for the results; it is created. A run that was stopped there is continued.
+    remedies : sequence of str
+        Names as for :func:`analysis.networks.remedy_table.remedy`, or ``NAME:LAYER,...`` for some layers only.
+    labels : path, optional
+        CSV with columns file and index: the classes. Without it there is no accuracy.
+    weights : path, optional
+        File of weights, for a network by name.
+    shifts : int
+        Largest distance of two windows, pixels, at least 2.
+    grid : bool
+        Take all (shifts + 1)² positions of the window, not three lines of them.
+    ten_crop : bool
+        Measure the accuracy of ten crops too.
+    size : int, optional
+        Side of the network's input, pixels; by default the network's own, of a module 224.
+    side : int, optional
+        Side to which every image is brought first, pixels. By default that of the input + shifts; with ten crops at
+        least 256/224 of the input, the side that they are cut from.
+    batch : int, optional
+        Images in one pass of the network.
+    device : str
+        Where torch shall compute, such as "cuda".
+    block : int
+        Images between two entries of the journal, from which a run continues.
+    **how
+        limit, every, resume, overwrite, progress, on_skip: as for :class:`analysis.reports.session.Session`.
+
+    Returns
+    -------
+    Report
+        Its `datasets` have the one dataset "stability".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range or a name unknown, if a network fails, or if the folder has another run.
+    OSError
+        If a file is not there, or the folder cannot be written to.
+    """
+    for option, count in {"size": size, "side": side, "batch": batch}.items():
+        if count is not None:
+            integer(option, count, 1)
+    integer("shifts", shifts, 2)
+    for text in remedies:  # before anything is loaded
+        remedy(text.partition(":")[0])
+    loaded = _loaded(network, weights, size)
+    models, changes = _with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
+
+    ten_side = round(loaded.size * 256 / 224)
+    session = Session("stability", images, out, loaded.size, colour=True, block=block, **how)
+    classes = None if labels is None else read_labels(labels, session.root)
+    if classes is not None:
+        for file in session.sources:  # before anything is measured
+            classes.of(printable(file))
+    with _named(loaded):
+        experiment = NetworkStability(
+            models,
+            loaded.size,
+            shifts,
+            side=side or max(loaded.size + shifts, ten_side if ten_crop else 0),
+            frames="grid" if grid else "lines",
+            ten_crop=ten_crop,
+            labels=classes,
+            changes=changes,
+            preprocess=loaded.preprocess,
+            batch_size=batch,
+        )
+        settings = {"network": loaded.name, "code_sha256": loaded.version} | experiment.settings()
+        with session.results(settings, ["stability.nc"]) as report:
+            comparison = session.measure(partial(measure_stability, experiment=experiment))
+            report.inputs = len(report.skipped) + comparison.images_used
+            comparison = comparison.assign_attrs(
+                network=loaded.name,
+                ten_side=ten_side,
+                device=device,
+                clock="processor time of all threads" if torch.device(device).type == "cpu" else "elapsed time",
+                torch_version=distribution_version("torch"),
+            )
+            write_report(report, comparison, changes)
+    return report
+
+
+@contextlib.contextmanager
+def _named(loaded: LoadedNetwork) -> Iterator[None]:
+    """Say which network an error of a model is of."""
+    try:
+        yield
+    except ModelError as error:
+        raise ValueError(f"{loaded.name}, {error}") from error
+
+
+def _loaded(
+    network: str | nn.Module | LoadedNetwork, weights: str | os.PathLike[str] | None, size: int | None
+) -> LoadedNetwork:
+    if isinstance(network, str):
+        return load_network(network, weights, size)
+    if weights is not None:
+        raise ValueError(f"weights is {printable(weights)}, but the network is no name and has its own")
+    if isinstance(network, LoadedNetwork):
+        return network
+    return LoadedNetwork(type(network).__name__, network.eval(), size=SIZE if size is None else size)
+
+
+def _with_remedies(
+    loaded: LoadedNetwork, remedies: Sequence[str], batch: int | None, device: str
+) -> tuple[dict[str, nn.Module], dict[str, list[str]]]:
+    """Return the network as it is and with each remedy, and a line for each layer that a remedy changed."""
+    move(loaded.model, device)
+    models: dict[str, nn.Module] = {"plain": loaded.model}
+    changes = {}
+    at_once = min(2, batch or 2)  # a second picture tells of a model that takes one at a time
+    check_runs(loaded, models, at_once)
+    for text in remedies:
+        models[text], changes[text] = apply_remedy(loaded, text)
+    check_runs(loaded, models, at_once)
+    return models, changes
+
+
+def write_report(report: Report, comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) -> None:
+    """Write stability.nc, stability.csv, the figures and report.html.
+
+    Parameters
+    ----------
+    report : Report
+        Names the folder.
+    comparison : xarray.Dataset
+        Of :func:`analysis.stability.experiment.compare_remedies`, with the attributes of a result.
+    changes : mapping of str to sequence of str
+        By remedy, a line for each layer that it changed.
+    """
+    report.save(comparison, "stability")
+    report.save_table(table(comparison), "stability", index=True)
+    todo = figures(comparison)
+    drawn = report.draw({name: partial(draw, comparison) for name, (draw, _) in todo.items()}, DPI)
+    captions = {name: caption for name, (_, caption) in todo.items()}
+    report.save_page("stability.html.j2", lambda: page_values(comparison, changes) | {"captions": captions}, drawn)
+
+
 def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Figure], str]]:
     """Functions that draw a comparison, and captions, by the names of the files.
 
@@ -56,7 +229,7 @@ def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Fi
     -------
     dict of str to (callable, str)
     """
-    drawn = {
+    drawn: dict[str, tuple[Callable[[xr.Dataset], Figure], str]] = {
         "trade": (
             plots.trade_figure,
             "Flips between neighbouring windows, beside what they cost; bars of one standard error over pictures.",
@@ -74,122 +247,27 @@ def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Fi
     return drawn
 
 
-def described(comparison: xr.Dataset, **attributes: Any) -> xr.Dataset:
-    """Comparison with the attributes of a result: software, time, machine, and what is given."""
-    return comparison.assign_attrs(
-        attributes,
-        threads=torch.get_num_threads(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        **{f"{name}_version": distribution_version(name) for name in ("shiftscope", "torch", "numpy", "pillow")},
-    )
-
-
-def write_results(
-    comparison: xr.Dataset,
-    changes: Mapping[str, Sequence[str]],
-    folder: Path,
-    attempt: Callable[..., object],
-    progress: bool = True,
-) -> None:
-    """Write stability.nc, stability.csv, the figures and report.html.
-
-    Parameters
-    ----------
-    comparison : xarray.Dataset
-        Of :func:`described`.
-    changes : mapping of str to sequence of str
-        By remedy, a line for each layer that it changed.
-    folder : Path
-        It exists.
-    attempt : callable
-        Called as ``attempt(write, *arguments)``: what becomes of an ``OSError`` is the caller's.
-    progress : bool
-        Show a progress bar on standard error.
-    """
-    attempt(results.save, comparison, folder / "stability.nc")
-    rows = table(comparison)
-    attempt(atomic.write_atomically, folder / "stability.csv", lambda path: rows.to_csv(path, float_format="%.6g"))
-    drawn = {}
-    todo = figures(comparison)
-    for name, (draw, caption) in tqdm(todo.items(), desc="figures", unit="figure", disable=not progress):
-        buffer = io.BytesIO()
-        draw(comparison).savefig(buffer, format="png", dpi=DPI)
-        drawn[name] = (buffer.getvalue(), caption)
-        attempt(atomic.write_atomically, folder / f"{name}.png", partial(_write_bytes, buffer.getvalue()))
-    page = report_page(comparison, changes, drawn)
-    attempt(atomic.write_atomically, folder / "report.html", lambda path: path.write_text(page, encoding="utf-8"))
-
-
-def report_page(
-    comparison: xr.Dataset, changes: Mapping[str, Sequence[str]], drawn: Mapping[str, tuple[bytes, str]]
-) -> str:
-    """One HTML page with everything in it.
-
-    Parameters
-    ----------
-    comparison, changes
-        As in :func:`write_results`.
-    drawn : mapping of str to (bytes, str)
-        PNG files of the figures, and captions.
-
-    Returns
-    -------
-    str
-    """
-    template = importlib.resources.files("analysis.reports").joinpath("stability.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+def page_values(comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Values that the page shows beside the figures."""
     rows = table(comparison)
     shown = [name for name in COLUMNS if name in rows]
-    return environment.from_string(template).render(
-        attrs=comparison.attrs,
-        columns=[dict(zip(("title", "help"), COLUMNS[name], strict=True)) for name in shown],
-        rows=[(name, [_with_error(row, column) for column in shown]) for name, row in rows.iterrows()],
-        figures={
-            name: (f"data:image/png;base64,{base64.b64encode(png).decode()}", text)
-            for name, (png, text) in drawn.items()
-        },
-        changes=changes,
-        orders=_orders(comparison),
-    )
+    return {
+        "attrs": comparison.attrs,
+        "columns": [(*COLUMNS[name], False) for name in shown],
+        "rows": [(name, [with_error(row, column) for column in shown]) for name, row in rows.iterrows()],
+        "changes": changes,
+        "orders": orders(comparison),
+    }
 
 
-def summary(comparison: xr.Dataset) -> str:
-    """Table for the terminal, one line a remedy.
-
-    Parameters
-    ----------
-    comparison : xarray.Dataset
-        What :func:`analysis.stability.experiment.compare_remedies` returns.
-
-    Returns
-    -------
-    str
-    """
-    rows: pd.DataFrame = table(comparison)
-    shown = [name for name in COLUMNS if name in rows and name not in ("top5", "ten_top5", "mfr", "mac", "variation")]
-    texts = {COLUMNS[name][0]: [_with_error(row, name) for _, row in rows.iterrows()] for name in shown}
-    return pd.DataFrame(texts, rows.index).to_string(index_names=False) + (
-        f"\n± is the standard error over pictures. Times in the order of memory that is faster: {_orders(comparison)}."
-    )
-
-
-def _orders(comparison: xr.Dataset) -> str:
-    """Which networks were given maps in which order."""
+def orders(comparison: xr.Dataset) -> str:
+    """List which networks were given maps in which order of memory."""
     groups = comparison.memory_order.to_series()
     return "; ".join(f"{order} for {', '.join(names)}" for order, names in groups.groupby(groups).groups.items())
 
 
-def _with_error(row: pd.Series, name: str) -> str:
-    """A value, and its standard error over pictures if there is one."""
+def with_error(row: pd.Series, name: str) -> str:
+    """Value of a table, and its standard error over pictures if there is one."""
     error = row.get(f"{name}_se", np.nan)
-    return f"{_number(row[name])} ± {_number(error)}" if np.isfinite(error) and error else _number(row[name])
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}" if np.isfinite(value) else "–"
-
-
-def _write_bytes(data: bytes, path: Path) -> None:
-    path.write_bytes(data)
+    value = number(row[name], 1)
+    return f"{value} ± {number(error, 1)}" if np.isfinite(error) and error else value

@@ -100,9 +100,11 @@ class Journal:
 
     def fold(self, front: Block, keys: Sequence[bytes]) -> None:
         """Replace the records of the first blocks of the run by their sum, if that makes a large file small."""
+        if self._end <= LARGEST:
+            return
         folded = set(keys[: front.blocks])
         rest = [key for key in self._places if key not in folded]
-        if self._end > LARGEST and sum(self._places[key][1] for key in rest) <= LARGEST // 2:
+        if sum(self._places[key][1] for key in rest) <= LARGEST // 2:
             self._rewrite(front, keys[: front.blocks], rest)
 
     def finish(self, front: Block, keys: Sequence[bytes]) -> None:

@@ -29,7 +29,7 @@ def draws(seed: int, epoch: int, rows: NDArray[np.int64], count: int) -> NDArray
     seed, epoch : int
         Not negative.
     rows : ndarray, shape (B,), int64
-        Which pictures of the data set.
+        Numbers of the pictures in the data set.
     count : int
         Numbers for each.
 
@@ -125,7 +125,7 @@ def pad_crop(pictures: NDArray[np.uint8], numbers: NDArray[np.float64]) -> NDArr
 
 
 def circular_shift(pictures: NDArray[np.uint8], numbers: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Shift pictures (B, H, W, 3) circularly by any number of rows and columns: the augmentation of document 002.
+    """Shift pictures (B, H, W, 3) circularly by any number of rows and columns: as Zhang 2019 does.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def _picked(pictures: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArr
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training pictures.
+    """Changes of training pictures.
 
     Attributes
     ----------
@@ -173,4 +173,4 @@ AUGMENTATIONS = {
     "shift": Augmentation(2, None, circular_shift),
 }
 """Those that recipes name: none; random resized crop and flip (ImageNet); crop from a border of 4 pixels and flip
-(CIFAR); circular shift (document 002)."""
+(CIFAR); circular shift (Zhang 2019)."""

@@ -1,4 +1,4 @@
-"""State of a run on disk: written whole or not at all, and resumed from to the same numbers."""
+"""State of a training on disk: written whole or not at all, and resumed from to the same numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from analysis.files.atomic import write_atomically
+from analysis.files.messages import one_line, printable
 from analysis.networks.training.recipe import Schedule
+from analysis.runs.folder import RunFolder
 
-UNFINISHED = ".unfinished-"  # begins the name of a file that is being written
+LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
+"""Files of a run: the state that it is resumed from, the weights of the best epoch, and a row an epoch."""
 
 Row = dict[str, float]
-"""What the log says of an epoch."""
+"""Numbers that the log has of an epoch."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that a run cannot be resumed from."""
+    """A file that is no checkpoint of a training, or is damaged."""
 
 
 @dataclass
@@ -32,28 +36,25 @@ class Run:
 
     Attributes
     ----------
-    folder : Path
-        Of last.pt, best.pt and log.csv.
-    belongs : dict
-        Plain values that say which run this is: recipe, network, data, seed.
+    folder : RunFolder
+        Locked; its settings say which run this is.
     model, optimiser, schedule, scaler
     device : torch.device
     epoch, step : int
         Epochs done, and steps done of the next one.
     losses : list of Tensor
-        Of these steps.
+        Losses of these steps.
     sizes : list of int
         Examples of these steps.
     seconds : float
-        That they took.
+        Time that these steps took.
     rows : list of dict
         The log, a row an epoch.
     skipped : dict of str
         Reasons why pictures could not be read, by their names.
     """
 
-    folder: Path
-    belongs: dict[str, Any]
+    folder: RunFolder
     model: nn.Module
     optimiser: torch.optim.Optimizer
     schedule: Schedule
@@ -68,85 +69,82 @@ class Run:
     skipped: dict[str, str] = field(default_factory=dict)
 
     @property
-    def last(self) -> Path:
-        """File that the run is resumed from."""
-        return self.folder / "last.pt"
-
-    @property
     def layers(self) -> str:
         """Digest of the layers, such as of pooling, that the weights do not tell of."""
         return hashlib.sha256(str(self.model).encode()).hexdigest()
 
     def save(self) -> None:
         """Write last.pt, then log.csv."""
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "optimiser", "schedule", "scaler")}
+        plain = {name: getattr(self, name) for name in ("layers", "epoch", "step", "sizes", "seconds", "rows")}
         state = {
-            "belongs": self.belongs,
-            "layers": self.layers,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
+            "belongs": self.folder.settings,
             "losses": torch.stack(self.losses).cpu() if self.losses else torch.zeros(0),
-            "sizes": self.sizes,
-            "seconds": self.seconds,
-            "rows": self.rows,
             "skipped": self.skipped,
             "random": torch.get_rng_state(),
         }
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
-        write_atomically(self.last, lambda path: torch.save(state, path))
-        self.write_log()
+        write_atomically(self.folder.kept, lambda path: torch.save(state | parts | plain, path))
+        self._note()
 
     def save_best(self, **about: Any) -> None:
-        """Write best.pt: the weights, and what they are of."""
-        state = {"model": self.model.state_dict(), "epoch": self.epoch, "belongs": self.belongs} | about
-        write_atomically(self.folder / "best.pt", lambda path: torch.save(state, path))
+        """Write best.pt: the weights, and to which run and epoch they belong."""
+        state = {"model": self.model.state_dict(), "epoch": self.epoch, "belongs": self.folder.settings} | about
+        write_atomically(self.folder.folder / BEST, lambda path: torch.save(state, path))
 
-    def write_log(self) -> None:
-        """Write log.csv, from the rows that the checkpoint has."""
+    def resume(self) -> None:
+        """Go on from last.pt, if there is one; with ``overwrite`` remove it and what belongs to it.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be read.
+        ValueError
+            If it is of another recipe, network or data, with the differences.
+        """
+        if self.folder.overwrite:
+            for name in (LAST, BEST, LOG):
+                (self.folder.folder / name).unlink(missing_ok=True)
+        if self.folder.begins:
+            return
+        state = load_checkpoint(self.folder.kept)
+        self.folder.check(state["belongs"])
+        self._check_model(state)
+        try:
+            for name in ("model", "optimiser", "schedule", "scaler"):
+                getattr(self, name).load_state_dict(state[name])
+            for name in ("epoch", "step", "sizes", "seconds", "rows"):
+                setattr(self, name, state[name])
+            self.losses = list(state["losses"].to(self.device))
+            self.skipped.update(state["skipped"])
+            torch.set_rng_state(state["random"])
+            if self.device.type == "cuda" and "random_cuda" in state:
+                torch.cuda.set_rng_state(state["random_cuda"], self.device)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(f"{self.folder.kept} is no checkpoint of a training: {error!r}") from error
+        self._note()  # the run may have been killed between the two files
+
+    def _check_model(self, state: Mapping[str, Any]) -> None:
+        """Refuse weights of another architecture, naming the first that differs, and other layers."""
+        there, here = state["model"], self.model.state_dict()
+        for name in dict.fromkeys((*here, *there)):
+            found = [weights.get(name) for weights in (there, here)]
+            shapes = [tuple(value.shape) if isinstance(value, Tensor) else "missing" for value in found]
+            if shapes[0] != shapes[1]:
+                raise self.folder.refusal(f"is of another network: {name} is {shapes[0]} there and {shapes[1]} here")
+        if state.get("layers") != self.layers:
+            raise self.folder.refusal("is of another network: it has other layers")
+
+    def _note(self) -> None:
+        """Write log.csv, from the rows that the checkpoint has, and say how much that is."""
+        self.folder.done = f"{self.epoch} epochs and {self.step} steps"
         text = io.StringIO()
         if self.rows:
             table = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
             table.writeheader()
             table.writerows(self.rows)
-        write_atomically(self.folder / "log.csv", lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
-
-    def resume(self) -> None:
-        """Go on from last.pt, if there is one.
-
-        Raises
-        ------
-        CheckpointError
-            If it cannot be read, or is of another recipe, network or data.
-        """
-        for leftover in self.folder.glob(f"{UNFINISHED}*"):  # of a run that was killed while it wrote
-            leftover.unlink(missing_ok=True)
-        if not self.last.exists():
-            return
-        state = load_checkpoint(self.last)
-        try:
-            check_same(state["belongs"], self.belongs, self.last)
-            check_weights(state["model"], self.model, self.last)
-            if state["layers"] != self.layers:
-                raise CheckpointError(f"{self.last} is of another network: it has other layers")
-            self.model.load_state_dict(state["model"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.schedule.load_state_dict(state["schedule"])
-            self.scaler.load_state_dict(state["scaler"])
-            self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
-            self.losses, self.sizes, self.rows = list(state["losses"].to(self.device)), state["sizes"], state["rows"]
-            self.skipped.update(state["skipped"])
-            torch.set_rng_state(state["random"])
-            if self.device.type == "cuda" and "random_cuda" in state:
-                torch.cuda.set_rng_state(state["random_cuda"], self.device)
-        except CheckpointError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise CheckpointError(f"{self.last} is no checkpoint of a training: {error!r}") from error
-        self.write_log()  # it may have been killed between the two files
+        write_atomically(self.folder.folder / LOG, lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -159,7 +157,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        With "model", the state dict, on the CPU.
+        With "model", the state dict, on the CPU, and "belongs", the settings of the run.
 
     Raises
     ------
@@ -169,56 +167,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         If it is none.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint {path}")
+        raise FileNotFoundError(f"no checkpoint {printable(path)}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file raises is not for us to know
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(state, dict) or not {"model", "belongs"} <= set(state):
-        raise CheckpointError(f"{path} is no checkpoint of a training")
-    return state
-
-
-def check_same(there: dict[str, Any], here: dict[str, Any], path: Path) -> None:
-    """Raise CheckpointError, which names the first difference, if a checkpoint is of another run."""
-    for key in [*here, *(set(there) - set(here))]:
-        a, b = there.get(key), here.get(key)
-        if a != b:
-            what = "the data are others" if key == "data" else f"{key} is {a!r} there and {b!r} here"
-            raise CheckpointError(f"{path} is of another run: {what}")
-
-
-def check_weights(there: dict[str, Tensor], model: nn.Module, path: Path) -> None:
-    """Raise CheckpointError, which names the first difference, if the weights are of another architecture."""
-    here = model.state_dict()
-    for name in [*here, *(key for key in there if key not in here)]:
-        shapes = [tuple(weights[name].shape) if name in weights else "missing" for weights in (there, here)]
-        if shapes[0] != shapes[1]:
-            raise CheckpointError(f"{path} is of another network: {name} is {shapes[0]} there and {shapes[1]} here")
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name, then give it its final name in one step.
-
-    Parameters
-    ----------
-    path : Path
-        What stood there before is replaced only by a complete file.
-    write : callable
-        Called with the temporary path.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    temporary = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
-        raise OSError(f"cannot write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    except Exception as error:  # a damaged file raises nearly anything
+        raise CheckpointError(
+            f"{printable(path)} cannot be read as a checkpoint: {one_line(str(error))[:200]}"
+        ) from error
+    parts = [state.get(name) for name in ("model", "belongs")] if isinstance(state, dict) else [None]
+    if not all(isinstance(part, Mapping) for part in parts):
+        raise CheckpointError(f"{printable(path)} is no checkpoint of a training")
+    return dict(state)

@@ -31,7 +31,7 @@ class Archive:
     md5 : str
         As published.
     folder : str
-        What it unpacks to.
+        Folder that it unpacks to.
     files : tuple of str
         Five of training pictures, one of test pictures.
     """
@@ -107,7 +107,7 @@ def download(folder: Path, progress: bool = True) -> Path:
 
 
 def present(folder: Path) -> bool:
-    """Whether a folder holds CIFAR-10 or part of it, or is what an archive unpacks to."""
+    """Tell whether a folder holds CIFAR-10 or part of it, or is the folder of an unpacked archive."""
     return any(
         (folder / archive.name).exists() or (folder / archive.folder).is_dir() or folder.name == archive.folder
         for archive in (BINARY, PYTHON)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,14 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from analysis.files.folders import ImageFolder
+from analysis.files.messages import one_line, printable
+from analysis.files.pictures import load_pictures
 from analysis.networks.training import cifar10
 from analysis.networks.training.augmentation import AUGMENTATIONS, Augmentation, draws, epoch_order, fitted
 from analysis.networks.training.recipe import Recipe
+from analysis.runs.blocks import block_key
 from wavelets.checks import integer
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
-PROBES = 64
-"""Examples that the digest of a data set looks into."""
 
 Skipped = list[tuple[str, str]]
 Batch = tuple[Tensor, Tensor, Skipped]
@@ -43,7 +42,7 @@ class Examples:
         Number of the recording that each spectrogram is a patch of: what is scored is the mean over a recording, and
         no recording is divided between training and validation.
     rows : ndarray of int64, optional
-        Which of the N examples these are; by default all.
+        Numbers of these examples among the N; by default all.
     """
 
     def __init__(
@@ -90,6 +89,7 @@ class Examples:
         Returns
         -------
         inputs : Tensor, shape (B', H, W, 3), uint8, or (B, T, F), floating
+            B' is less than B, and may be 0, where files cannot be read.
         targets : Tensor, shape (B',) or (B', C)
         skipped : list of (str, str)
             Name and reason of each picture file that could not be read and is left out.
@@ -104,11 +104,8 @@ class Examples:
         else:
             read, kept = [], []
             for number, row in enumerate(rows.tolist()):
-                try:
-                    image = self._image(row)
-                except Exception as error:  # what a damaged file raises is not for us to know
-                    reason = " ".join(str(error).split()) or type(error).__name__
-                    skipped.append((str(self.inputs[row]), reason))
+                image = self._image(row, skipped)
+                if image is None:
                     continue
                 if augmentation.image is None:
                     image = fitted(image, size)
@@ -116,45 +113,43 @@ class Examples:
                     image = augmentation.image(image, size, numbers[number].tolist())
                 read.append(np.asarray(image))
                 kept.append(number)
-            if not read:
-                name, reason = skipped[0]
-                raise ValueError(
-                    f"none of the {len(rows)} pictures of a batch can be read; for example {name}: {reason}"
-                )
-            pictures, rows, numbers = np.stack(read), rows[kept], numbers[kept]
+            pictures = np.stack(read) if read else np.empty((0, *size, 3), np.uint8)
+            rows, numbers = rows[kept], numbers[kept]
         if augmentation.pictures is not None:
             pictures = augmentation.pictures(pictures, numbers)
         return torch.from_numpy(np.ascontiguousarray(pictures)), torch.from_numpy(self._targets[rows]), skipped
 
     def digest(self) -> str:
-        """Digest of sizes, targets, and some of the inputs (of all file names): tells another data set."""
-        probes = self.rows[np.linspace(0, len(self) - 1, min(PROBES, len(self))).astype(int)]
+        """Digest of targets and inputs: of arrays their values, of files their names, sizes and times of change."""
         found = hashlib.sha256(self.rows.tobytes() + np.ascontiguousarray(self.targets).tobytes())
-        if isinstance(self.inputs, np.ndarray):
-            found.update(repr(self.inputs.shape).encode() + self.inputs[probes].tobytes())
-        else:
-            found.update("\n".join("/".join(Path(name).parts[-2:]) for name in self.inputs).encode())
+        found.update(block_key(((row, self.inputs[row]) for row in self.rows.tolist()), None))
         return found.hexdigest()
 
-    def _image(self, row: int) -> Image.Image:
+    def _image(self, row: int, skipped: Skipped) -> Image.Image | None:
+        """Return a picture in RGB; None for a file that cannot be read, which is added to `skipped`."""
         source = self.inputs[row]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about files that it reads all the same
-            with Image.open(source) if isinstance(source, str) else Image.fromarray(source) as image:
-                return image.convert("RGB")
+        if not isinstance(source, str):
+            return Image.fromarray(source)
+        for picture in load_pictures([source], None, lambda *skip: skipped.append(skip), colour=True):
+            pixels = np.rint(255 * picture.pixels.clip(0, 1)).astype(np.uint8)
+            return Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)))
+        return None
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run trains on.
+    """Data set of a run, divided into parts.
 
     Attributes
     ----------
     train, validation : Examples
         They share no example, and no recording.
     test : Examples or None
+        Examples for the final score alone; the validation set itself where that is all there is to validate with.
     mean, std : tuple of float
         Normalisation, by channel.
+    origins : dict of str to str
+        Part of the data set, such as "val", that the validation and the test set are, by "validation" and "test".
     """
 
     train: Examples
@@ -162,6 +157,7 @@ class Data:
     test: Examples | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    origins: dict[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Digest of what is trained on and validated with."""
@@ -268,7 +264,9 @@ def load_data(
           ``train_clip``, ``test_clip``; or a folder of such arrays as .npy files, which are then not read into memory.
           Pictures are (N, H, W, 3) uint8, spectrograms (N, T, F) floating, classes (N,) integers from 0, or, if they do
           not exclude each other, (N, C) of 0 and 1, clips (N,) the number of the recording that a patch is from.
-        - a folder ``train`` with a folder of pictures for each class, and optionally such a folder ``test`` or ``val``.
+        - a folder ``train`` with a folder of pictures for each class, and optionally such folders ``val`` and ``test``.
+          With both, ``val`` is validated with and ``test`` gives the final score; one alone is the test set, and
+          validation is with what the recipe holds out of ``train``.
         - CIFAR-10 as archive or unpacked; see :mod:`analysis.networks.training.cifar10`.
     recipe : Recipe
     limit : int, optional
@@ -295,25 +293,33 @@ def load_data(
             raise ValueError(f"only CIFAR-10 can be downloaded; {recipe.name} is not of it")
         cifar10.download(path, progress)
     if not path.exists():
-        raise FileNotFoundError(f"no such data folder: {path}")
-    train, test = _read(path, recipe)
-    if test is not None and test.inputs is not train.inputs:
-        _check_like(train, test, path)
-    training, validation = split(train, recipe.held_out)
-    if not recipe.held_out:
-        if test is None:
-            raise FileNotFoundError(f"{path} has no test set, and the recipe holds out nothing to validate with")
-        validation = np.arange(0)
+        raise FileNotFoundError(f"no such data folder: {printable(path)}")
     if limit is not None:
         integer("limit", limit, 2)
-        training, validation = training[:limit], validation[:limit]
-        test = None if test is None else test.select(_shuffled(len(test))[:limit])
-    chosen = train.select(np.sort(training))
-    held = train.select(np.sort(validation)) if recipe.held_out or test is None else test
+    parts = _read(path, recipe)
+    _check_like(parts, path)
+
+    def some(name: str, order: NDArray[np.int64]) -> Examples:
+        return parts[name].select(np.sort(order[:limit]))
+
+    test_part = "test" if "test" in parts else "val"
+    validates_apart = {"val", "test"} <= set(parts)
+    training, validation = split(parts["train"], 0.0 if validates_apart else recipe.held_out)
+    test = some(test_part, _shuffled(len(parts[test_part]))) if test_part in parts else None
+    if validates_apart:
+        held, origin = some("val", _shuffled(len(parts["val"]))), "val"
+    elif recipe.held_out:
+        held, origin = some("train", validation), "held out of train"
+    elif test is not None:
+        held, origin = test, test_part
+    else:
+        raise FileNotFoundError(f"{printable(path)} has no test set, and the recipe holds out nothing to validate with")
+    chosen = some("train", training)
     mean, std = recipe.mean, recipe.std
     if mean is None or std is None:
         mean, std = _moments(chosen)
-    return Data(chosen, held, test, mean, std)
+    origins = {"validation": origin} | ({} if test is None else {"test": test_part})
+    return Data(chosen, held, test, mean, std, origins)
 
 
 def split(examples: Examples, held_out: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -368,10 +374,10 @@ def _moments(examples: Examples) -> tuple[tuple[float], tuple[float]]:
     return (mean,), (std,)
 
 
-def _read(path: Path, recipe: Recipe) -> tuple[Examples, Examples | None]:
-    """Training and test set, whatever form they have."""
+def _read(path: Path, recipe: Recipe) -> dict[str, Examples]:
+    """Parts of a data set, "train" and perhaps "val" and "test", whatever form they have."""
     if path.is_file() and path.suffix != ".npz":
-        raise ValueError(f"{path} is a file; expected an .npz file or a folder")
+        raise ValueError(f"{printable(path)} is a file; expected an .npz file or a folder")
     archives = [path] if path.is_file() else sorted(path.glob("*.npz"))
     single = sorted(path.glob("*.npy")) if path.is_dir() else []
     if archives or single:
@@ -379,49 +385,47 @@ def _read(path: Path, recipe: Recipe) -> tuple[Examples, Examples | None]:
     if (path / "train").is_dir():
         return _from_folders(path, recipe)
     if cifar10.present(path):
-        train, test = (Examples(x, y) for x, y in cifar10.read(path))
-        for examples in (train, test):
-            _check_classes(examples.targets, str(path), recipe)
-        _check_inputs(train.inputs, str(path), recipe)
-        return train, test
+        parts = {name: Examples(x, y) for name, (x, y) in zip(("train", "test"), cifar10.read(path), strict=True)}
+        for examples in parts.values():
+            _check_classes(examples.targets, printable(path), recipe)
+        _check_inputs(parts["train"].inputs, printable(path), recipe)
+        return parts
     raise FileNotFoundError(
-        f"{path} holds no data set; expected an .npz file or .npy files (train_x, train_y, test_x, test_y), a folder "
-        f"'train' with a folder of pictures for each class, or CIFAR-10 ({cifar10.BINARY.name})"
+        f"{printable(path)} holds no data set; expected an .npz file or .npy files (train_x, train_y, test_x, test_y), "
+        f"a folder 'train' with a folder of pictures for each class, or CIFAR-10 ({cifar10.BINARY.name})"
     )
 
 
-def _from_arrays(
-    path: Path, archives: list[Path], single: list[Path], recipe: Recipe
-) -> tuple[Examples, Examples | None]:
+def _from_arrays(path: Path, archives: list[Path], single: list[Path], recipe: Recipe) -> dict[str, Examples]:
     arrays: dict[str, NDArray[Any]] = {}
-    file = path
+    file, shown = path, printable(path)
     try:
         for file in archives:
             with np.load(file, allow_pickle=False) as found:
                 arrays |= {name: found[name] for name in found.files}
         for file in single:
             arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # what a damaged file raises is not for us to know
-        raise ValueError(f"{file} cannot be read as arrays: {' '.join(str(error).split())}") from error
+    except Exception as error:  # a damaged file raises nearly anything
+        raise ValueError(f"{printable(file)} cannot be read as arrays: {one_line(str(error))}") from error
     for name in ("train_x", "train_y", *(("test_x", "test_y") if {"test_x", "test_y"} & set(arrays) else ())):
         if name not in arrays:
             raise ValueError(
-                f"{path} has no array {name}; it has {', '.join(sorted(arrays)) or 'none'}, expected train_x and "
+                f"{shown} has no array {name}; it has {', '.join(sorted(arrays)) or 'none'}, expected train_x and "
                 "train_y, and test_x and test_y if there is a test set"
             )
 
     def examples(part: str) -> Examples:
-        x, y = arrays[f"{part}_x"], _check_classes(arrays[f"{part}_y"], f"{path}: {part}_y", recipe)
-        _check_inputs(x, f"{path}: {part}_x", recipe)
+        x, y = arrays[f"{part}_x"], _check_classes(arrays[f"{part}_y"], f"{shown}: {part}_y", recipe)
+        _check_inputs(x, f"{shown}: {part}_x", recipe)
         clips = arrays.get(f"{part}_clip")
         for name, other in (("y", y), ("clip", clips)):
             if other is not None and len(other) != len(x):
-                raise ValueError(f"{path}: {part}_x has {len(x)} examples and {part}_{name} {len(other)}")
+                raise ValueError(f"{shown}: {part}_x has {len(x)} examples and {part}_{name} {len(other)}")
         if clips is not None and (clips.ndim != 1 or clips.dtype.kind not in "iu"):
-            raise ValueError(f"{path}: {part}_clip is {clips.dtype} of shape {clips.shape}; expected (N,) integers")
+            raise ValueError(f"{shown}: {part}_clip is {clips.dtype} of shape {clips.shape}; expected (N,) integers")
         return Examples(x, y, clips)
 
-    return examples("train"), examples("test") if "test_x" in arrays else None
+    return {part: examples(part) for part in ("train", "test") if f"{part}_x" in arrays}
 
 
 def _check_inputs(x: Any, name: str, recipe: Recipe) -> None:
@@ -451,46 +455,42 @@ def _check_classes(y: NDArray[Any], name: str, recipe: Recipe) -> NDArray[Any]:
     return np.asarray(y, np.uint8 if recipe.multilabel else np.int64)
 
 
-def _check_like(train: Examples, test: Examples, path: Path) -> None:
-    shapes = [e.inputs.shape[1:] for e in (train, test) if isinstance(e.inputs, np.ndarray)]
-    if len(set(shapes)) > 1:
-        raise ValueError(f"{path}: training inputs have shape {shapes[0]}, those of the test set {shapes[1]}")
+def _check_like(parts: Mapping[str, Examples], path: Path) -> None:
+    shapes = {name: part.inputs.shape[1:] for name, part in parts.items() if isinstance(part.inputs, np.ndarray)}
+    for name, shape in shapes.items():
+        if shape != shapes["train"]:
+            raise ValueError(
+                f"{printable(path)}: training inputs have shape {shapes['train']}, those of the {name} set {shape}"
+            )
 
 
-def _from_folders(path: Path, recipe: Recipe) -> tuple[Examples, Examples | None]:
+def _from_folders(path: Path, recipe: Recipe) -> dict[str, Examples]:
     if recipe.kind != "pictures" or recipe.multilabel:
-        raise ValueError(f"{path} is a folder of pictures by class; {recipe.name} needs arrays")
-    train, names = _pictures_by_class(path / "train")
+        raise ValueError(f"{printable(path)} is a folder of pictures by class; {recipe.name} needs arrays")
+    names = _folders(path / "train")
     if len(names) != recipe.classes:
         raise ValueError(
-            f"{path / 'train'} has {len(names)} folders; expected one for each of the {recipe.classes} classes"
+            f"{printable(path / 'train')} has {len(names)} folders; expected one for each of the {recipe.classes} "
+            "classes"
         )
-    for part in ("test", "val"):
-        if (path / part).is_dir():
-            test, others = _pictures_by_class(path / part)
-            if names != others:
-                odd = sorted(set(names) ^ set(others))[0]
-                there, missing = ("train", part) if odd in names else (part, "train")
-                raise ValueError(f"{path}: class {odd} is a folder in {there} but not in {missing}")
-            return train, test
-    return train, None
+    parts = {}
+    for part in ("train", "val", "test"):
+        if not (path / part).is_dir():
+            continue
+        if odd := sorted(set(names) ^ set(_folders(path / part))):
+            there, missing = ("train", part) if odd[0] in names else (part, "train")
+            raise ValueError(
+                f"{printable(path)}: class {printable(odd[0])} is a folder in {there} but not in {missing}"
+            )
+        files = [list(ImageFolder(path / part / name)) for name in names]
+        classes = np.repeat(np.arange(len(names), dtype=np.int64), [len(here) for here in files])
+        parts[part] = Examples([file for here in files for file in here], classes)
+    return parts
 
 
-def _pictures_by_class(path: Path) -> tuple[Examples, list[str]]:
-    """Files of the folders in a folder, which are the classes in the order of their names."""
+def _folders(path: Path) -> list[str]:
+    """Names of the folders in a folder, which are the classes in this order."""
     names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
-        raise FileNotFoundError(f"{path} has no folders; expected one of pictures for each class")
-    files: list[str] = []
-    classes: list[int] = []
-    for number, name in enumerate(names):
-        here = sorted(
-            entry.path
-            for entry in os.scandir(path / name)
-            if not entry.name.startswith(".") and os.path.splitext(entry.name)[1].lower() in SUFFIXES
-        )
-        if not here:
-            raise FileNotFoundError(f"{path / name} has no pictures (JPEG, PNG, WebP, TIFF, BMP); expected some")
-        files += here
-        classes += [number] * len(here)
-    return Examples(files, np.array(classes, np.int64)), names
+        raise FileNotFoundError(f"{printable(path)} has no folders; expected one of pictures for each class")
+    return names

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -17,12 +14,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm import tqdm
 
+from analysis.files.messages import printable
 from analysis.networks.audio import clip_scores, mixup
 from analysis.networks.metrics import MultilabelScores, TopK
 from analysis.networks.training.checkpoint import Row, Run
-from analysis.networks.training.data import Data, Examples, batch_slices, evaluation_batches, training_batches
+from analysis.networks.training.data import Batch, Data, Examples, batch_slices, evaluation_batches, training_batches
 from analysis.networks.training.recipe import Recipe, Schedule
-from wavelets.checks import integer
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,95 +30,39 @@ OnSkip = Callable[[str, str], object]
 
 
 class Diverged(ValueError):
-    """A training whose loss is no longer a number."""
+    """Error of a training whose loss is no longer a number."""
 
 
-def train(
+def train_epochs(
+    run: Run,
     recipe: Recipe,
-    model: nn.Module,
     data: Data,
-    out: str | os.PathLike[str],
     *,
-    network: str | None = None,
     seed: int = 0,
-    device: str | torch.device = "cpu",
     precision: str = "float32",
     workers: int = 0,
     save_every: int | None = None,
     progress: bool = True,
     on_skip: OnSkip | None = None,
-) -> list[Row]:
-    """Train a network as a recipe says; go on if the folder has a run of it that was stopped.
+) -> None:
+    """Train a network for the epochs that a recipe has and that the run has not done yet.
 
     Parameters
     ----------
-    recipe : Recipe
-    model : torch.nn.Module
-        From normalised inputs (B, channels, H, W) to logits (B, classes). It is trained in place, and left in
-        evaluation mode. If it has a method ``regularisation() -> Tensor``, that is added to the loss.
-    data : Data
-    out : path
-        Folder; it is created. Holds ``log.csv``, a row an epoch; ``last.pt``, from which a run is resumed; ``best.pt``,
-        the weights of the epoch with the best validation metric. All are replaced whole.
-    network : str, optional
-        Name of the network in checkpoints, which those of another one are refused by; by default that of its class.
-    seed : int
-        Of order, augmentation, mixtures and dropout.
-    device : str or torch.device
-    precision : {"float32", "bfloat16", "float16"}
-        Of the forward pass; weights are float32, and with float16 the loss is scaled.
-    workers : int
-        Processes that read the data, beside this one. The numbers do not depend on them.
-    save_every : int, optional
-        Save after so many steps too, not only after every epoch.
-    progress : bool
-        Show a progress bar.
-    on_skip : callable, optional
-        Called with the name and the reason of each picture that cannot be read, once; by default a warning.
-
-    Returns
-    -------
-    list of dict
-        The log: epoch (from 1), step, learning_rate, training_loss (mean over the epoch, of what is minimised),
-        validation_loss, top1_error (%) or mAP, seconds.
+    run : Run
+        In a folder that is locked. It is resumed, and its model left in evaluation mode.
+    recipe, data
+    seed, precision, workers, save_every, progress, on_skip
+        As in :func:`analysis.networks.training.orchestration.train_network`.
 
     Raises
     ------
-    CheckpointError
-        If the folder has a run of another recipe, network, data, seed or precision.
     Diverged
         If the loss becomes NaN or infinite; the files are those of before.
-    OSError, TypeError, ValueError
-        If arguments are not as described, the folder cannot be written to, or no picture can be read.
-
-    Notes
-    -----
-    On the CPU a run that was killed and resumed has the same losses to the last bit, if the number of threads is the
-    same. More epochs than before go on with a run that has ended.
+    ValueError
+        If the run cannot be resumed, or no picture can be read.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-    integer("seed", seed, 0)
-    integer("workers", workers, 0)
-    if save_every is not None:
-        integer("save_every", save_every, 1)
-    device, folder = torch.device(device), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    model.to(device)
-    settings = {key: value for key, value in asdict(recipe).items() if key not in ("epochs", "source", "network")}
-    named = {"network": network or type(model).__name__, "seed": seed, "precision": precision}
-    optimiser = recipe.make_optimiser(model)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
-    run = Run(
-        folder,
-        settings | named | {"data": data.digest()},
-        model,
-        optimiser,
-        recipe.make_schedule(optimiser),
-        scaler,
-        device,
-    )
-    skip = _once(on_skip, run.skipped)
+    device, skip = run.device, _once(on_skip, run.skipped)
     steps = len(batch_slices(np.arange(len(data.train)), recipe.batch))
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"),
@@ -135,17 +76,20 @@ def train(
         bar.update(bar.initial)
         while run.epoch < recipe.epochs and not _exhausted(run.rows, recipe):
             bar.set_description(f"epoch {run.epoch + 1}/{recipe.epochs}")
-            _train_epoch(run, recipe, data, seed, precision, workers, save_every, bar, skip)
+            batches = training_batches(
+                data.train, recipe, seed, run.epoch, run.step, workers, pin=device.type == "cuda"
+            )
+            _train_epoch(run, batches, recipe, data, seed, precision, save_every, bar, skip)
             begin = perf_counter()
             loss, metric = evaluate(
-                model, data.validation, data, recipe, precision=precision, workers=workers, on_skip=skip
+                run.model, data.validation, data, recipe, precision=precision, workers=workers, on_skip=skip
             )
             losses = torch.stack(run.losses).double().cpu()
             run.rows.append(
                 {
                     "epoch": run.epoch + 1,
                     "step": (run.epoch + 1) * steps,
-                    "learning_rate": optimiser.param_groups[0]["lr"],
+                    "learning_rate": run.optimiser.param_groups[0]["lr"],
                     "training_loss": float(losses @ torch.tensor(run.sizes).double()) / sum(run.sizes),
                     "validation_loss": loss,
                     recipe.metric: metric,
@@ -157,45 +101,44 @@ def train(
             if best_epoch(run.rows, recipe) == run.epoch:
                 run.save_best(mean=data.mean, std=data.std, **{recipe.metric: metric})
             run.save()
-    model.eval()
-    return run.rows
+    run.model.eval()
 
 
 def _train_epoch(
     run: Run,
+    batches: Iterable[Batch],
     recipe: Recipe,
     data: Data,
     seed: int,
     precision: str,
-    workers: int,
     save_every: int | None,
     bar: tqdm[None],
     on_skip: OnSkip,
 ) -> None:
     """Train for the rest of an epoch."""
-    pin = run.device.type == "cuda"
     regularisation: Callable[[], Tensor] | None = getattr(run.model, "regularisation", None)
     run.model.train()
     begin = perf_counter() - run.seconds
-    for inputs, targets, skipped in training_batches(data.train, recipe, seed, run.epoch, run.step, workers, pin):
-        x = data.prepared(inputs.to(run.device, non_blocking=True))
-        y = targets.to(run.device, non_blocking=True)
-        if recipe.mixup is not None:
-            x, y = _mixed(x, y, recipe, (seed, run.epoch, run.step))
-        with torch.autocast(run.device.type, PRECISIONS[precision], enabled=precision != "float32"):
-            logits = run.model(x)
-        loss = objective(logits.float(), y, recipe)
-        if regularisation is not None:
-            loss = loss + regularisation()
-        run.optimiser.zero_grad()
-        run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        run.scaler.step(run.optimiser)
-        run.scaler.update()
-        run.losses.append(loss.detach())
-        run.sizes.append(len(x))
-        run.step += 1
+    for inputs, targets, skipped in batches:
         for name, reason in skipped:
             on_skip(name, reason)
+        if len(inputs) > 1 or not skipped:  # batch normalisation needs two examples
+            x = data.prepared(inputs.to(run.device, non_blocking=True))
+            y = targets.to(run.device, non_blocking=True)
+            if recipe.mixup is not None:
+                x, y = _mixed(x, y, recipe, recipe.mixup, (seed, run.epoch, run.step))
+            with torch.autocast(run.device.type, PRECISIONS[precision], enabled=precision != "float32"):
+                logits = run.model(x)
+            loss = objective(logits.float(), y, recipe)
+            if regularisation is not None:
+                loss = loss + regularisation()
+            run.optimiser.zero_grad()
+            run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            run.scaler.step(run.optimiser)
+            run.scaler.update()
+            run.losses.append(loss.detach())
+            run.sizes.append(len(x))
+        run.step += 1
         run.seconds = perf_counter() - begin
         saves = save_every is not None and run.step % save_every == 0
         if saves or run.step % CHECK == 0:
@@ -203,17 +146,26 @@ def _train_epoch(
         if saves:
             run.save()
         bar.update()
+    if not run.losses:
+        raise _unreadable("train on", run.skipped)
     _check_losses(run, bar)
 
 
 def _check_losses(run: Run, bar: tqdm[None]) -> None:
+    if not run.losses:
+        return
     recent = torch.stack(run.losses[-CHECK:]).double().cpu()
     if not bool(recent.isfinite().all()):
         raise Diverged(
             f"training diverged: the loss is {recent[-1]:g} in epoch {run.epoch + 1}, step {run.step}; a lower "
-            f"learning rate may help. What was saved before is kept in {run.folder}"
+            f"learning rate may help. Files that were saved before are kept in {printable(run.folder.folder)}"
         )
     bar.set_postfix(loss=f"{recent.mean():.3f}", refresh=False)
+
+
+def _unreadable(purpose: str, skipped: Mapping[str, str]) -> ValueError:
+    name, reason = next(iter(skipped.items()))
+    return ValueError(f"none of the pictures to {purpose} can be read; for example {name}: {reason}")
 
 
 def _step_schedule(schedule: Schedule, metric: float) -> None:
@@ -268,7 +220,7 @@ def evaluate(
         Whose normalisation is applied.
     recipe : Recipe
     precision, workers, on_skip
-        As for `train`.
+        As for `train_epochs`.
 
     Returns
     -------
@@ -283,11 +235,16 @@ def evaluate(
     """
     model.eval()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    skip, clips = _once(on_skip, {}), examples.clips
+    seen: dict[str, str] = {}
+    skip, clips = _once(on_skip, seen), examples.clips
     score = TopK((1,)) if recipe.metric == "top1_error" else MultilabelScores(logits=clips is None)
     total, count = 0.0, 0
     kept: list[Tensor] = []
     for inputs, targets, skipped in evaluation_batches(examples, recipe, workers, device.type == "cuda"):
+        for name, reason in skipped:
+            skip(name, reason)
+        if not len(inputs):
+            continue
         with torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "float32"):
             logits = model(data.prepared(inputs.to(device, non_blocking=True)))
         logits = logits.float().cpu()
@@ -299,8 +256,8 @@ def evaluate(
             score.update(logits, _as_scored(targets, recipe))
         else:
             kept.append(logits.double().sigmoid() if recipe.multilabel else logits.double().softmax(1))
-        for name, reason in skipped:
-            skip(name, reason)
+    if not count:
+        raise _unreadable("evaluate", seen)
     if clips is not None:
         first = np.unique(clips, return_index=True)[1]
         of_clips = torch.from_numpy(examples.targets[first])
@@ -319,7 +276,7 @@ def best_epoch(rows: list[Row], recipe: Recipe) -> int:
 
 
 def _exhausted(rows: list[Row], recipe: Recipe) -> bool:
-    """Whether the metric has not become better for as many epochs as the recipe waits."""
+    """Tell whether the metric has not become better for as many epochs as the recipe waits."""
     return recipe.stop_after is not None and len(rows) - best_epoch(rows, recipe) >= recipe.stop_after
 
 
@@ -327,12 +284,11 @@ def _as_scored(targets: Tensor, recipe: Recipe) -> Tensor:
     return one_hot(targets, recipe.classes) if recipe.metric == "mAP" and targets.ndim == 1 else targets
 
 
-def _mixed(x: Tensor, y: Tensor, recipe: Recipe, place: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+def _mixed(x: Tensor, y: Tensor, recipe: Recipe, alpha: float, place: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
     """Mixtures that depend on seed, epoch and step alone."""
-    assert recipe.mixup is not None
     number = int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
     targets = one_hot(y, recipe.classes) if y.ndim == 1 else y
-    return mixup(x, targets, recipe.mixup, torch.Generator().manual_seed(number))
+    return mixup(x, targets, alpha, torch.Generator().manual_seed(number))
 
 
 def _once(on_skip: OnSkip | None, seen: dict[str, str]) -> OnSkip:

@@ -1,4 +1,4 @@
-"""How the networks of the documents were trained, as configuration: optimiser, schedule, batch, augmentation, data."""
+"""Recipes of the networks of the documents, as configuration: optimiser, schedule, batch, augmentation, data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Schedule = MultiStepLR | ReduceLROnPlateau
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a training depends on, beside the network and the data; change parts by :func:`dataclasses.replace`.
+    """Settings of a training, beside network and data; change parts by :func:`dataclasses.replace`.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Recipe:
         Of "sgd".
     weight_decay : float
     factor : float
-        What the rate is multiplied by at every milestone, or on every plateau.
+        Factor of the rate at every milestone, or on every plateau.
     milestones : tuple of int
         Epochs before which that happens, counted from 0.
     patience : int, optional
@@ -53,7 +53,7 @@ class Recipe:
     loss : {"cross-entropy", "binary cross-entropy"}
         The second one for classes that do not exclude each other.
     metric : {"top1_error", "mAP"}
-        What the best epoch is chosen by: error in percent, the smaller the better; or mean average precision.
+        Number by which the best epoch is chosen: error in percent, the smaller the better; or mean average precision.
     kind : {"pictures", "spectrograms"}
     mean, std : tuple of float, optional
         Normalisation (value - mean) / std by channel, pixels in [0, 1]. None: the mean and the standard deviation of
@@ -118,11 +118,11 @@ class Recipe:
 
     @property
     def multilabel(self) -> bool:
-        """Whether an example can be of several classes."""
+        """Tell whether an example can be of several classes."""
         return self.loss == "binary cross-entropy"
 
     def better(self, a: float, b: float) -> bool:
-        """Whether the value `a` of the metric is better than `b`."""
+        """Tell whether the value `a` of the metric is better than `b`."""
         return a > b if self.metric == "mAP" else a < b
 
     def make_optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
@@ -143,9 +143,9 @@ class Recipe:
         return ReduceLROnPlateau(optimiser, mode, self.factor, self.patience - 1, threshold=0)
 
 
-POSTER = "document 000 (poster), theory.md 6.2"
-BLURPOOL = "document 002, Table 1, theory.md 7.1; weight decay, split and normalisation are not printed"
-AUDIO = "document 001, theory.md 7.2"
+POSTER = "the poster (Leterme et al. 2022), theory.md 6.2"
+BLURPOOL = "Zhang 2019 (BlurPool), Table 1, theory.md 7.1; weight decay, split and normalisation are not printed"
+AUDIO = "Fonseca et al. 2021, theory.md 7.2"
 
 _imagenet = Recipe(
     name="alexnet-imagenet",

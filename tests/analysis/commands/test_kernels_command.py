@@ -158,7 +158,7 @@ def test_a_weight_can_be_named_and_its_channels_reversed(shiftscope, weights, im
         seen.append(layer)
         raise ValueError("seen enough")
 
-    monkeypatch.setattr("analysis.kernels.kernel_table", stop)
+    monkeypatch.setattr("analysis.reports.kernels.kernel_table", stop)
     options = ("--weight", "other.weight", "--channels", "BGR", "--stride", 3, "--padding", 1, "--pool-padding", 1)
     normalised = ("--mean", "0.1,0.2,0.3", "--std", "1,2,3")
     result = shiftscope("kernels", weights, *options, *normalised, "--images", images, "--out", tmp_path / "out")
@@ -169,6 +169,7 @@ def test_a_weight_can_be_named_and_its_channels_reversed(shiftscope, weights, im
     assert layer.mean == (0.1, 0.2, 0.3) and layer.std == (1, 2, 3)
 
 
+@pytest.mark.slow
 def test_one_file_that_cannot_be_written_costs_no_other(shiftscope, empty_figures, weights, images, tmp_path):
     out = tmp_path / "out"
     (out / "kernels.nc").mkdir(parents=True)

@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch")
 
 from analysis.networks.loading import load_network  # noqa: E402
 from analysis.plots import accuracy_figure, shift_map_figure  # noqa: E402
-from analysis.stability.experiment import Stability, stability  # noqa: E402
-from analysis.stability.photographs import Labels, batches  # noqa: E402
+from analysis.stability.experiment import NetworkStability, compare_remedies  # noqa: E402
+from analysis.stability.labels import read_labels  # noqa: E402
 
 SIZE, SHIFTS, CLASSES = 24, 3, 6
 
@@ -138,7 +138,7 @@ def test_writes_results_figures_and_a_summary(shiftscope, common, labels, tmp_pa
     assert code == 0, errors
     out = tmp_path / "out"
     figures = [f"{name}.png" for name in ("trade", "flips", "divergence", "accuracy")]
-    others = ["report.html", "skipped.txt", "stability.checkpoint", "stability.csv", "stability.nc"]
+    others = ["report.html", "skipped.txt", "stability.csv", "stability.journal", "stability.nc", "stability.timing"]
     assert sorted(path.name for path in out.iterdir()) == sorted(figures + others)
     assert (out / "skipped.txt").read_text().startswith(str(tmp_path / "images" / "broken.jpg"))
     assert "1 of 6 images skipped" in errors
@@ -149,6 +149,10 @@ def test_writes_results_figures_and_a_summary(shiftscope, common, labels, tmp_pa
         assert ds.remedy.values.tolist() == ["plain", *remedies]
         assert (ds.attrs["pictures"], ds.attrs["images_skipped_count"], ds.attrs["span"]) == (5, 1, SHIFTS)
         assert ds.attrs["network"] == "mine.py:tiny"
+        assert {len(digest) for digest in ds.weights_sha256.values} == {64}
+        assert ds.weights_sha256.sel(remedy="cmod:0") != ds.weights_sha256[0]
+        assert "MaxPool2d" in ds.changes.sel(remedy="blur3").item() and ds.changes[0] == ""
+        assert len(ds.attrs["images_sha256"]) == len(ds.attrs["labels_sha256"]) == 64
         np.testing.assert_allclose(rows.flips_1px, ds.flip_rate.sel(distance=1).mean("direction"), rtol=1e-5)
     assert all(name in printed for name in ("plain", *remedies, "flips avoided %", "time added %"))
     for name in figures:
@@ -181,13 +185,14 @@ def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_
     )
     assert shiftscope(*args) == (0, "", "")
     model = load_network(f"{file}:tiny").model
-    ((pictures, truth),) = batches([str(folder / "a.png"), str(folder / "broken.jpg")], 28, [0, 2], lambda *_: None)
-    assert truth.tolist() == [0]
-    options = {"frames": "grid", "ten_crop": True, "preprocess": lambda x: 2 * x - 1, "progress": False}
-    expected = stability(model, pictures, truth, size=SIZE, span=SHIFTS, **options)
+    options = {"frames": "grid", "ten_crop": True, "preprocess": lambda x: 2 * x - 1, "progress": False, "side": 28}
+    pictures = [folder / "a.png", folder / "broken.jpg"]
+    feeding = {"on_skip": lambda *_: None}
+    truth = read_labels(labels)
+    expected = compare_remedies({"a": model}, pictures, truth, size=SIZE, span=SHIFTS, feeding=feeding, **options)
     with xr.open_dataset(out / "stability.nc") as ds:
         for name in ("accuracy", "flip_rate", "top1", "ten_top5", "divergence"):
-            np.testing.assert_allclose(ds[name].isel(remedy=0), expected[name], rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(ds[name], expected[name], rtol=1e-4, atol=1e-6)
         five = xr.concat([ds.isel(remedy=0)] * 5, "remedy").assign_coords(remedy=list("abcde"))
         axes = [ax.get_title() for ax in shift_map_figure(five).axes]
     assert axes == [*"abcde", ""]  # the last is the scale
@@ -198,12 +203,12 @@ def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_
 def test_ten_crops_are_not_cut_from_enlarged_pictures(shiftscope, file, folder, tmp_path, monkeypatch):
     sides = []
 
-    def update(self, pictures, labels=None, bar=None):
+    def measured(self, pictures, names):
         sides.append(pictures.shape[-1])
-        return measure(self, pictures, labels, bar)
+        return measure(self, pictures, names)
 
-    measure = Stability.update
-    monkeypatch.setattr(Stability, "update", update)
+    measure = NetworkStability.measure
+    monkeypatch.setattr(NetworkStability, "measure", measured)
     args = f"{file}:tiny", "--images", folder, "--size", SIZE, "--shifts", 2, "--quiet", "--limit", 3, "--out"
     assert shiftscope(*args, tmp_path / "one")[0] == 0
     assert shiftscope(*args, tmp_path / "ten", "--ten-crop")[0] == 0
@@ -225,49 +230,55 @@ def test_without_labels_there_is_no_accuracy(shiftscope, common, tmp_path):
 @pytest.fixture
 def unwritten(monkeypatch):
     """No figures, which take longer than all the rest."""
-    monkeypatch.setattr("analysis.reports.stability.write_results", lambda *args, **kwargs: None)
+    monkeypatch.setattr("analysis.reports.stability.figures", lambda comparison: {})
 
 
 @pytest.mark.usefixtures("unwritten")
 def test_a_stopped_run_is_continued(shiftscope, common, tmp_path, monkeypatch):
-    monkeypatch.setattr("analysis.stability.photographs.CHUNK", 2)
-    update, calls = Stability.update, []
+    measure, calls = NetworkStability.measure, []
 
-    def interrupted(self, *args, **kwargs):
+    def interrupted(self, *args):
         calls.append(self)
-        if len(calls) == 4:
+        if len(calls) == 2:
             raise KeyboardInterrupt
-        update(self, *args, **kwargs)
+        return measure(self, *args)
 
-    monkeypatch.setattr(Stability, "update", interrupted)
-    code, _, errors = shiftscope(*common, "--remedy", "blur3")
+    monkeypatch.setattr(NetworkStability, "measure", interrupted)
+    args = *common, "--remedy", "blur3", "--block", 2
+    assert "nothing to resume" in said(shiftscope(*args, "--resume"))
+    code, _, errors = shiftscope(*args)
     assert code == 130
-    assert f"The same command continues from {tmp_path / 'out' / 'stability.checkpoint'}" in errors
-    code, _, errors = shiftscope(*common, "--remedy", "blur3")
+    assert f"2 images are kept in {tmp_path / 'out' / 'stability.journal'}: run the same command again" in errors
+    code, _, errors = shiftscope(*args, "--resume")
     assert code == 0 and "Continuing" in errors
-    assert len(calls) == 4 + 3  # three chunks and two networks, three of the six done before
-
-    code, _, errors = shiftscope(*common, "--remedy", "blur2")
-    assert code == 2 and "of other models, weights or settings" in errors and "--overwrite begins anew" in errors
+    assert len(calls) == 2 + 2  # three blocks, one of them done before
+    message = said(shiftscope(*common, "--remedy", "blur2", "--block", 2))
+    assert "remedies is" in message and "blur3" in message and "blur2" in message and "--overwrite" in message
     assert shiftscope(*common, "--remedy", "blur2", "--overwrite", "--quiet")[0] == 0
     assert shiftscope(*common, "--remedy", "blur2", "--strict", "--quiet")[0] == 3
 
 
 @pytest.mark.usefixtures("unwritten")
-def test_a_checkpoint_of_more_pictures_is_refused(shiftscope, common, monkeypatch):
-    monkeypatch.setattr("analysis.stability.photographs.CHUNK", 2)
-    assert shiftscope(*common, "--limit", 2, "--quiet")[0] == 0
-    assert shiftscope(*common, "--quiet")[0] == 0  # more pictures: goes on
-    message = said(shiftscope(*common, "--limit", 2, "--quiet"))
-    assert "is of more pictures: of 3 batches, but there are 1 now" in message and "--overwrite" in message
+def test_more_images_go_on_and_fewer_are_reported_alone(shiftscope, common, monkeypatch):
+    measure, calls = NetworkStability.measure, []
+
+    def counted(self, pictures, names):
+        calls.append(len(pictures))
+        return measure(self, pictures, names)
+
+    monkeypatch.setattr(NetworkStability, "measure", counted)
+    args = *common, "--block", 2, "--quiet"
+    assert shiftscope(*args, "--limit", 2)[0] == 0
+    assert shiftscope(*args)[0] == 0
+    assert calls == [2, 1, 2]  # broken.jpg is the third of six
 
 
 @pytest.mark.usefixtures("unwritten")
-def test_a_checkpoint_of_other_code_is_refused(shiftscope, common, file):
+def test_a_run_of_other_code_is_refused(shiftscope, common, file):
     args = f"{file}:pair", *common[1:], "--quiet"
     assert shiftscope(*args)[0] == 0
     file.write_text(FILE.replace("2 * x - 1", "2 * x - 1.5"))
-    assert "of other models, weights or settings" in said(shiftscope(*args))
+    assert "code_sha256 is" in said(shiftscope(*args))
     file.write_text(FILE)
     assert shiftscope(*args)[0] == 0
 
@@ -283,7 +294,7 @@ FACTORIES = {
     "maps": r"mine\.py:maps, plain: the model returns shape \(2, 6, 22, 22\); expected logits",
     "pairs": r"mine\.py:pairs, plain: the model returns tuple; expected a tensor of logits",
     "one_by_one": r"mine\.py:one_by_one, plain: the model fails on 2 pictures of 24×24 pixels: RuntimeError: only one",
-    "late": r"mine\.py:late, plain: the model fails on a batch of shape \(5, 3, 24, 24\): KeyError: 'five'",
+    "late": r"mine\.py:late, plain: the model fails on a batch of shape \(8, 3, 24, 24\): KeyError: 'five'",
     "unprepared": r"mine\.py:unprepared, plain: the model fails on .*: ZeroDivisionError",
 }
 
@@ -319,7 +330,7 @@ def test_files_that_fail(shiftscope, common, file, tmp_path):
 
 
 REMEDIES = {
-    "blurr3": r"unknown remedy 'blurr3' \(did you mean 'blur3'\?\); expected one of blur2, .*cmod",
+    "blurr3": r"unknown remedy 'blurr3' \(did you mean 'blur3'.*expected one of blur2, .*cmod",
     "blur3:9": r"remedy 'blur3:9': the model has no layer '9'; it has 0, 1, 2",
     "intrablock": r"remedy 'intrablock': no block .*; layers are named as in intrablock:LAYER,LAYER",
     "cmod:0,2": r"remedy 'cmod:0,2': cmod goes to one convolution",
@@ -358,20 +369,21 @@ def test_other_bad_input(shiftscope, common, file, labels, tmp_path):
     empty.mkdir()
     assert "no images" in said(shiftscope(common[0], "--images", empty, *common[3:]))
     (empty / "a.png").write_bytes(b"nothing")
-    assert "there are no pictures" in said(shiftscope(common[0], "--images", empty, *common[3:], "--quiet"))
+    message = said(shiftscope(common[0], "--images", empty, *common[3:], "--quiet"))
+    assert "none of the 1 images could be used; for example a.png" in message
     labels.write_text("index,file\n9,a.png\n" + "".join(f"0,{n}\n" for n in ("b.png", "c.png", "d.png", "e.png")))
     assert "classes.csv has no class for broken.jpg" in said(shiftscope(*common, "--labels", labels))
     labels.write_text(labels.read_text() + "0,broken.jpg\n")
-    assert "plain: label 9" in said(shiftscope(*common, "--labels", labels, "--quiet"))
+    assert "plain: label 9 of" in said(shiftscope(*common, "--labels", labels, "--quiet", "--overwrite"))
 
 
 def test_labels_are_read(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("﻿a.png,3\nsub/a.png,4\n\n", encoding="utf-8")
-    found = Labels(path)
-    assert found.of(str(tmp_path / "a.png"), tmp_path) == 3
-    assert found.of(str(tmp_path / "sub" / "a.png"), tmp_path) == 4
-    assert found.of(str(tmp_path / "other" / "a.png"), tmp_path) == 3
+    found = read_labels(path, tmp_path)
+    assert found.of(str(tmp_path / "a.png")) == 3
+    assert found.of(str(tmp_path / "sub" / "a.png")) == 4
+    assert found.of(str(tmp_path / "other" / "a.png")) == 3
     for text, message in (
         ("", "has no class for a.png"),
         ("one,two,three\n", "expected columns file and index"),
@@ -380,10 +392,10 @@ def test_labels_are_read(tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
-            Labels(path).of(str(tmp_path / "a.png"), tmp_path)
+            read_labels(path).of(str(tmp_path / "a.png"))
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"labels\.csv is not a CSV file"):
-        Labels(path)
+        read_labels(path)
 
 
 def test_help_says_that_the_file_is_executed(shiftscope):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
 
 import numpy as np
 import pytest
@@ -90,7 +92,7 @@ def test_writes_log_weights_figure_and_a_summary(shiftscope, common, tmp_path):
     rows = rows_of(out)
     columns = ["epoch", "step", "learning_rate", "training_loss", "validation_loss", "top1_error"]
     assert [list(row) for row in rows] == [columns] * 2 and rows[1]["step"] == "8"
-    assert "mine.py:tiny, resnet-cifar10, 54 examples" in printed and "Test set, weights of epoch" in printed
+    assert "mine.py:tiny, resnet-cifar10, 54 examples" in printed and "Test set (test), weights of epoch" in printed
     assert "epoch 2/2" in errors
     assert load_checkpoint(out / "best.pt")["belongs"]["network"].startswith("mine.py:tiny ")
     with Image.open(out / "training.png") as figure:
@@ -100,7 +102,7 @@ def test_writes_log_weights_figure_and_a_summary(shiftscope, common, tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """No figure, which takes longer than all the rest."""
-    monkeypatch.setattr("analysis.files.results.save_figure", lambda *args: None)
+    monkeypatch.setattr("analysis.reports.writer.Report.draw", lambda *args, **kwargs: {})
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -117,14 +119,14 @@ def test_a_stopped_run_is_continued(shiftscope, common, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "objective", interrupted)
     code, _, errors = shiftscope(*common, "--save-every", 1)
     assert code == 130
-    assert f"The same command continues from {tmp_path / 'out' / 'last.pt'}" in errors
+    assert f"are kept in {tmp_path / 'out' / 'last.pt'}: run the same command again to continue" in errors
     assert load_checkpoint(tmp_path / "out" / "last.pt")["step"] > 0
     code, _, errors = shiftscope(*common, "--save-every", 1)
     assert code == 0 and "Continuing" in errors
     assert rows_of(tmp_path / "out") == rows_of(tmp_path / "whole")
 
     message = said(shiftscope(*common, "--batch", 8))
-    assert "is of another run: batch is 16 there and 8 here; --overwrite begins anew" in message
+    assert "batch is 16 there and 8 here" in message and "--overwrite" in message
     assert shiftscope(*common, "--batch", 8, "--overwrite", "--quiet")[0] == 0
     assert shiftscope(*common, "--batch", 8, "--epochs", 3, "--quiet")[0] == 0
     assert [row["epoch"] for row in rows_of(tmp_path / "out")] == ["1", "2", "3"]
@@ -159,12 +161,46 @@ def test_broken_pictures_are_listed(shiftscope, common, file, tmp_path):
     code, _, errors = shiftscope(*arguments)
     assert code == 0 and errors.count(f"skipped {broken}") == 1
     listed = (tmp_path / "out" / "skipped.txt").read_text()
-    assert f"{broken}: cannot identify" in listed and f"{unread}: cannot identify" in listed
+    assert f"{broken}: Pillow finds no" in listed and f"{unread}: Pillow finds no" in listed
     assert shiftscope(*arguments, "--strict", "--quiet")[0] == 3  # what was skipped before counts
     assert (tmp_path / "out" / "skipped.txt").read_text() == listed
     file.write_text(file.read_text() + "# changed\n")
-    assert "is of another run: network is" in said(shiftscope(*arguments))
+    assert re.search("network is .*mine.py:tiny .* there and .* here", said(shiftscope(*arguments)))
     assert "has 2 folders; expected one for each of the 10 classes" in said(shiftscope(*arguments[:-2]))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_hostile_pictures_are_skipped_and_nothing_of_them_reaches_the_terminal(
+    shiftscope, common, file, tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in "ab":
+            (tmp_path / "set" / part / name).mkdir(parents=True)
+            for number in range(8):
+                pixels = rng.integers(0, 256, (40, 36, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "set" / part / name / f"{number}.png")
+    hostile = tmp_path / "set" / "train" / "a"
+    trace = tmp_path / "trace"
+    (tmp_path / "bin").mkdir()
+    ghostscript = tmp_path / "bin" / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {trace}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    (hostile / "eps.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n")
+    os.mkfifo(hostile / "pipe.png")
+    os.symlink(hostile / "pipe.png", hostile / "link.png")
+    (hostile / "\x1b]0;owned\x07.png").write_bytes(b"nothing")
+    Image.fromarray(pixels).save(os.fsencode(hostile) + b"/caf\xe9.png")
+    (hostile / os.fsdecode(b"\xff.png")).write_bytes(b"nothing")
+    Image.new("1", (10_000, 10_000)).save(hostile / "bomb.png")
+    file.write_text(FILE.replace("classes=10", "classes=2"))
+    code, printed, errors = shiftscope(*common, "--data", tmp_path / "set", "--classes", 2)
+    assert code == 0 and "\x1b]0" not in printed + errors and not trace.exists()
+    listed = (tmp_path / "out" / "skipped.txt").read_text(encoding="utf-8").splitlines()
+    names = sorted(line.removeprefix(f"{hostile}/").partition(":")[0] for line in listed)
+    assert len(listed) == 5 and names[1:] == sorted(names[1:]) and {"bomb.png", "eps.jpg", "link.png"} < set(names)
+    assert any(name.startswith("\\udcff") for name in names)  # the sound picture of such a name is used
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -175,11 +211,11 @@ def test_networks_by_name(shiftscope, common, monkeypatch):
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, classes))
 
     for name, what in {"create": create, "names": lambda: ["known"], "describe": lambda name: "One layer."}.items():
-        monkeypatch.setattr(f"analysis.networks.training.command.{name}", what)
+        monkeypatch.setattr(f"analysis.networks.training.orchestration.{name}", what)
     assert shiftscope(*common, "--network", "known", "--quiet")[0] == 0
     assert said(shiftscope(*common, "--network", "other")) == "shiftscope: unknown network 'other'"
     code, printed, _ = shiftscope("recipes")
-    assert code == 0 and "vgg41-fsd50k" in printed and "document 002, Table 1" in printed
+    assert code == 0 and "vgg41-fsd50k" in printed and "Zhang 2019 (BlurPool), Table 1" in printed
     assert "  known                      One layer.\n" in printed
 
 

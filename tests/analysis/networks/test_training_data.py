@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pickle
 import tarfile
 from dataclasses import replace
@@ -39,6 +40,7 @@ from analysis.networks.training.data import (  # noqa: E402
     split,
     training_batches,
 )
+from analysis.networks.training.loop import evaluate  # noqa: E402
 from analysis.networks.training.recipe import RECIPES, recipe  # noqa: E402
 
 CLASSES = 3
@@ -366,10 +368,49 @@ def test_broken_pictures_are_left_out_and_named(folder):
     assert torch.cat([y for _, y, _ in batches]).tolist() == [0, 0, 0, 1, 2, 2, 2]
     skipped = [pair for batch in batches for pair in batch[2]]
     assert [Path(name).name for name, _ in skipped] == ["0.png", "1.png"]
-    assert all("cannot identify image file" in reason for _, reason in skipped)
+    assert all("Pillow finds no" in reason for _, reason in skipped)
     (folder / "val" / "b" / "2.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="none of the 1 pictures of a batch can be read; for example"):
-        list(evaluation_batches(load_data(folder, SMALL).test, replace(SMALL, batch=1)))
+    alone = list(evaluation_batches(load_data(folder, SMALL).test, replace(SMALL, batch=1)))
+    assert [tuple(x.shape) for x, _, _ in alone[3:6]] == [(0, 8, 8, 3)] * 3
+
+
+def test_val_and_test_are_for_choice_and_for_the_score(folder):
+    alone = load_data(folder, SMALL)
+    assert alone.origins == {"validation": "held out of train", "test": "val"}
+    for name in "abc":
+        (folder / "test" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(folder / "test" / name / "0.png")
+    both = load_data(folder, SMALL)
+    assert (len(both.train), len(both.validation), len(both.test)) == (18, 9, 3)
+    assert {Path(name).parts[-3] for name in both.validation.inputs} == {"val"}
+    assert {Path(name).parts[-3] for name in both.test.inputs} == {"test"}
+    assert both.origins == {"validation": "val", "test": "test"}
+    limited = load_data(folder, SMALL, limit=2)
+    assert [len(part) for part in (limited.train, limited.validation, limited.test)] == [2, 2, 2]
+    same = load_data(folder, replace(SMALL, held_out=0.0))
+    assert len(same.train) == 18 and same.validation is not same.test
+
+
+def test_a_changed_file_is_another_data_set(folder):
+    before = load_data(folder, SMALL).digest()
+    assert load_data(folder, SMALL).digest() == before
+    file = folder / "train" / "b" / "2.png"
+    status = file.stat()
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert load_data(folder, SMALL).digest() != before
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load_data(folder, SMALL).digest() == before
+    file.rename(file.with_name("2_.png"))
+    assert load_data(folder, SMALL).digest() != before
+
+
+def test_evaluation_of_nothing_that_can_be_read_fails(folder):
+    for file in (folder / "val").glob("*/*.png"):
+        file.write_bytes(b"nothing")
+    data = load_data(folder, SMALL)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, CLASSES))
+    with pytest.raises(ValueError, match=r"none of the pictures to evaluate can be read; for example .*val"):
+        evaluate(model, data.test, data, SMALL, on_skip=lambda *_: None)
 
 
 def test_folders_that_are_incomplete(folder):
@@ -380,7 +421,7 @@ def test_folders_that_are_incomplete(folder):
         load_data(folder, SMALL)
     for file in (folder / "train" / "c").iterdir():
         file.unlink()
-    with pytest.raises(FileNotFoundError, match=r"train.c has no pictures \(JPEG"):
+    with pytest.raises(ValueError, match=r"no images \(JPEG.* found in .*train.c"):
         load_data(folder, SMALL)
     with pytest.raises(ValueError, match="is a folder of pictures by class; vgg41-esc10 needs arrays"):
         load_data(folder, SOUND)

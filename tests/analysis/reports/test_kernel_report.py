@@ -17,7 +17,9 @@ from PIL import Image
 from analysis.files import results
 from analysis.kernels import FirstLayer, gabor, kernel_frame, kernel_table, rank_correlation
 from analysis.kernels.table import COLUMNS
-from analysis.reports.kernels import CORRELATIONS, figures, kernel_card, report_page, write_results
+from analysis.reports.kernels import CORRELATIONS, figures, kernel_card, page_values, write_report
+from analysis.reports.writer import Report
+from analysis.reports.writer import page as render
 
 FIGURES = ["fourier", "mosaic", "plane", "predicted", "ranking"]
 FILES = sorted(["kernels.nc", "kernels.csv", "report.html", *(f"{name}.png" for name in FIGURES)])
@@ -43,8 +45,8 @@ def pictures(channels=3):
     return list(np.random.default_rng(0).random((3, 64, 64, 3))[..., :channels].squeeze())
 
 
-def call(write, *arguments):
-    return write(*arguments)
+def html_of(table, layer, drawn):
+    return render("kernels.html.j2", page_values(table, layer), drawn)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def table(layer):
 @pytest.fixture(scope="module")
 def folder(layer, table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    write_results(table, layer, folder, call, progress=False)
+    write_report(Report(folder, progress=False), table, layer)
     return folder
 
 
@@ -215,7 +217,7 @@ def test_the_page_is_the_same_but_for_the_time(layer, table, folder):
         assert drawn[name] == buffer.getvalue()
     written = (folder / "report.html").read_text(encoding="utf-8")
     assert written.count(table.created) == 1
-    assert report_page(again, layer, drawn) == written.replace(table.created, "another time")
+    assert html_of(again, layer, drawn) == written.replace(table.created, "another time")
 
 
 # --- page ------------------------------------------------------------------------------------------------------------
@@ -338,7 +340,7 @@ def test_a_dead_kernel_is_named(page):
 def test_the_page_of_a_single_blob(layer):
     blob = FirstLayer("blob", layer.weight[[1]], STRIDE)
     table = kernel_table(blob, pictures()[:1], size=64, progress=False)
-    page = Page(report_page(table, blob, dict.fromkeys(FIGURES, b"")))
+    page = Page(html_of(table, blob, dict.fromkeys(FIGURES, b"")))
     assert "left out" not in page.find("p")[1]["text"]
     assert len(page.find("article")) == 1 and not any("dead" in card["text"] for card in page.find("article"))
     correlations = page.find("td", inside=page.find("table")[0])

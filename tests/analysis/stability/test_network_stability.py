@@ -1,5 +1,6 @@
 """The stability report: every number against the metric on its own, remedies against the first, and resuming."""
 
+import os
 import time
 
 import numpy as np
@@ -11,7 +12,16 @@ from torch import nn  # noqa: E402
 
 from analysis.networks import metrics  # noqa: E402
 from analysis.networks.metrics.shifts import DIRECTIONS  # noqa: E402
-from analysis.stability.experiment import ORDERS, Stability, compare_remedies, stability, table  # noqa: E402
+from analysis.runs.folder import RunFolder  # noqa: E402
+from analysis.runs.journal import Journal  # noqa: E402
+from analysis.stability.experiment import (  # noqa: E402
+    NetworkStability,
+    compare_remedies,
+    measure_stability,
+    table,
+)
+from analysis.stability.labels import Labels  # noqa: E402
+from analysis.stability.timing import ORDERS  # noqa: E402
 
 SIZE, SPAN, N = 12, 4, 9
 
@@ -26,9 +36,14 @@ def network(stride=2, seed=0, classes=6):
     return model.eval()
 
 
+def stability(model, *args, **options):
+    """The report of one model."""
+    return compare_remedies({"model": model}, *args, **options).isel(remedy=0, drop=True)
+
+
 @pytest.fixture
 def pictures():
-    return torch.rand(N, 3, 20, 26, generator=torch.Generator().manual_seed(3))
+    return torch.rand(N, 3, 22, 22, generator=torch.Generator().manual_seed(3))
 
 
 @pytest.fixture
@@ -148,18 +163,43 @@ def test_standard_errors_are_those_of_a_bootstrap(labels):
     assert np.isnan(alone.flips_1px_se).all()
 
 
-def test_batches_bytes_and_merging_change_nothing(pictures, labels):
-    model = network()
+def test_blocks_batches_and_bytes_change_nothing(pictures, labels):
+    models = {"plain": network(), "other": network(seed=1)}
     byte = (255 * pictures).round().to(torch.uint8)
-    whole, parts, rest = (Stability(model, SIZE, SPAN) for _ in range(3))
-    whole.update(byte, labels)
-    parts.update(byte[:2], labels[:2])
-    rest.update(byte[2:], labels[2:])
-    merged = parts.merge(rest).compute()
-    for name, value in whole.compute().items():
-        np.testing.assert_allclose(merged[name], value, rtol=1e-5, atol=1e-7)
-    stream = stability(model, zip(byte.split(4), labels.split(4), strict=True), size=SIZE, span=SPAN, progress=False)
-    np.testing.assert_allclose(stream.flip_rate, merged.flip_rate)
+    options = {"size": SIZE, "span": SPAN, "progress": False, "rounds": 1}
+    whole = compare_remedies(models, byte, labels, **options)
+    parts = compare_remedies(models, byte, labels, batch_size=2, feeding={"block": 2}, **options)
+    as_arrays = list(byte.permute(0, 2, 3, 1).numpy())
+    by_name = Labels({f"array {i}": int(label) for i, label in enumerate(labels)})
+    arrays = compare_remedies(models, as_arrays, by_name, side=22, **options)
+    for name, value in whole.items():
+        if name not in ("milliseconds", "time_added", "memory_order"):
+            for other in (parts, arrays):
+                if value.dtype.kind == "f":
+                    np.testing.assert_allclose(other[name], value, rtol=1e-5, atol=1e-7)
+                else:
+                    assert other[name].equals(value)
+
+
+def test_the_middle_square_is_measured(labels):
+    wide = torch.rand(N, 3, 22, 30, generator=torch.Generator().manual_seed(3))
+    options = {"size": SIZE, "span": SPAN, "progress": False, "rounds": 1}
+    found, expected = (compare_remedies({"a": network()}, x, labels, **options) for x in (wide, wide[..., 4:26]))
+    np.testing.assert_allclose(found.divergence, expected.divergence, rtol=1e-6)
+
+
+def test_sums_add_up_and_make_the_report(pictures, labels):
+    """The vector of several pictures is the sum of theirs: what blocks, resuming and the bootstrap rest on."""
+    by_name = Labels({f"array {i}": int(label) for i, label in enumerate(labels)})
+    models = {"plain": network(), "other": network(seed=1)}
+    experiment = NetworkStability(models, SIZE, SPAN, side=22, labels=by_name, ten_crop=True)
+    names = [f"array {i}" for i in range(N)]
+    whole, _ = experiment.measure(pictures.numpy(), names)
+    assert whole.shape == (experiment.length,) and whole.dtype == np.float64
+    alone = [experiment.measure(pictures[i : i + 1].numpy(), names[i : i + 1])[0] for i in range(N)]
+    np.testing.assert_allclose(np.sum(alone, 0), whole, rtol=1e-5, atol=1e-5)
+    report = experiment.dataset(whole)
+    assert report.attrs["pictures"] == N and report.remedy.values.tolist() == ["plain", "other"]
 
 
 def test_without_labels_there_is_no_accuracy(pictures):
@@ -189,60 +229,112 @@ def test_a_reference_that_never_flips_leaves_no_mfr(pictures):
     assert np.isnan(report.flips_avoided)
 
 
-def test_resuming_measures_only_what_is_left(tmp_path, pictures, labels, monkeypatch):
-    monkeypatch.setattr("analysis.stability.experiment.READ", 4)
+OPTIONS = {"size": SIZE, "span": SPAN}
+
+
+def resumed(folder, models, pictures, labels=None, overwrite=False, **options):
+    """One run whose journal is in a folder, four pictures a block."""
+    labels = None if labels is None else Labels({f"array {i}": int(label) for i, label in enumerate(labels)})
+    experiment = NetworkStability(models, SIZE, SPAN, side=22, labels=labels, **options)
+    arrays = list(pictures.permute(0, 2, 3, 1).numpy())
+    with RunFolder(folder, "stability.journal", experiment.settings(), overwrite=overwrite) as run:
+        return measure_stability(arrays, experiment, 1, journal=Journal(run), block=4, progress=False)
+
+
+def test_resuming_measures_only_what_is_left_to_the_last_bit(tmp_path, pictures, labels, monkeypatch):
     models = {"plain": network(), "other": network(seed=1)}
-    options = {"size": SIZE, "span": SPAN, "progress": False, "rounds": 1}
-    expected = compare_remedies(models, pictures, labels, **options)
+    labels = torch.cat((labels, labels[:2]))  # a table with more pictures than the folder has
+    measure, calls = NetworkStability.measure, []
 
-    path = tmp_path / "state.pt"
-    update, calls = Stability.update, []
-
-    def interrupted(self, *args, **kwargs):
+    def interrupted(self, *args):
         calls.append(self)
-        if len(calls) == 4:
+        if len(calls) == 2:
             raise KeyboardInterrupt
-        update(self, *args, **kwargs)
+        return measure(self, *args)
 
-    monkeypatch.setattr(Stability, "update", interrupted)
+    monkeypatch.setattr(NetworkStability, "measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        compare_remedies(models, pictures, labels, checkpoint=path, **options)
-    found = compare_remedies(models, pictures, labels, checkpoint=path, **options)
-    assert len(calls) == 4 + 3  # six updates in all, three of them before
-    for name in ("flip_rate", "top1", "accuracy", "divergence"):  # orders of memory round differently
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=1e-7)
-    again = compare_remedies(models, pictures, labels, checkpoint=path, **options)
-    assert len(calls) == 7
-    np.testing.assert_array_equal(again.flip_rate, expected.flip_rate)
-
-    with pytest.raises(ValueError, match="other models, weights or settings"):
-        compare_remedies({"plain": network(seed=5), "other": models["other"]}, pictures, checkpoint=path, **options)
-    with pytest.raises(ValueError, match="batch 1 is not the one"):
-        changed = pictures.clone()
-        changed[5] = 0
-        compare_remedies(models, changed, labels, checkpoint=path, **options)
-    with pytest.raises(ValueError, match="of more pictures: of 3 batches, but there are 2 now"):
-        compare_remedies(models, pictures[:8], labels[:8], checkpoint=path, **options)
-    for other in ({"preprocess": lambda x: 2 * x}, {"version": "2"}):
-        with pytest.raises(ValueError, match="other models, weights or settings"):
-            compare_remedies(models, pictures, labels, checkpoint=path, **options, **other)
-    path.write_bytes(b"no state")
-    with pytest.raises(ValueError, match="cannot resume from"):
-        compare_remedies(models, pictures, labels, checkpoint=path, **options)
+        resumed(tmp_path, models, pictures, labels)
+    found = resumed(tmp_path, models, pictures, labels)
+    assert len(calls) == 2 + 2  # three blocks in all, one of them before
+    (tmp_path / "whole").mkdir()
+    os.link(tmp_path / "stability.timing", tmp_path / "whole" / "stability.timing")
+    for again in (resumed(tmp_path, models, pictures, labels), expected_in(tmp_path, found, models, pictures, labels)):
+        for name in again.data_vars:
+            assert again[name].equals(found[name]), name
+    more = resumed(tmp_path, models, torch.cat((pictures, pictures[:2])), labels)
+    assert more.attrs["pictures"] == N + 2
 
 
-def test_batch_normalisation_is_resumed_too(tmp_path, pictures):
+def expected_in(folder, found, models, pictures, labels):
+    """The same without a stop, in the orders of memory of `found`."""
+    labels = Labels({f"array {i}": int(label) for i, label in enumerate(labels)})
+    experiment = NetworkStability(models, SIZE, SPAN, side=22, labels=labels)
+    for name, network in experiment.networks.items():
+        network.memory_order = found.memory_order.sel(remedy=name).item()
+        network.seconds = found.milliseconds.sel(remedy=name).item() / 1000
+    arrays = pictures.numpy()
+    names = [f"array {i}" for i in range(N)]
+    sums = sum(experiment.measure(arrays[i : i + 4], names[i : i + 4])[0] for i in range(0, N, 4))
+    return experiment.dataset(sums)
+
+
+def test_a_run_of_others_is_refused(tmp_path, pictures, labels):
+    models = {"plain": network(), "other": network(seed=1)}
+    resumed(tmp_path, models, pictures, labels)
+    longer = nn.Sequential(*models["other"], nn.Identity()).eval()
+    cases = {
+        "plain: weights_sha256 is": ({**models, "plain": network(seed=5)}, labels, {}),
+        "other: layers_sha256 is": ({**models, "other": longer}, labels, {}),
+        "labels_sha256 is": (models, labels.flip(0), {}),
+        "half_pixel is": (models, labels, {"half_pixel": (1,)}),
+        "belongs to another plain: it answers otherwise": (models, labels, {"preprocess": lambda x: 2 * x}),
+    }
+    for message, (others, truth, options) in cases.items():
+        with pytest.raises(ValueError, match=message) as caught:
+            resumed(tmp_path, others, pictures, truth, **options)
+        assert str(tmp_path / "stability.journal") in str(caught.value)
+    changed = pictures.clone()
+    changed[5] = 0  # of the second block
+    assert not resumed(tmp_path, models, changed, labels).divergence.equals(resumed(tmp_path, models, pictures, labels))
+    with RunFolder(tmp_path, "stability.journal", {}), pytest.raises(BlockingIOError):
+        resumed(tmp_path, models, pictures, labels)
+    resumed(tmp_path, {"plain": network(seed=5)}, pictures, labels, overwrite=True)
+
+
+def test_pictures_that_track_gradients_are_measured(tmp_path, pictures, labels):
+    """And networks whose weights do, which is what networks are like."""
+    models = {"plain": network().requires_grad_(True)}
+    options = {"size": SIZE, "span": SPAN, "progress": False, "rounds": 1}
+    tracked = compare_remedies(models, pictures.clone().requires_grad_(True), labels, **options)
+    plain = compare_remedies(models, pictures, labels, **options)
+    np.testing.assert_allclose(tracked.divergence, plain.divergence, rtol=1e-5)
+
+
+def test_counters_of_batch_normalisation_are_settings_too(tmp_path, pictures):
     def normed(count):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
         model[1].num_batches_tracked.fill_(count)  # a tensor without axes
         return model
 
-    options = {"size": SIZE, "span": SPAN, "progress": False, "rounds": 1, "checkpoint": tmp_path / "state.pt"}
-    first, again = (compare_remedies({"plain": normed(3)}, pictures, **options) for _ in range(2))
-    np.testing.assert_array_equal(first.divergence, again.divergence)
-    with pytest.raises(ValueError, match="other models, weights or settings"):
-        compare_remedies({"plain": normed(4)}, pictures, **options)
+    first, again = (resumed(tmp_path, {"plain": normed(3)}, pictures) for _ in range(2))
+    assert first.divergence.equals(again.divergence)
+    with pytest.raises(ValueError, match="plain: weights_sha256 is"):
+        resumed(tmp_path, {"plain": normed(4)}, pictures)
+
+
+def test_results_say_of_which_weights_labels_and_layers_they_are(pictures, labels):
+    models = {"plain": network(), "other": network(seed=1)}
+    changes = {"other": ["pool: MaxPool2d to blur3", "conv: stride"]}
+    options = {"size": SIZE, "span": SPAN, "progress": False, "rounds": 1}
+    found = compare_remedies(models, pictures, labels, changes=changes, **options)
+    assert found.changes.values.tolist() == ["", "pool: MaxPool2d to blur3\nconv: stride"]
+    assert len(set(found.weights_sha256.values)) == 2
+    again = compare_remedies({"plain": models["other"]}, pictures, labels.flip(0), **options)
+    assert again.weights_sha256[0] == found.weights_sha256[1]
+    assert again.attrs["images_sha256"] == found.attrs["images_sha256"]
+    assert again.attrs["labels_sha256"] != found.attrs["labels_sha256"]
 
 
 class Slow(nn.Module):
@@ -263,15 +355,16 @@ class Slow(nn.Module):
 
 def test_every_model_is_measured_in_its_faster_order_of_memory(tmp_path, pictures):
     models = {order: Slow(order).eval() for order in ORDERS}
-    options = {"size": SIZE, "span": SPAN, "progress": False, "rounds": 2, "checkpoint": tmp_path / "state.pt"}
-    found = compare_remedies(models, pictures, **options)
+    found = resumed(tmp_path, models, pictures)
     assert found.memory_order.values.tolist() == list(ORDERS)[::-1]
     for order, model in models.items():
-        assert set(model.seen[: 1 + 2 * 3]) == set(ORDERS)  # the probe; two warming up, two rounds of two
-        assert order not in model.seen[1 + 2 * 3 :]  # the pictures themselves
+        before = 1 + 1 + 2 * 2  # number of classes; first picture; two warming up, one round of two
+        assert set(model.seen[:before]) == set(ORDERS)
+        assert order not in model.seen[before:]  # the pictures themselves
     np.testing.assert_allclose(found.divergence[0], found.divergence[1], rtol=1e-3, atol=1e-6)
-    again = compare_remedies(models, pictures, **options)
-    np.testing.assert_array_equal(again.divergence, found.divergence)
+    again = resumed(tmp_path, models, pictures)
+    for name in ("divergence", "milliseconds", "memory_order"):
+        assert again[name].equals(found[name])
 
 
 def test_bad_input(pictures, labels):
@@ -285,15 +378,18 @@ def test_bad_input(pictures, labels):
         stability(model, pictures, half_pixel=(9,), **options)
     with pytest.raises(ValueError, match="models is empty"):
         compare_remedies({}, pictures, **options)
-    with pytest.raises(ValueError, match="there are no pictures"):
-        stability(model, [], **options)
+    for empty, message in ((pictures[:0], "there are no pictures"), ([], "none of the 0 images")):
+        with pytest.raises(ValueError, match=message):
+            stability(model, empty, **options)
+    with pytest.raises(ValueError, match=r"pictures have shape \(9, 1, 22, 22\); expected"):
+        stability(model, pictures[:, :1], **options)
     with pytest.raises(ValueError, match="there are 8 labels for 9 pictures"):
         stability(model, pictures, labels[1:], **options)
-    with pytest.raises(ValueError, match="labels go with a tensor"):
-        stability(model, [pictures], labels, **options)
+    with pytest.raises(ValueError, match="model: label 6 of array 8 is out of range"):
+        stability(model, pictures, torch.where(torch.arange(N) == 8, 6, labels), **options)
     broken = network()
     nn.init.constant_(broken[4].bias, float("nan"))
-    with pytest.raises(ValueError, match=r"blur3: logits: 54 of 54 values are NaN"):
+    with pytest.raises(ValueError, match=r"blur3: logits: \d+ of \d+ values are NaN"):
         compare_remedies({"plain": model, "blur3": broken}, pictures, **options)
-    with pytest.raises(ValueError, match=r"model: the model returns shape \(8, 8, 10, 10\); expected logits"):
+    with pytest.raises(ValueError, match=r"model: the model returns shape \(1, 8, 10, 10\); expected logits"):
         stability(model[:1].eval(), pictures, batch_size=8, **options)

@@ -1,0 +1,93 @@
+"""``shiftscope kernels``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from analysis.commands import options
+
+
+def command(
+    out: options.Out,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, "
+            ".npz, .npy), or 'default', the layer that comes with shiftscope.",
+        ),
+    ] = "default",
+    stride: Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")] = None,
+    padding: Annotated[int | None, typer.Option(help="Padding of the convolution, pixels.")] = None,
+    pool: Annotated[int | None, typer.Option(help="Side of the pooling window; its stride is 2. Default: 3.")] = None,
+    pool_padding: Annotated[int | None, typer.Option(help="Padding of the pooling, positions.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Order of the weight's channels: RGB or BGR.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Mean of the normalisation, pixels in [0, 1].")
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Standard deviation of the normalisation.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Network whose geometry, channel order and normalisation a file has.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the network, for titles.")] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="Name of the weight in the file. Default: the first 4-D one.")
+    ] = None,
+    images: options.Images = None,
+    shift: options.Shift = None,
+    limit: options.Limit = None,
+    size: options.Size = 224,
+    block: options.Block = 128,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    scheduler: options.Scheduler = None,
+    workers: options.Workers = None,
+    threads: options.Threads = 1,
+    quiet: options.Quiet = False,
+) -> None:
+    """Analyse the kernels of a trained first layer: what each is, and how stable its responses are under shifts.
+
+    Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, plane.png, predicted.png, ranking.png and report.html.
+    """
+    shifts = options.parse_shifts(shift)
+    means, deviations = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
+    from analysis.kernels import first_layer
+    from analysis.reports.kernels import kernel_report
+    from analysis.reports.summaries import kernel_summary
+
+    layer = first_layer(
+        source,
+        weight=weight,
+        like=like,
+        name=name,
+        stride=stride,
+        padding=padding,
+        pool=pool,
+        pool_padding=pool_padding,
+        channels=channels,
+        mean=means,
+        std=deviations,
+        progress=not quiet,
+    )
+    report = kernel_report(
+        layer,
+        images,
+        out,
+        **options.given(shifts=shifts),
+        size=size,
+        limit=limit,
+        block=block,
+        resume=resume,
+        overwrite=overwrite,
+        scheduler=scheduler,
+        workers=workers,
+        threads=threads,
+        progress=not quiet,
+        on_skip=options.skips_shown(quiet),
+    )
+    if not quiet:
+        print(kernel_summary(report))
+    options.finish(report, strict, quiet)

@@ -1,0 +1,124 @@
+"""Options that several commands share, and what every command does with its arguments and at its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from analysis.reports.writer import Report
+
+SKIPS_SHOWN = 20
+"""Skipped images that are named on the terminal; skipped.txt has all."""
+
+Out = Annotated[Path, typer.Option(help="Folder for the results; it is created.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Folder of images, searched recursively. Default: photographs that come with scikit-image."),
+]
+Shift = Annotated[
+    list[str] | None,
+    typer.Option(metavar="DY,DX", help="Shift in pixels, down and right; may be given again. Default: 0,1 and 1,0."),
+]
+Limit = Annotated[int | None, typer.Option(help="Use at most this many images.")]
+Size = Annotated[int, typer.Option(help="Side to which every image is brought, pixels.")]
+Block = Annotated[int, typer.Option(help="Images between two entries of the journal, from which a run continues.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Fail if there is no journal to continue; without it, one is used if there.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever is there.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 3 if an image had to be left out.")]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="tcp://HOST:PORT", help="Measure on this dask.distributed cluster.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Measure in so many processes of this machine, with dask.distributed.")
+]
+Threads = Annotated[int, typer.Option(help="Threads of each task on a cluster.")]
+Device = Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"shiftscope {version('shiftscope')}")
+        raise typer.Exit()
+
+
+def before_command(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the name of a command."""
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Options that were given, so that the others have the defaults of the function that is called."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def need_torch() -> None:
+    """Raise ModuleNotFoundError with what to install."""
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("this command needs torch: pip install 'shiftscope[torch]'") from None
+
+
+def parse_shifts(texts: Sequence[str] | None) -> list[tuple[float, float]] | None:
+    """Turn each ``DY,DX`` into two numbers of pixels."""
+    return [_parse_shift(text) for text in texts] if texts else None
+
+
+def _parse_shift(text: str) -> tuple[float, float]:
+    try:
+        dy, dx = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"shift is {text!r}; expected DY,DX in pixels, such as 0,1 or 0.5,0.5") from None
+    return dy, dx
+
+
+def parse_numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    """Turn ``R,G,B`` into numbers."""
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}; expected numbers such as 0.485,0.456,0.406") from None
+
+
+def skips_shown(quiet: bool) -> Callable[[str, str], None] | None:
+    """Return what names the first skipped images on the terminal, if anything does."""
+    if quiet:
+        return None
+    from tqdm import tqdm
+
+    shown: list[str] = []
+
+    def show(name: str, reason: str) -> None:
+        if len(shown) < SKIPS_SHOWN:
+            shown.append(name)
+            tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
+
+    return show
+
+
+def finish(report: Report, strict: bool, quiet: bool) -> None:
+    """End a command: say what was left out or could not be made, and exit with 2 or 3 for it."""
+    warnings = []
+    if left_out := report.figures_left_out:
+        warnings.append(f"{len(left_out)} figures of this project are no photographs: {left_out[0]} and so on left out")
+    if report.skipped:
+        warnings.append(f"{len(report.skipped)} of {report.inputs} images skipped, see {report.folder}/skipped.txt")
+    for warning in [] if quiet else warnings:
+        print(f"shiftscope: warning: {warning}", file=sys.stderr)
+    if report.failures:
+        first, *others = report.failures
+        raise OSError(f"{first}; and {len(others)} more files" if others else first)
+    if report.skipped and strict:
+        raise typer.Exit(3)

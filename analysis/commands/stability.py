@@ -1,0 +1,103 @@
+"""``shiftscope stability``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.commands import options
+
+
+def command(
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE.py:FACTORY",
+            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME if that "
+            "is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
+            "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
+        ),
+    ],
+    images: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
+    out: options.Out,
+    remedy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:LAYER,...]",
+            help="blur2 to blur7, aps-l1, aps-l2, aps-linf, tlpf, adaptive-blur, intrablock, cmod, ... (an unknown one "
+            "lists all), for some layers only if they are named; may be given again.",
+        ),
+    ] = None,
+    shifts: Annotated[int, typer.Option(help="Largest distance of two windows, pixels: 8 is usual, 4 for CIFAR.")] = 8,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="All (shifts + 1)² positions of the window, not three lines of them.")
+    ] = False,
+    ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Accuracy of ten crops too.")] = False,
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with columns file and index: the classes. Without it no accuracy.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of weights, for a network by name, such as best.pt of `shiftscope train`.")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the network's input, pixels. Default: what best.pt says; 227 for squeezenet, 32 for networks "
+            "made for CIFAR-10, else 224."
+        ),
+    ] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            help="Side to which every image is brought first, pixels. Default: that of the input + shifts; with "
+            "--ten-crop at least 256/224 of the input, the side that ten crops are cut from."
+        ),
+    ] = None,
+    limit: options.Limit = None,
+    every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
+    batch: Annotated[
+        int | None, typer.Option(help="Images in one pass of the network. Default: 8 on the CPU, 256 elsewhere.")
+    ] = None,
+    device: options.Device = "cpu",
+    block: options.Block = 16,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure how stable a network is under shifts, before and after each remedy, none of them trained.
+
+    Writes stability.csv, stability.nc, trade.png, flips.png, divergence.png, with labels accuracy.png, and report.html.
+    FILE.py:FACTORY executes the file, with all that is in it.
+    """
+    options.need_torch()
+    from analysis.reports.stability import stability_report
+    from analysis.reports.summaries import stability_summary
+
+    report = stability_report(
+        network,
+        images,
+        out,
+        remedies=remedy or [],
+        labels=labels,
+        weights=weights,
+        shifts=shifts,
+        grid=grid,
+        ten_crop=ten_crop,
+        size=size,
+        side=side,
+        limit=limit,
+        every=every,
+        batch=batch,
+        device=device,
+        block=block,
+        resume=resume,
+        overwrite=overwrite,
+        progress=not quiet,
+        on_skip=options.skips_shown(quiet),
+    )
+    if not quiet:
+        print(stability_summary(report))
+    options.finish(report, strict, quiet)

@@ -1,0 +1,153 @@
+"""Summaries of results for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from analysis.files.messages import printable
+from analysis.kernels.table import kernel_frame, rank_correlation
+from analysis.measurements.correlation import band_pass_correlation
+from analysis.prediction import agreement
+
+if TYPE_CHECKING:
+    from analysis.reports.writer import Report
+
+
+def heatmap_summary(report: Report) -> str:
+    """Smallest, median and largest value of each quantity over the band-pass filters, a line each; fits of predictions.
+
+    Parameters
+    ----------
+    report : Report
+        Of :func:`analysis.heatmap_report`.
+    """
+    measured = {name: ds for name, ds in report.datasets.items() if name.startswith("heatmaps")}
+    first = next(iter(measured.values()))
+    lines = [
+        f"\n{_counts(first)}, filters {first.filters}, {report.seconds:.1f} s:",
+        f"{first.seconds_measuring:.1f} s measured, {first.seconds_waiting:.1f} s waited for images; "
+        f"reading them took {first.seconds_reading:.1f} s of processor time.",
+        "\nBand-pass filters, means over images:\n",
+        f"{'J':>2} {'m':>2}  {'quantity':<34} {'min':>7} {'median':>7} {'max':>7}",
+    ]
+    for ds in measured.values():
+        lines += _ranges(ds)
+    lines.append(f"\nResults and figures: {printable(report.folder)}/heatmaps_J*.nc, .png, .pdf")
+    for name, ds in measured.items():
+        prediction = report.datasets.get(name.replace("heatmaps", "prediction"))
+        if prediction is not None:
+            lines += _fits(ds, prediction)
+    return "\n".join(lines)
+
+
+def _ranges(ds: xr.Dataset) -> list[str]:
+    keep = ~ds.low_pass.values
+    rows = {"rho, RMax against CMod": ds.rho.values, "gamma_1, theory": ds.gamma.values}
+    for s in range(ds.sizes["shift"]):
+        shift = f"shift ({ds.shift_y.values[s]:g}, {ds.shift_x.values[s]:g}) px"
+        rows[f"eta of RMax, {shift}"] = ds.eta_rmax.values[:, s]
+        rows[f"eta of CMod, {shift}"] = ds.eta_cmod.values[:, s]
+    begin = f"{ds.levels:>2} {ds.stride:>2}  "
+    lines = []
+    for label, values in rows.items():
+        low, middle, high = np.nanmin(values[keep]), np.nanmedian(values[keep]), np.nanmax(values[keep])
+        lines.append(f"{begin}{label:<34} {low:7.3f} {middle:7.3f} {high:7.3f}")
+    return [*lines, f"{begin}{'correlation of rho with gamma_1':<34} {band_pass_correlation(ds):7.3f}"]
+
+
+def _fits(measured: xr.Dataset, prediction: xr.Dataset) -> list[str]:
+    lines = [f"\nJ = {measured.levels}, predicted from the power spectrum; isolated features {prediction.isolated:.3f}"]
+    for variable in ("rho_rms", "eta_rmax_rms", "eta_cmod_rms"):
+        for model in ("gaussian", "mixture"):
+            fit = agreement(measured, prediction.sel(model=model), variable)
+            lines.append(
+                f"  {variable:<13} {model:<9} correlation {fit['correlation']:.3f}, median error "
+                f"{100 * fit['relative_error']:.1f} %, bias {fit['bias']:+.3f}"
+            )
+    return lines
+
+
+def kernel_summary(report: Report) -> str:
+    """Number of kernels of each kind, the jumpiest ones, and the rank correlations.
+
+    Parameters
+    ----------
+    report : Report
+        Of :func:`analysis.kernel_report`.
+    """
+    from analysis.reports.kernels import CORRELATIONS  # matplotlib takes long to import
+
+    table = report.datasets["kernels"]
+    frame = kernel_frame(table)
+    counts = ", ".join(f"{count} {kind}" for kind, count in frame.kind.value_counts().items())
+    lines = [f"\n{table.layer}: {counts}", f"{_counts(table)}, {report.seconds:.1f} s"]
+    if dead := frame.index[frame.kind == "dead"].tolist():
+        lines.append(f"dead kernels, left out: {', '.join(map(str, dead))}")
+    lines += [
+        "\nLargest change of RMax under shifts (eta):",
+        f"{'kernel':>6} {'kind':<9} {'wavelength':>10} {'angle':>6} {'gamma':>8} {'rho':>6} {'RMax':>6} {'CMod':>6}",
+    ]
+    for row in frame[frame["rank"] > 0].nsmallest(8, "rank").itertuples():
+        lines.append(
+            f"{row.Index:>6} {row.kind:<9} {row.wavelength:>7.1f} px {row.orientation:>5.0f}° {row.gamma:>8.3f} "
+            f"{row.rho:>6.3f} {row.eta_rmax:>6.3f} {row.eta_cmod:>6.3f}"
+        )
+    lines.append("\nRank correlations over the band-pass kernels, with 95 % intervals:")
+    for label, names in CORRELATIONS.items():
+        value, low, high = rank_correlation(table, *names)
+        lines.append(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
+    lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, kernels.csv, kernels.nc, *.png")
+    return "\n".join(lines)
+
+
+def stability_summary(report: Report) -> str:
+    """Table with a line for the plain network and for each remedy.
+
+    Parameters
+    ----------
+    report : Report
+        Of :func:`analysis.stability_report`.
+    """
+    from analysis.reports.stability import COLUMNS, orders, with_error  # torch is optional
+    from analysis.stability.experiment import table
+
+    comparison = report.datasets["stability"]
+    rows = table(comparison)
+    shown = [name for name in COLUMNS if name in rows and name not in ("top5", "ten_top5", "mfr", "mac", "variation")]
+    texts = {COLUMNS[name][0]: [with_error(row, name) for _, row in rows.iterrows()] for name in shown}
+    return "\n".join(
+        [
+            f"\n{comparison.network}, {comparison.pictures} images, {len(report.skipped)} skipped",
+            pd.DataFrame(texts, rows.index).to_string(index_names=False),
+            "± is the standard error over pictures. Times in the order of memory that is faster: "
+            f"{orders(comparison)}.",
+            f"\nResults and figures: {printable(report.folder)}/report.html, stability.csv, stability.nc, *.png",
+        ]
+    )
+
+
+def verification_summary(table: pd.DataFrame) -> str:
+    """Table of the statements, with the worst case of each.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of :func:`analysis.verify`.
+    """
+    lines = [f"{'statement':<38} {'cases':>7} {'violations':>10} {'largest':>9} {'search':>7}"]
+    for row in table.itertuples():
+        largest = f"{row.largest:9.1e}" if row.relation == "=" else f"{row.largest:9.4f}"
+        searched = f"{row.searched:7.4f}" if np.isfinite(row.searched) else f"{'':7}"
+        lines.append(f"{row.statement:<38} {row.cases:>7} {row.violations:>10} {largest} {searched}")
+        lines.append(f"    random: {row.where}")
+        if row.found:
+            lines.append(f"    search: {row.found}")
+    return "\n".join(lines)
+
+
+def _counts(dataset: xr.Dataset) -> str:
+    return f"{dataset.images_used} images used, {dataset.images_skipped_count} skipped"
