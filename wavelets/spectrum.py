@@ -378,7 +378,8 @@ def _mean_about(peak: NDArray[np.float64], mass: Energies, omega: NDArray[np.flo
     if (np.abs((2 * peak + np.pi) % (2 * np.pi) - np.pi) < 5 * omega[1]).all():
         own = mass  # the peak is its own mirror image
     turn = np.exp(1j * omega)
-    return np.angle([own.sum(axis=1) @ turn, own.sum(axis=0) @ turn])
+    theta: NDArray[np.float64] = np.angle([own.sum(axis=1) @ turn, own.sum(axis=0) @ turn])
+    return theta
 
 
 def _circular_mean(kernel: Plane, size: int, power: float) -> NDArray[np.float64]:

@@ -91,7 +91,8 @@ def kernel_table(
         The variables of :func:`describe_kernels` and :func:`measure_kernels`, and predictions from the spectra of the
         same pictures, NaN for all but band-pass kernels: `predicted_rho`, the best one of `rho_rms`, a Gaussian field
         with the part of isolated features that :func:`analysis.prediction.typical_share` takes from packets;
-        `gaussian_rho`, `predicted_eta_rmax`, `predicted_eta_cmod`, of a Gaussian field alone; `rank`, 1 for the kernel whose RMax changes most, by the mean of `eta_rmax` over the shifts.
+        `gaussian_rho`, `predicted_eta_rmax`, `predicted_eta_cmod`, of a Gaussian field alone; `rank`, 1 for the kernel
+        whose RMax changes most, by the mean of `eta_rmax` over the shifts.
 
     Raises
     ------
@@ -103,7 +104,10 @@ def kernel_table(
     # First what can fail: pictures that are missing or too small.
     experiment = kernel_experiment(layer, shifts, size, grid)
     spectrum = SpectrumMeasurement(
-        size, COARSER * (-(-max(POINTS, size) // COARSER) | 1), experiment.colour, layer.mean if experiment.colour else layer.mean[0]
+        size,
+        COARSER * (-(-max(POINTS, size) // COARSER) | 1),
+        experiment.colour,
+        layer.mean if experiment.colour else layer.mean[0],
     )
     measured, power = run(images, [experiment, spectrum], progress, on_skip, root, desc="kernels", **feeding)
     assert isinstance(experiment.operators, LayerOperators)
@@ -167,9 +171,9 @@ def rank_correlation(table: xr.Dataset, first: str, second: str) -> tuple[float,
 
     Notes
     -----
-    The jackknife over kernels of Fisher's z, with Student's quantile. Of normal pairs it covers 94 to 98 %, for 36 and 46
-    kernels and correlations from 0 to 0.99, where percentiles of a bootstrap come down to 91 % and closed forms of the
-    standard error to 85 %. The interval says what another layer of such kernels could give. The pictures' share in it
+    The jackknife over kernels of Fisher's z, with Student's quantile. Of normal pairs it covers 94 to 98 %, for 36 and
+    46 kernels and correlations from 0 to 0.99, where percentiles of a bootstrap come down to 91 % and closed forms of
+    the error to 85 %. The interval says what another layer of such kernels could give. The pictures' share in it
     is small (see the standard errors in the table).
     """
     missing = [name for name in (first, second) if name not in table]
@@ -199,7 +203,8 @@ def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     x, y = (rankdata(v, axis=-1) for v in (x, y))
     x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
     scale = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
-    return np.clip((x * y).sum(axis=-1) / np.where(scale > 0, scale, np.nan), -1, 1)
+    r: NDArray[np.float64] = np.clip((x * y).sum(axis=-1) / np.where(scale > 0, scale, np.nan), -1, 1)
+    return r
 
 
 def _add_prediction(

@@ -49,10 +49,10 @@ def isolated_moments(
     Notes
     -----
     A feature has the Fourier transform :math:`\sqrt{S(\omega)}\,e^{i\psi\operatorname{sgn}\langle\omega,e\rangle}`:
-    real, with spectrum S, even for :math:`\psi=0` and odd along e for :math:`\psi=\pi/2`. For a filter whose spectrum lies
-    on one side of the line across e, :math:`\psi` moves the phase of the response and e does not matter. For others, all
-    that lie near an axis of their half-plane or are wide, eight directions are a sample: 32 change the discrepancy by up
-    to 0.008.
+    real, with spectrum S, even for :math:`\psi=0` and odd along e for :math:`\psi=\pi/2`. For a filter whose spectrum
+    lies on one side of the line across e, :math:`\psi` moves the phase of the response and e does not matter. For
+    others, which are wide or lie near the border of their half-plane, eight directions are a sample: 32 change the
+    discrepancy by up to 0.008.
 
     Of several channels, features have one of the principal colours of the whole spectrum each:
     :math:`S(\omega)^{1/2}` times an eigenvector of :math:`\sum_\omega S(\omega)`, with S the matrix of the channels'
@@ -94,9 +94,10 @@ def isolated_moments(
     return reduced(out)
 
 
-def _features(power: NDArray) -> NDArray[np.complex128]:
+def _features(power: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """Fourier transforms of even features, one a principal colour, (J, C, P, P); their spectra add up to power's."""
     energies, vectors = np.linalg.eigh(power.transpose(2, 3, 0, 1))
     roots = (vectors * np.sqrt(np.maximum(energies, 0))[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
     colours = np.linalg.eigh(power.sum(axis=(-2, -1)).real)[1]
-    return np.einsum("yxkl,lj->jkyx", roots, colours)
+    features: NDArray[np.complex128] = np.einsum("yxkl,lj->jkyx", roots, colours)
+    return features

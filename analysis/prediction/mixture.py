@@ -111,7 +111,7 @@ def typical_share(stride: int) -> float:
 
     Notes
     -----
-    theory.md 3.5. Found by :func:`fit_isolated`; packets of 36 other photographs give 0.120 and 0.155.
+    theory.md 3.5. Found by :func:`fit_isolated`; packets of 36 other photographs give 0.121 and 0.155.
     """
     return float(np.interp(np.log2(integer("stride", stride, 1)), np.log2(list(SHARES)), list(SHARES.values())))
 

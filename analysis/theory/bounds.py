@@ -1,13 +1,13 @@
 r"""The bounds: stability of CMod, distance of RMax from CMod, stability of RMax (theory.md 3.1, 3.2, 3.4).
 
 They hold for a filter whose spectrum lies in a square of side :math:`\kappa\le\pi/m` around its characteristic
-frequency :math:`\theta`, and for every image; for shifts by fractions of a pixel along an axis if the square lies inside
-:math:`(-\pi,\pi)` there. On a periodic grid 2m divides its size N, and the square is half-open,
+frequency :math:`\theta`, and for every image; for shifts by fractions of a pixel along an axis if the square lies
+inside :math:`(-\pi,\pi)` there. On a periodic grid 2m divides its size N, and the square is half-open,
 :math:`[\theta-\kappa/2, \theta+\kappa/2)^2`, or :math:`\kappa<\pi/m`: waves on opposite borders of a closed square of
 side :math:`\pi/m` alias onto each other (Lemma 0).
 
-Each constant comes in two versions: that of theory.md, which follows the publication (arXiv:2209.11740; its third version
-is public and was not read for this) as recalled there, and a smaller one, proved where it is defined.
+Each constant comes in two versions: that of theory.md, which follows the publication (arXiv:2209.11740; its third
+version is public and was not read for this) as recalled there, and a smaller one, proved where it is defined.
 
 No finite filter has its whole spectrum in a square. For a real one the bounds hold in the limit of narrow bands only,
 or with the leakage added on the right side: theory.md 3.1 and 3.2.
@@ -154,7 +154,9 @@ def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
 
 
 def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
-    r"""Value below which no constant in q and :math:`m\kappa` holds for all filters: :math:`2\sin\frac12\min(q\kappa', \pi)`.
+    r"""Value below which no constant in q and :math:`m\kappa` holds for all filters.
+
+    .. math:: 2\sin\tfrac12\min(q\kappa', \pi)
 
     Parameters and errors are those of `beta`.
 
@@ -264,8 +266,9 @@ def discrepancy_bound(
 
     Notes
     -----
-    theory.md 3.2 and 3.3. The bound of the expectation supposes, besides the band, hypothesis (H): given all the moduli,
-    every phase of :math:`Z[2mn]` is uniform. A Gaussian field has that if E Z[n] = 0 and E Z[n] Z[n'] = 0 for all n, n'.
+    theory.md 3.2 and 3.3. The bound of the expectation supposes, besides the band, hypothesis (H): given all the
+    moduli, every phase of :math:`Z[2mn]` is uniform. A Gaussian field has that if E Z[n] = 0 and E Z[n] Z[n'] = 0 for
+    all n, n'.
     """
     kappa, theta = check_band(kappa, stride), real_pairs(theta, "theta")
     _broadcast("kappa", kappa, "theta", theta[..., 0])

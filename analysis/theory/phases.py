@@ -132,8 +132,8 @@ def gamma(omega: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     Returns
     -------
     ndarray, shape (...), float64
-        :math:`\gamma_q(\omega)`, not squared; it bounds the expected discrepancy from above: :math:`\sqrt{3/2}` where all samples share one phase, near 0 where the
-        phases are spread evenly.
+        :math:`\gamma_q(\omega)`, not squared; it bounds the expected discrepancy from above: :math:`\sqrt{3/2}` where
+        all samples share one phase, near 0 where the phases are spread evenly.
 
     Raises
     ------

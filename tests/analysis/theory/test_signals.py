@@ -193,7 +193,9 @@ def test_fractional_shift_along_an_axis_that_wraps_is_an_error():
         fields.translated([(0.5, 0.5), (0.5, 2)])
     with pytest.raises(ValueError, match=r"the shift \(0\.5, 0\.5\) is fractional"):
         fields.translated((0.5, 0.5))
-    moved = fields.translated([(0.5, 0.5), (2, -2.5)]).field()  # the square wraps vertically, the fraction is horizontal
+    moved = fields.translated(
+        [(0.5, 0.5), (2, -2.5)]
+    ).field()  # the square wraps vertically, the fraction is horizontal
     np.testing.assert_allclose(np.linalg.norm(moved, axis=(1, 2)), np.linalg.norm(fields.field(), axis=(1, 2)))
 
 

@@ -393,7 +393,7 @@ def test_map_checks_its_arguments():
             gamma_map(*arguments)
 
 
-# ---- hypothesis (H), where every sample of the window has the phase of its centre: gamma**2 = 3/2 ---------------------
+# ---- hypothesis (H), where every sample of the window has the phase of its centre: gamma**2 = 3/2 --------------------
 
 
 def test_pointwise_circular_gaussian_responses_do_not_suffice_for_the_expectation():
