@@ -175,7 +175,7 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
 
 
 def kernel_prediction_figure(table: xr.Dataset) -> Figure:
-    """Predicted against measured: discrepancy by gamma and by a Gaussian field, and the change of RMax and CMod.
+    """Predicted against measured: discrepancy by gamma and from the spectrum, and the change of RMax and CMod.
 
     Parameters
     ----------

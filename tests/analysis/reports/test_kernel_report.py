@@ -171,7 +171,7 @@ def test_only_dead_kernels_and_predictions_are_missing_from_the_csv(table, folde
     assert dead[dead.notna()].to_dict() == {"kind": "dead", "cell_y": -1, "cell_x": -1, "rank": -1}
     alive = frame.drop(DEAD)
     # A blob has no prediction, and its Gabor fit hardly a wave.
-    assert alive.columns[alive.isna().any()].tolist() == ["phase", "predicted_rho"]
+    assert alive.columns[alive.isna().any()].tolist() == ["phase", "predicted_rho", "gaussian_rho"]
     assert alive.phase.isna().tolist() == (alive.kind != "band-pass").tolist()
     assert alive.predicted_rho.isna().tolist() == (alive.kind != "band-pass").tolist()
     assert sorted(alive["rank"]) == [1, 2, 3, 4, 5]
