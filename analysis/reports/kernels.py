@@ -27,7 +27,7 @@ from wavelets.kernel_kinds import first_colour
 
 CORRELATIONS = {
     "ρ measured, γ(mθ)": ("rho_rms", "gamma"),
-    "ρ measured, ρ predicted on a Gaussian field": ("rho_rms", "predicted_rho"),
+    "ρ measured, ρ predicted": ("rho_rms", "predicted_rho"),
     "η of RMax measured, predicted on a Gaussian field": ("eta_rmax_rms", "predicted_eta_rmax"),
     "η of RMax, η of CMod": ("eta_rmax", "eta_cmod"),
 }
