@@ -54,11 +54,21 @@ def told(module: nn.Module | None) -> str:
     return type(module).__name__ + (f", an nn.{base.__name__} with a forward of its own" if base and own else "")
 
 
+def evaluation(model: nn.Module) -> nn.Module:
+    """Put a model into evaluation mode and return it; an exported program, which has no modes, is marked as being so."""
+    try:
+        return model.eval()
+    except NotImplementedError:
+        for module in model.modules():
+            module.training = False
+        return model
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode as long as this is open: in training mode a pass changes the statistics of batch norms."""
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    evaluation(model)
     try:
         yield
     finally:

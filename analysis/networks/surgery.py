@@ -29,10 +29,11 @@ from analysis.networks.layers import (
     tuple_of,
 )
 from analysis.networks.operators import OPERATORS, WHOLE_NETWORK
-from analysis.networks.site import Site, border_options
+from analysis.networks.site import ShortFilterError, Site, border_options
 
 POOLING = (*MAX, *AVERAGE)
 KNOWN = (*POOLING, *CONVOLUTION)
+ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 
 
 def replace_pooling(
@@ -107,6 +108,10 @@ def replace_pooling(
         site = _site(name, layer, channels[name])
         try:
             new = make(site, _padding_mode(model, layer))
+        except ShortFilterError as error:
+            if names is None:
+                continue
+            raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
         except ValueError as error:
             raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
         new.to(**_neighbourhood(model, layer)).train(layer.training)
@@ -114,8 +119,7 @@ def replace_pooling(
             before, (place, shown) = repr(layer), _behind_convolution(model, name, layer, new, graph)
             changes.append(Change(name, before, f"stride 1, then after {place}: {shown}"))
         else:
-            instead = "" if names or types or isinstance(layer, MAX) else " (the model has no max pooling)"
-            changes.append(Change(name, repr(layer), f"{new!r}{instead}"))
+            changes.append(Change(name, repr(layer), repr(new)))
             for alias, module in list(model.named_modules(remove_duplicate=False)):
                 if module is layer:
                     put(model, alias, new)
@@ -165,11 +169,10 @@ def _chosen_layers(
             if isinstance(layer, CONVOLUTION) and not _strides(layer):
                 raise ValueError(f"layer {name!r} is a convolution of stride 1 and subsamples nothing")
     else:
-        known = {name: m for name, m in model.named_modules() if behaves_as(m, *POOLING) or _strides(m)}
-        strided = {name: m for name, m in known.items() if _strides(m)}
-        chosen = {name: m for name, m in known.items() if isinstance(m, MAX if types is None else types)}
-        if not chosen and types is None:
-            chosen = {name: m for name, m in strided.items() if isinstance(m, AVERAGE)}
+        strided = {name: m for name, m in model.named_modules() if _strides(m)}
+        chosen = {name: m for name, m in strided.items() if isinstance(m, POOLING if types is None else types)}
+        for name in _final_averages(model):
+            chosen.pop(name, None)
         if not chosen and strided:
             shown = ", ".join(f"{name} ({type(m).__name__})" for name, m in list(strided.items())[:8])
             more = ", ..." if len(strided) > 8 else ""
@@ -183,6 +186,14 @@ def _chosen_layers(
         alone = "; ".join(text for text in own if "of its own" in text)
         raise ValueError(f"the model has no layer inside it to replace (looked for {asked}){alone and '; ' + alone}")
     return chosen
+
+
+def _final_averages(model: nn.Module) -> list[str]:
+    """Average poolings between the last convolution or pooling and a linear layer: they make a classifier's features."""
+    kinds = (*CONVOLUTION, *POOLING, *ADAPTIVE, nn.Linear)
+    order = [(name, layer) for name, layer in model.named_modules() if name and isinstance(layer, kinds)]
+    pairs = zip(order[:-1], order[1:], strict=True)
+    return [name for (name, layer), (_, after) in pairs if isinstance(layer, AVERAGE) and isinstance(after, nn.Linear)]
 
 
 def _strides(layer: Any) -> bool:
@@ -206,10 +217,10 @@ def _site(name: str, layer: Any, seen: set[int] | None) -> Site:
         kind = "max"
     else:
         divisor = getattr(layer, "divisor_override", None)
-        refuse(name, ceil_mode=layer.ceil_mode, divisor_override=divisor is not None)
+        refuse(name, divisor_override=divisor is not None)
         kind = "average"
     window, stride, padding = (tuple_of(v, dims) for v in (layer.kernel_size, layer.stride, layer.padding))
-    return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name, unknown)
+    return Site(kind, window, stride, padding, channels, layer.ceil_mode, name, unknown)
 
 
 def _neighbourhood(model: nn.Module, layer: nn.Module) -> dict[str, Any]:

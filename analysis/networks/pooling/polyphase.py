@@ -45,7 +45,8 @@ class APS(Subsampling):
     dense max pooling or a filter before it: ``Cascade(MaxPool(2), BlurPool(taps=3), APS())``.
 
     *Equivariance.* If the stride divides the size, a circular shift of the input shifts the output circularly, unless
-    two components tie. *Ties* go to the first component in the order of the index, also those that rounding makes, so
+    two components tie. That holds for chains of layers; two branches that are added or concatenated move by the same
+    only if one hands its choice to the other, as `index`. *Ties* go to the first component in the order of the index, also those that rounding makes, so
     that there the choice can differ between shifts. Norms are computed in float32, or float64 for float64.
 
     After a dense maximum "linf" ties nearly always, since the largest value is in several
@@ -128,9 +129,14 @@ class APS(Subsampling):
             raise ValueError(f"index goes from {low} to {high}; expected 0 to {count - 1} for the stride {self.stride}")
 
     def _choice(self, grids: Tensor) -> Tensor:
-        dtype = torch.float64 if grids.dtype == torch.float64 else torch.float32
+        wide = grids.detach().to(torch.promote_types(grids.dtype, torch.float32))
         over = (1, *range(2, grids.ndim, 2))
-        norms = torch.linalg.vector_norm(grids.detach(), NORMS[self.norm], dim=over, dtype=dtype)
+        if (
+            self.norm != "linf" and 0 not in wide.shape[1:]
+        ):  # sums and squares of large values overflow, squares of small vanish
+            largest = wide.abs().amax(tuple(range(1, wide.ndim)), keepdim=True)
+            wide = wide / torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+        norms = torch.linalg.vector_norm(wide, NORMS[self.norm], dim=over)
         return torch.argmax(norms.flatten(1), dim=1)
 
 
