@@ -55,7 +55,7 @@ def told(module: nn.Module | None) -> str:
 
 
 def evaluation(model: nn.Module) -> nn.Module:
-    """Put a model into evaluation mode and return it; an exported program, which has no modes, is marked as being so."""
+    """Put a model into evaluation mode and return it; an exported program has no modes and is marked as being in it."""
     try:
         return model.eval()
     except NotImplementedError:

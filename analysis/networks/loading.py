@@ -20,8 +20,9 @@ from analysis.files.messages import first_line, printable, unknown
 from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.weights import read_checkpoint, weights_of
 from analysis.networks import registry
-from analysis.networks.layers import evaluation
+from analysis.networks.layers import CONVOLUTION, evaluation
 from analysis.networks.remedy_table import remedy
+from analysis.networks.sites import POOLING
 from analysis.networks.weights import load_weights, tensors_of
 
 SIZE, CIFAR_SIZE = 224, 32
@@ -130,8 +131,9 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
     network : LoadedNetwork
         It stays as it is.
     text : str
-        Name of a remedy, and after a colon the layers it goes to if not all that it can: "blur3:pool1,pool4". For
-        "cmod" that is one convolution.
+        Name of a remedy, and after a colon where it goes to if not to all that it can: "blur3:pools",
+        "blur3:convs" (strided convolutions, the first one too, and slices), or places by name, "blur3:pool1,pool4".
+        For "cmod" that is one convolution.
 
     Raises
     ------
@@ -146,6 +148,8 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
         raise ValueError(f"remedy {text!r}: cmod goes to one convolution")
     if names:
         options = {"layer": names[0]} if name.startswith("cmod") else {"names": names}
+    if names in (["pools"], ["convs"]) and chosen.factory is not None:
+        options = {"types": POOLING if names == ["pools"] else CONVOLUTION}
     try:
         model, changes = chosen(network.model, example(network), **options)
     except Exception as error:  # a copy of a model, or a run of it, calls code of the user's

@@ -31,6 +31,8 @@ class Operator:
         Options with which a trainable operator starts as it was published; empty if nothing is trained.
     remedy : bool
         For networks that are trained already, too.
+    whole : bool
+        What it promises needs all subsampling of a network, that of the first convolution too.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Operator:
     make: Factory
     published: Mapping[str, Any] = field(default_factory=dict)
     remedy: bool = True
+    whole: bool = False
 
     def factory(self, init: str) -> Factory:
         """Return ``make`` with the start of what is trained: "published", or the name of a low-pass filter."""
@@ -233,8 +236,8 @@ def _operators() -> dict[str, Operator]:
     for name, (family, taps) in {**families, **PUBLISHED_FILTERS}.items():
         add(name, f"max pooling, {family} filter of {taps} taps", partial(blur, filter=family, taps=taps))
     for norm in ("l1", "l2", "linf"):
-        add(f"aps-{norm}", f"adaptive polyphase sampling, {norm} norm", partial(aps, norm=norm))
-    add("ideal", "ideal low-pass filter of the periodic map", ideal)
+        add(f"aps-{norm}", f"adaptive polyphase sampling, {norm} norm", partial(aps, norm=norm), whole=True)
+    add("ideal", "ideal low-pass filter of the periodic map", ideal, whole=True)
     random = {"init": "random"}
     add("tlpf", "trainable 5x5 filter of every channel, binomial until trained", tlpf, published=random)
     start = {"init": "published", "softmax": "joint"}
@@ -259,7 +262,7 @@ OPERATORS = _operators()
 ...: with the other filters of the BlurPool paper's Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
 sampling. "tlpf": trainable 5x5 filters; "tlpf3" ... "tlpf6", "tlpf1x4" ... "tlpf6x1": of other sizes; "tlpf-aps-l1",
 "tlpf-aps-l2": 5x5, then adaptive polyphase sampling. "adaptive-blur": weights by position; published with one softmax
-over all groups, otherwise one a group. "ideal": the ideal low-pass filter. "blur4-before", "rectangle2-before", ...: filters before the maximum.
+over all groups, otherwise one a group. "ideal": the ideal low-pass filter of the periodic map. "blur4-before", "rectangle2-before", ...: filters before the maximum.
 """
 
 WHOLE_NETWORK = ("intrablock", "cmod", "cmod-band-pass")

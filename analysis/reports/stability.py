@@ -17,8 +17,8 @@ from torch import nn
 
 from analysis import plots
 from analysis.files.messages import printable
-from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
 from analysis.networks.layers import evaluation
+from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
 from analysis.networks.remedy_table import remedy
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, number

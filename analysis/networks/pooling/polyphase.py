@@ -14,6 +14,18 @@ from analysis.networks.pooling._filtering import Subsampling
 NORMS = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
 
 
+class Phase:
+    """The choice of a sampling, kept for those that follow it in the same run of a network.
+
+    Attributes
+    ----------
+    index : Tensor, shape (batch,), or None
+    """
+
+    def __init__(self) -> None:
+        self.index: Tensor | None = None
+
+
 class APS(Subsampling):
     r"""Adaptive polyphase sampling: :math:`y_{i^*j^*}` with :math:`(i^*, j^*) = \arg\max_{ij}\|y_{ij}\|_p`.
 
@@ -46,7 +58,7 @@ class APS(Subsampling):
 
     *Equivariance.* If the stride divides the size, a circular shift of the input shifts the output circularly, unless
     two components tie. That holds for chains of layers; two branches that are added or concatenated move by the same
-    only if one hands its choice to the other, as `index`. *Ties* go to the first component in the order of the index, also those that rounding makes, so
+    only if one hands its choice to the other: as `index`, or by a `phase` that both have and one of them `leads`. *Ties* go to the first component in the order of the index, also those that rounding makes, so
     that there the choice can differ between shifts. Norms are computed in float32, or float64 for float64.
 
     After a dense maximum "linf" ties nearly always, since the largest value is in several
@@ -73,6 +85,8 @@ class APS(Subsampling):
             raise ValueError(f"unknown norm {norm!r}; expected one of {', '.join(NORMS)}")
         self.norm = norm
         self.return_index = return_index
+        self.phase: Phase | None = None
+        self.leads = False
 
     def dense(self, x: Tensor) -> Tensor:
         """Return the map that is sampled: the input, extended until the stride divides its size."""
@@ -85,8 +99,14 @@ class APS(Subsampling):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Sample a dense map as `forward` does its input."""
         grids = polyphase(x, self.stride)
+        if index is None and self.phase is not None and not self.leads:
+            index = self.phase.index
+            if index is None:
+                raise ValueError("this sampling takes the choice of another one, which has not been run before it")
         if index is None:
             index = self._choice(grids)
+            if self.phase is not None:
+                self.phase.index = index
         else:
             self._check_index(index, x.shape[0])
         y = chosen(grids, index, self.stride)
