@@ -262,7 +262,8 @@ OPERATORS = _operators()
 ...: with the other filters of the BlurPool paper's Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
 sampling. "tlpf": trainable 5x5 filters; "tlpf3" ... "tlpf6", "tlpf1x4" ... "tlpf6x1": of other sizes; "tlpf-aps-l1",
 "tlpf-aps-l2": 5x5, then adaptive polyphase sampling. "adaptive-blur": weights by position; published with one softmax
-over all groups, otherwise one a group. "ideal": the ideal low-pass filter of the periodic map. "blur4-before", "rectangle2-before", ...: filters before the maximum.
+over all groups, otherwise one a group. "ideal": the ideal low-pass filter of the periodic map. "blur4-before",
+"rectangle2-before", ...: filters before the maximum.
 """
 
 WHOLE_NETWORK = ("intrablock", "cmod", "cmod-band-pass")

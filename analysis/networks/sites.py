@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -39,7 +40,8 @@ class Slicing(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Every stride-th sample of maps (batch, channels, spatial axes)."""
-        return x[(..., *(slice(None, None, s) for s in self.stride))]
+        y: Tensor = x[(..., *[slice(None, None, s) for s in self.stride])]  # type: ignore[index]
+        return y
 
     def extra_repr(self) -> str:
         """Return the arguments."""
@@ -83,7 +85,7 @@ def final_averages(model: nn.Module) -> list[str]:
     """Average poolings between the last convolution or pooling and a linear layer, which make features."""
     kinds = (*KNOWN, *ADAPTIVE, nn.Linear)
     order = [(name, layer) for name, layer in model.named_modules() if name and isinstance(layer, kinds)]
-    pairs = zip(order[:-1], order[1:], strict=True)
+    pairs = pairwise(order)
     return [name for (name, layer), (_, after) in pairs if isinstance(layer, AVERAGE) and isinstance(after, nn.Linear)]
 
 
@@ -108,7 +110,7 @@ def _functions(graph: fx.Graph) -> Iterator[tuple[str, nn.Module, fx.Node]]:
 
 
 def _slicing(node: fx.Node) -> Slicing | None:
-    """The slice of a node, if it subsamples the last axes from the first sample on, and no other slice of the map is."""
+    """The slice of a node, if it subsamples the last axes from the first sample on, and is the only one of its map."""
     index: Any = node.args[1]
     source: Any = node.args[0]
     if not isinstance(index, tuple) or not all(isinstance(i, slice) or i is Ellipsis for i in index):

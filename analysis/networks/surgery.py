@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,6 @@ from analysis.networks.phases import share_phases, with_leader
 from analysis.networks.site import ShortFilterError, Site, border_options
 from analysis.networks.sites import KNOWN, POOLING, Found, Slicing, final_averages, places, strides
 from analysis.networks.wiring import Step, Wiring, name_of
-
 
 PICTURE = 4
 """Channels of a picture, at most: a first convolution of more is inside a network."""
@@ -101,7 +101,8 @@ def replace_pooling(
     *Strided convolutions* get the stride 1, and the operator follows the activation after them, as in Zhang's paper:
     whatever normalisation and dropout lie between, and whether it is a module, one that is used twice, or a function. A
     1×1 convolution without an activation, as in shortcuts, follows the operator. Where no activation is found, the
-    operator follows the convolution, and the report says so. Dense, a convolution of stride s costs s² times as much.
+    operator follows the convolution, and the report says so. Dense, a convolution of stride s costs s² times as much,
+    as the report says: a patch embedding of side 16, 256 times.
 
     *Functions* in the code of a module are replaced by giving the module a forward that torch.fx has written, where it
     can: then `type(module)` is a subclass of what it was.
@@ -131,10 +132,11 @@ def replace_pooling(
                 continue
             raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
         new.to(**_neighbourhood(model, near)).train(near.training)
-        before, shown = repr(layer), repr(new)
+        before, shown, dense = repr(layer), repr(new), math.prod(site.stride)
         if isinstance(layer, CONVOLUTION):
             place = _set_convolution(wiring, name, layer, new, steps[name])
-            shown = f"stride 1, then {place}: {shown}"
+            cost = "" if steps[name] == "before" else f" ({dense} times the products, and the memory of what comes out)"
+            shown = f"stride 1{cost}, then {place}: {shown}"
         elif found.node is not None:
             wiring.insert(found.scope, found.node, new, f"{name.rpartition('.')[2]}_pool", instead=True)
         else:
@@ -351,7 +353,7 @@ class ConvOfPooled2d(_ConvolutionOfPooled, nn.Conv2d):
 
 
 def _step_for(wiring: Wiring, name: str, layer: Any) -> Step | str:
-    """Activation behind a strided convolution; or where else the operator goes: "before" or "behind" the convolution."""
+    """Activation behind a strided convolution; or, as there is none, whether the operator goes "before" it or "behind"."""
     for step in wiring.after(name):
         kind = name_of(step.name if step.module is None else type(step.module).__name__)
         if is_activation(kind) or holds_activation(step.module):

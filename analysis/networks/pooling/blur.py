@@ -34,7 +34,7 @@ class BlurPool(StridedFilter):
     filter : str
         A name of :func:`analysis.networks.lowpass.lowpass`.
     taps : int or one for each axis
-        Of the filter, as of :func:`analysis.networks.lowpass.lowpass`, whose kernel is the outer product of those of the axes.
+        Of the filter, as of :func:`analysis.networks.lowpass.lowpass`; the kernel is the outer product over the axes.
     padding : "same", int, one or a pair (left, right) for each axis
         "same": (k - 1) // 2 on the left and k // 2 on the right of k taps. Negative pairs cut off.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}

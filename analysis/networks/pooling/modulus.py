@@ -110,7 +110,8 @@ class CMod(StridedFilter):
         """Follow `to`, whose memory formats are for the weight as torch's convolution takes it."""
 
         def folded(t: Tensor) -> Tensor:
-            return fn(t.flatten(0, 1)).unflatten(0, t.shape[:2]) if t.ndim == self.dims + 3 else fn(t)
+            y: Tensor = fn(t.flatten(0, 1)).unflatten(0, t.shape[:2]) if t.ndim == self.dims + 3 else fn(t)
+            return y
 
         return super()._apply(folded, recurse)  # type: ignore[no-untyped-call]
 

@@ -58,8 +58,10 @@ class APS(Subsampling):
 
     *Equivariance.* If the stride divides the size, a circular shift of the input shifts the output circularly, unless
     two components tie. That holds for chains of layers; two branches that are added or concatenated move by the same
-    only if one hands its choice to the other: as `index`, or by a `phase` that both have and one of them `leads`. *Ties* go to the first component in the order of the index, also those that rounding makes, so
-    that there the choice can differ between shifts. Norms are computed in float32, or float64 for float64.
+    only if one hands its choice to the other: as `index`, or by a `phase` that both have and one of them `leads`.
+    *Ties* go to the first component in the order of the index, also those that rounding makes, so that there the choice
+    can differ between shifts. Norms are computed in float32, or float64 for float64, of maps divided by their largest
+    value.
 
     After a dense maximum "linf" ties nearly always, since the largest value is in several
     components: it is plain subsampling. After a filter without gain at the Nyquist frequency (binomial, triangle) "l1"
