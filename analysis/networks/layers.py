@@ -101,6 +101,13 @@ def put(model: nn.Module, name: str, new: nn.Module) -> None:
     setattr(model.get_submodule(parent), child, new)
 
 
+def put_everywhere(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Set a layer in the place of another one, under all names that it has."""
+    for name, module in list(model.named_modules(remove_duplicate=False)):
+        if module is old:
+            put(model, name, new)
+
+
 def refuse(name: str, **present: bool) -> None:
     """Refuse a layer with an argument for which there is no replacement."""
     for argument, there in present.items():

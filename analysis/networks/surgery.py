@@ -23,6 +23,7 @@ from analysis.networks.layers import (
     evaluating,
     layer_of,
     put,
+    put_everywhere,
     refuse,
     told,
     tuple_of,
@@ -140,9 +141,7 @@ def replace_pooling(
         elif found.node is not None:
             wiring.insert(found.scope, found.node, new, f"{name.rpartition('.')[2]}_pool", instead=True)
         else:
-            for alias, module in list(model.named_modules(remove_duplicate=False)):
-                if module is layer:
-                    put(model, alias, new)
+            put_everywhere(model, layer, new)
         operators[name] = new
         changes.append(Change(name, before, shown))
     wiring.finish()
@@ -353,7 +352,7 @@ class ConvOfPooled2d(_ConvolutionOfPooled, nn.Conv2d):
 
 
 def _step_for(wiring: Wiring, name: str, layer: Any) -> Step | str:
-    """Activation behind a strided convolution; or, as there is none, whether the operator goes "before" it or "behind"."""
+    """Activation behind a strided convolution; if there is none, whether the operator goes "before" it or "behind"."""
     for step in wiring.after(name):
         kind = name_of(step.name if step.module is None else type(step.module).__name__)
         if is_activation(kind) or holds_activation(step.module):
@@ -386,8 +385,8 @@ def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step
         )
     if step == "before":
         kind = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
-        put(model, name, kind(layer, new).train(layer.training))
+        put_everywhere(model, layer, kind(layer, new).train(layer.training))
         return "before the convolution"
     pooled = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
-    put(model, name, pooled(layer, new).train(layer.training))
+    put_everywhere(model, layer, pooled(layer, new).train(layer.training))
     return "after the convolution, behind which no activation was found"

@@ -80,7 +80,7 @@ class Wiring:
         return None
 
     def after(self, name: str) -> Iterator[Step]:
-        """Steps behind a module, into other modules and out of them, as long as only one takes what the last one gave."""
+        """Steps behind a module, in and out of other modules, as long as one alone takes what the last one gave."""
         found = self.call_of(name)
         while found is not None:
             scope, node = found

@@ -435,6 +435,25 @@ def test_a_linear_network_with_ideal_filters_moves_by_fractions():
 # ---- what every remedy keeps ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["blur3", "aps-l2", "ideal"])
+def test_remedied_networks_compile(name):
+    torch._dynamo.reset()
+    model, x = settled(Block(C, C, 2)), torch.randn(2, C, 16, 16)
+    pooled, _ = remedy(name)(model)
+    compiled = torch.compile(pooled, fullgraph=True, backend="aot_eager")
+    assert close(compiled(x), pooled(x), 1e-5) and close(compiled(x.roll(1, 3)), pooled(x.roll(1, 3)), 1e-5)
+
+
+def test_a_convolution_with_two_names_is_replaced_under_both():
+    conv = nn.Conv2d(C, C, 3, 2, 1)
+    model, x = nn.Sequential(conv, nn.Sequential(conv)), torch.randn(1, C, 32, 32)
+    pooled, changes = remedy("blur3")(model)
+    y = x
+    for _ in range(2):
+        y = BlurPool()(functional.conv2d(y, conv.weight, conv.bias, 1, 1))
+    assert len(changes) == 1 and close(pooled(x), y)
+
+
 @pytest.mark.parametrize("name", ["blur3", "blur5", "aps-l2", "ideal", "tlpf", "adaptive-blur"])
 def test_every_remedy_in_a_residual_network(name):
     model, x = settled(ResNet18(8)), torch.randn(2, 3, 64, 64)
