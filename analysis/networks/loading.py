@@ -20,7 +20,9 @@ from analysis.files.messages import first_line, printable, unknown
 from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.weights import read_checkpoint, weights_of
 from analysis.networks import registry
+from analysis.networks.layers import CONVOLUTION, evaluation
 from analysis.networks.remedy_table import remedy
+from analysis.networks.sites import POOLING
 from analysis.networks.weights import load_weights, tensors_of
 
 SIZE, CIFAR_SIZE = 224, 32
@@ -98,7 +100,7 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
         raise ValueError(f"{printable(source)}: which function? expected FILE.py:FACTORY")
     if source.startswith(TORCHVISION):
         model = _from_torchvision(source.removeprefix(TORCHVISION), weights)
-        return LoadedNetwork(source, model.eval(), normalised, size or SIZE)
+        return LoadedNetwork(source, evaluation(model), normalised, size or SIZE)
     if source != "squeezenet" and source not in registry.names():
         known = ["squeezenet", *registry.names()]
         raise ValueError(f"{unknown('network', source, known)}; a FILE.py:FACTORY; {TORCHVISION}NAME for torchvision's")
@@ -129,8 +131,9 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
     network : LoadedNetwork
         It stays as it is.
     text : str
-        Name of a remedy, and after a colon the layers it goes to if not all that it can: "blur3:pool1,pool4". For
-        "cmod" that is one convolution.
+        Name of a remedy, and after a colon where it goes to if not to all that it can: "blur3:pools",
+        "blur3:convs" (strided convolutions, the first one too, and slices), or places by name, "blur3:pool1,pool4".
+        For "cmod" that is one convolution.
 
     Raises
     ------
@@ -145,13 +148,15 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
         raise ValueError(f"remedy {text!r}: cmod goes to one convolution")
     if names:
         options = {"layer": names[0]} if name.startswith("cmod") else {"names": names}
+    if names in (["pools"], ["convs"]) and chosen.factory is not None:
+        options = {"types": POOLING if names == ["pools"] else CONVOLUTION}
     try:
         model, changes = chosen(network.model, example(network), **options)
     except Exception as error:  # a copy of a model, or a run of it, calls code of the user's
         hint = f"; layers are named as in {name}:LAYER,LAYER" if "names=" in str(error) else ""
         raise ValueError(f"remedy {text!r}: {first_line(error)}{hint}") from error
     device = next((p.device for p in network.model.parameters()), torch.device("cpu"))  # new layers begin on the CPU
-    return model.to(device).eval(), [str(change) for change in changes]
+    return evaluation(model.to(device)), [str(change) for change in changes]
 
 
 def move(model: nn.Module, device: str) -> None:
@@ -223,7 +228,7 @@ def _from_file(file: str, factory: str, size: int) -> LoadedNetwork:
         raise TypeError(f"{shown}: {factory}() returned {type(model).__name__}; expected a torch.nn.Module")
     if preprocess is not None and not callable(preprocess):
         raise TypeError(f"{shown}: {factory}() returned {type(preprocess).__name__} to prepare pictures with")
-    return LoadedNetwork(f"{path.name}:{factory}", model.eval(), preprocess, size, version)
+    return LoadedNetwork(f"{path.name}:{factory}", evaluation(model), preprocess, size, version)
 
 
 def _is_own_function(value: object, module: str) -> bool:

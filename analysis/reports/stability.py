@@ -17,6 +17,7 @@ from torch import nn
 
 from analysis import plots
 from analysis.files.messages import printable
+from analysis.networks.layers import evaluation
 from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
 from analysis.networks.remedy_table import remedy
 from analysis.reports.session import Images, Session
@@ -179,7 +180,7 @@ def _loaded(
         raise ValueError(f"weights is {printable(weights)}, but the network is no name and has its own")
     if isinstance(network, LoadedNetwork):
         return network
-    return LoadedNetwork(type(network).__name__, network.eval(), size=SIZE if size is None else size)
+    return LoadedNetwork(type(network).__name__, evaluation(network), size=SIZE if size is None else size)
 
 
 def _with_remedies(
