@@ -6,8 +6,9 @@ VENV   := .venv
 ORACLE := .venv-oracle
 PY     := $(VENV)/bin/python
 PIN    := -q --disable-pip-version-check -c constraints.txt
-FROZEN := pyproject.toml constraints.txt
+FROZEN := pyproject.toml constraints.txt shiftscope.py # the last holds the version
 JOBS   ?= 2# processes of the test suite, each with a part of the cores
+PYTEST := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # numpy 1.26 has no wheels for Python 3.13 and later, so the oracle world looks for an older one.
 OLD := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -16,7 +17,7 @@ ORACLE_PYTHON := $(shell for p in "$(PYTHON)" python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help figures test lint pytest nojit oracle notebooks bench fuzz clean
+.PHONY: help figures check test lint fast pytest nojit oracle notebooks bench fuzz clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -24,21 +25,27 @@ help:       ## list the targets
 figures: $(VENV)/core  ## draw the heatmaps of the bundled photographs into figures/
 	$(VENV)/bin/shiftscope heatmaps --out figures
 
-test: lint pytest nojit oracle  ## lint, then the test suite: with jit, without, and beside dtcwt
+check: lint fast  ## lint and the fast tests: under two minutes
 
-lint: $(VENV)/test  ## ruff and mypy
+test: lint pytest nojit oracle  ## lint and all tests: with jit, without, and beside dtcwt; under ten minutes
+
+lint: $(VENV)/test  ## ruff, mypy, and the arrows between the rooms
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+fast: $(VENV)/test  ## the tests that are quick
+	OMP_NUM_THREADS=1 $(PY) $(PYTEST) -m "not (oracle or slow or notebook)"
 
 pytest: $(VENV)/test  ## the test suite, numba's jit on
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not oracle" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(PY) $(PYTEST) -m "not oracle"
 
 nojit: $(VENV)/test  ## the small subset with numba's jit off, and its coverage
 	NUMBA_DISABLE_JIT=1 $(PY) -m pytest -m "nojit and not oracle" --cov --cov-report=term
 
-oracle: $(if $(ORACLE_PYTHON),$(ORACLE)/oracle)  ## the comparisons with dtcwt, on numpy 1.26
-	$(if $(ORACLE_PYTHON),$(ORACLE)/bin/python -m pytest -m oracle,@echo \
+oracle: $(if $(ORACLE_PYTHON),$(ORACLE)/oracle)  ## numpy 1.26, as in environment.yml: comparisons with dtcwt, every command
+	$(if $(ORACLE_PYTHON),OMP_NUM_THREADS=1 $(ORACLE)/bin/python $(PYTEST) -m "oracle or command",@echo \
 		"oracle tests skipped: numpy 1.26 needs Python 3.11 or 3.12, and none was found"; test -z "$$CI")
 
 notebooks: $(VENV)/test  ## open the notebooks in JupyterLab
@@ -52,7 +59,7 @@ fuzz: $(VENV)/fuzz  ## feed the readers of images and checkpoints 200,000 change
 
 clean:      ## remove the environments and everything generated
 	rm -rf $(VENV) $(ORACLE) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
-		.ruff_cache .hypothesis fuzz/found
+		.ruff_cache .import_linter_cache .hypothesis fuzz/found
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made:
@@ -75,5 +82,5 @@ $(VENV)/fuzz: $(FROZEN) | $(VENV)/made
 
 $(ORACLE)/oracle: $(FROZEN)
 	"$(ORACLE_PYTHON)" -m venv $(ORACLE)
-	$(ORACLE)/bin/python -m pip install $(PIN) -e '.[test,dtcwt]' numpy==1.26.4
+	$(ORACLE)/bin/python -m pip install $(PIN) -e '.[test,torch,distributed,dtcwt]' numpy==1.26.4
 	@touch $@

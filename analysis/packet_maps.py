@@ -15,6 +15,7 @@ from typing import Any
 
 import xarray as xr
 
+from analysis.measurements.packet_coordinates import filter_coordinates
 from analysis.measurements.packet_sums import packet_sums
 from analysis.measurements.rmax_cmod import smallest_side
 from analysis.measurements.shift_experiment import (
@@ -158,25 +159,6 @@ def heatmaps(
     experiment = packet_experiment(levels, filters, shifts, size, q, device)
     (dataset,) = run(images, [experiment], progress, on_skip, desc="heatmaps")
     return dataset
-
-
-def filter_coordinates(transform: DualTreePackets2D) -> dict[str, Any]:
-    """Coordinates along `filter` of the heatmap dataset: where every filter lies, and its place in the packet tree."""
-    t, p = transform, transform.packets
-    along_filter = {
-        "theta_y": (t.frequencies[:, 0], "nominal characteristic frequency, vertical", "rad/sample"),
-        "theta_x": (t.frequencies[:, 1], "nominal characteristic frequency, horizontal", "rad/sample"),
-        "centroid_y": (t.centroids[:, 0], "circular mean of the filter's energy, vertical", "rad/sample"),
-        "centroid_x": (t.centroids[:, 1], "circular mean of the filter's energy, horizontal", "rad/sample"),
-        "freq_y": (p.freq_y, "frequency index, vertical", "1"),
-        "freq_x": (p.freq_x, "frequency index, horizontal", "1"),
-        "node_y": (p.node_y, "packet node in natural order, vertical", "1"),
-        "node_x": (p.node_x, "packet node in natural order, horizontal", "1"),
-        "branch": (p.branch, "Psi_a or Psi_b", "1"),
-        "edge": (p.edge, "whether the band touches 0 or pi along an axis", "1"),
-        "low_pass": ((p.freq_y == 0) & (p.freq_x == 0), "whether the filter is a low-pass", "1"),
-    }
-    return {name: labelled(("filter",), *rest) for name, rest in along_filter.items()}
 
 
 def _digest(bank: FilterBank) -> str:

@@ -16,9 +16,9 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from analysis.networks.catalogue import remedies
 from analysis.networks.metrics import resized, ten_crops
 from analysis.networks.metrics.accuracy import rank_of
+from analysis.networks.remedy_table import remedies
 from analysis.networks.squeezenet import SIZE, load_squeezenet, preprocess
 from scripts.feature_distances import read
 

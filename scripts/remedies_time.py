@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from analysis.networks.catalogue import remedies
+from analysis.networks.remedy_table import remedies
 from analysis.networks.squeezenet import SIZE, SqueezeNet
 from benchmarks.timing import Job, cpu_times
 from scripts.remedies_accuracy import OPTIONS, REMEDIES

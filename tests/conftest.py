@@ -15,7 +15,13 @@ matplotlib.use("Agg")
 DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
 
 
+COMMANDS = Path(__file__).parent / "analysis" / "commands"
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if COMMANDS in item.path.parents:
+            item.add_marker("command")
     if importlib.util.find_spec("dtcwt") is None:
         skip = pytest.mark.skip(reason="needs the package dtcwt")
         for item in items:

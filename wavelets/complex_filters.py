@@ -8,60 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavelets import analytic
-from wavelets.checks import integer, real_array
+from wavelets.checks import integer
 from wavelets.hilbert import dominant_direction, zero_padded
+from wavelets.kernel_kinds import first_colour, kernels_of
 
-GRID = 4
-"""Side of the grid of the Hilbert transform in sides of the kernel.
+GRID, NETWORK_GRID = 4, 2
+"""Side of the grid of the Hilbert transform in sides of the kernel: for analyses, and inside networks.
 
 H(V) has no finite support. AlexNet's band-pass kernels on the 36 bundled pictures, against the grid of the whole
 picture (`compare_grids`): on 1, 2 and 4 sides rho differs by 1.4, 0.3 and 0.1 % in the median and 28, 7 and 0.9 % at
 worst, the change of CMod under a one-pixel shift by 13, 1.2 and 0.3 % in the median and 85, 19 and 6 % at worst.
-Notebook 04 repeats the comparison on the default layer.
+Notebook 04 repeats the comparison on the default layer. The cost of a network's layer grows as the square of the grid:
+at 2 it is twice that of the convolution that is replaced.
 """
-
-DEAD = 1e-6
-"""Kernels whose largest weight is below this part of the layer's largest one are dead: float32 rounds at 1e-7."""
-
-
-def first_colour(weight: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    r"""Best approximation of kernels by one plane times one colour.
-
-    Parameters
-    ----------
-    weight : array_like, shape (L, C, h, w), real
-
-    Returns
-    -------
-    plane : ndarray, shape (L, h, w), float64
-        :math:`\widetilde V_l = \sum_k u_{lk} V_{lk}`.
-    colour : ndarray, shape (L, C), float64
-        u, of unit length: the first left singular vector of the C x hw matrix of a kernel, with a sum of at least 0.
-        Of a kernel that is zero, the first unit vector.
-    share : ndarray, shape (L,), float64
-        Share of the energy that the approximation keeps: 1 under the monochrome assumption; NaN for a zero kernel.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the weights are not finite real kernels.
-
-    Notes
-    -----
-    The monochrome assumption of theory.md 3.6, :math:`V_{lk} = \mu_{lk}\widetilde V_l`, by the singular value
-    decomposition over channels. The sum over channels, which the assumption makes proportional to this plane, is noise
-    for kernels of opponent colours (those of AlexNet have weights of about +1, 0, -1).
-    """
-    weight = real_array(weight, "weight", 4).astype(np.float64)
-    if weight.ndim != 4:
-        raise ValueError(f"weight has shape {weight.shape}; expected (kernels, channels, height, width)")
-    peak = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
-    matrices = (weight / np.where(peak > 0, peak, 1)).reshape(*weight.shape[:2], -1)
-    left, values, _ = np.linalg.svd(matrices, full_matrices=False)
-    colour = left[:, :, 0] * np.where(left[:, :, 0].sum(axis=1) < 0, -1, 1)[:, None]
-    energy = (values**2).sum(axis=1)
-    share = np.divide(values[:, 0] ** 2, energy, out=np.full(len(energy), np.nan), where=energy > 0)
-    return np.einsum("lk,lkyx->lyx", colour, weight), colour, share
 
 
 def complex_filters(weight: ArrayLike, grid: int = GRID) -> NDArray[Any]:
@@ -86,21 +45,31 @@ def complex_filters(weight: ArrayLike, grid: int = GRID) -> NDArray[Any]:
     TypeError, ValueError
         If the weights are not finite real kernels, or `grid` is not a positive integer.
     """
-    weight = real_array(weight, "weight", 4)
-    return filters_on_grid(weight, integer("grid", grid, 1) * max(weight.shape[-2:]))
+    weight = kernels_of(weight)
+    side = integer("grid", grid, 1) * max(weight.shape[2:])
+    return filters_on_grid(weight, side)
 
 
-def filters_on_grid(weight: NDArray[Any], size: int) -> NDArray[Any]:
-    """Complex filters on a periodic grid of any side N in pixels; see `complex_filters`."""
-    plane, _, _ = first_colour(weight)
-    h, w = weight.shape[-2:]
-    # On a finer grid, where a Nyquist frequency cannot hide a direction, and the same for every size.
-    e = dominant_direction(zero_padded(plane, GRID * max(h, w)))
-    filters = analytic(weight, e[:, None], size)
-    return np.roll(filters, ((size - h) // 2, (size - w) // 2), axis=(-2, -1))
+def filters_on_grid(weight: NDArray[Any], size: int | tuple[int, int], direction: str = "auto") -> NDArray[Any]:
+    """Complex filters on a periodic grid of any size (H, W) in pixels.
 
+    Parameters
+    ----------
+    weight : ndarray, shape (L, C, h, w), real
+    size : int or (int, int)
+        At least that of the kernels, which stand in its middle; see `complex_filters`.
+    direction : {"auto", "x", "y"}
+        The half-plane: along the direction in which a kernel's first colour varies most, or along an axis.
 
-def dead_kernels(weight: ArrayLike) -> NDArray[np.bool_]:
-    """Which kernels are (nearly) zero everywhere, shape (L,)."""
-    peak = np.abs(real_array(weight, "weight", 4)).max(axis=(1, 2, 3))
-    return peak <= DEAD * peak.max()
+    Returns
+    -------
+    ndarray, shape (L, C, H, W), complex
+    """
+    h, w = weight.shape[2:]
+    along: Any = direction
+    if direction == "auto":
+        # On a finer grid, where a Nyquist frequency cannot hide a direction, and the same for every size.
+        along = dominant_direction(zero_padded(first_colour(weight)[0], GRID * max(h, w)))[:, None]
+    filters = analytic(weight, along, size)
+    middle = [(n - k) // 2 for n, k in zip(filters.shape[2:], (h, w), strict=True)]
+    return np.roll(filters, middle, axis=(-2, -1))

@@ -324,7 +324,7 @@ class DualTreePackets1D(_DualTree):
         plan = self._plan(n, kind, array.real.dtype)
         flat = array.reshape(-1, nodes, count)
         d2 = flat.imag * self._signs[:, None].astype(flat.real.dtype)
-        trees = np.stack([flat.real, d2]).reshape(2, len(flat), -1)
+        trees = np.stack([flat.real, d2]).reshape(2, len(flat), nodes * count)
         return strips.synthesise(plan, trees, factor).reshape(*batch, n)
 
 

@@ -1,4 +1,4 @@
-"""First layers of trained networks: from their kernels to complex filters, what these are, and how stable."""
+"""First layers of trained networks: from their kernels to complex filters, their description, and their stability."""
 
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.gabor import fit_gabor, gabor
@@ -7,7 +7,8 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels, network_output
 from analysis.kernels.sources import first_layer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
-from wavelets.complex_filters import complex_filters, dead_kernels, first_colour
+from wavelets.complex_filters import complex_filters
+from wavelets.kernel_kinds import dead_kernels, first_colour
 
 __all__ = [
     "FirstLayer",

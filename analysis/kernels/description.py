@@ -1,4 +1,4 @@
-"""What every kernel of a first layer is: frequency, orientation, localisation, colour, Gabor fit, and its class."""
+"""Description of the kernels of a first layer: frequency, orientation, localisation, colour, Gabor fit and class."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.sources import first_layer
 from analysis.theory import gamma
 from wavelets import characteristic_frequency
-from wavelets.complex_filters import GRID, complex_filters, dead_kernels, first_colour
+from wavelets.complex_filters import GRID, complex_filters
 from wavelets.hilbert import facing_right
-from wavelets.spectrum import bandwidth, energy_in_window, power_spectrum
+from wavelets.kernel_kinds import chroma, classify, dead_kernels, first_colour, spectrum_shape
+from wavelets.spectrum import bandwidth, energy_in_window
 
-KINDS = ("band-pass", "blob", "low-pass", "dead")
-COHERENT = 0.4  # of the directions of a spectrum; from 0.3 to 0.5 the band-pass kernels of AlexNet go from 48 to 41
-PASSES_ZERO = 0.5  # of the spectrum's maximum: the half-power band reaches zero frequency
-CHROMATIC = 0.5  # of a colour's energy off the grey axis
 WAVES = 0.25  # of the frequency theta: a Gabor fit with less is an envelope, and its phase says nothing
 ENERGY = 0.9  # inside the square whose side is the bandwidth
-POINTS = 64  # frequencies along each axis for the class
 
 
 def describe_kernels(
@@ -73,10 +69,8 @@ def describe_kernels(
 
     Notes
     -----
-    All but the colours is measured on the first colour of a kernel (theory.md 3.6). Class: *dead* below 1e-6 of the
-    layer's largest weight; *band-pass* (oriented) if the directions of the spectrum agree, :math:`|\sum
-    |\widehat V|^2 e^{2i\arg\omega}| \ge 0.4 \sum|\widehat V|^2`, and zero frequency is outside of the half-power band;
-    otherwise *blob* if its colour is chromatic or zero frequency outside of the band (dots, noise), else *low-pass*.
+    All but the colours is measured on the first colour of a kernel (theory.md 3.6). For the classes see
+    :func:`wavelets.kernel_kinds.kernel_kinds`.
     """
     layer = first_layer(layer, stride=stride, progress=progress, **options)
     dead = dead_kernels(layer.weight)
@@ -87,33 +81,16 @@ def describe_kernels(
     count, m, levels = len(dead), layer.stride, packet_levels(layer.stride)
     columns = {name: np.full(count, np.nan) for name in MEANINGS}
     columns["monochrome"] = np.where(dead, np.nan, share)
-    columns["chroma"] = np.where(dead, np.nan, 1 - colour.sum(axis=1) ** 2 / colour.shape[1])
+    columns["chroma"] = np.where(dead, np.nan, chroma(colour))
     for name in ("cell_y", "cell_x"):
         columns[name] = np.full(count, -1)
     gabors = np.full((count, len(PARAMETERS)), np.nan)
     for index in tqdm(np.flatnonzero(~dead), desc="describe", unit="kernel", disable=not progress):
-        w = filters[index]
-        theta = characteristic_frequency(w, np.pi / m)
-        inside, side = energy_in_window(w, theta, np.pi / m), bandwidth(w, theta, ENERGY)
-        # W was oriented by the whole kernel; theta on the other side of the axis belongs to its conjugate.
-        theta = facing_right(theta)
-        row = {
-            "theta_y": theta[0],
-            "theta_x": theta[1],
-            "bandwidth": side,
-            "energy_in_window": inside,
-            "wavelength": 2 * np.pi / np.hypot(*theta) if theta.any() else np.inf,
-            "orientation": np.degrees(np.arctan2(theta[0], theta[1])),
-            "gamma": gamma(m * theta, layer.q),
-        }
-        row["cell_y"], row["cell_x"] = np.floor(theta / (np.pi / 2**levels)).astype(int) + 2**levels
-        row["coherence"], row["passes_zero"] = _shape_of_spectrum(plane[index])
-        gabors[index], row["gabor_r2"] = fit_gabor(plane[index], theta)
-        _, phase, *omega = gabors[index, :4]
-        row["phase"] = phase if np.hypot(*omega) >= WAVES * np.hypot(*theta) else np.nan
+        row, gabors[index] = _measured(filters[index], plane[index], m, levels)
+        row["gamma"] = gamma(m * np.array([row["theta_y"], row["theta_x"]]), layer.q)
         for name, value in row.items():
             columns[name][index] = value
-    kind = _kinds(dead, columns)
+    kind = classify(dead, columns["coherence"], columns["passes_zero"], columns["chroma"])
     dataset = xr.Dataset(
         {"kind": ("kernel", kind, {"long_name": "class of the kernel"})}
         | {
@@ -170,17 +147,30 @@ def packet_levels(stride: int) -> int:
     return int(np.ceil(np.log2(stride))) + 1
 
 
-def _shape_of_spectrum(plane: NDArray[np.float64]) -> tuple[float, float]:
-    """Coherence of the directions, and the energy at zero frequency relative to the largest one."""
-    energy = power_spectrum(plane / np.abs(plane).max(), max(POINTS, 2 * max(plane.shape)))
-    omega = np.fft.fftfreq(len(energy))
-    turn = np.exp(2j * np.arctan2(omega[:, None], omega))
-    turn[0, 0] = 0
-    return float(np.abs((energy * turn).sum()) / energy.sum()), float(energy[0, 0] / energy.max())
-
-
-def _kinds(dead: NDArray[np.bool_], columns: dict[str, NDArray[Any]]) -> NDArray[np.str_]:
-    low = columns["passes_zero"] >= PASSES_ZERO
-    oriented = (columns["coherence"] >= COHERENT) & ~low
-    blob = (columns["chroma"] >= CHROMATIC) | ~low
-    return np.select([dead, oriented, blob], ["dead", "band-pass", "blob"], "low-pass")
+def _measured(
+    w: NDArray[Any], plane: NDArray[np.float64], stride: int, levels: int
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """Measures of one kernel by name, and the parameters of its Gabor fit; w is the complex filter of its plane."""
+    theta = characteristic_frequency(w, np.pi / stride)
+    inside, side = energy_in_window(w, theta, np.pi / stride), bandwidth(w, theta, ENERGY)
+    # W was oriented by the whole kernel; theta on the other side of the axis belongs to its conjugate.
+    theta = facing_right(theta)
+    fit, r2 = fit_gabor(plane, theta)
+    _, phase, *omega = fit[:4]
+    cell_y, cell_x = np.floor(theta / (np.pi / 2**levels)).astype(int) + 2**levels
+    coherence, passes_zero = spectrum_shape(plane)
+    row = {
+        "theta_y": theta[0],
+        "theta_x": theta[1],
+        "bandwidth": side,
+        "energy_in_window": inside,
+        "wavelength": 2 * np.pi / np.hypot(*theta) if theta.any() else np.inf,
+        "orientation": np.degrees(np.arctan2(theta[0], theta[1])),
+        "phase": phase if np.hypot(*omega) >= WAVES * np.hypot(*theta) else np.nan,
+        "cell_y": cell_y,
+        "cell_x": cell_x,
+        "coherence": coherence,
+        "passes_zero": passes_zero,
+        "gabor_r2": r2,
+    }
+    return row, fit

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
@@ -76,24 +79,21 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
 
     def parts(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Residual, the linear coefficients, and the model of nonlinear parameters p."""
-        dy, dx = y - p[2], x - p[3]
-        a = dx * np.cos(p[6]) + dy * np.sin(p[6])
-        b = dy * np.cos(p[6]) - dx * np.sin(p[6])
-        envelope = np.exp(-0.5 * (a**2 * np.exp(-2 * p[4]) + b**2 * np.exp(-2 * p[5])))
-        wave = p[0] * dy + p[1] * dx
+        envelope, wave = _envelope_and_wave(y, x, (*p[:4], np.exp(p[4]), np.exp(p[5]), p[6]))
         basis = np.stack([envelope * np.cos(wave), -envelope * np.sin(wave)], axis=-1).reshape(-1, 2)
         # A slight ridge: at zero frequency the two columns are one.
         gram = basis.T @ basis + 1e-9 * np.eye(2)
         linear = np.linalg.solve(gram, basis.T @ v.ravel())
         return v.ravel() - basis @ linear, linear, p
 
-    best = None
+    found = []
     for scale in ENVELOPES:
         sigma = np.log(np.maximum(scale * spread, 1.5 * NARROWEST))
         guess = np.clip([*start, *centre, sigma[1], sigma[0], 0.0], low, high)
-        found = least_squares(lambda p: parts(p)[0], guess, bounds=(low, high), xtol=1e-9, ftol=1e-9, max_nfev=200)
-        if best is None or found.cost < best.cost:
-            best = found
+        found.append(
+            least_squares(lambda p: parts(p)[0], guess, bounds=(low, high), xtol=1e-9, ftol=1e-9, max_nfev=200)
+        )
+    best = min(found, key=lambda result: float(result.cost))
     residual, (cosine, sine), p = parts(best.x)
     phase = np.arctan2(sine, cosine)
     omega = (p[:2] + np.pi) % (2 * np.pi) - np.pi
@@ -122,10 +122,19 @@ def gabor(parameters: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float64]:
     -------
     ndarray, shape (h, w), float64
     """
-    amplitude, phase, omega_y, omega_x, c_y, c_x, sigma_1, sigma_2, angle = np.asarray(parameters, dtype=np.float64)
+    amplitude, phase, *geometry = np.asarray(parameters, dtype=np.float64)
     y, x = np.mgrid[: shape[0], : shape[1]]
+    envelope, wave = _envelope_and_wave(y, x, geometry)
+    kernel: NDArray[np.float64] = amplitude * envelope * np.cos(wave + phase)
+    return kernel
+
+
+def _envelope_and_wave(
+    y: NDArray[Any], x: NDArray[Any], geometry: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gaussian envelope, and phase of the wave from its centre, of the last seven of `PARAMETERS`."""
+    omega_y, omega_x, c_y, c_x, sigma_1, sigma_2, angle = geometry
     dy, dx = y - c_y, x - c_x
     a = dx * np.cos(angle) + dy * np.sin(angle)
     b = dy * np.cos(angle) - dx * np.sin(angle)
-    envelope = np.exp(-0.5 * ((a / sigma_1) ** 2 + (b / sigma_2) ** 2))
-    return amplitude * envelope * np.cos(omega_y * dy + omega_x * dx + phase)
+    return np.exp(-0.5 * ((a / sigma_1) ** 2 + (b / sigma_2) ** 2)), omega_y * dy + omega_x * dx

@@ -17,7 +17,8 @@ from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.translation import margin_for
 from analysis.runs.feed import run
 from wavelets.checks import integer
-from wavelets.complex_filters import complex_filters, dead_kernels, filters_on_grid
+from wavelets.complex_filters import complex_filters, filters_on_grid
+from wavelets.kernel_kinds import dead_kernels
 
 
 def compare_grids(

@@ -25,8 +25,9 @@ from analysis.measurements.shift_experiment import (
 )
 from analysis.runs.feed import run
 from wavelets.checks import integer, real_array
-from wavelets.complex_filters import GRID, complex_filters, dead_kernels
+from wavelets.complex_filters import GRID, complex_filters
 from wavelets.engine.threads import get_num_threads, over_batch
+from wavelets.kernel_kinds import dead_kernels
 
 
 class LayerResponses:
@@ -89,7 +90,7 @@ class LayerResponses:
         over_batch(
             lambda part: loops.folded_products(spectra, self.spectra[part], self.stride, folded[part]), len(folded)
         )
-        responses = fft.ifft2(folded, workers=threads, overwrite_x=True)
+        responses: NDArray[Any] = fft.ifft2(folded, workers=threads, overwrite_x=True)
         return responses[..., : self.counts[0], : self.counts[1]]
 
 
@@ -136,10 +137,10 @@ class LayerOperators:
         filters = self.filters[self.alive] / peaks(self.layer.weight[self.alive])
         return LayerResponses(filters, self.layer.stride, (self.side, self.side), self.dtype, self.layer.q)
 
-    def __call__(self, pictures: Sequence[NDArray[Any]]) -> Sums:
+    def __call__(self, pictures: Sequence[NDArray[Any]]) -> Sums[NDArray[np.float64]]:
         """Return sums of windows (n, C, side, side); zeros for dead kernels."""
-        *parts, positions = sums_of_maps(self._maps, pictures)
-        return Sums(*(self._spread(part) for part in parts), positions)
+        energies, changes, positions = sums_of_maps(self._maps, pictures)
+        return Sums(self._spread(energies), self._spread(changes), positions)
 
     def _maps(self, pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """RMax and CMod, each (n, kernels that are not dead, h, w)."""
@@ -147,15 +148,15 @@ class LayerOperators:
         return r.swapaxes(0, 1), c.swapaxes(0, 1)
 
     def _spread(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sums (n, L, ...) from those of the kernels that are not dead."""
-        spread = np.zeros((len(part), len(self.alive), *part.shape[2:]))
-        spread[:, self.alive] = part
+        """Sums (., n, L, ...) from those of the kernels that are not dead."""
+        spread = np.zeros((*part.shape[:2], len(self.alive), *part.shape[3:]))
+        spread[:, :, self.alive] = part
         return spread
 
 
 def peaks(weight: NDArray[Any]) -> NDArray[np.float64]:
     """Largest weight of each kernel by its size, shape (L, 1, 1, 1), float64."""
-    return np.abs(weight).max(axis=(1, 2, 3), keepdims=True).astype(np.float64)
+    return np.asarray(np.abs(weight).max(axis=(1, 2, 3), keepdims=True), np.float64)
 
 
 def kernel_experiment(
@@ -291,4 +292,4 @@ def network_output(layer: FirstLayer, pictures: NDArray[Any]) -> NDArray[Any]:
     y = np.pad(y, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=-np.finfo(y.dtype).max / 4)
     r = pool(y, layer.q)[0].swapaxes(0, 1)
     bias = 0 if layer.bias is None else layer.bias[:, None, None].astype(r.dtype)
-    return np.maximum(r + bias, 0)
+    return np.asarray(np.maximum(r + bias, 0))

@@ -197,7 +197,7 @@ def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     x, y = (rankdata(v, axis=-1) for v in (x, y))
     x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
     scale = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
-    return (x * y).sum(axis=-1) / np.where(scale > 0, scale, np.nan)
+    return np.asarray((x * y).sum(axis=-1) / np.where(scale > 0, scale, np.nan))
 
 
 def _add_prediction(

@@ -18,7 +18,7 @@ from wavelets.engine.threads import over_batch
 
 def packet_sums(
     transform: DualTreePackets2D, pictures: Sequence[NDArray[Any]], q: int = 1, pooling: bool = True
-) -> Sums:
+) -> Sums[NDArray[np.float64]]:
     """Measure RMax, CMod, their distance and their changes, for all dual-tree packet filters.
 
     Parameters
@@ -53,12 +53,13 @@ def packet_sums(
     plan_y, plan_x, channels, _ = tables
     cut = strip_layout(tables, x.dtype, get_num_threads())
     if cut.width % plan_x.sizes[-1]:  # a node of such wide pictures does not fit into one strip
-        one_by_one = (
+        one_by_one = [
             sums_of_maps(lambda windows: packet_pool(transform, windows, q), list(x[:, n : n + 1]))
             for n in range(x.shape[1])
-        )
-        *parts, positions = zip(*one_by_one, strict=True)
-        return Sums(*(np.concatenate(part) * pooling for part in parts), positions[0])
+        ]
+        energies = np.concatenate([sums.energies for sums in one_by_one], axis=1)
+        changes = np.concatenate([sums.changes for sums in one_by_one], axis=1)
+        return Sums(energies * pooling, changes * pooling, rows * columns)
     layout = cut.lines, cut.strips, cut.width, rows if pooling else 0, columns
     sums = np.zeros((x.shape[1], channels.size * 2, packet_loop.CHANGES + 2 * (len(x) - 1)))
 
@@ -68,5 +69,4 @@ def packet_sums(
 
     over_batch(measure, x.shape[1])
     energies, changes = sums[..., : packet_loop.CHANGES], sums[..., packet_loop.CHANGES :]
-    rmax_change, cmod_change = np.split(changes, 2, axis=-1)
-    return Sums(*np.moveaxis(energies, -1, 0), rmax_change, cmod_change, rows * columns)
+    return Sums(np.moveaxis(energies, -1, 0), np.stack(np.split(changes, 2, axis=-1)), rows * columns)

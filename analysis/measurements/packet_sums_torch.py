@@ -39,14 +39,18 @@ def packet_sums_on(device: str, transform: DualTreePackets2D, q: int) -> Operato
     return partial(_sums_of_arrays, device, module, q)
 
 
-def _sums_of_arrays(device: str, module: DualTreePackets2d, q: int, pictures: Sequence[NDArray[Any]]) -> Sums:
+def _sums_of_arrays(
+    device: str, module: DualTreePackets2d, q: int, pictures: Sequence[NDArray[Any]]
+) -> Sums[NDArray[np.float64]]:
     base, *moved = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in pictures)
     shifted = torch.stack(moved) if moved else base.new_empty((0, *base.shape))
-    *sums, positions = torch_packet_sums(module, base, shifted, q)
-    return Sums(*(values.cpu().numpy() for values in sums), positions)
+    energies, changes, positions = torch_packet_sums(module, base, shifted, q)
+    return Sums(energies.cpu().numpy(), changes.cpu().numpy(), positions)
 
 
-def torch_packet_sums(module: DualTreePackets2d, base: Tensor, moved: Tensor, q: int = 1, block: int = 16) -> Sums:
+def torch_packet_sums(
+    module: DualTreePackets2d, base: Tensor, moved: Tensor, q: int = 1, block: int = 16
+) -> Sums[Tensor]:
     """Energies of RMax and CMod, their discrepancy, and the change of each under shifts.
 
     Parameters
@@ -97,7 +101,7 @@ def torch_packet_sums(module: DualTreePackets2d, base: Tensor, moved: Tensor, q:
         for s, images in enumerate(moved):
             r_moved, c_moved = _pooled(module, images[part], first, counts, q)
             changes[0, part, :, s], changes[1, part, :, s] = _energy(r_moved - r), _energy(c_moved - c)
-    return Sums(*energies, *changes, rows * columns)
+    return Sums(energies, changes, rows * columns)
 
 
 @torch.no_grad()

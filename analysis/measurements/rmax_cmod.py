@@ -111,7 +111,8 @@ def strided_correlation(image: ArrayLike, kernel: ArrayLike, stride: int) -> NDA
         )
     kernel = kernel.astype(np.result_type(image.dtype, np.complex64 if np.iscomplexobj(kernel) else np.float32))
     flipped = kernel[::-1, ::-1].reshape((1,) * (image.ndim - 2) + kernel.shape)
-    return fftconvolve(image, flipped, mode="valid", axes=(-2, -1))[..., ::stride, ::stride]
+    responses: NDArray[Any] = fftconvolve(image, flipped, mode="valid", axes=(-2, -1))
+    return responses[..., ::stride, ::stride]
 
 
 def pool(responses: ArrayLike, q: int = 1) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -6,9 +6,9 @@ by the largest shift on every side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -30,22 +30,24 @@ FORMULAS = {
 Maps = tuple[NDArray[Any], NDArray[Any]]
 
 
-class Sums(NamedTuple):
-    """Sums over the positions of each of n pictures, of F filters and S shifts; float64."""
+A = TypeVar("A")
 
-    rmax: NDArray[np.float64]  # (n, F), squares of RMax
-    cmod: NDArray[np.float64]  # (n, F), squares of CMod
-    distance: NDArray[np.float64]  # (n, F), squares of their difference
-    rmax_change: NDArray[np.float64]  # (n, F, S), squares of the change of RMax
-    cmod_change: NDArray[np.float64]  # (n, F, S)
+
+class Sums(NamedTuple, Generic[A]):
+    """Sums over the positions of each of n pictures, of F filters and S shifts; float64 arrays, or tensors."""
+
+    energies: A  # (3, n, F): squares of RMax, of CMod, and of their difference
+    changes: A  # (2, n, F, S): squares of the change of RMax, and of that of CMod
     positions: int
 
 
-Operators = Callable[[Sequence[NDArray[Any]]], Sums]
+Operators = Callable[[Sequence[NDArray[Any]]], Sums[NDArray[np.float64]]]
 """RMax and CMod of windows (n, ..., H, W) of the same pictures, one unshifted and one for each shift, as sums."""
 
 
-def sums_of_maps(operators: Callable[[NDArray[Any]], Maps], pictures: Sequence[NDArray[Any]]) -> Sums:
+def sums_of_maps(
+    operators: Callable[[NDArray[Any]], Maps], pictures: Sequence[NDArray[Any]]
+) -> Sums[NDArray[np.float64]]:
     """Sums that `ShiftExperiment` needs, from maps of whole pictures.
 
     Parameters
@@ -60,7 +62,7 @@ def sums_of_maps(operators: Callable[[NDArray[Any]], Maps], pictures: Sequence[N
     for s, moved in enumerate(pictures[1:]):
         moved_r, moved_c = operators(moved)
         changes[0, ..., s], changes[1, ..., s] = _distance(moved_r, r), _distance(moved_c, c)
-    return Sums(_energy(r), _energy(c), _distance(r, c), *changes, r[0, 0].size)
+    return Sums(np.stack([_energy(r), _energy(c), _distance(r, c)]), changes, r[0, 0].size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,21 +145,22 @@ class ShiftExperiment:
         # A constant picture excites the low-pass filters only, with its mean: that says nothing about shifts.
         varied = np.ptp(base, axis=(-2, -1)).reshape(len(base), -1).max(axis=1) > SILENCE * brightest
         floor = (SILENCE * brightest[:, None]) ** 2 * sums.positions
-        heard = (sums.cmod > floor) & (sums.rmax > floor) & varied[:, None]
-        changes = np.concatenate([sums.distance[..., None], sums.rmax_change, sums.cmod_change], axis=-1)
-        energies = np.stack([sums.cmod, sums.rmax, sums.cmod], axis=-1).repeat(self._columns, axis=-1)
+        rmax, cmod, distance = sums.energies
+        heard = (cmod > floor) & (rmax > floor) & varied[:, None]
+        changes = np.concatenate([distance[..., None], *sums.changes], axis=-1)
+        energies = np.stack([cmod, rmax, cmod], axis=-1).repeat(self._columns, axis=-1)
         defined = np.broadcast_to(heard[..., None], changes.shape)
         return ratio_sums(changes, energies, defined).ravel(), heard.any(axis=1)
 
     def dataset(self, sums: NDArray[np.float64]) -> xr.Dataset:
         """Return the result that the sums of all pictures make, without provenance; NaN for silent filters."""
-        (dim,) = self.filters.dims
+        dim = str(*self.filters.dims)
         statistics = ratio_statistics(sums.reshape(5, -1, sum(self._columns)))
         found = {"count": labelled((dim,), statistics.count[:, 0], f"pictures that made the {dim} respond")}
         ends = np.cumsum(self._columns)[:-1]
         parts = [np.split(values, ends, axis=1) for values in (statistics.mean, statistics.stderr, statistics.rms)]
         for name, mean, stderr, rms in zip(FORMULAS, *parts, strict=True):
-            dims = (dim,) if name == "rho" else (dim, "shift")
+            dims: tuple[str, ...] = (dim,) if name == "rho" else (dim, "shift")
             shape = mean.shape[: len(dims)]
             for suffix, values, meaning in (
                 ("", mean, "mean over pictures"),
@@ -206,11 +209,12 @@ def check_shifts(shifts: Sequence[Sequence[float]]) -> list[tuple[float, float]]
     return [check_shift(shift) for shift in shifts]
 
 
-def shift_coordinates(shifts: Sequence[Sequence[float]]) -> dict[str, Any]:
+def shift_coordinates(shifts: Iterable[Sequence[float] | NDArray[np.float64]]) -> dict[str, Any]:
     """Coordinates along `shift` of a dataset."""
+    vertical, horizontal = np.array(list(shifts)).reshape(-1, 2).T
     along_shift = {
-        "shift_y": (np.array([u[0] for u in shifts]), "shift, vertical, positive down", "pixel"),
-        "shift_x": (np.array([u[1] for u in shifts]), "shift, horizontal, positive right", "pixel"),
+        "shift_y": (vertical, "shift, vertical, positive down", "pixel"),
+        "shift_x": (horizontal, "shift, horizontal, positive right", "pixel"),
     }
     return {name: labelled(("shift",), *rest) for name, rest in along_shift.items()}
 
@@ -222,7 +226,8 @@ def labelled(dims: tuple[str, ...], values: Any, meaning: str, units: str = "1")
 
 def _energy(maps: NDArray[Any]) -> NDArray[np.float64]:
     """Sum of squares of maps (n, filters, h, w), shape (n, filters)."""
-    return np.einsum("nfhw,nfhw->nf", maps, maps, dtype=np.float64)
+    energies: NDArray[np.float64] = np.einsum("nfhw,nfhw->nf", maps, maps, dtype=np.float64)
+    return energies
 
 
 def _distance(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:

@@ -65,14 +65,14 @@ def power_law_spectrum(points: int = POINTS, exponent: float = 2.0) -> NDArray[n
         If `points` is not an integer of at least 2, or the exponent not finite.
     """
     integer("points", points, 2)
-    if not (np.isscalar(exponent) and np.isreal(exponent) and abs(exponent) <= 20):
+    if np.ndim(exponent) or not np.isreal(exponent) or not abs(exponent) <= 20:
         raise ValueError(f"exponent is {exponent!r}; expected a number from -20 to 20")
     omega = 2 * np.pi * fft.fftfreq(points)
     radius = np.hypot(omega[:, None], omega)
     radius[0, 0] = np.inf if exponent > 0 else 1.0
     spectrum = radius**-exponent
     spectrum[0, 0] = 0.0
-    return spectrum / spectrum.mean()
+    return np.asarray(spectrum / spectrum.mean())
 
 
 def estimate_spectrum(
@@ -116,7 +116,7 @@ def estimate_spectrum(
         If the folder is not there.
     """
     (dataset,) = run(images, [SpectrumMeasurement(size, points, colour, level)], progress, on_skip, desc="spectrum")
-    return dataset.spectrum.values
+    return np.asarray(dataset.spectrum.values)
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def gaussian_fields(spectrum: ArrayLike, count: int, rng: np.random.Generator) -
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng is {rng!r}; expected a numpy.random.Generator")
     noise = rng.standard_normal((count, *power.shape))
-    return fft.ifft2(fft.fft2(noise) * np.sqrt(power)).real
+    return np.asarray(fft.ifft2(fft.fft2(noise) * np.sqrt(power)).real)
 
 
 def check_spectrum(spectrum: ArrayLike) -> NDArray[np.float64]:
@@ -273,6 +273,6 @@ def check_spectra(spectra: ArrayLike) -> NDArray[np.complex128]:
     return power
 
 
-def mirrored(plane: NDArray) -> NDArray:
+def mirrored(plane: NDArray[Any]) -> NDArray[Any]:
     """Values at the negative frequencies, planes (..., P, P) on the frequencies of fftfreq."""
     return np.roll(plane[..., ::-1, ::-1], (1, 1), (-2, -1))

@@ -1,15 +1,22 @@
-"""The networks of the documents: their names, which row of which table each is, and what was published for it."""
+"""The networks of the documents: their names, the row of the table that each is, and the numbers published for it.
+
+Numbers are read from `analysis.published` when a network is described.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import product
+from typing import Any
 
+import pandas as pd
 from torch import nn
 
 from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet
-from analysis.networks.downsampling import filter_names, tlpf_name
+from analysis.networks.operators import PUBLISHED_FILTERS, TLPF_SIZES, tlpf_name
+from analysis.published.tables import archived_scores, poster_beside_archive, published_table
 
 
 @dataclass(frozen=True)
@@ -21,175 +28,177 @@ class Entry:
     name : str
     make : callable
         ``make(**options)`` returns the network, new.
-    description : str
-        What it is, which row of which table it has, and what was published for it.
+    describe : callable
+        ``describe()`` returns the form of the network, the row of the table that it has, and the published numbers.
     """
 
     name: str
     make: Callable[..., nn.Module]
-    description: str
+    describe: Callable[[], str]
 
-
-POSTER = {
-    "alexnet": ("45.3/22.2", "41.3/19.3", "100.0"),
-    "alexnet-blur": ("44.8/22.0", "41.1/19.1", "58.1"),
-    "resnet34": ("27.6/9.2", "24.8/7.7", "78.1"),
-    "resnet34-blur": ("26.5/8.7", "24.1/7.3", "60.3"),
-    "resnet34-ablur": ("26.1/8.3", "23.5/7.0", "60.8"),
-}
-"""Fig. 9 of the poster, document 000: one-crop and ten-crop top-1/top-5 error in %, mFR."""
-
-POSTER_CIFAR = {
-    "resnet18": ("14.9", "10.8", "100.0"),
-    "resnet18-blur": ("14.2", "10.4", "87.7"),
-    "resnet18-ablur": ("14.6", "11.0", "90.9"),
-    "resnet34": ("15.2", "10.9", "100.3"),
-    "resnet34-blur": ("15.7", "11.6", "88.2"),
-    "resnet34-ablur": ("16.3", "12.8", "91.9"),
-}
-"""Fig. 10 of the poster: one-crop and ten-crop top-1 error in %, mFR; digits lost in print from the records."""
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 BLURS = {"": "max", "-blur": "blur3", "-ablur": "adaptive-blur"}
 BLUR_FORMS = {
     "": "",
-    "-blur": ", 3-tap binomial filters where it subsamples (Zhang)",
-    "-ablur": ", adaptive 3×3 low-pass filters of 8 groups where it subsamples (Zou et al.)",
+    "-blur": ", 3-tap binomial filters where it subsamples (Zhang 2019)",
+    "-ablur": ", adaptive 3×3 low-pass filters of 8 groups where it subsamples (Zou et al. 2020)",
 }
 
-BLURPOOL = {
-    "": ("91.6 87.4 88.1", "93.4 93.7 96.6"),
-    "rectangle2": ("92.8 89.3 90.5", "93.9 93.8 97.6"),
-    "rectangle3": ("93.4 91.8 94.5", "93.6 93.7 97.9"),
-    "rectangle4": ("93.2 92.9 97.7", "93.4 93.4 98.5"),
-    "rectangle5": ("92.2 92.1 98.3", "92.4 92.5 98.7"),
-    "rectangle6": ("91.4 91.2 97.3", "91.4 91.5 98.9"),
-    "rectangle7": ("90.8 90.7 98.8", "90.5 90.5 99.0"),
-    "triangle3": ("93.1 91.4 93.9", "93.6 93.5 98.0"),
-    "triangle5": ("93.3 93.0 98.2", "93.3 93.2 98.6"),
-    "triangle7": ("92.3 92.3 98.8", "92.4 92.3 99.0"),
-    "blur4": ("93.0 91.1 93.2", "93.4 93.3 98.1"),
-    "blur5": ("93.2 92.6 96.3", "93.1 93.2 98.4"),
-    "blur6": ("93.0 92.4 96.9", "93.4 93.3 98.6"),
-    "blur7": ("93.0 93.0 98.1", "93.2 93.2 98.8"),
-    "window3": ("93.3 91.5 94.2", "93.5 93.5 98.0"),
-    "window6": ("92.9 90.2 91.0", "93.4 93.5 98.1"),
-    "window7": ("92.4 91.1 94.0", "93.4 93.5 97.8"),
-    "least-squares3": ("93.1 91.4 93.8", "93.7 93.8 98.0"),
-    "least-squares7": ("92.7 91.0 93.9", "93.4 93.5 97.9"),
+FIGURES = {
+    "ImageNet": "the poster (Leterme et al. 2022), Fig. 9, ImageNet",
+    "CIFAR-10": "the poster (Leterme et al. 2022), Fig. 10, CIFAR-10 with classes=10",
 }
-"""Table 1 of document 002: accuracy, accuracy at random shifts, consistency in %, without and with augmentation."""
+BLURPOOL = "the BlurPool paper (Zhang 2019)"
+SOUND = "the sound study (Fonseca et al. 2021)"
 
-SOUND: dict[str, tuple[str, bool, str, str]] = {
-    "": ("max", False, "baseline", ".457±.003"),
-    "blur3": ("blur3", False, "BlurPool 3×3", ".475±.002"),
-    "blur5": ("blur5", False, "BlurPool 5×5", ".476±.003"),
-    "aps-l1": ("aps-l1", False, "APS l1", ".480±.001"),
-    "aps-l2": ("aps-l2", False, "APS l2", ".460±.002"),
-    "ibp": ("max", True, "IBP", ".472±.002"),
-    "blur5-ibp": ("blur5", True, "BlurPool 5×5 + IBP", ".479±.003"),
-    "tlpf5-aps-l1": ("tlpf-aps-l1", False, "TLPF 5×5 + APS l1", ".484±.002"),
-    "aps-l1-ibp": ("aps-l1", True, "APS l1 + IBP", ".478±.001"),
+SOUND_ROWS = {
+    "": ("max", "baseline"),
+    "blur3": ("blur3", "BlurPool 3×3"),
+    "blur5": ("blur5", "BlurPool 5×5"),
+    "aps-l1": ("aps-l1", "APS l1"),
+    "aps-l2": ("aps-l2", "APS l2"),
+    "ibp": ("max", "IBP"),
+    "blur5-ibp": ("blur5", "BlurPool 5×5 + IBP"),
+    "tlpf5-aps-l1": ("tlpf-aps-l1", "TLPF 5×5 + APS l1"),
+    "aps-l1-ibp": ("aps-l1", "APS l1 + IBP"),
 }
-"""Table I of document 001 but for the trainable filters: pooling, intra-block pooling, row, mAP."""
-
-SOUND_TLPF = {
-    (3, 3): (".476±.003", ".478±.002"),
-    (4, 4): ("", ".480±.004"),
-    (5, 5): (".479±.003", ".481±.002"),
-    (6, 6): (".477±.001", ".480±.001"),
-    (1, 4): ("", ".475±.005"),
-    (1, 5): ("", ".480±.001"),
-    (1, 6): ("", ".480±.002"),
-    (4, 1): ("", ".469±.004"),
-    (5, 1): ("", ".470±.004"),
-    (6, 1): ("", ".472±.002"),
-}
-"""The trainable filters of Table I by time × frequency: mAP without, where it was published, and with IBP."""
-
-SOUND_MIXUP = {
-    "": (".497±.003", ".523±.002"),
-    "aps-l1": (".513±.003", ".538±.004"),
-    "tlpf5-ibp": (".511±.003", ".539±.002"),
-    "tlpf5-aps-l1": (".514±.003", ".541±.002"),
-}
-"""Table II of document 001: mAP with mixup of VGG41 and VGG42."""
+"""Pooling and row of the sound study's Table I but for the trainable filters, which have names by rule."""
 
 
-FIGURE_9 = "poster (document 000), Fig. 9, ImageNet"
-FIGURE_10 = "poster (document 000), Fig. 10, CIFAR-10 with classes=10"
-
-
-def described(name: str, what: str, tables: Mapping[str, Mapping[str, tuple[str, str, str]]]) -> str:
-    """What a network is, and its rows of tables of one-crop error, ten-crop error and mFR."""
-    parts = [what]
-    for where, table in tables.items():
-        if name in table:
-            one, ten, rate = table[name]
-            parts.append(f"{where}: one-crop {one}, ten-crop {ten}, mFR {rate}")
+def poster_description(name: str, form: str) -> str:
+    """Describe a network of the poster by its rows of Figs. 9 and 10, or of the archived records."""
+    parts = [form]
+    for dataset, figure in FIGURES.items():
+        printed = poster_scores().get((dataset, name))
+        archive = archived_scores(dataset)
+        if printed is not None:
+            parts.append(f"{figure}: {printed}")
+        elif name in archive.index:
+            row = archive.loc[name]
+            top = ["one_crop_top1", "one_crop_top5", "ten_crops_top1", "ten_crops_top5"]
+            texts = {score: f"{row[score]:.2f}" for score in top} | {"mfr": f"{row.mfr:.1f}"}
+            parts.append(f"records of the poster, {dataset}: {score_text(texts)}")
     if len(parts) == 1:
         parts.append("in no table of the documents")
     return "; ".join(parts) + "."
 
 
+@cache
+def poster_scores() -> dict[tuple[str, str], str]:
+    """Scores of Figs. 9 and 10 by data set and network, digits that print has lost by the archived records."""
+    rows = poster_beside_archive()
+    rows["text"] = [restored(row.printed, row.archived) for row in rows.itertuples()]
+    return {key: score_text(dict(zip(g.score, g.text, strict=True))) for key, g in rows.groupby(["dataset", "network"])}
+
+
+def restored(printed: str, archived: float) -> str:
+    """Return a printed number whose lost digits, each a "?", bring it as near as they can to the archived one."""
+    digits = product("0123456789", repeat=printed.count("?"))
+    candidates = (printed.replace("?", "{}").format(*found) for found in digits)
+    return min(candidates, key=lambda text: (round(abs(float(text) - archived), 9), -float(text)))  # a half goes up
+
+
+def score_text(scores: dict[str, str]) -> str:
+    """Errors in % as top-1/top-5, where there is a top-5, and the mean flip rate."""
+
+    def errors(crops: str) -> str:
+        return "/".join(text for score, text in scores.items() if score.startswith(crops))
+
+    return f"one-crop {errors('one_crop')}, ten-crop {errors('ten_crops')}, mFR {scores['mfr']}"
+
+
 def poster() -> Iterator[Entry]:
-    """AlexNet and ResNet, standard, Blur and ABlur (document 000)."""
-    tables = {FIGURE_9: POSTER, FIGURE_10: POSTER_CIFAR}
+    """AlexNet and ResNet of the poster: standard, Blur and ABlur."""
+
+    def entry(name: str, make: Callable[..., nn.Module], form: str) -> Entry:
+        return Entry(name, make, partial(poster_description, name, form))
+
     for suffix in ("", "-blur"):
-        name = f"alexnet{suffix}"
-        what = f"AlexNet of torchvision{BLUR_FORMS[suffix]}"
-        yield Entry(name, partial(AlexNet, pooling=BLURS[suffix]), described(name, what, tables))
+        form = f"AlexNet of torchvision{BLUR_FORMS[suffix]}"
+        yield entry(f"alexnet{suffix}", partial(AlexNet, pooling=BLURS[suffix]), form)
     for base, blocks in BLOCKS.items():
         title = f"ResNet-{base.removeprefix('resnet')}"
         for suffix, pooling in BLURS.items():
-            name, what = base + suffix, f"{title} of torchvision{BLUR_FORMS[suffix]}"
-            yield Entry(name, partial(ResNet, blocks, pooling=pooling), described(name, what, tables))
-        what = f"{title} with a 3×3 first convolution of stride 1, no max pooling, 10 classes: the usual form for CIFAR"
-        yield Entry(f"{base}-cifar", partial(ResNet, blocks, classes=10, form="cifar"), described("", what, {}))
+            form = f"{title} of torchvision{BLUR_FORMS[suffix]}"
+            yield entry(base + suffix, partial(ResNet, blocks, pooling=pooling), form)
+        form = f"{title} with a 3×3 first convolution of stride 1, no max pooling, 10 classes: the usual form for CIFAR"
+        yield entry(f"{base}-cifar", partial(ResNet, blocks, classes=10, form="cifar"), form)
 
 
 def blurpool() -> Iterator[Entry]:
-    """VGG13 and DenseNet-40-12 with the filters of Table 1, circular (document 002)."""
+    """VGG13 and DenseNet-40-12 with the filters of the BlurPool paper's Table 1, circular."""
+    make: Callable[..., nn.Module]
     vgg, densenet = partial(VGG13, padding_mode="circular"), partial(DenseNet, padding_mode="circular")
-    for name, (plain, augmented) in BLURPOOL.items():
-        what = name or "max pooling"
+    for name in ("", *PUBLISHED_FILTERS):
         tail = f"-{name}" if name else ""
-        yield Entry(
-            f"vgg13{tail}",
-            partial(vgg, pooling=name or "max"),
-            f"VGG13-BN for CIFAR-10, circular, {what}: BlurPool (document 002), Table 1: accuracy, at random shifts, "
-            f"consistency {plain} without, {augmented} with augmentation.",
-        )
-        published = ": accuracy 94.4, consistency 97.7 with augmentation" if not name else ""
-        yield Entry(
-            f"densenet40{tail}",
-            partial(densenet, pooling=name or "average"),
-            f"DenseNet-40-12 for CIFAR-10, circular, {name or 'average pooling'}: BlurPool (document 002), appendix A, "
-            f"Fig. 8{published}.",
-        )
-    for name in filter_names():
-        yield Entry(
-            f"vgg13-{name}-before",
-            partial(vgg, pooling=f"{name}-before"),
-            f"VGG13-BN for CIFAR-10, circular, {name} before the maximum: BlurPool (document 002), appendix C, "
-            "Fig. 10.",
-        )
+        yield Entry(f"vgg13{tail}", partial(vgg, pooling=name or "max"), partial(vgg13_description, name))
+        make = partial(densenet, pooling=name or "average")
+        yield Entry(f"densenet40{tail}", make, partial(densenet_description, name))
+    for name in PUBLISHED_FILTERS:
+        make = partial(vgg, pooling=f"{name}-before")
+        yield Entry(f"vgg13-{name}-before", make, partial(before_description, name))
+
+
+def vgg13_description(name: str) -> str:
+    """Describe a VGG13 by its row of the BlurPool paper's Table 1."""
+    row = published_table("blurpool").set_index("network").loc[f"vgg13-{name}" if name else "vgg13"]
+    columns = ("accuracy", "accuracy_shifted", "consistency")
+    plain, augmented = (" ".join(f"{row[prefix + c]:.1f}" for c in columns) for prefix in ("", "augmented_"))
+    return (
+        f"VGG13-BN for CIFAR-10, circular, {name or 'max pooling'}: {BLURPOOL}, Table 1: accuracy, at random shifts, "
+        f"consistency {plain} without, {augmented} with augmentation."
+    )
+
+
+def densenet_description(name: str) -> str:
+    """Describe a DenseNet by its point in the BlurPool paper's Fig. 8."""
+    published = "" if name else ": accuracy 94.4, consistency 97.7 with augmentation"
+    form = f"DenseNet-40-12 for CIFAR-10, circular, {name or 'average pooling'}"
+    return f"{form}: {BLURPOOL}, appendix A, Fig. 8{published}."
+
+
+def before_description(name: str) -> str:
+    """Describe a control of the BlurPool paper, with the filter before the maximum."""
+    return f"VGG13-BN for CIFAR-10, circular, {name} before the maximum: {BLURPOOL}, appendix C, Fig. 10."
 
 
 def sound() -> Iterator[Entry]:
-    """VGG41 with the pooling of Table I, VGG42 with that of Table II (document 001)."""
-    where = "sound events on FSD50K (document 001)"
-    rows = dict(SOUND)
-    for (m, n), (plain, inside) in SOUND_TLPF.items():
+    """VGG41 with the pooling of the sound study's Table I, VGG42 with that of its Table II."""
+    rows = dict(SOUND_ROWS)
+    for m, n in TLPF_SIZES:
         pooling = tlpf_name(m, n)
-        rows[pooling] = (pooling, False, f"TLPF {m}×{n}", plain)
-        rows[f"{pooling}-ibp"] = (pooling, True, f"TLPF {m}×{n} + IBP", inside)
-    for name, (pooling, intrablock, row, score) in rows.items():
+        rows[pooling] = (pooling, f"TLPF {m}×{n}")
+        rows[f"{pooling}-ibp"] = (pooling, f"TLPF {m}×{n} + IBP")
+    for name, (pooling, row) in rows.items():
+        options: dict[str, Any] = {"pooling": pooling, "intrablock": name.endswith("ibp")}
         tail = f"-{name}" if name else ""
-        mixed = SOUND_MIXUP.get(name)
-        text = f"VGG41, {row}: {where}, Table I" + (f": mAP {score}" if score else " has it with IBP alone")
-        text += f"; Table II, with mixup: {mixed[0]}." if mixed else "."
-        yield Entry(f"vgg41{tail}", partial(VGG41, pooling=pooling, intrablock=intrablock), text)
-        if mixed:
-            text = f"VGG42, {row}: {where}, Table II: mAP with mixup {mixed[1]}."
-            yield Entry(f"vgg42{tail}", partial(VGG42, pooling=pooling, intrablock=intrablock), text)
+        yield Entry(f"vgg41{tail}", partial(VGG41, **options), partial(vgg41_description, row))
+        if name in WIDE:
+            yield Entry(f"vgg42{tail}", partial(VGG42, **options), partial(vgg42_description, row))
+
+
+WIDE = ("", "aps-l1", "tlpf5-ibp", "tlpf5-aps-l1")
+"""Rows of the sound study's Table II."""
+
+
+def vgg41_description(row: str) -> str:
+    """Describe a VGG41 by its rows of the sound study's Tables I and II."""
+    score, mixed = sound_score("I", "vgg41", "no", row), sound_score("II", "vgg41", "yes", row)
+    text = f"VGG41, {row}: {SOUND}, Table I" + (f": mAP {score}" if score else " has it with IBP alone")
+    return text + (f"; Table II, with mixup: {mixed}." if mixed else ".")
+
+
+def vgg42_description(row: str) -> str:
+    """Describe a VGG42 by its row of the sound study's Table II."""
+    return f"VGG42, {row}: {SOUND}, Table II: mAP with mixup {sound_score('II', 'vgg42', 'yes', row)}."
+
+
+def sound_score(table: str, network: str, mixup: str, row: str) -> str:
+    """Return a mean average precision and its deviation, such as .457±.003; "" if it was not published."""
+    rows: pd.DataFrame = published_table("sound").set_index(["table", "network", "mixup", "method"])
+    key = (table, network, mixup, row.replace("×", "x"))
+    if key not in rows.index:
+        return ""
+    mean, deviation = (f"{rows.loc[key][column]:.3f}".removeprefix("0") for column in ("mean_ap", "deviation"))
+    return f"{mean}±{deviation}"

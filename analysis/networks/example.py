@@ -85,7 +85,7 @@ def random_crops(
     ------
     crops : Tensor, shape (batch, channels, size, size)
     source : Tensor, shape (batch,), int64
-        Which picture each is from.
+        Picture that each is from.
     """
     generator = torch.Generator().manual_seed(seed)
     height, width = pictures.shape[2:]
@@ -109,7 +109,7 @@ def random_crops(
         yield torch.where(mirrored, crops.flip(3), crops), source
 
 
-def train(
+def fit(
     network: nn.Module,
     batches: Iterator[tuple[Tensor, Tensor]],
     steps: int,

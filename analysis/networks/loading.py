@@ -20,7 +20,7 @@ from analysis.files.messages import first_line, printable, unknown
 from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.weights import read_checkpoint, weights_of
 from analysis.networks import registry
-from analysis.networks.catalogue import remedy
+from analysis.networks.remedy_table import remedy
 from analysis.networks.weights import load_weights, tensors_of
 
 SIZE, CIFAR_SIZE = 224, 32

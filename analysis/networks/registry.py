@@ -13,7 +13,7 @@ from analysis.networks.documents import Entry
 from analysis.networks.twins.names import twins
 
 TABLES: tuple[Callable[[], Iterator[Entry]], ...] = (documents.poster, twins, documents.blurpool, documents.sound)
-"""What the registry is made of."""
+"""Tables that the registry is made of."""
 
 
 def entries() -> dict[str, Entry]:
@@ -22,7 +22,7 @@ def entries() -> dict[str, Entry]:
 
 
 def entry_of(name: str) -> Entry:
-    """Return the entry of a name, or refuse with the nearest ones."""
+    """Return the entry of a name, or refuse with the nearest one."""
     table = entries()
     if name not in table:
         raise ValueError(unknown("network", name, table))
@@ -50,7 +50,7 @@ def create(name: str, **options: Any) -> nn.Module:
     TypeError
         If it has no such option.
     ValueError
-        If there is no such network, with the nearest names; or an option is out of its range.
+        If there is no such network, with the nearest name; or an option is out of its range.
 
     Examples
     --------
@@ -66,19 +66,16 @@ def names() -> tuple[str, ...]:
 
 
 def describe(name: str) -> str:
-    """Return which row of which table of which document a network is, with the numbers published for it.
+    """Return the row of the table of the document that a network is, with the numbers published for it.
 
     Raises
     ------
     ValueError
-        If there is no such network, with the nearest names.
+        If there is no such network, with the nearest name.
 
     Examples
     --------
     >>> print(describe("vgg41-tlpf5"))
-    VGG41, TLPF 5×5: sound events on FSD50K (document 001), Table I: mAP .479±.003.
+    VGG41, TLPF 5×5: the sound study (Fonseca et al. 2021), Table I: mAP .479±.003.
     """
-    return entry_of(name).description
-
-
-list = names  # for `analysis.networks.list`
+    return entry_of(name).describe()

@@ -9,7 +9,7 @@ from analysis.networks.pooling._border import Padding, PerAxis, per_axis
 
 @dataclass(frozen=True)
 class Site:
-    """What an operator has to replace.
+    """A layer that an operator has to replace.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Site:
     name : str
         Of the layer, for messages.
     unknown : str
-        Why `channels` is None, for the message of an operator that needs it.
+        Reason why `channels` is None, for the message of an operator that needs it.
     """
 
     kind: str
@@ -65,3 +65,15 @@ class Site:
 def border_options(padding_mode: str) -> dict[str, str]:
     """Options with which named operators continue maps as convolutions do; "zeros" leaves them their own way."""
     return {} if padding_mode == "zeros" else {"padding_mode": padding_mode}
+
+
+def square_site(
+    kind: str, kernel_size: int, stride: int, padding: int, channels: int, name: str, ceil_mode: bool = False
+) -> Site:
+    """Return a place with two axes that are alike; `kind` as in :class:`Site`."""
+    return Site(kind, (kernel_size,) * 2, (stride,) * 2, (padding,) * 2, channels, ceil_mode, name)
+
+
+def strided_site(channels: int, name: str, stride: int = 2) -> Site:
+    """Return the place of the stride of a convolution that itself goes on with stride 1."""
+    return square_site("convolution", 1, stride, 0, channels, name)

@@ -158,7 +158,9 @@ def square_covariance(omega: ArrayLike, bandwidth: float, q: int = 1) -> NDArray
     if np.ndim(bandwidth) or not 0 <= real_array([bandwidth], "bandwidth", 1)[0] <= np.pi:
         raise ValueError(f"bandwidth is m kappa = {bandwidth!r} rad; expected 0 to pi")
     lags = p[:, None] - p
-    return np.exp(1j * lags @ omega) * np.sinc(bandwidth * lags / (2 * np.pi)).prod(axis=-1)
+    waves: NDArray[np.complex128] = np.exp(1j * lags @ omega)
+    waves *= np.sinc(bandwidth * lags / (2 * np.pi)).prod(axis=-1)
+    return waves
 
 
 def expected_discrepancy(
@@ -227,7 +229,7 @@ def _normal_draws(dimension: int, draws: int, seed: int) -> NDArray[np.float64]:
     integer("seed", seed, 0)
     rngs = np.random.default_rng(seed).spawn(REPLICATES)
     points = np.stack([qmc.Sobol(dimension, rng=rng).random(draws) for rng in rngs])
-    return ndtri(np.clip(points, 1e-15, 1 - 1e-15))
+    return np.asarray(ndtri(np.clip(points, 1e-15, 1 - 1e-15)))
 
 
 def _square_roots(
@@ -243,11 +245,11 @@ def _square_roots(
     joint = np.block([[real, cross], [cross.transpose(0, 2, 1), imaginary]])
     energies, directions = np.linalg.eigh(joint)
     # The first Sobol coordinates are the most even ones: they get the largest energies.
-    roots = directions * np.sqrt(np.maximum(energies, 0))[:, None]
+    roots: NDArray[np.float64] = directions * np.sqrt(np.maximum(energies, 0))[:, None]
     return roots[:, :, ::-1].transpose(0, 2, 1)
 
 
-def _gaussian_means(roots: NDArray, normal: NDArray, n: int) -> dict[str, NDArray[np.float64]]:
+def _gaussian_means(roots: NDArray[np.float64], normal: NDArray[np.float64], n: int) -> dict[str, NDArray[np.float64]]:
     """Mean squares of the operators for two windows of n samples; roots (L, 2 n + 2, .), results (L, replicates)."""
     out = {name: np.empty((len(roots), len(normal))) for name in MOMENTS}
 

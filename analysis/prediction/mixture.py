@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 import xarray as xr
@@ -72,14 +74,14 @@ def predict(
     theory.md 3.5 has the Gaussian prediction for a flat square spectrum; here filter and spectrum are arbitrary. The
     limit of vanishing bandwidth is :func:`analysis.gamma`.
     """
-    if not (np.isscalar(isolated) and np.isreal(isolated) and 0 <= isolated <= 1):
+    if np.ndim(isolated) or not np.isreal(isolated) or not 0 <= isolated <= 1:
         raise ValueError(f"isolated is {isolated!r}; expected a part of the energy, 0 to 1")
-    parts = []
+    parts: list[tuple[float, xr.Dataset]] = []
     if isolated < 1:
         parts.append((1 - isolated, gaussian_moments(kernels, spectrum, stride, shifts, q, draws, seed, progress)))
     if isolated > 0:
         parts.append((isolated, isolated_moments(kernels, spectrum, stride, shifts, q, progress)))
-    prediction = rms(sum(weight * moments for weight, moments in parts))
+    prediction = rms(reduce(operator.add, (weight * moments for weight, moments in parts)))
     own = {"isolated": isolated, "q": q, "spectrum_points": np.shape(spectrum)[-1]}
     return prediction.assign_attrs(parts[0][1].attrs | own)
 

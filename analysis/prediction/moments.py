@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from tqdm import tqdm
 
+from analysis.measurements.packet_coordinates import filter_coordinates
 from analysis.measurements.shift_experiment import FORMULAS, shift_coordinates
 from analysis.measurements.spectra import check_spectra, check_spectrum
 from analysis.measurements.translation import check_shift
-from analysis.packet_maps import filter_coordinates
 from wavelets import DualTreePackets2D
 from wavelets.checks import from_torch, integer, real_array
 
@@ -95,9 +95,9 @@ def check_model(kernels: ArrayLike, spectrum: ArrayLike) -> tuple[NDArray[np.com
     return kernels.astype(complex), power
 
 
-def transfer_function(kernels: NDArray, size: int) -> NDArray[np.complex128]:
+def transfer_function(kernels: NDArray[Any], size: int) -> NDArray[np.complex128]:
     """Factor by which correlation with a kernel multiplies each wave: sum of W[k] exp(i <omega, k>)."""
-    return np.conj(fft.fft2(np.conj(kernels), (size, size)))
+    return np.asarray(np.conj(fft.fft2(np.conj(kernels), (size, size))))
 
 
 def phase_factors(omega: NDArray[np.float64], lags: ArrayLike) -> NDArray[np.complex128]:
@@ -119,7 +119,7 @@ def empty_moments(
         attributes = {"levels": kernels.levels, "stride": stride, "filters": kernels.bank.name}
         count = len(kernels.frequencies)
     else:
-        count = len(kernels)
+        count = np.shape(kernels)[0]
     dims = (("replicate",) if replicates else ()) + ("filter", "shift")
     shape = ((replicates,) if replicates else ()) + (count, len(moves))
     return xr.Dataset({name: (dims, np.zeros(shape)) for name in MOMENTS}, coords, attributes)
@@ -132,13 +132,14 @@ def reduced(moments: xr.Dataset) -> xr.Dataset:
     energy = moments.cmod.mean("replicate") if "replicate" in moments.dims else moments.cmod
     with np.errstate(invalid="ignore", divide="ignore"):
         # Beside the loudest filter, one that the spectrum does not excite has rounding errors only.
-        return moments / energy.where(energy > SILENCE * energy.max())
+        ratios: xr.Dataset = moments / energy.where(energy > SILENCE * energy.max())
+        return ratios
 
 
-def progress_bar(name: str, total: int, progress: bool) -> tqdm:
+def progress_bar(name: str, total: int, progress: bool) -> tqdm[None]:
     """A progress bar that counts filters, once for each shift."""
     return tqdm(total=total, desc=name, unit="filter", disable=not progress)
 
 
 def _ratio(moments: xr.Dataset, top: str, bottom: str) -> xr.DataArray:
-    return np.sqrt(moments[top] / moments[bottom])
+    return cast("xr.DataArray", np.sqrt(moments[top] / moments[bottom]))

@@ -11,6 +11,8 @@ from importlib.resources import files
 import pandas as pd
 import xarray as xr
 
+from analysis.measurements.flip_rates import mean_flip_rate
+
 TABLES = {
     "wcnn": "sizes and errors (%) of 35 networks on the test sets of ImageNet and CIFAR-10, archived",
     "wcnn_flips": "their flip rates (%) by direction and distance (px), archived",
@@ -57,7 +59,7 @@ def published_table(table: str) -> pd.DataFrame:
 
 
 def archived_scores(dataset: str) -> pd.DataFrame:
-    """Errors of the archived networks, and their mean flip rate by this package's metric (needs torch).
+    """Errors of the archived networks, and their mean flip rate by this package's metric.
 
     Parameters
     ----------
@@ -72,13 +74,9 @@ def archived_scores(dataset: str) -> pd.DataFrame:
 
     Raises
     ------
-    ModuleNotFoundError
-        Without torch.
     ValueError
         If there is no such data set.
     """
-    from analysis.networks.metrics import mean_flip_rate  # torch is optional
-
     scores = _of(dataset, "wcnn").set_index("network")
     flips = archived_shifts(dataset).flip_rate
 
@@ -142,7 +140,7 @@ def validation_errors(dataset: str) -> pd.DataFrame:
 
 
 def poster_beside_archive() -> pd.DataFrame:
-    """Every number of the poster's Figs. 9 and 10 beside what the archive gives for it (needs torch).
+    """Every number of the poster's Figs. 9 and 10 beside what the archive gives for it.
 
     Returns
     -------
@@ -150,11 +148,6 @@ def poster_beside_archive() -> pd.DataFrame:
         One row a number: ``dataset``, ``network``, ``score`` (one of `SCORES`), ``printed`` (text; "?" is a digit that
         could not be read), ``value`` (NaN unless all digits could be read) and ``archived``. The archived networks with
         Blur on ImageNet were trained again after the poster.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        Without torch.
     """
     names = ["dataset", "network"]
     printed = published_table("poster").melt(names, list(SCORES), "score", "printed")

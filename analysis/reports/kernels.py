@@ -22,7 +22,8 @@ from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, picture
 from analysis.theory import gamma_map
 from wavelets.checks import integer
-from wavelets.complex_filters import complex_filters, first_colour
+from wavelets.complex_filters import complex_filters
+from wavelets.kernel_kinds import first_colour
 
 CORRELATIONS = {
     "ρ measured, γ(mθ)": ("rho_rms", "gamma"),

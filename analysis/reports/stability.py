@@ -17,8 +17,8 @@ from torch import nn
 
 from analysis import plots
 from analysis.files.messages import printable
-from analysis.networks.catalogue import remedy
 from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
+from analysis.networks.remedy_table import remedy
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, number
 from analysis.runs.provenance import distribution_version
@@ -81,7 +81,7 @@ def stability_report(
     out : path
         Folder for the results; it is created. A run that was stopped there is continued.
     remedies : sequence of str
-        Names as for :func:`analysis.networks.catalogue.remedy`, or ``NAME:LAYER,...`` for some layers only.
+        Names as for :func:`analysis.networks.remedy_table.remedy`, or ``NAME:LAYER,...`` for some layers only.
     labels : path, optional
         CSV with columns file and index: the classes. Without it there is no accuracy.
     weights : path, optional

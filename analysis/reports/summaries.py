@@ -10,7 +10,7 @@ import xarray as xr
 
 from analysis.files.messages import printable
 from analysis.kernels.table import kernel_frame, rank_correlation
-from analysis.packet_maps import band_pass_correlation
+from analysis.measurements.correlation import band_pass_correlation
 from analysis.prediction import agreement
 
 if TYPE_CHECKING:

@@ -171,7 +171,7 @@ class _OnCluster:
 
         parcel = pickle.dumps((work, self.threads, distribution_version("shiftscope")))
         groups = groupby(numbered, key=lambda pair: pair[0] // work.block)
-        running: dict[Future, int] = {}
+        running: dict[Future[Block], int] = {}
         completed = as_completed(loop=self.client.loop)
         try:
             while True:
@@ -203,7 +203,7 @@ def _scheduler_there() -> Iterator[None]:
         raise ClusterError("the scheduler of the cluster went away") from error
 
 
-def _next(completed: as_completed, client: Client) -> Future:
+def _next(completed: as_completed, client: Client) -> Future[Block]:
     """Wait for the next future; say so, once, if that takes long because there are no workers."""
     since = time.monotonic()
     warned = False
@@ -220,10 +220,11 @@ def _next(completed: as_completed, client: Client) -> Future:
     return next(completed)
 
 
-def _result(future: Future) -> Block:
+def _result(future: Future[Block]) -> Block:
     with _scheduler_there():
         if future.status != "error":
-            return future.result()
+            block: Block = future.result()
+            return block
         error = future.exception()
     raise ClusterError(f"a block failed on the cluster: {type(error).__name__}: {one_line(str(error))}") from error
 
@@ -237,6 +238,7 @@ def _measure(parcel: bytes, numbered: list[tuple[int, Any]]) -> Block:
 @lru_cache(maxsize=4)
 def _unpacked(parcel: bytes) -> Work:
     """Unpack the work once in each process: measurements have tables to prepare."""
+    work: Work
     work, threads, version = pickle.loads(parcel)
     if (mine := distribution_version("shiftscope")) != version:
         raise RuntimeError(f"a worker has shiftscope {mine}; expected {version}, the version here")

@@ -89,9 +89,9 @@ def run(
     if len(sizes) != 1 or len(colours) != 1:
         kinds = " and of ".join(["in colour" if colour else "luminance" for colour in sorted(colours)])
         raise ValueError(f"experiments with pictures of sizes {sorted(sizes)}, {kinds}; expected one size and kind")
-    sums, attributes = feed(
-        images, experiments, *sizes, *colours, progress=progress, on_skip=on_skip, root=root, **feeding
-    )
+    (size,), (colour,) = sizes, colours
+    feeding |= {"progress": progress, "on_skip": on_skip, "root": root}
+    sums, attributes = feed(images, experiments, size, colour, **feeding)
     return [
         experiment.dataset(vector).assign_attrs(attributes)
         for experiment, vector in zip(experiments, sums, strict=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from analysis.files.messages import printable
 from analysis.files.atomic import remove_unfinished
+from analysis.files.messages import printable
 
 ADVICE = "use --overwrite to begin anew, or another folder"
 

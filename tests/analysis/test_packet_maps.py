@@ -500,6 +500,7 @@ def test_discrepancy_follows_gamma_on_the_bundled_photographs():
     _check_photographs(*run(bundled_crops(), experiments, progress=False))
 
 
+@pytest.mark.slow
 def test_discrepancy_follows_gamma_on_imagenet(imagenet_sample):
     experiments = [packet_experiment(levels) for levels in (2, 3)]
     files = list(islice(find_images(imagenet_sample), 200))

@@ -55,6 +55,7 @@ def run(folder, *arguments):
     return sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_runs_and_is_kept(section, tmp_path, capsys, monkeypatch):
     if section in ("files", "memory", "cold-start"):  # in processes of their own, where toy sizes need no compiler
@@ -226,6 +227,7 @@ def test_help_needs_no_numpy():
     assert done.returncode == 0 and "--quick" in done.stdout
 
 
+@pytest.mark.slow
 def test_torch_tables_are_kept_too(tmp_path, capsys):
     pytest.importorskip("torch")
     from benchmarks import bench_torch
@@ -240,6 +242,7 @@ def test_torch_tables_are_kept_too(tmp_path, capsys):
     assert "images/s" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_pooling_table_is_kept_beside_the_published_one(tmp_path, capsys, monkeypatch):
     torch = pytest.importorskip("torch")
     from benchmarks import bench_pooling
@@ -345,6 +348,7 @@ def sample(tmp_path):
     return tmp_path / "photographs"
 
 
+@pytest.mark.slow
 def test_accuracy_of_every_remedy_runs_on_a_few_photographs(tmp_path, squeezenet, sample, monkeypatch, capsys):
     from scripts import remedies_accuracy
 

@@ -1,22 +1,92 @@
-"""The README's Python blocks run as they stand."""
+"""What README and the other documents say: Python blocks run, commands and options exist, links lead somewhere."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "results").glob("*.md")])
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 
 
 def block_with(text):
     """The one block of Python that holds a text."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (block,) = (b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if text in b)
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", TEXTS["README.md"], re.DOTALL) if text in b)
     return block
 
 
+def command_lines():
+    """Every call of ``shiftscope COMMAND`` in a code block or between backticks, as words."""
+    for name, text in TEXTS.items():
+        blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        inline = re.findall(r"`([^`\n]+)`", text)
+        for line in [line for block in blocks for line in block.splitlines()] + inline:
+            words = shlex.split(line, comments=True) if "shiftscope " in line else []
+            if words and words[0].endswith("shiftscope") and len(words) > 1:
+                yield name, words[1:]
+
+
+def test_commands_and_options_exist(shiftscope, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    helps, found = {}, list(command_lines())
+    assert {words[0] for _, words in found} >= {"heatmaps", "kernels", "verify", "compare", "stability", "train"}
+    for document, (command, *words) in found:
+        if command not in helps:
+            code, helps[command], _ = shiftscope(command, "--help")
+            assert code == 0, (document, command)
+        known = set(re.findall(r"--[a-z][a-z-]*", helps[command]))
+        options = {word.partition("=")[0] for word in words if re.match("--[a-z]", word)}
+        assert options <= known, (document, command, options - known)
+
+
+def test_modules_and_targets_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    for name, text in [*TEXTS.items(), ("workflow", workflow)]:
+        for module in re.findall(r"python3? -m ([a-z_.]+)", text):
+            assert importlib.util.find_spec(module), (name, module)
+        for target in re.findall(r"(?:^|`|- run: )make ([a-z]+)", text, re.MULTILINE):
+            assert target in targets, (name, target)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_and_paths_lead_somewhere(name):
+    folder = (ROOT / name).parent
+    for target in re.findall(r"\]\(([^)#\s]+)", TEXTS[name]):
+        assert re.match("https?://", target) or (folder / target).exists(), target
+    rooms = "analysis|wavelets|tests|docs|scripts|benchmarks|fuzz|notebooks"
+    for path in re.findall(rf"`((?:{rooms})/[A-Za-z0-9_./]*)`", TEXTS[name]):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_room_is_in_contributing():
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("analysis/*/__init__.py")}
+    assert packages
+    for package in packages | {"wavelets", "wavelets/engine"}:
+        assert f"`{package}/`" in TEXTS["CONTRIBUTING.md"], package
+
+
+def test_the_workflow_calls_both_targets_with_every_python():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))["jobs"]
+    commands = [step.get("run") for step in jobs["linux"]["steps"]]
+    assert {"make check", "make test"} <= set(commands)
+    classifiers = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == classifiers
+    for job in jobs.values():
+        for step in job["steps"]:
+            for path in re.findall(r"[\w./]*/[\w.]+(?= |$)", step.get("run", "")):
+                assert (ROOT / path).exists(), path
+
+
+@pytest.mark.slow
 def test_numpy_block_runs(tmp_path, monkeypatch):
     block = block_with("from analysis import describe")
     rng = np.random.default_rng(0)

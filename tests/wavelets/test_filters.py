@@ -26,6 +26,7 @@ def spectrum(h, omega):
     return np.exp(1j * np.outer(omega, np.arange(h.size))) @ h
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("K", "L"), ALL_PAIRS)
 def test_every_common_factor_pair_is_orthonormal_with_its_moments(K, L):
     h1, h2 = common_factor_pair(K, L)

@@ -249,6 +249,7 @@ def test_nothing_is_saved_for_the_gradient():
 # ---- compilers ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("device", "method"), ON_DEVICES)
 def test_compiles_without_a_graph_break(device, method):
     torch._dynamo.reset()
@@ -264,6 +265,7 @@ def test_compiles_without_a_graph_break(device, method):
     assert not module._matrices or method == "dense"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_one_compilation_serves_many_sizes(method):
     torch._dynamo.reset()
@@ -275,6 +277,7 @@ def test_one_compilation_serves_many_sizes(method):
             assert close(compiled(x), module(x), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("method", ["auto", "dense"])  # what it generates for "banded" takes a compiler half a minute
 def test_inductor(method):
@@ -284,6 +287,7 @@ def test_inductor(method):
     assert close(torch.compile(module, fullgraph=True)(x), module(x), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_exported_programs_take_any_batch_and_size(method):
     module = DualTreePackets2d(2, "cf_1_1", method=method)

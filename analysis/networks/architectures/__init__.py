@@ -1,4 +1,4 @@
-"""The networks of the documents; what subsamples in them is an argument.
+"""The networks of the documents, their subsampling operators an argument.
 
 A `pooling` is the name of an operator or a factory: see :func:`analysis.networks.downsampling.pooling_at`.
 """

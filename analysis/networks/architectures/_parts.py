@@ -1,21 +1,17 @@
-"""What several networks share: the check of their input, and how weights start."""
+"""Parts that several networks share: the check of their input, and the start of their weights."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, fx, nn
+
+from analysis.networks.checks import floating_maps
 
 PICTURES = "(N, 3, H, W)"
 
 
-def checked_input(x: Any, network: str, channels: int = 3, least: int = 1, shape: str = PICTURES) -> Tensor:
+def checked_input(given: object, network: str, channels: int = 3, least: int = 1, shape: str = PICTURES) -> Tensor:
     """Return maps of so many channels, at least `least` samples high and wide."""
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"{network} takes a floating tensor {shape}, not {found}")
-    if x.ndim != 4 or x.shape[1] != channels:
-        raise ValueError(f"{network} takes {channels} channels, {shape}; got shape {tuple(x.shape)}")
+    x = floating_maps(given, network, channels, shape)
     if min(x.shape[2:]) < least:
         raise ValueError(f"{network} takes maps from {least}×{least} on, {shape}; got shape {tuple(x.shape)}")
     return x

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from analysis.networks.architectures import _parts
 from analysis.networks.architectures._parts import start_kaiming
 from analysis.networks.architectures.vgg import PaddingMode
-from analysis.networks.downsampling import Pooling, pooling_at, square_site
+from analysis.networks.downsampling import Pooling, pooling_at
+from analysis.networks.site import square_site
 from wavelets.checks import integer
 
 
@@ -48,8 +49,9 @@ class DenseNet(nn.Module):
 
     Notes
     -----
-    Huang et al. 2017. Document 002, appendix A, has the DenseNet-40-12 of the public implementation that it names: its
-    first convolution has 24 channels, where the paper of DenseNet says 16. Average pooling 2/2 is a "rectangle2".
+    Huang et al. 2017. The BlurPool paper (Zhang 2019), appendix A, has the DenseNet-40-12 of the public implementation
+    that it names: its first convolution has 24 channels, where the paper of DenseNet says 16. Average pooling 2/2 is a
+    "rectangle2".
     Convolutions start by Kaiming's rule (fan out), the linear layer with bias 0.
     """
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from analysis.networks.architectures import _parts
-from analysis.networks.downsampling import Pooling, pooling_at, square_site
+from analysis.networks.downsampling import Pooling, pooling_at
 from analysis.networks.pooling import IntraBlockPool
+from analysis.networks.site import square_site
 from wavelets.checks import integer
 
 
@@ -21,7 +22,7 @@ class VGG41(nn.Module):
     pooling : str or callable
         Of the max poolings 2/2 after the first three blocks.
     intrablock : bool
-        Whether a dense 3×3 maximum stands between the two convolutions of every block.
+        Put a dense 3×3 maximum between the two convolutions of every block.
 
     Raises
     ------

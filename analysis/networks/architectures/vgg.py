@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from analysis.networks.architectures import _parts
 from analysis.networks.architectures._parts import start_kaiming
-from analysis.networks.downsampling import Pooling, pooling_at, square_site
+from analysis.networks.downsampling import Pooling, pooling_at
+from analysis.networks.site import square_site
 from wavelets.checks import integer
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -23,8 +24,8 @@ class VGG13(nn.Module):
     pooling : str or callable
         Of the five max poolings.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
-        Of the convolutions, and of pooling that is given by name. "circular" is the test bed of the document: what
-        shifts change there, subsampling alone has done.
+        Of the convolutions, and of pooling that is given by name. "circular" is the test bed of the BlurPool paper:
+        there subsampling alone does what shifts change.
 
     Raises
     ------

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.networks.checks import floating
 from wavelets.checks import positive
 
 
@@ -39,8 +40,7 @@ def mixup(x: Tensor, y: Tensor, alpha: float = 1.25, generator: torch.Generator 
     section III-C.
     """
     positive("alpha", alpha)
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError(f"x is {x.dtype if isinstance(x, Tensor) else type(x).__name__}; expected a floating tensor")
+    floating(x, "mixup", "x")
     if not isinstance(y, Tensor) or y.is_complex():
         raise TypeError(f"y is {y.dtype if isinstance(y, Tensor) else type(y).__name__}; expected a real tensor")
     if not x.ndim or y.ndim != 2 or len(x) != len(y):

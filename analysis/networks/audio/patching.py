@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from analysis.networks.checks import floating
 from wavelets.checks import integer, to_array
 
 
@@ -16,7 +17,7 @@ def patches(spectrogram: Tensor, frames: int = 101, overlap: float = 0.5) -> Ten
     spectrogram : Tensor, shape (..., T, F)
         Time × frequency. If T is below `frames`, it is repeated until it fills one patch.
     frames : int
-        Length of a patch; 101 of 10 ms in document 001.
+        Length of a patch; 101 of 10 ms in the sound study (Fonseca et al. 2021).
     overlap : float
         Share of a patch that the next one has too, from 0 to below 1; the step is rounded to frames, a half to even.
 
@@ -75,9 +76,7 @@ def clip_scores(scores: Tensor, clips: Tensor) -> Tensor:
     tensor([[0.5000, 1.0000],
             [0.5000, 0.0000]])
     """
-    if not isinstance(scores, Tensor) or not scores.is_floating_point():
-        kind = scores.dtype if isinstance(scores, Tensor) else type(scores).__name__
-        raise TypeError(f"scores are {kind}; expected a floating tensor")
+    floating(scores, "clip_scores", "scores")
     if scores.ndim != 2 or not len(scores):
         raise ValueError(f"scores have shape {tuple(scores.shape)}; expected (P, C) with at least one patch")
     clips = torch.as_tensor(clips, device=scores.device)

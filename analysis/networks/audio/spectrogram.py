@@ -1,4 +1,4 @@
-"""Log-mel spectrogram with the parameters of document 001."""
+"""Log-mel spectrogram with the parameters of the sound study (Fonseca et al. 2021)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LogMel(nn.Module):
     Parameters
     ----------
     sample_rate : float
-        Hz. The document does not give it; the default is that of the recordings used here.
+        Hz. The study does not give it; the default is that of the recordings used here.
     bands : int
         Triangular filters of peak height 1 between 0 and half the sample rate.
     window, hop : float
@@ -33,7 +33,7 @@ class LogMel(nn.Module):
         Least power, so that silence is finite: 1e-10 is -100 dB.
     centre : bool
         Frames on the multiples of the hop, the recording continued by zeros on both sides: one second is the 101 frames
-        of the document. Otherwise only frames that lie within the recording, 98.
+        of the study. Otherwise only frames that lie within the recording, 98.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class LogMel(nn.Module):
     -----
     :math:`10\log_{10}\max(\sum_k H_{kb}|\mathrm{FFT}(w\,x_t)_k|^2,\ \mathrm{floor})` with
     :math:`\mathrm{mel}(f)=2595\log_{10}(1+f/700)` (HTK) and a full scale of 1. Fonseca et al., section III-A;
-    theory.md, section 7.2. That the document's frames are centred is inferred from their number.
+    theory.md, section 7.2. That the study's frames are centred is inferred from their number.
 
     *Precision.* float32 and float64; float16 and bfloat16 are computed in float32 and give that, since in bfloat16 a
     level is only good to half a decibel. Autocast changes nothing. *State.* Window and filters are constants in float64
@@ -121,7 +121,7 @@ class LogMel(nn.Module):
             return 10 * torch.log10((power @ self.filters.to(x.dtype)).clamp_min(self.floor))
 
     def extra_repr(self) -> str:
-        """Return what the spectrogram is made of."""
+        """Return the arguments."""
         return (
             f"sample_rate={self.sample_rate:g}, bands={self.bands}, window_length={self.window_length}, "
             f"hop_length={self.hop_length}, n_fft={self.n_fft}, floor={self.floor:g}, centre={self.centre}"
@@ -216,7 +216,7 @@ def _samples(name: str, milliseconds: float, sample_rate: float) -> int:
 
 
 def _full_scale(audio: Tensor) -> int:
-    """What integer samples have to be divided by; 0 if they are not integers."""
+    """Number by which integer samples have to be divided; 0 if they are not integers."""
     if audio.is_floating_point() or audio.is_complex() or audio.dtype == torch.bool:
         return 0
     return -torch.iinfo(audio.dtype).min

@@ -62,7 +62,7 @@ class TopK(Streaming):
 
 
 def rank_of(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many classes come before the true one, shape (N,); of equal scores the first class is better."""
+    """Number of classes that come before the true one, shape (N,); of equal scores the first class is better."""
     of_label = scores.gather(1, labels[:, None])
     before = torch.arange(scores.shape[1]) < labels[:, None]
     return ((scores > of_label) | (scores == of_label) & before).sum(1)
@@ -79,8 +79,8 @@ class AccuracyByShift(Streaming):
     Notes
     -----
     Against an adversary of radius r a picture counts if it is classified correctly at every shift of the list with
-    |dy|, |dx| <= r. The document lets it choose among all (2r + 1)² of them: give a full square for that; `positions`
-    of the result says how many there were. theory.md, section 7.1, metrics 4 and 5.
+    |dy|, |dx| <= r. The BlurPool paper lets it choose among all (2r + 1)² of them: give a full square for that;
+    `positions` of the result says how many there were. theory.md, section 7.1, metrics 4 and 5.
     """
 
     def __init__(self, shifts: Sequence[tuple[int, int]]) -> None:

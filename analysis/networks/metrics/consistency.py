@@ -1,4 +1,4 @@
-"""How often, and by how much, the answer changes from one shift to another, whether it is right or not."""
+"""Changes of the answer from one shift to another, right or not: how often, and by how much."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class MeanAbsoluteChange(Streaming):
     Parameters
     ----------
     activation : {"softmax", "sigmoid", None}
-        What turns outputs into probabilities; None if they are.
+        Function from outputs to probabilities; None if they are.
 
     Notes
     -----

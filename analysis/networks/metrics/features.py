@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from analysis.networks.layers import behaves_as, evaluating
 from analysis.networks.metrics._check import shifts_of
 from analysis.networks.metrics.shifts import circular
 from analysis.networks.metrics.streaming import Streaming
@@ -77,7 +78,7 @@ class FeatureDistance(Streaming):
         Parameters
         ----------
         x : Tensor, shape (N, channels, H, W)
-            What the model takes; with N >= 2 also the distance of different pictures is measured.
+            As the model takes it; with N >= 2 also the distance of different pictures is measured.
 
         Raises
         ------
@@ -115,7 +116,7 @@ class FeatureDistance(Streaming):
         Dataset
             ``equivariance`` and ``invariance`` (layer, shift), with coordinates ``dy`` and ``dx`` of the shifts;
             ``different`` (layer), the mean distance of two different pictures' features, NaN if no batch had two. Half
-            of it is the red end of the document's colour scale.
+            of it is the red end of the BlurPool paper's colour scale.
         """
         pictures = self._seen("pictures")
         pairs = self.sums.get("pairs", torch.tensor(0.0))
@@ -134,24 +135,12 @@ class FeatureDistance(Streaming):
     def _features(self, x: Tensor) -> dict[str, Tensor]:
         """Features of every row, with channel vectors of unit length (or zero)."""
         found: dict[str, Tensor] = {}
-        with _watch(self._model, self.layers, found), _evaluating(self._model):
+        with _watch(self._model, self.layers, found), evaluating(self._model):
             self._model(x)
         missing = [row for row in self.rows if row not in found]
         if missing:
             raise ValueError(f"layer {missing[0]!r} was not run by the model")
         return {row: F.normalize(found[row], dim=1) for row in self.rows}
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode as long as this is open: in training mode a pass changes the statistics of batch norms."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager
@@ -187,8 +176,8 @@ def _watch(model: nn.Module, layers: Sequence[str], found: dict[str, Tensor]) ->
             handle.remove()
 
 
-def dense_part(module: nn.Module, x: Tensor) -> Tensor:
-    """What a pooling layer computes before it subsamples.
+def dense_part(module: Any, x: Tensor) -> Tensor:
+    """Dense part of a pooling layer, before it subsamples.
 
     Parameters
     ----------
@@ -200,20 +189,20 @@ def dense_part(module: nn.Module, x: Tensor) -> Tensor:
     Tensor, shape (N, C, h, w)
         The pooling at stride 1.
     """
-    if callable(dense := getattr(module, "dense", None)):
-        stride_one: Tensor = dense(x)
-        return stride_one
-    if isinstance(module, nn.MaxPool2d):
-        return F.max_pool2d(x, module.kernel_size, 1, module.padding, module.dilation)
-    if isinstance(module, nn.AvgPool2d):
-        return F.avg_pool2d(
-            x, module.kernel_size, 1, module.padding, False, module.count_include_pad, module.divisor_override
-        )
-    raise TypeError(f"{type(module).__name__} is no pooling layer with a dense part")
+    if callable(getattr(module, "dense", None)):
+        y: Tensor = module.dense(x)
+    elif behaves_as(module, nn.MaxPool2d):
+        y = F.max_pool2d(x, module.kernel_size, 1, module.padding, module.dilation)
+    elif behaves_as(module, nn.AvgPool2d):
+        include, divisor = module.count_include_pad, module.divisor_override
+        y = F.avg_pool2d(x, module.kernel_size, 1, module.padding, False, include, divisor)
+    else:
+        raise TypeError(f"{type(module).__name__} is no pooling layer with a dense part")
+    return y
 
 
 def _is_pooling(module: nn.Module) -> bool:
-    return isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)) or callable(getattr(module, "dense", None))
+    return behaves_as(module, nn.MaxPool2d, nn.AvgPool2d) or callable(getattr(module, "dense", None))
 
 
 def _distance(a: Tensor, b: Tensor, shift: tuple[int, int], size: tuple[int, int], stride: int | None) -> Tensor:
@@ -236,7 +225,7 @@ def _distance(a: Tensor, b: Tensor, shift: tuple[int, int], size: tuple[int, int
 
 
 def _meetings(cells: int, side: int, by: int, stride: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which cells of the shifted and of the other map meet along an axis, and at how many pixels."""
+    """Cells of the shifted and of the other map that meet along an axis, and the number of pixels where they do."""
     stride = stride or _stride(cells, side)
     covered = min(side, cells * stride)
     pixels = np.arange(covered)

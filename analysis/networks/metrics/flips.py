@@ -1,8 +1,6 @@
-"""Flip rate by distance, and its mean over directions relative to a reference network (mFR)."""
+"""Flip rate by distance."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from analysis.networks.metrics.streaming import Streaming
 
 
 class FlipRate(Streaming):
-    """How often the class changes between two frames at a distance of s pixels along one direction."""
+    """Share of the changes of the class between two frames at a distance of s pixels along one direction."""
 
     def update(self, logits: Tensor) -> None:
         """Count a batch.
@@ -38,44 +36,6 @@ class FlipRate(Streaming):
     def compute(self) -> NDArray[np.float64]:
         """Flip rate, shape (S,), 0 to 1, for the distances 1 to S. theory.md, section 6.3."""
         return (self._seen("flips") / self.sums["pairs"]).numpy()
-
-
-def mean_flip_rate(rates: Mapping[str, Sequence[float]], reference: Mapping[str, Sequence[float]]) -> float:
-    r"""Flip rates relative to those of a reference network, in percent (mFR).
-
-    Parameters
-    ----------
-    rates, reference : mapping of str to sequence of float
-        Flip rate by distance, 1 to S pixels, for each direction; both in the same unit.
-
-    Returns
-    -------
-    float
-        :math:`\frac{100}{3}\sum_d\sum_s\mathrm{fr}_d(s)/\sum_s\mathrm{fr}^\mathrm{ref}_d(s)` of the three directions:
-        100 for the reference itself. theory.md, section 6.3.
-
-    Raises
-    ------
-    ValueError
-        If the directions or distances differ, rates are negative or not finite, or the reference never flips along a
-        direction.
-    """
-    if not rates or set(rates) != set(reference):
-        raise ValueError(f"rates are of {sorted(rates)}, the reference of {sorted(reference)}; expected the same")
-    total = 0.0
-    for direction in rates:
-        mine, other = (np.asarray(r[direction], np.float64) for r in (rates, reference))
-        if mine.shape != other.shape or mine.ndim != 1 or not mine.size:
-            raise ValueError(
-                f"{direction} rates have shape {mine.shape}, of the reference {other.shape}; expected (S,)"
-            )
-        for name, values in (("rates", mine), ("reference rates", other)):
-            if not (np.isfinite(values) & (values >= 0)).all():
-                raise ValueError(f"{direction} {name} are {values.tolist()}; expected finite numbers from 0")
-        if not other.any():
-            raise ValueError(f"the reference has no {direction} flips: nothing to divide by")
-        total += mine.sum() / other.sum()
-    return 100 * total / len(rates)
 
 
 def flips_by_picture(logits: Tensor) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from wavelets.checks import integer
+
+Number = TypeVar("Number", int, float)
 
 DIRECTIONS = {"horizontal": (0, 1), "vertical": (1, 0), "diagonal": (1, 1)}
 """Step (dy, dx) of each of the directions of the mean flip rate."""
@@ -66,13 +71,7 @@ def window(pictures: Tensor, size: int, shift: tuple[int, int] = (0, 0)) -> Tens
         If the window leaves the picture.
     """
     _check(pictures)
-    corner = [(side - size) // 2 + by for side, by in zip(pictures.shape[2:], shift, strict=True)]
-    for side, start in zip(pictures.shape[2:], corner, strict=True):
-        if start < 0 or start + size > side:
-            raise ValueError(
-                f"shift {tuple(shift)} moves a window of {size} pixels out of pictures of "
-                f"{pictures.shape[2]}×{pictures.shape[3]}"
-            )
+    corner = _corner(pictures, size, shift)
     return pictures[:, :, corner[0] : corner[0] + size, corner[1] : corner[1] + size]
 
 
@@ -101,16 +100,9 @@ def half_pixel_window(pictures: Tensor, size: int, shift: tuple[float, float] = 
     _check(pictures)
     if pictures.dtype == torch.uint8:
         raise TypeError("pictures are torch.uint8; expected floats")
-    twice = tuple(round(2 * by) for by in shift)
-    if any(2 * by != step for by, step in zip(shift, twice, strict=True)):
+    if any(2 * by != round(2 * by) for by in shift):
         raise ValueError(f"shift is {tuple(shift)}; expected multiples of 0.5 pixel")
-    corner = [2 * ((side - size) // 2) + by for side, by in zip(pictures.shape[2:], twice, strict=True)]
-    for side, start in zip(pictures.shape[2:], corner, strict=True):
-        if start < 0 or start + 2 * size > 2 * side:
-            raise ValueError(
-                f"shift {tuple(shift)} moves a window of {size} pixels out of pictures of "
-                f"{pictures.shape[2]}×{pictures.shape[3]}"
-            )
+    corner = [round(2 * start) for start in _corner(pictures, size, shift)]
     large = interpolate(pictures, scale_factor=2, mode="bilinear")
     large = large[:, :, corner[0] : corner[0] + 2 * size, corner[1] : corner[1] + 2 * size]
     return interpolate(large, (size, size), mode="bilinear", antialias=True)
@@ -188,14 +180,27 @@ def line(direction: str, span: int) -> tuple[tuple[int, int], ...]:
     if direction not in DIRECTIONS:
         raise ValueError(f"unknown direction {direction!r}; known: {', '.join(DIRECTIONS)}")
     down, right = DIRECTIONS[direction]
-    steps = range(-(integer("span", span, 1) // 2), span - span // 2 + 1)
-    return tuple((down * step, right * step) for step in steps)
+    return tuple((down * step, right * step) for step in _steps(span))
 
 
 def grid(span: int) -> tuple[tuple[int, int], ...]:
     """All (span + 1)² shifts of windows in pictures that are `span` pixels larger."""
-    steps = range(-(integer("span", span, 1) // 2), span - span // 2 + 1)
-    return tuple((down, right) for down in steps for right in steps)
+    return tuple(product(_steps(span), _steps(span)))
+
+
+def _steps(span: int) -> range:
+    return range(-(integer("span", span, 1) // 2), span - span // 2 + 1)
+
+
+def _corner(pictures: Tensor, size: int, shift: tuple[Number, Number]) -> list[Number]:
+    """First row and column of a window, moved from the middle; refuse one that leaves the pictures."""
+    corner = [(side - size) // 2 + by for side, by in zip(pictures.shape[2:], shift, strict=True)]
+    if any(start < 0 or start + size > side for side, start in zip(pictures.shape[2:], corner, strict=True)):
+        raise ValueError(
+            f"shift {tuple(shift)} moves a window of {size} pixels out of pictures of "
+            f"{pictures.shape[2]}×{pictures.shape[3]}"
+        )
+    return corner
 
 
 def _ends(size: int) -> tuple[slice, slice]:

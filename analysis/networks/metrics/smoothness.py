@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from analysis.networks.layers import behaves_as
 from analysis.networks.metrics._check import finite
+from analysis.networks.surgery import PooledConv2d
 
 
 def total_variation(weight: Tensor) -> float:
@@ -36,6 +38,8 @@ def total_variation(weight: Tensor) -> float:
 def kernel_variation(model: nn.Module) -> dict[str, float]:
     """:func:`total_variation` of every 2-D convolution with kernels larger than one pixel.
 
+    A convolution with a forward of its own, which may change its kernels, is left out.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -49,5 +53,7 @@ def kernel_variation(model: nn.Module) -> dict[str, float]:
         return {
             name: total_variation(module.weight)
             for name, module in model.named_modules()
-            if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1 and not module.weight.is_complex()
+            if behaves_as(module, nn.Conv2d, PooledConv2d)
+            and max(module.kernel_size) > 1
+            and not module.weight.is_complex()
         }

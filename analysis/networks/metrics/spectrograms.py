@@ -1,4 +1,4 @@
-"""Time and frequency shifts of spectrogram patches, and how a network stands them."""
+"""Time and frequency shifts of spectrogram patches, and the stability of a network under them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def time_patch(spectrogram: Tensor, start: int, frames: int = 101, shift: int = 
     spectrogram : Tensor, shape (..., T, F)
         Time × frequency.
     start, frames : int
-        First frame and length of the patch that is not moved; document 001 starts at 0.5 s of 10 ms frames.
+        First frame and length of the patch that is not moved; the sound study (Fonseca et al. 2021) starts at 0.5 s of
+        10 ms frames.
     shift : int
         Frames, later if positive (time-n_f).
 
@@ -55,7 +56,7 @@ def frequency_shift(
     bands : int
         Mel bands (freq-n_b); 0 to F - 1.
     noise : float, optional
-        Standard deviation, in units of the patch. The document does not give it; by default that of the original
+        Standard deviation, in units of the patch. The study does not give it; by default that of the original
         lowest band over time, so that the noise has that band's mean and variance.
     generator : torch.Generator, optional
         For the same noise again; on the patch's device.
@@ -106,7 +107,7 @@ def spectrogram_stability(
     shifts : sequence of int
         Frames of time-n_f and bands of freq-n_b.
     activation : {"sigmoid", "softmax", None}
-        What turns outputs into probabilities.
+        Function from outputs to probabilities.
     noise, seed
         Of the frequency protocol, see :func:`frequency_shift`.
 

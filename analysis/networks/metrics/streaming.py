@@ -1,4 +1,4 @@
-"""What the streaming metrics share: a state of sums, which grow by updates and add up when merged."""
+"""Base of the streaming metrics: a state of sums, which grow by updates and add up when merged."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Streaming(ABC):
     Attributes
     ----------
     sums : dict of str to Tensor
-        What was summed.
+        Sums by name.
     sizes : dict of str to int
-        What must not change from update to update, such as the number of classes.
+        Numbers that must not change from update to update, such as the number of classes.
     """
 
     def __init__(self) -> None:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from analysis.networks.checks import floating_maps
 from wavelets.checks import integer
 
+PLANES = "(batch, channels, height, width)"
 MODES = ("zeros", "reflect", "replicate", "circular")
 
 PerAxis = int | Sequence[int]
@@ -29,6 +31,14 @@ def per_axis(name: str, value: PerAxis, dims: int, least: int = 1) -> tuple[int,
     if len(values) != dims:
         raise ValueError(f"{name} is {value!r}; expected an integer or {dims} of them")
     return tuple(integer(name, n, least) for n in values)
+
+
+def odd_window(name: str, value: PerAxis, dims: int) -> tuple[int, ...]:
+    """One odd integer for every axis."""
+    window = per_axis(name, value, checked_dims(dims))
+    if any(k % 2 == 0 for k in window):
+        raise ValueError(f"{name} is {value!r}; an even window has no centre, expected an odd one")
+    return window
 
 
 def pads_of(padding: Padding, window: Sequence[int]) -> Pads:
@@ -56,26 +66,9 @@ def checked_mode(mode: str) -> str:
     return mode
 
 
-def checked_real(x: Any, operator: str) -> Tensor:
-    """Return a real floating tensor."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{operator} takes a tensor, not {type(x).__name__}")
-    if x.is_complex():
-        raise TypeError(f"{operator} takes real maps, and complex numbers have no order; got {x.dtype}")
-    if not x.is_floating_point():
-        raise TypeError(f"{operator} takes floating maps, not {x.dtype}")
-    return x
-
-
 def checked_map(given: Any, operator: str, dims: int, channels: int | None = None) -> Tensor:
     """Return a real floating tensor (batch, channels, spatial axes)."""
-    x = checked_real(given, operator)
-    axes = ("batch", "channels", *("height", "width")[-dims:])
-    if x.ndim != dims + 2:
-        raise ValueError(f"{operator} takes maps ({', '.join(axes)}), got shape {tuple(x.shape)}")
-    if channels is not None and x.shape[1] != channels:
-        raise ValueError(f"{operator} is made for {channels} channels, got shape {tuple(x.shape)}")
-    return x
+    return floating_maps(given, operator, channels, "(batch, channels, width)" if dims == 1 else PLANES)
 
 
 def extend(x: Tensor, pads: Pads, mode: str, value: float = 0.0) -> Tensor:

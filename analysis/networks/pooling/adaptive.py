@@ -14,6 +14,7 @@ from analysis.networks.pooling._border import Padding, PerAxis
 from analysis.networks.pooling._filtering import StridedFilter
 from analysis.networks.pooling.blur import CONVOLUTIONS
 from analysis.networks.pooling.trainable import log_kernel
+from wavelets.checks import integer
 
 SOFTMAXES = ("joint", "group")
 LAYERS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -58,6 +59,8 @@ class AdaptiveBlurPool(StridedFilter):
     computed. Precision as of any convolution.
     """
 
+    shown = "stride groups softmax padding padding_mode"
+
     def __init__(
         self,
         channels: int,
@@ -70,13 +73,11 @@ class AdaptiveBlurPool(StridedFilter):
         init: str = "published",
         dims: int = 2,
     ) -> None:
-        window = border.per_axis("size", size, border.checked_dims(dims))
-        if any(k % 2 == 0 for k in window):
-            raise ValueError(f"size is {size!r}; an even window has no centre, expected an odd one")
+        window = border.odd_window("size", size, dims)
         super().__init__(window, stride, padding, padding_mode, dims)
         self.size = window
-        self.channels = border.per_axis("channels", channels, 1)[0]
-        self.groups = border.per_axis("groups", groups, 1)[0]
+        self.channels = integer("channels", channels, 1)
+        self.groups = integer("groups", groups, 1)
         if self.channels % self.groups:
             raise ValueError(f"groups is {groups}; expected a divisor of the {channels} channels")
         if softmax not in SOFTMAXES:
@@ -102,16 +103,9 @@ class AdaptiveBlurPool(StridedFilter):
         """Return the weights at all positions, shape (batch, groups, k**dims, spatial axes)."""
         return self._weights(self._extended(x), (1,) * self.dims)
 
-    def extra_repr(self) -> str:
-        """Return the arguments that the submodules do not show."""
-        return (
-            f"stride={self.stride}, groups={self.groups}, softmax={self.softmax!r}, padding={self.pads}, "
-            f"padding_mode={self.padding_mode!r}"
-        )
-
     def _extended(self, x: Tensor) -> Tensor:
         x = border.checked_map(x, "AdaptiveBlurPool", self.dims, self.channels)
-        x = border.extend(x, self.pads, self.padding_mode)
+        x = border.extend(x, self.padding, self.padding_mode)
         return border.checked_window(x, self.size, "AdaptiveBlurPool")
 
     def _weights(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:

@@ -60,6 +60,7 @@ class BlurPool(StridedFilter):
     every dtype, so that nothing is lost by ``.half().double()``, and maps in float64 always get it in float64.
     """
 
+    shown = "stride filter taps padding padding_mode"
     kernel: Tensor
 
     def __init__(
@@ -77,20 +78,15 @@ class BlurPool(StridedFilter):
         self.factors = [lowpass(filter, n) for n in window]
         self.register_buffer("kernel", self._kernel_like(torch.empty(0)), persistent=False)
 
-    def extra_repr(self) -> str:
-        """Return the arguments."""
-        return (
-            f"stride={self.stride}, filter={self.filter!r}, taps={self.taps}, padding={self.pads}, "
-            f"padding_mode={self.padding_mode!r}"
-        )
-
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = border.checked_map(x, "BlurPool", self.dims)
         if prefers_matrices(x):
             return self._by_matrices(x, stride)
         wide = torch.promote_types(x.dtype, self.kernel.dtype) != self.kernel.dtype
         kernel = self._kernel_like(x) if wide else self.kernel.to(x.dtype)
-        return depthwise(x, kernel.expand(x.shape[1], 1, *self.taps), stride, self.pads, self.padding_mode, "BlurPool")
+        return depthwise(
+            x, kernel.expand(x.shape[1], 1, *self.taps), stride, self.padding, self.padding_mode, "BlurPool"
+        )
 
     def _by_matrices(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         """One product for each axis, border and subsampling included; the last axis goes first."""
@@ -101,7 +97,7 @@ class BlurPool(StridedFilter):
         """Filter, border and subsampling of an axis, shape (samples in, samples out)."""
         h = torch.from_numpy(self.factors[axis])
         rows = torch.eye(x.shape[2 + axis], dtype=h.dtype)[None]
-        rows = border.extend(rows, self.pads[axis : axis + 1], self.padding_mode)
+        rows = border.extend(rows, self.padding[axis : axis + 1], self.padding_mode)
         rows = border.checked_window(rows, self.taps[axis : axis + 1], "BlurPool")[0]
         return (rows.unfold(-1, len(h), stride[axis]) @ h).to(x.dtype)
 
@@ -162,7 +158,7 @@ class MaxBlurPool(Cascade):
 
 
 def prefers_matrices(x: Tensor) -> bool:
-    """Whether to filter by matrix products."""
+    """Tell if matrix products are the faster filter."""
     if x.device.type != "cpu" or torch.compiler.is_compiling() or max(x.shape[2:]) > MATRIX_SIDE:
         return False
     # torch filters channel by channel fast where the channels lie beside each other

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import Padding, PerAxis
+from analysis.networks.pooling._filtering import Subsampling
 from analysis.networks.pooling._pieces import by_pieces
 
 
-class MaxPool(nn.Module):
+class MaxPool(Subsampling):
     r"""Max pooling as a dense maximum and a subsampling, :math:`\downarrow_s\circ\max_k`.
 
     Parameters
@@ -47,6 +48,8 @@ class MaxPool(nn.Module):
     tensor([[[0., 1., 0., 1.]]])
     """
 
+    shown = "kernel_size stride padding padding_mode ceil_mode"
+
     def __init__(
         self,
         kernel_size: PerAxis,
@@ -56,14 +59,11 @@ class MaxPool(nn.Module):
         ceil_mode: bool = False,
         dims: int = 2,
     ) -> None:
-        super().__init__()
-        self.dims = border.checked_dims(dims)
-        self.kernel_size = border.per_axis("kernel_size", kernel_size, dims)
-        self.stride = self.kernel_size if stride is None else border.per_axis("stride", stride, dims)
-        self.pads = border.pads_of(padding, self.kernel_size)
-        self.padding_mode = border.checked_mode(padding_mode)
+        window = border.per_axis("kernel_size", kernel_size, border.checked_dims(dims))
+        super().__init__(window, window if stride is None else stride, padding, padding_mode, dims)
+        self.kernel_size = window
         self.ceil_mode = ceil_mode
-        if any(n >= k for pair, k in zip(self.pads, self.kernel_size, strict=True) for n in pair):
+        if any(n >= k for pair, k in zip(self.padding, self.kernel_size, strict=True) for n in pair):
             raise ValueError(f"padding is {padding!r}; expected less than the window, {kernel_size!r}")
 
     def dense(self, x: Tensor) -> Tensor:
@@ -73,32 +73,21 @@ class MaxPool(nn.Module):
             x = running_max(x, axis, k)
         return x
 
-    def subsample(self, x: Tensor) -> Tensor:
-        """Return every stride-th sample of a dense map."""
-        return border.sampled(x, self.stride)
-
     def forward(self, x: Tensor) -> Tensor:
         """Pool maps (batch, channels, spatial axes), real floating; the dtype stays."""
         x = border.checked_map(x, "MaxPool", self.dims)
-        padding = [left for left, _ in self.pads]
+        padding = [left for left, _ in self.padding]
         symmetric = all(left == right and 2 * left <= k for (left, right), k in self._axes())
         if max(self.stride) > 1 and self.padding_mode == "zeros" and symmetric and not self.ceil_mode:
             border.checked_window(x, [k - 2 * p for k, p in zip(self.kernel_size, padding, strict=True)], "MaxPool")
             return MAX_POOLS[self.dims](x, self.kernel_size, self.stride, padding)
         return by_pieces(self, lambda part: self.subsample(self.dense(part)), x)
 
-    def extra_repr(self) -> str:
-        """Return the arguments."""
-        return (
-            f"{self.kernel_size}, stride={self.stride}, padding={self.pads}, padding_mode={self.padding_mode!r}, "
-            f"ceil_mode={self.ceil_mode}"
-        )
-
     def _axes(self) -> list[tuple[tuple[int, int], int]]:
-        return list(zip(self.pads, self.kernel_size, strict=True))
+        return list(zip(self.padding, self.kernel_size, strict=True))
 
     def _extended(self, x: Tensor) -> Tensor:
-        pads = self.pads
+        pads = self.padding
         if self.ceil_mode:
             pads = tuple(
                 (pair[0], pair[1] + overhang(n, k, s, pair))
@@ -130,9 +119,7 @@ class IntraBlockPool(MaxPool):
     """
 
     def __init__(self, kernel_size: PerAxis = 3, padding_mode: str = "zeros", dims: int = 2) -> None:
-        window = border.per_axis("kernel_size", kernel_size, border.checked_dims(dims))
-        if any(k % 2 == 0 for k in window):
-            raise ValueError(f"kernel_size is {kernel_size!r}; an even window has no centre, expected an odd one")
+        window = border.odd_window("kernel_size", kernel_size, dims)
         super().__init__(window, stride=1, padding="same", padding_mode=padding_mode, dims=dims)
 
 

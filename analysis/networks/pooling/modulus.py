@@ -10,10 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from analysis.networks.checks import floating
 from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import Padding, Pads, PerAxis
 from analysis.networks.pooling._filtering import StridedFilter
 from analysis.networks.pooling.blur import CONVOLUTIONS
+from wavelets.checks import integer
 
 
 class CMod(StridedFilter):
@@ -31,7 +33,7 @@ class CMod(StridedFilter):
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
         "reflect" as in `BlurPool`.
     bias : bool
-        Whether there is a bias, which is added after the modulus.
+        Add a bias after the modulus.
     dims : {1, 2}
         Spatial axes.
 
@@ -53,6 +55,7 @@ class CMod(StridedFilter):
     of any convolution, the modulus under autocast in float32.
     """
 
+    shown = "in_channels out_channels kernel_size stride padding padding_mode groups"
     weight: nn.Parameter
     bias: nn.Parameter | None
 
@@ -71,9 +74,9 @@ class CMod(StridedFilter):
         window = border.per_axis("kernel_size", kernel_size, border.checked_dims(dims))
         super().__init__(window, stride, padding, padding_mode, dims)
         self.kernel_size = window
-        self.in_channels = border.per_axis("in_channels", in_channels, 1)[0]
-        self.out_channels = border.per_axis("out_channels", out_channels, 1)[0]
-        self.groups = border.per_axis("groups", groups, 1)[0]
+        self.in_channels = integer("in_channels", in_channels, 1)
+        self.out_channels = integer("out_channels", out_channels, 1)
+        self.groups = integer("groups", groups, 1)
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(f"groups is {groups}; expected a divisor of {in_channels} and of {out_channels} channels")
         shape = (self.out_channels, 2, self.in_channels // self.groups, *self.kernel_size)
@@ -99,15 +102,11 @@ class CMod(StridedFilter):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.pads}, padding_mode={self.padding_mode!r}, groups={self.groups}, "
-            f"bias={self.bias is not None}"
-        )
+        return f"{super().extra_repr()}, bias={self.bias is not None}"
 
     def _pads(self, size: torch.Size) -> Pads:
         """Padding of maps of this size."""
-        return self.pads
+        return self.padding
 
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = border.checked_map(x, "CMod", self.dims, self.in_channels)
@@ -156,7 +155,7 @@ class ModulusBatchNorm(nn.Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.num_features = border.per_axis("num_features", num_features, 1)[0]
+        self.num_features = integer("num_features", num_features, 1)
         for name, value in (("eps", eps), ("momentum", momentum)):
             if not isinstance(value, Real) or isinstance(value, bool):
                 raise TypeError(f"{name} must be a number, not {type(value).__name__}")
@@ -173,7 +172,7 @@ class ModulusBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise moduli (batch, num_features, ...), real floating; an empty batch leaves the average as it is."""
-        x = border.checked_real(x, "ModulusBatchNorm")
+        x = floating(x, "ModulusBatchNorm")
         if x.ndim < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"expected maps (batch, {self.num_features}, ...), got shape {tuple(x.shape)}")
         shape = (1, -1, *(1,) * (x.ndim - 2))

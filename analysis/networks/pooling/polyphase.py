@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import PerAxis
+from analysis.networks.pooling._filtering import Subsampling
 
 NORMS = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
 
 
-class APS(nn.Module):
+class APS(Subsampling):
     r"""Adaptive polyphase sampling: :math:`y_{i^*j^*}` with :math:`(i^*, j^*) = \arg\max_{ij}\|y_{ij}\|_p`.
 
     The polyphase components are :math:`y_{ij}[n] = x[s n + (i, j)]`; the norm is over space and channels, so that every
@@ -29,7 +30,7 @@ class APS(nn.Module):
         Of the padding, and of the samples that are added on the right so that the stride divides the size.
         "reflect" as in `BlurPool`.
     return_index : bool
-        Whether to return the choices too.
+        Return the choices too.
     dims : {1, 2}
         Spatial axes.
 
@@ -55,6 +56,8 @@ class APS(nn.Module):
     autocast too. The result is contiguous.
     """
 
+    shown = "stride norm padding padding_mode"
+
     def __init__(
         self,
         stride: PerAxis = 2,
@@ -64,23 +67,21 @@ class APS(nn.Module):
         return_index: bool = False,
         dims: int = 2,
     ) -> None:
-        super().__init__()
-        self.dims = border.checked_dims(dims)
-        self.stride = border.per_axis("stride", stride, dims)
+        super().__init__((1,) * border.checked_dims(dims), stride, padding, padding_mode, dims)
         if norm not in NORMS:
             raise ValueError(f"unknown norm {norm!r}; expected one of {', '.join(NORMS)}")
         self.norm = norm
-        self.pads = border.pads_of(padding, (1,) * dims)
-        self.padding_mode = border.checked_mode(padding_mode)
         self.return_index = return_index
 
     def dense(self, x: Tensor) -> Tensor:
         """Return the map that is sampled: the input, extended until the stride divides its size."""
-        x = border.extend(border.checked_map(x, "APS", self.dims), self.pads, self.padding_mode)
+        x = border.extend(border.checked_map(x, "APS", self.dims), self.padding, self.padding_mode)
         missing = tuple((0, -n % s) for n, s in zip(x.shape[2:], self.stride, strict=True))
         return border.extend(x, missing, self.padding_mode)
 
-    def subsample(self, x: Tensor, index: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+    def subsample(  # type: ignore[override]
+        self, x: Tensor, index: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Sample a dense map as `forward` does its input."""
         grids = polyphase(x, self.stride)
         if index is None:
@@ -111,10 +112,6 @@ class APS(nn.Module):
             programs do not look at the choices.
         """
         return self.subsample(self.dense(x), index)
-
-    def extra_repr(self) -> str:
-        """Return the arguments."""
-        return f"stride={self.stride}, norm={self.norm!r}, padding={self.pads}, padding_mode={self.padding_mode!r}"
 
     def _check_index(self, index: Tensor, examples: int) -> None:
         """Refuse what does not choose a component for each example."""

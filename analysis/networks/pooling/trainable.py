@@ -13,6 +13,7 @@ from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import Padding, PerAxis
 from analysis.networks.pooling._filtering import StridedFilter
 from analysis.networks.pooling.blur import depthwise
+from wavelets.checks import integer
 
 
 class TLPF(StridedFilter):
@@ -51,6 +52,8 @@ class TLPF(StridedFilter):
     Precision as of any convolution.
     """
 
+    shown = "channels size stride padding padding_mode init"
+
     def __init__(
         self,
         channels: int,
@@ -63,7 +66,7 @@ class TLPF(StridedFilter):
     ) -> None:
         size = border.per_axis("size", size, border.checked_dims(dims))
         super().__init__(size, stride, padding, padding_mode, dims)
-        self.channels = border.per_axis("channels", channels, 1)[0]
+        self.channels = integer("channels", channels, 1)
         self.size, self.init = size, init
         self.logits = nn.Parameter(torch.empty(self.channels, 1, *self.size))
         self.reset_parameters()
@@ -81,16 +84,9 @@ class TLPF(StridedFilter):
         """The filters, shape (channels, 1, m, n), with sum 1."""
         return self.logits.flatten(1).softmax(1).view_as(self.logits)
 
-    def extra_repr(self) -> str:
-        """Return the arguments."""
-        return (
-            f"{self.channels}, size={self.size}, stride={self.stride}, padding={self.pads}, "
-            f"padding_mode={self.padding_mode!r}, init={self.init!r}"
-        )
-
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = border.checked_map(x, "TLPF", self.dims, self.channels)
-        return depthwise(x, self.kernels.to(x.dtype), stride, self.pads, self.padding_mode, "TLPF")
+        return depthwise(x, self.kernels.to(x.dtype), stride, self.padding, self.padding_mode, "TLPF")
 
 
 def log_kernel(name: str, size: tuple[int, ...]) -> Tensor:

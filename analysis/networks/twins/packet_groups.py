@@ -1,4 +1,4 @@
-"""Which packets feed which output channels of a twin: the selection and the groups of theory.md, section 6.1."""
+"""Packets that feed the output channels of a twin: the selection and the groups of theory.md, section 6.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the outputs of a layer stand in the picture."""
+"""Positions in the picture of the outputs of a layer."""
 
 from __future__ import annotations
 

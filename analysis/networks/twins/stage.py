@@ -9,9 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from analysis.networks.catalogue import adaptive_blur
-from analysis.networks.downsampling import Pooling, pooling_at, square_site, strided_site
+from analysis.networks.downsampling import Pooling, pooling_at
+from analysis.networks.operators import OPERATORS
 from analysis.networks.pooling import ModulusBatchNorm
+from analysis.networks.site import square_site, strided_site
 from analysis.networks.twins.packet_groups import PacketGroup
 from analysis.networks.twins.positions import Positions
 from analysis.networks.twins.wavelet_block import WaveletBlock
@@ -22,8 +23,8 @@ TWINS = ("rmax", "cmod")
 
 
 @dataclass(frozen=True)
-class FirstLayer:
-    """A first convolution and the max pooling after it, and what a twin makes of them; theory.md, section 6.1.
+class TwinLayer:
+    """A first convolution and the max pooling after it, and the form of their twin; theory.md, section 6.1.
 
     Attributes
     ----------
@@ -32,7 +33,7 @@ class FirstLayer:
     pool_padding : int
         Of the max pooling 3/2.
     early_blur : bool
-        Whether a pooling other than "max" takes over half of the convolution's stride, before the max pooling.
+        A pooling other than "max" takes over half of the convolution's stride, before the max pooling.
     normalised : bool
         Batch normalisation without bias, or a bias.
     free : int
@@ -58,10 +59,9 @@ class FirstLayer:
         return self.stride // 2 if self.early_blur and pooling != "max" else self.stride
 
     def pool(self, channels: int, pooling: Pooling, name: str) -> nn.Module:
-        """What follows the ReLU."""
+        """Pooling behind the ReLU."""
         if pooling == "adaptive-blur":  # as published: 8 groups, or groups of 8 channels if there are fewer
-            groups = min(8, channels // 8)
-            pooling = partial(adaptive_blur, groups=groups, softmax="joint", init="published")
+            pooling = partial(OPERATORS[pooling].factory(init="published"), groups=min(8, channels // 8))
         last = pooling_at(square_site("max", 3, 2, self.pool_padding, channels, name), pooling)
         if self.early_blur and pooling != "max":
             return nn.Sequential(pooling_at(strided_site(channels, name), pooling), last)
@@ -73,8 +73,8 @@ class TwinStage(nn.Module):
 
     Parameters
     ----------
-    layer : FirstLayer
-        What it replaces.
+    layer : TwinLayer
+        The layers that it replaces.
     groups : sequence of PacketGroup
         Of the Gabor channels.
     twin : {"rmax", "cmod"}
@@ -99,7 +99,7 @@ class TwinStage(nn.Module):
 
     def __init__(
         self,
-        layer: FirstLayer,
+        layer: TwinLayer,
         groups: Sequence[PacketGroup],
         twin: str = "rmax",
         pooling: Pooling = "max",
@@ -163,5 +163,5 @@ class TwinStage(nn.Module):
         return torch.cat([self.pool(free), self.gabor_pool(gabor)], dim=1)
 
     def regularisation(self) -> Tensor:
-        """The penalty of :meth:`networks.WaveletBlock.regularisation`."""
+        """The penalty of :meth:`analysis.networks.WaveletBlock.regularisation`."""
         return self.block.regularisation()

@@ -9,9 +9,9 @@ from torch import Tensor
 from analysis.networks.architectures.alexnet import LEAST, AlexNet
 from analysis.networks.downsampling import Pooling
 from analysis.networks.twins.packet_groups import alexnet_groups
-from analysis.networks.twins.stage import FirstLayer, TwinStage
+from analysis.networks.twins.stage import TwinLayer, TwinStage
 
-LAYER = FirstLayer(
+LAYER = TwinLayer(
     kernel_size=11,
     stride=4,
     padding=2,
@@ -36,7 +36,7 @@ class WAlexNet(AlexNet):
     ----------
     classes : int
     twin : {"rmax", "cmod"}
-        Whether the mixtures are followed by max pooling or are complex and followed by the modulus.
+        Max pooling after the mixtures, or complex mixtures and the modulus.
     pooling, dropout
         As in :class:`analysis.networks.AlexNet`. The Gabor channels of a CMod twin have no pooling.
     **options
@@ -67,5 +67,5 @@ class WAlexNet(AlexNet):
         return stage
 
     def regularisation(self) -> Tensor:
-        """What training adds to the loss, so that every Gabor channel selects a packet."""
+        """Term that training adds to the loss, so that every Gabor channel selects a packet."""
         return self.stage.regularisation()

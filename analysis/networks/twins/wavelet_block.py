@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from analysis.networks.checks import floating_maps
 from analysis.networks.twins.packet_groups import PacketGroup
 from analysis.networks.twins.positions import Positions
 from analysis.networks.twins.regulariser import selection_penalty
@@ -33,7 +34,7 @@ class WaveletBlock(nn.Module):
     Parameters
     ----------
     groups : sequence of PacketGroup
-        Which packets are mixed into which outputs; what no group has is discarded.
+        Packets that are mixed into outputs; what no group has is discarded.
     levels : int
         Depth J of the transform.
     positions : Positions
@@ -46,7 +47,7 @@ class WaveletBlock(nn.Module):
     filters : str or FilterBank
         See :func:`wavelets.filter_bank`.
     trainable : bool
-        Whether the filters are trained: see :class:`networks.TrainablePackets2d`.
+        Train the filters too: see :class:`analysis.networks.TrainablePackets2d`.
 
     Attributes
     ----------
@@ -168,7 +169,7 @@ class WaveletBlock(nn.Module):
         return selection_penalty(list(self.mixing), [group.weight for group in self.groups])
 
     def selection(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Which packet weighs most in each output, shape (outputs,), and its share of the sum of moduli."""
+        """Packet that weighs most in each output, shape (outputs,), and its share of the sum of moduli."""
         packets, shares = [], []
         for group, weight in zip(self.groups, self.mixing, strict=True):
             size = weight.detach().abs().cpu().numpy()
@@ -195,11 +196,7 @@ class WaveletBlock(nn.Module):
         return self
 
     def _check(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"WaveletBlock takes real floating pictures, not {kind}")
-        if x.ndim != 4 or x.shape[1] != COLOURS:
-            raise ValueError(f"WaveletBlock takes pictures (N, 3, H, W), got shape {tuple(x.shape)}")
+        floating_maps(x, "WaveletBlock", COLOURS, "(N, 3, H, W)")
         least = max(self.positions.span, 2**self.packets.levels)
         if min(x.shape[2:]) < least:
             raise ValueError(f"the picture has {x.shape[2]}x{x.shape[3]} pixels; the packets need {least} on each side")

@@ -10,9 +10,9 @@ from torch import Tensor
 from analysis.networks.architectures.resnet import ResNet
 from analysis.networks.downsampling import Pooling
 from analysis.networks.twins.packet_groups import resnet_groups
-from analysis.networks.twins.stage import FirstLayer, TwinStage
+from analysis.networks.twins.stage import TwinLayer, TwinStage
 
-LAYER = FirstLayer(
+LAYER = TwinLayer(
     kernel_size=7,
     stride=2,
     padding=3,
@@ -39,7 +39,7 @@ class WResNet(ResNet):
         As in :class:`analysis.networks.ResNet`: (2, 2, 2, 2) for WResNet-18, (3, 4, 6, 3) for WResNet-34.
     classes : int
     twin : {"rmax", "cmod"}
-        Whether the packets are followed by max pooling or are complex and followed by the modulus.
+        Max pooling after the packets, or complex packets and the modulus.
     pooling
         As in :class:`analysis.networks.ResNet`. The Gabor channels of a CMod twin have no pooling.
     **options
@@ -67,5 +67,5 @@ class WResNet(ResNet):
         return self.first
 
     def regularisation(self) -> Tensor:
-        """What training adds to the loss; 0 with the published groups, whose outputs have one packet each."""
+        """Term that training adds to the loss; 0 with the published groups, whose outputs have one packet each."""
         return self.stage.regularisation()

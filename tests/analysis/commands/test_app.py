@@ -113,6 +113,7 @@ def test_an_interruption_ends_with_130(shiftscope, monkeypatch, tmp_path):
     assert code == 130 and errors == "shiftscope: interrupted\n"
 
 
+@pytest.mark.slow
 def test_a_real_interrupt_signal_is_heard(folder, tmp_path):
     command = [
         sys.executable,
@@ -148,6 +149,7 @@ def test_a_real_interrupt_signal_is_heard(folder, tmp_path):
     assert int(re.search(r"which has (\d+) images", again.stderr)[1]) - int(done[1]) in (0, 16)
 
 
+@pytest.mark.slow
 def test_one_file_that_cannot_be_written_costs_no_other(shiftscope, folder, tmp_path):
     out = tmp_path / "out"
     (out / "heatmaps_J1.nc").mkdir(parents=True)
@@ -160,6 +162,7 @@ def test_one_file_that_cannot_be_written_costs_no_other(shiftscope, folder, tmp_
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_one_line_and_keeps_what_fits(folder, tmp_path):
     resource = pytest.importorskip("resource")
     command = [sys.executable, "-m", "analysis", "heatmaps", "--images", folder, "--size", "64", "--quiet"]
@@ -175,6 +178,7 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_fits(folder, tmp_path):
     assert load(tmp_path / "out" / "heatmaps_J1.nc").images_used == 3
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_measured_again_unless_that_is_asked_for(shiftscope, folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--out", out]
@@ -202,6 +206,7 @@ def test_a_finished_run_is_not_measured_again_unless_that_is_asked_for(shiftscop
     assert "of another run; use --overwrite" in shiftscope(*arguments)[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["heatmaps", "kernels"])
 def test_two_spellings_of_a_folder_are_one_run(shiftscope, folder, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
@@ -218,6 +223,7 @@ def test_two_spellings_of_a_folder_are_one_run(shiftscope, folder, tmp_path, mon
     assert compare(first, again).agree
 
 
+@pytest.mark.slow
 def test_a_folder_that_changes_during_the_run(shiftscope, folder, tmp_path, monkeypatch):
     """Files that come are measured if the walk still gets to them, files that go are skipped; nothing is mixed up."""
     for number in range(40):
@@ -250,6 +256,7 @@ def test_a_folder_that_changes_during_the_run(shiftscope, folder, tmp_path, monk
     assert compare(tmp_path / "out" / "heatmaps_J1.nc", tmp_path / "fresh" / "heatmaps_J1.nc").agree
 
 
+@pytest.mark.slow
 def test_a_run_in_two_processes_is_the_same(shiftscope, folder, tmp_path):
     pytest.importorskip("distributed")
     arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--block", 1, "--out"]
@@ -269,6 +276,7 @@ def test_a_run_in_two_processes_is_the_same(shiftscope, folder, tmp_path):
     assert found.agree and load(tmp_path / "there" / "heatmaps_J1.nc").workers == "dask.distributed"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_costs_no_journal(shiftscope, folder, tmp_path):
     pytest.importorskip("distributed")
     arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--quiet", "--out", tmp_path / "out"]
@@ -282,6 +290,7 @@ def test_a_cluster_that_is_not_there_costs_no_journal(shiftscope, folder, tmp_pa
     assert shiftscope(*arguments, "--threads", 0)[2] == "shiftscope: threads is 0; expected at least 1\n"
 
 
+@pytest.mark.slow
 def test_of_a_thousand_files_a_tenth_is_broken(shiftscope, tmp_path):
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
@@ -306,6 +315,7 @@ def test_of_a_thousand_files_a_tenth_is_broken(shiftscope, tmp_path):
     assert code == 3 and "100 of 1000 images skipped" in errors and "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_list_of_skipped_files_does_not_outlive_its_run(shiftscope, folder, tmp_path):
     arguments = ["heatmaps", "--images", folder, "--levels", 1, "--size", 64, "--quiet", "--out", tmp_path / "out"]
     shiftscope(*arguments)
@@ -315,6 +325,7 @@ def test_a_list_of_skipped_files_does_not_outlive_its_run(shiftscope, folder, tm
     assert not (tmp_path / "out" / "skipped.txt").exists()
 
 
+@pytest.mark.slow
 def test_memory_of_a_whole_run_is_bounded(imagenet_sample, tmp_path):
     if not os.path.exists("/proc/self/status"):
         pytest.skip("needs the peak memory that Linux reports")
@@ -342,6 +353,7 @@ def test_help_is_quick_and_names_every_option():
         assert option in result.stdout
 
 
+@pytest.mark.slow
 def test_verify_prints_every_statement_and_where_its_worst_case_is(shiftscope):
     code, printed, errors = shiftscope("verify", "--cases", 60, "--starts", 1, "--seed", 3)
     assert code == 0
@@ -383,6 +395,7 @@ def test_verify_refuses_bad_numbers(shiftscope, arguments, message):
     assert errors.startswith("shiftscope: ") and message in errors and errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_predict_writes_the_maps_beside_the_measured_ones(shiftscope, folder, tmp_path):
     out = tmp_path / "out"
     arguments = ("--images", folder, "--levels", 1, "--size", 64, "--shift", "0,1", "--out", out, "--predict")

@@ -169,6 +169,7 @@ def test_a_weight_can_be_named_and_its_channels_reversed(shiftscope, weights, im
     assert layer.mean == (0.1, 0.2, 0.3) and layer.std == (1, 2, 3)
 
 
+@pytest.mark.slow
 def test_one_file_that_cannot_be_written_costs_no_other(shiftscope, empty_figures, weights, images, tmp_path):
     out = tmp_path / "out"
     (out / "kernels.nc").mkdir(parents=True)

@@ -415,6 +415,7 @@ def test_bad_input_is_one_line_and_exit_code_two(shiftscope, dataset, tmp_path, 
     assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_command_agree(shiftscope, tmp_path):
     for name in ("one", "two"):
         arguments = ("--levels", 1, "--limit", 3, "--size", 64, "--quiet", "--out", tmp_path / name)

@@ -122,6 +122,7 @@ def test_constants_of_the_script_are_those_of_the_file(layer):
     assert f"{constants['ITERATIONS']} iterations" in str(layer["description"])
 
 
+@pytest.mark.slow
 def test_script_trains_and_repeats_itself(script, layer, tmp_path):
     for folder in ("first", "second"):
         script.main(["--out", str(tmp_path / folder), "--iterations", "3", "--places", "1", "--quiet"])

@@ -46,8 +46,8 @@ def test_equals_the_numpy_operators(levels, size, q, boundary, dtype, tolerance,
 
 def test_no_image_and_no_shift_give_empty_sums():
     module = DualTreePackets2d(1, stride=1)
-    assert torch_packet_sums(module, torch.ones(0, 40, 40), torch.ones(2, 0, 40, 40)).rmax_change.shape == (0, 8, 2)
-    assert torch_packet_sums(module, torch.ones(2, 40, 40), torch.ones(0, 2, 40, 40)).cmod_change.shape == (2, 8, 0)
+    assert torch_packet_sums(module, torch.ones(0, 40, 40), torch.ones(2, 0, 40, 40)).changes.shape == (2, 0, 8, 2)
+    assert torch_packet_sums(module, torch.ones(2, 40, 40), torch.ones(0, 2, 40, 40)).changes.shape == (2, 2, 8, 0)
 
 
 def test_maps_of_one_block_only_are_made(monkeypatch):

@@ -18,10 +18,11 @@ from torch.nn import functional  # noqa: E402
 
 from analysis.networks import APS, TLPF, BlurPool, IntraBlockPool, MaxPool, Site, load_weights, remedy  # noqa: E402
 from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet  # noqa: E402
-from analysis.networks.catalogue import aps  # noqa: E402
-from analysis.networks.downsampling import pooling_at, poolings, square_site, strided_site  # noqa: E402
+from analysis.networks.downsampling import pooling_at  # noqa: E402
+from analysis.networks.graph import traced  # noqa: E402
 from analysis.networks.metrics import assert_shift_equivariant  # noqa: E402
-from analysis.networks.surgery import traced  # noqa: E402
+from analysis.networks.operators import OPERATORS, aps  # noqa: E402
+from analysis.networks.site import square_site, strided_site  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own
 
@@ -382,7 +383,7 @@ def test_plain_pooling_is_torch_s_own():
 
 
 @pytest.mark.parametrize("mode", ["zeros", "circular"])
-@pytest.mark.parametrize("name", poolings())
+@pytest.mark.parametrize("name", OPERATORS)
 def test_named_pooling_halves_maps(name, mode):
     x = torch.randn(2, 8, 12, 10)
     assert pooling_at(square_site("max", 2, 2, 0, 8, "pool"), name, mode)(x).shape == (2, 8, 6, 5)
@@ -451,8 +452,8 @@ def test_a_factory_sees_every_place():
 @pytest.mark.parametrize(
     ("pooling", "error", "message"),
     [
-        ("blurr3", ValueError, "unknown pooling 'blurr3' .did you mean 'blur3'"),
-        ("???", ValueError, "unknown pooling '\\?\\?\\?'; expected one of max, average, blur2"),
+        ("blurr3", ValueError, "'blurr3'.*'blur3'"),
+        ("???", ValueError, r"'\?\?\?'.*max, average, blur2"),
         ("average", ValueError, "'average' at layer2.0.pool: there is no pooling layer, only a stride"),
         ("cmod", ValueError, "'cmod' is a remedy for whole networks"),
         ("intrablock", ValueError, "'intrablock' is a remedy for whole networks"),
@@ -519,6 +520,7 @@ def test_channels_last_and_autocast(name):
     assert y.dtype == torch.bfloat16 and close(y.float(), expected, 0.1)
 
 
+@pytest.mark.slow
 def test_compiles_without_a_graph_break():
     torch._dynamo.reset()
     model, x = small("ResNet", pooling="aps-l1")
@@ -527,6 +529,7 @@ def test_compiles_without_a_graph_break():
         assert close(torch.compile(model, fullgraph=True, backend="aot_eager")(x), model(x), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "ResNet cifar"])
 def test_exported_programs_take_any_batch(name):
     model, x = small(name, pooling="blur3")
@@ -552,7 +555,7 @@ def test_bad_input(name):
         model(torch.randn(2, 4, 64, 64))
     with pytest.raises(ValueError, match=rf"takes {channels} channels.* got shape \(64, 64\)"):
         model(torch.randn(64, 64))
-    with pytest.raises(TypeError, match=r"takes a floating tensor .*, not torch\.uint8"):
+    with pytest.raises(TypeError, match="uint8"):
         model(torch.zeros(2, channels, 64, 64, dtype=torch.uint8))
     with pytest.raises(TypeError, match="not ndarray"):
         model(np.zeros((2, channels, 64, 64)))

@@ -181,6 +181,7 @@ def test_gradients():
     assert (silent.grad == 0).all()
 
 
+@pytest.mark.slow
 def test_compiles_and_exports():
     module, x = LogMel(), noise(2, 3000, dtype=torch.float32)
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
@@ -292,7 +293,7 @@ def test_clip_scores_are_means():
         (torch.zeros(2, 3), [0, -1], ValueError, "clips hold -1; expected numbers from 0"),
         (torch.zeros(2, 3), [0], ValueError, r"expected \(2,\)"),
         (torch.zeros(2, 3), [0.0, 1.0], TypeError, "clips are torch.float32; expected integers"),
-        (torch.zeros(2, 3, dtype=torch.long), [0, 1], TypeError, "scores are torch.int64"),
+        (torch.zeros(2, 3, dtype=torch.long), [0, 1], TypeError, r"clip_scores .*scores.*int64"),
         (torch.zeros(0, 3), [], ValueError, "at least one patch"),
     ],
 )
@@ -338,7 +339,7 @@ def test_mixtures_repeat_and_follow_the_global_seed():
     [
         (torch.zeros(4, 2), torch.eye(4), 0, ValueError, "alpha must be positive and finite, got 0"),
         (torch.zeros(4, 2), torch.eye(4), torch.nan, ValueError, "alpha must be positive"),
-        (torch.zeros(4, 2).long(), torch.eye(4), 1, TypeError, "x is torch.int64"),
+        (torch.zeros(4, 2).long(), torch.eye(4), 1, TypeError, r"mixup .*int64"),
         (torch.zeros(4, 2), torch.zeros(4, dtype=torch.long), 1, ValueError, "one_hot"),
         (torch.zeros(4, 2), torch.eye(3), 1, ValueError, r"y \(3, 3\)"),
         (torch.zeros(4, 2), [0, 1], 1, TypeError, "y is list"),

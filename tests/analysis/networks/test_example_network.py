@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from analysis.networks import BlurPool  # noqa: E402
-from analysis.networks.example import random_crops, small_network, train  # noqa: E402
+from analysis.networks.example import fit, random_crops, small_network  # noqa: E402
 from analysis.networks.metrics import assert_shift_equivariant  # noqa: E402
 
 
@@ -40,7 +40,7 @@ def test_it_learns_and_is_the_same_again(pictures):
     pictures, losses = pictures * torch.tensor([0.2, 0.6, 1])[:, None, None, None], []
     for _ in range(2):
         network = small_network(3, widths=(8,))
-        losses.append(train(network, random_crops(pictures, 12, 16), 40, rate=0.03, progress=False))
+        losses.append(fit(network, random_crops(pictures, 12, 16), 40, rate=0.03, progress=False))
         assert not network.training
     assert losses[0] == losses[1]
     assert sum(losses[0][-5:]) < 0.8 * sum(losses[0][:5])

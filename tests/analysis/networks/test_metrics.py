@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from scipy import special, stats  # noqa: E402
 
-from analysis.networks import metrics  # noqa: E402
+from analysis.networks import metrics, replace_pooling  # noqa: E402
 from analysis.networks.metrics.shifts import DIRECTIONS  # noqa: E402
 
 F, N, C = 5, 13, 7
@@ -707,3 +707,25 @@ def test_merging_what_does_not_belong_together(logits):
     assert empty.compute().tolist() == a.compute().tolist()
     empty.update(logits)
     assert a.sums["pairs"][0] == N * 4  # the other one has stayed as it was
+
+
+class MaxPool2dSame(torch.nn.MaxPool2d):
+    def forward(self, x):
+        return super().forward(torch.nn.functional.pad(x, (0, 1, 0, 1), value=-torch.inf))
+
+
+class StdConv2d(torch.nn.Conv2d):
+    def forward(self, x):
+        return torch.nn.functional.conv2d(x, self.weight - self.weight.mean(), self.bias)
+
+
+def test_layers_with_a_forward_of_their_own_are_not_taken_for_torchs():
+    model = torch.nn.Sequential(StdConv2d(3, 4, 3), MaxPool2dSame(2), torch.nn.Conv2d(4, 4, 3), torch.nn.MaxPool2d(2))
+    rows = metrics.FeatureDistance(model, ["1", "3"], [(0, 1)]).rows
+    assert rows == ("1", "3 (dense)", "3 (downsampled)")
+    with pytest.raises(TypeError, match="MaxPool2dSame"):
+        metrics.dense_part(model[1], torch.zeros(1, 4, 8, 8))
+    assert list(metrics.kernel_variation(model)) == ["2"]
+    strided = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2))
+    pooled, _ = replace_pooling(strided, "blur3", types=torch.nn.Conv2d)
+    assert metrics.kernel_variation(pooled) == metrics.kernel_variation(strided)  # the kernels stay

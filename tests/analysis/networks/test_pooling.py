@@ -211,13 +211,13 @@ SHORT = {
 @pytest.mark.parametrize("name", SHORT)
 def test_an_axis_too_short_for_reflection_is_continued_by_its_edge(name, size):
     pool, x = SHORT[name]().double(), random(2, 2, *size)
-    pads = [(0, -n % 3) for n in size] if name == "aps" else pool.pads
+    pads = [(0, -n % 3) for n in size] if name == "aps" else pool.padding
     filled = x.numpy()
     for axis, (n, pair) in enumerate(zip(size, pads, strict=True), start=2):
         width = [pair if i == axis else (0, 0) for i in range(4)]
         filled = np.pad(filled, width, mode="edge" if max(pair) >= n else "reflect")
     expected = copy.deepcopy(pool)
-    expected.pads = ((0, 0), (0, 0))
+    expected.padding = ((0, 0), (0, 0))
     assert close(pool(x), expected(torch.from_numpy(filled)))
     assert pool(x).shape[2:] == tuple(-(-n // pool.stride[0]) for n in size)
 

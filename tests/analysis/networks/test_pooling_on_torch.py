@@ -98,6 +98,7 @@ def test_the_gradient_of_aps_flows_through_the_chosen_component():
         assert torch.equal(x.grad[example], expected)
 
 
+@pytest.mark.slow
 @SLOW
 @pytest.mark.parametrize("device", DEVICES)
 def test_compiles_without_a_graph_break(name, device):
@@ -111,6 +112,7 @@ def test_compiles_without_a_graph_break(name, device):
     assert close(compiled, plain, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="inductor needs a C++ compiler")
 def test_inductor():
     torch._dynamo.reset()
@@ -130,6 +132,7 @@ def exported(model, x):
     return torch.export.load(file).module()
 
 
+@pytest.mark.slow
 @SLOW
 def test_exported_programs_take_any_batch_and_size(name):
     pool = OPERATORS[name](2).eval()
@@ -139,6 +142,7 @@ def test_exported_programs_take_any_batch_and_size(name):
         assert close(program(x), pool(x), 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "padding_mode"),
     [*((name, "reflect") for name in ("blur3", "aps-l1", "tlpf", "adaptive-blur")), ("blur3", "circular")],
@@ -153,6 +157,7 @@ def test_exported_programs_of_ceil_mode_take_any_batch_and_size(name, padding_mo
         assert close(program(x), pooled(x), 1e-6) and pooled(x).shape == model(x).shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [None, [0, 3]])
 def test_exported_programs_of_complex_first_layers_take_any_batch_and_size(channels):
     layers = torch.nn.Conv2d(3, C, 5, 2, 1), torch.nn.ReLU(), torch.nn.MaxPool2d(3, 2, ceil_mode=True)
@@ -339,10 +344,10 @@ def test_blur_is_mapped_over_an_axis_that_torch_func_adds(axis):
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (torch.zeros(1, C, 8, 8, dtype=torch.complex64), TypeError, "takes real maps, .* got torch.complex64"),
-        (torch.zeros(1, C, 8, 8, dtype=torch.int64), TypeError, "takes floating maps, not torch.int64"),
-        (torch.zeros(C, 8, 8), ValueError, r"takes maps \(batch, channels, height, width\), got shape \(4, 8, 8\)"),
-        (np.zeros((1, C, 8, 8)), TypeError, "takes a tensor, not ndarray"),
+        (torch.zeros(1, C, 8, 8, dtype=torch.complex64), TypeError, "complex64"),
+        (torch.zeros(1, C, 8, 8, dtype=torch.int64), TypeError, "int64"),
+        (torch.zeros(C, 8, 8), ValueError, r"\(batch, channels, height, width\).*\(4, 8, 8\)"),
+        (np.zeros((1, C, 8, 8)), TypeError, "ndarray"),
     ],
 )
 def test_bad_maps(name, x, error, message):
@@ -354,16 +359,16 @@ def test_bad_maps(name, x, error, message):
 
 @pytest.mark.parametrize("name", ["tlpf", "adaptive", "cmod"])
 def test_a_channel_mismatch(name):
-    with pytest.raises(ValueError, match=r"is made for 4 channels, got shape \(1, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"4 channels.*\(1, 3, 8, 8\)"):
         OPERATORS[name](2)(torch.zeros(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (torch.zeros(1, C, 8, dtype=torch.complex64), "ModulusBatchNorm takes real maps"),
-        (torch.zeros(1, C, 8, dtype=torch.int64), "ModulusBatchNorm takes floating maps, not torch.int64"),
-        (np.zeros((1, C)), "ModulusBatchNorm takes a tensor, not ndarray"),
+        (torch.zeros(1, C, 8, dtype=torch.complex64), r"ModulusBatchNorm .*complex64"),
+        (torch.zeros(1, C, 8, dtype=torch.int64), r"ModulusBatchNorm .*int64"),
+        (np.zeros((1, C)), r"ModulusBatchNorm .*ndarray"),
     ],
 )
 def test_bad_moduli(norm, x, message):

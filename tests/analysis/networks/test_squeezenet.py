@@ -129,6 +129,7 @@ def test_bad_pictures(picture, message):
         preprocess(picture)
 
 
+@pytest.mark.slow
 def test_accuracy_on_photographs(imagenet_sample):
     """Every 25th photograph, or all with SHIFTSCOPE_ALL=1: 56.6 % and 80.1 %, as the data's README has it."""
     if not WEIGHTS.is_file():

@@ -17,6 +17,7 @@ from torch.nn import functional  # noqa: E402
 
 from analysis.networks import (  # noqa: E402
     TLPF,
+    AdaptiveBlurPool,
     BlurPool,
     Cascade,
     MaxBlurPool,
@@ -29,8 +30,10 @@ from analysis.networks import (  # noqa: E402
     to_cmod,
 )
 from analysis.networks import insert_intrablock as insert  # noqa: E402
-from analysis.networks.catalogue import blur  # noqa: E402
-from analysis.networks.surgery import hilbert_filters  # noqa: E402
+from analysis.networks.complex_layer import filters_of  # noqa: E402
+from analysis.networks.layers import behaves_as  # noqa: E402
+from analysis.networks.operators import OPERATORS, WHOLE_NETWORK, blur  # noqa: E402
+from analysis.networks.site import square_site  # noqa: E402
 
 C = 8
 IN_PLACE = [name for name, r in remedies().items() if r.factory]
@@ -449,8 +452,9 @@ def direct_cmod(x, convolution, pool, grid):
     v = convolution.weight.detach().double().numpy()
     bias = np.zeros(len(v)) if convolution.bias is None else convolution.bias.detach().double().numpy()
     m, p = convolution.stride[0], convolution.padding[0]
-    w, (first, _) = hilbert_filters(torch.from_numpy(v), grid)
+    w = filters_of(torch.from_numpy(v), grid)
     side, q = w.shape[-1], (pool.kernel_size - 1) // 2
+    first = (side - v.shape[-1]) // 2
     shape = pool(convolution(x)).shape
     margin = 4 * side
     filled = np.pad(x.double().numpy(), [(0, 0), (0, 0), (margin, margin), (margin, margin)])
@@ -591,9 +595,7 @@ def test_waves_are_band_pass_and_blobs_are_not():
     weight = kernels_of_every_kind()
     expected = [True, False, False, False, False, False, True]
     for scale in (1.0, -1e-3):
-        assert band_pass_channels(scale * weight, 2).tolist() == expected
-    counts = [band_pass_channels(torch.randn(12, 3, 7, 7), 2, energy).sum() for energy in (0.2, 0.999)]
-    assert counts[0] > counts[1] == 0
+        assert band_pass_channels(scale * weight).tolist() == expected
     assert not band_pass_channels(torch.zeros(2, 3, 5, 5)).any()
 
 
@@ -615,7 +617,7 @@ def test_cmod_keeps_digits_and_what_is_frozen():
     model[0].bias.requires_grad_(True)
     cmod, _ = to_cmod(model, "0")
     assert not cmod[0].weight.requires_grad and cmod[0].bias.requires_grad
-    parts = hilbert_filters(model[0].weight)[0]
+    parts = filters_of(model[0].weight)
     assert np.array_equal(cmod[0].weight[:, 0].numpy(), parts.real)
     assert to_cmod(network(), "0")[0][0].weight.requires_grad
 
@@ -634,14 +636,132 @@ def test_cmod_in_one_dimension():
 
 def test_the_half_plane_is_common_to_all_channels_and_its_side_does_not_matter():
     weight = torch.randn(5, 3, 7, 7, dtype=torch.float64)
-    filters, first = hilbert_filters(weight, 3)
-    assert filters.shape == (5, 3, 21, 21) and first == (7, 7)
+    filters = filters_of(weight, 3)
+    assert filters.shape == (5, 3, 21, 21)
     assert np.allclose(filters.real[..., 7:14, 7:14], weight.numpy(), atol=1e-14)
     assert np.abs(np.delete(filters.real, range(7, 14), axis=2)).max() < 1e-14
     half = np.abs(np.fft.fft2(filters)).max(axis=1) > 1e-9
     opposite = np.roll(half[:, ::-1, ::-1], (1, 1), (1, 2))
     assert (half & opposite).sum(axis=(1, 2)).max() == 1  # the frequency zero
-    assert np.allclose(hilbert_filters(weight, 1, "x")[0], wavelets.analytic(weight.numpy(), "x"))
+    assert np.allclose(filters_of(weight, 1, "x"), wavelets.analytic(weight.numpy(), "x"))
+
+
+# ---- layers with a forward of their own ------------------------------------------------------------------------------
+
+
+class StdConv2d(nn.Conv2d):
+    """A convolution that standardises its weight, as those of BiT and NF-ResNet."""
+
+    def forward(self, x):
+        w = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        w = w / w.std((1, 2, 3), keepdim=True)
+        return functional.conv2d(x, w, self.bias, self.stride, self.padding)
+
+
+def same(x, k, s, value=0.0):
+    pads = [max((-(-n // s) - 1) * s + k - n, 0) for n in x.shape[:1:-1]]
+    return functional.pad(x, [m for n in pads for m in (n // 2, n - n // 2)], value=value)
+
+
+class Conv2dSame(nn.Conv2d):
+    """A convolution that pads as TensorFlow does."""
+
+    def forward(self, x):
+        return super().forward(same(x, self.kernel_size[0], self.stride[0]))
+
+
+class MaxPool2dSame(nn.MaxPool2d):
+    """A max pooling that pads as TensorFlow does."""
+
+    def forward(self, x):
+        return super().forward(same(x, self.kernel_size, self.stride, -torch.inf))
+
+
+class HookedConv2d(nn.Conv2d):
+    """A convolution whose inner step is another one."""
+
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight.abs(), bias)
+
+
+OWN = [StdConv2d, Conv2dSame, HookedConv2d]
+
+
+def of_their_own(convolution=Conv2dSame):
+    """Layers with a forward of their own, then plain ones that subsample."""
+    return nn.Sequential(
+        convolution(3, C, 3, 2), nn.ReLU(), MaxPool2dSame(3, 2), nn.Conv2d(C, C, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2)
+    ).eval()
+
+
+def test_what_behaves_as_a_layer():
+    plain = [nn.Conv2d(3, C, 3), nn.utils.parametrizations.weight_norm(nn.Conv2d(3, C, 3))]
+    assert all(behaves_as(m, nn.Conv1d, nn.Conv2d) for m in plain)
+    patched = nn.Conv2d(3, C, 3)
+    patched.forward = lambda x: x
+    assert not any(behaves_as(m, nn.Conv2d) for m in (patched, *(kind(3, C, 3) for kind in OWN), nn.ReLU(), None))
+    assert behaves_as(nn.BatchNorm2d(3), nn.BatchNorm2d) and not behaves_as(nn.BatchNorm2d(3), nn.BatchNorm1d)
+
+
+@pytest.mark.parametrize("convolution", OWN)
+@pytest.mark.parametrize(("types", "changed"), [(None, ["5"]), (nn.Conv2d, ["3"]), (nn.MaxPool2d, ["5"])])
+def test_layers_with_a_forward_of_their_own_are_left_alone(convolution, types, changed):
+    model, x = of_their_own(convolution), images(45, 50)
+    pooled, changes = replace_pooling(model, "blur3", types=types)
+    assert [c.name for c in changes] == changed
+    assert torch.equal(pooled[:3](x), model[:3](x)) and pooled(x).shape == model(x).shape
+
+
+@pytest.mark.parametrize("convolution", OWN)
+def test_layers_with_a_forward_of_their_own_are_refused_by_name(convolution):
+    model, kind = of_their_own(convolution), convolution.__name__
+    for name, shown in (("0", kind), ("2", "MaxPool2dSame")):
+        with pytest.raises(ValueError, match=f"layer '{name}' is a {shown}"):
+            replace_pooling(model, "blur3", names=[name])
+    for remedy_name in ("cmod", "cmod-band-pass"):  # the first layer is not passed over for a plain one
+        with pytest.raises(ValueError, match=f"layer '0' is a {kind}"):
+            remedy(remedy_name)(model)
+    with pytest.raises(ValueError, match=f"0 is a {kind}.*2 is a MaxPool2dSame"):
+        replace_pooling(model[:3], "blur3")
+    pooled, _ = replace_pooling(nn.Sequential(nn.Conv2d(3, C, 3), MaxPool2dSame(3, 2), nn.MaxPool2d(2)), "blur3")
+    with pytest.raises(ValueError, match="layer '1', after '0', is a MaxPool2dSame"):
+        to_cmod(pooled, "0")
+
+
+def test_normalisation_with_a_forward_of_its_own_is_in_the_way():
+    class NormAct(nn.BatchNorm2d):
+        def forward(self, x):
+            return super().forward(x).relu()
+
+    model, x = nn.Sequential(nn.Conv2d(3, C, 3, 2), NormAct(C), nn.ReLU(), nn.MaxPool2d(3, 2)).eval(), images()
+    with pytest.raises(ValueError, match=r"layer '0' cannot be turned: it is followed by 1 \(NormAct"):
+        to_cmod(model, "0")
+    pooled, changes = replace_pooling(model, "blur3", names=["0"])
+    assert "after the convolution" in changes[0].after and pooled(x).shape == model(x).shape
+
+
+# ---- the table of operators ------------------------------------------------------------------------------------------
+
+
+def test_remedies_are_operators_and_those_for_whole_networks():
+    assert set(remedies()) == {name for name, o in OPERATORS.items() if o.remedy} | set(WHOLE_NETWORK)
+    assert not set(OPERATORS) & set(WHOLE_NETWORK)
+
+
+@pytest.mark.parametrize("name", [name for name, o in OPERATORS.items() if o.published])
+def test_trainable_operators_start_as_they_are_told(name):
+    model, x = nn.Sequential(nn.MaxPool2d(2)), torch.randn(2, C, 8, 8)
+    binomial, _ = replace_pooling(model, name, example=x)
+    other, _ = replace_pooling(
+        model, name, example=x, init="triangle" if "4" not in name and "6" not in name else "rectangle"
+    )
+    published = OPERATORS[name].factory(init="published")(square_site("max", 2, 2, 0, C, "pool"))
+    starts = [
+        next(m for m in net.modules() if isinstance(m, (TLPF, AdaptiveBlurPool)))
+        for net in (binomial, other, published)
+    ]
+    assert starts[0].init == "binomial" and starts[2].init in ("random", "published")
+    assert starts[1].init in ("triangle", "rectangle")
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
@@ -658,7 +778,7 @@ def test_the_half_plane_is_common_to_all_channels_and_its_side_does_not_matter()
         (
             lambda: replace_pooling(network(), "nothing"),
             ValueError,
-            "unknown remedy 'nothing'; expected .*aps-l1.*cmod",
+            r"'nothing'.*blur3.*aps-l1",
         ),
         (lambda: replace_pooling(network(), "cmod"), ValueError, "remedy 'cmod' does not go layer by layer"),
         (lambda: replace_pooling(network(), 3), TypeError, "operator must be a remedy's name, a factory or a module"),
@@ -720,7 +840,8 @@ def test_the_half_plane_is_common_to_all_channels_and_its_side_does_not_matter()
             "layer '0' has 2 groups",
         ),
         (lambda: band_pass_channels(torch.zeros(3, 3, 5)), ValueError, r"weight has shape \(3, 3, 5\)"),
-        (lambda: band_pass_channels(torch.zeros(3, 3, 5, 5), energy=0), ValueError, "energy"),
+        (lambda: band_pass_channels(torch.full((1, 3, 5, 5), torch.nan)), ValueError, "weight"),
+        (lambda: band_pass_channels(torch.zeros(1, 3, 5, 5, device="meta")), ValueError, "weight .* meta"),
         (lambda: to_cmod(network().to("meta"), "0"), ValueError, "layer '0' .* no values on the device meta"),
         (lambda: to_cmod(network()[:3], "0"), ValueError, "layer '0' cannot be turned: it is not followed"),
         (

@@ -438,6 +438,7 @@ assert run("killed") == 0
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_has_the_same_losses(tmp_path):
     """SIGKILL at moments that nobody chose."""
     script = KILLED.format(tests=str(Path(__file__).parent))

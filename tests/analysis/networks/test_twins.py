@@ -378,6 +378,7 @@ def test_time_reversed_pair_stays_one():
     np.testing.assert_array_equal(bank.h2, bank.h1[::-1])
 
 
+@pytest.mark.slow
 def test_gradient_of_the_filters():
     transform = TrainablePackets2d(2, "cf_1_1").double()
     x = torch.randn(6, 5, dtype=torch.float64)
@@ -588,6 +589,7 @@ def test_parameters_of_the_archived_networks(key):
     assert sum(p.numel() for p in network.parameters()) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["walexnet-cmod", "walexnet-rmax-blur", "wresnet18-cmod-ablur", "wresnet18-rmax"])
 def test_networks_learn(name):
     """A step of gradient descent lowers the loss, and every parameter has a part in it."""

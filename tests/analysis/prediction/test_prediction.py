@@ -21,9 +21,10 @@ from analysis import (
     predict,
     translate,
 )
+from analysis.measurements.packet_coordinates import filter_coordinates
 from analysis.measurements.rmax_cmod import pool, strided_correlation
 from analysis.measurements.shift_experiment import shift_coordinates
-from analysis.packet_maps import filter_coordinates, packet_experiment, run
+from analysis.packet_maps import packet_experiment, run
 from analysis.prediction import (
     agreement,
     expected_discrepancy,
@@ -256,6 +257,7 @@ def test_the_stated_error_is_honest():
 # ---- the Gaussian field ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("points", "q", "stride"), [(41, 1, 2), (41, 2, 1), (43, 0, 3)])
 def test_predictions_equal_what_is_measured_on_simulated_fields(points, q, stride):
     shifts = [(0, 1), (1, 0), (0.5, -1.25), (-2, 3)]
@@ -703,6 +705,7 @@ def check_photographs(measured, prediction, correlation, plain, mixed):
     assert abs(after["bias"]) < abs(before["bias"]) / 2 < 0.05
 
 
+@pytest.mark.slow
 def test_bundled_photographs_are_gaussian_with_some_isolated_features():
     pictures = bundled_crops()
     (measured,) = run(pictures, [packet_experiment(2)], progress=False)
@@ -717,6 +720,7 @@ def test_bundled_photographs_are_gaussian_with_some_isolated_features():
     agree(prediction.sel(model="gaussian"), quiet(kernels, spectrum, None, [(0, 1), (1, 0)], 2**10), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_imagenet_is_gaussian_with_some_isolated_features(imagenet_sample):
     files = find_images(imagenet_sample, 200)
     spectrum = estimate_spectrum(files, points=225, progress=False)

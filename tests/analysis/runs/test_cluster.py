@@ -81,6 +81,7 @@ class Troubled:
         return self.operators(pictures)
 
 
+@pytest.mark.slow
 def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs, expected, tmp_path, monkeypatch):
     # the workers find this module
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]))
@@ -94,6 +95,7 @@ def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs,
     assert died != slow
 
 
+@pytest.mark.slow
 def test_a_block_that_fails_for_good_is_an_error():
     wrong = packet_experiment(1, size=48)
     with (
@@ -121,6 +123,7 @@ def scheduler(tmp_path):
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away_ends_the_run_and_the_journal_goes_on(
     photographs, expected, tmp_path, scheduler, monkeypatch
 ):

@@ -269,6 +269,7 @@ def test_a_journal_changes_nothing(photographs, expected, tmp_path):
     assert [os.path.basename(name) for name, _ in reports] == ["011.png", "077.png", "200.png"]
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_a_block_each_at_most(photographs, expected, tmp_path):
     rng = random.Random(1)
     begin = time.perf_counter()
@@ -288,6 +289,7 @@ def test_twenty_kills_lose_a_block_each_at_most(photographs, expected, tmp_path)
     assert len(set(kept)) > 3, kept  # the kills came at different places
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_a_run_ends_as_if_nothing_had_been(photographs, tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "LARGEST", 20_000)  # so that the kills come in the midst of adding up, too
     path, rng = tmp_path / "a.journal", random.Random(2)
@@ -399,6 +401,7 @@ def test_what_is_there_decides(tmp_path):
     assert begin() == 2  # nothing came of it, so the older one is still there
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes_a_result_is_whole(tmp_path):
     (one,) = run([crop.pixels for crop in bundled_crops(64)[:2]], [packet_experiment(2, size=64)], progress=False)
     path, rng = tmp_path / "result.nc", random.Random(3)
@@ -419,6 +422,7 @@ def test_killed_while_it_writes_a_result_is_whole(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["result.nc"]
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_a_hundred_thousand_inputs(tmp_path):
     read, told = os.pipe()
 

@@ -483,6 +483,7 @@ def test_mean_square_deficit_of_a_window_that_sees_one_phase():
     np.testing.assert_allclose(out, 1.5, rtol=1e-12)  # 1 - 2 * 0 + 1/2
 
 
+@pytest.mark.slow
 def test_search_begins_where_random_cases_were_worst():
     table = verify(cases=400, starts=1, progress=False, seed=4)
     inequalities = table[table.relation == "<="]
