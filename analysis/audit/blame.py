@@ -24,7 +24,7 @@ from torch.nn import functional
 from analysis.files.messages import first_line
 from analysis.measurements.translation import GUARD
 from analysis.measurements.translation_torch import translate_maps
-from analysis.networks.places import Place, intercept
+from analysis.networks.place import Place, intercept
 from analysis.networks.resolution import Call
 
 BORDERS = ("circular", "own")

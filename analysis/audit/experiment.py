@@ -17,7 +17,7 @@ from analysis.audit.aliasing import aliased_of_call, aliased_of_spectrum
 from analysis.audit.blame import BORDERS, EXACT, Network, Shares, checksum, pairs, shares
 from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import check_shift
-from analysis.networks.places import Place, intercept, places
+from analysis.networks.place import Place, intercept, places
 from analysis.networks.resolution import Call
 from analysis.runs.feed import run
 from wavelets.checks import integer
@@ -33,6 +33,9 @@ BLOCK = 16
 """Pictures of a block."""
 
 HEAD = "head"
+STILL = 1e-6
+"""Change of the answer, relative to it, below which there is only rounding to be shared out."""
+
 TOLERANCE = 1e-3
 
 
@@ -270,7 +273,7 @@ class NetworkAudit:
                 "symmetric": int(self.symmetric),
                 "turns": int(self.turns),
                 "exact": int(self.exact),
-                "seed": self.seed,
+                "seed_of_draws": self.seed,
             },
         )
 
@@ -328,6 +331,8 @@ class NetworkAudit:
         each = spread(by_shift["products"] / by_shift["change"])
         low, high = np.nanquantile(np.nan_to_num(blame[1:], nan=0), [0.025, 0.975], axis=0)
         known = np.isfinite(blame[0])
+        change = np.sqrt(by_shift["change"] / by_shift["answer"])[0, ..., 0]
+        each[:, change < STILL] = np.nan
         return {
             "blame": ("place", blame[0]),
             "blame_stderr": ("place", blame[1:].std(0, ddof=1)),
@@ -339,7 +344,7 @@ class NetworkAudit:
             "gain_stderr": ("place", gain[1:].std(0, ddof=1)),
             "blame_by_shift": (("borders", "shift", "place"), each[0]),
             "blame_by_shift_stderr": (("borders", "shift", "place"), each[1:].std(0, ddof=1)),
-            "change": (("borders", "shift"), np.sqrt(by_shift["change"] / by_shift["answer"])[0, ..., 0]),
+            "change": (("borders", "shift"), change),
         }
 
     def _check_independence(self) -> None:
