@@ -263,6 +263,7 @@ class _Watch(TorchFunctionMode):
             for name in (*("kind", "kernel", "size_in", "size_out", "channels", "cost", "understood", "fault"),)
         }
         facts |= {
+            "size_in": self._unpadded(call),
             "stride": tuple(map(float, call.stride)),
             "total_stride": tuple(t * s for t, s in zip(total, call.stride, strict=True)),
             "dense": call.dense is not None,
@@ -271,6 +272,15 @@ class _Watch(TorchFunctionMode):
         }
         self.found.append(_Found(facts, group))
         return None
+
+    def _unpadded(self, call: Call) -> Sides:
+        """Height and width of the maps that go in, without a border that the module itself has put round them."""
+        frame = self.stack[-1] if self.stack and call.function else None
+        if frame is None or frame.source is None or call.kernel is None or call.axes != NCHW:
+            return call.size_in
+        given = (frame.source.shape[2], frame.source.shape[3])
+        padded = all(0 <= n - m <= 2 * k for n, m, k in zip(call.size_in, given, call.kernel, strict=True))
+        return given if padded else call.size_in
 
     def _follow(
         self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any, call: Call | None
