@@ -43,14 +43,14 @@ def main() -> None:
         network = load_network("squeezenet", weights)
         files = sorted((arguments.data / "imagenet-sample").glob("*.jpg"))
         images = [str(file) for file in files[:: len(files) // PHOTOGRAPHS]][:PHOTOGRAPHS]
-        shifts, turns = ((0.0, 1.0), (0.0, 4.0)), True
+        shifts, borders = ((0.0, 1.0), (0.0, 4.0)), ("circular",)
     else:
         network = load_network(f"{arguments.name}-cifar", weights)
         sheet = pictures_of(arguments.data / "cifar10" / "test_00.webp")
         images = [np.ascontiguousarray(picture) for picture in sheet[:TEST_IMAGES]]
-        shifts, turns = PERIOD, arguments.name == "resnet56"
+        shifts, borders = PERIOD, ("circular", "own")
     report = audit_report(
-        network, images, arguments.out, shifts=shifts, borders=("circular", "own"), options={"turns": turns}
+        network, images, arguments.out, shifts=shifts, borders=borders, options={"turns": True}
     )
     print(audit_summary(report))
 

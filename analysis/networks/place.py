@@ -265,7 +265,7 @@ class _Watch(TorchFunctionMode):
         facts |= {
             "size_in": self._unpadded(call),
             "stride": tuple(map(float, call.stride)),
-            "total_stride": tuple(t * s for t, s in zip(total, call.stride, strict=True)),
+            "total_stride": tuple(t * s for t, s in zip(total, call.whole or call.stride, strict=True)),
             "dense": call.dense is not None,
             "module": call.module,
             "function": call.function,
@@ -366,8 +366,19 @@ def _unexplained(frame: _Frame, output: Tensor, grids: set[tuple[int, int]]) -> 
     left = [falls[axis] / known for axis, known in zip(axes, frame.explained, strict=True)]
     if max(left) < FALL or output.shape[axes[0]] * output.shape[axes[1]] == 1:
         return None
-    fall = tuple(float(round(f)) if f > FALL else 1.0 for f in left)
-    return Call("unknown", source, output, (fall[0], fall[1]), axes=axes, understood=False)
+    if axes == NCHW and _moved(frame, source, output, grids):
+        return None
+    stride, whole = ([float(max(1, round(f))) for f in ratios] for ratios in (left, [falls[axis] for axis in axes]))
+    return Call(
+        "unknown", source, output, (stride[0], stride[1]), axes=axes, understood=False, whole=(whole[0], whole[1])
+    )
+
+
+def _moved(frame: _Frame, source: Tensor, output: Tensor, grids: set[tuple[int, int]]) -> bool:
+    """Tell if the channels have become the last axis, and the maps are as large as known calls explain."""
+    sides = (output.shape[1], output.shape[2])
+    parts = zip(source.shape[2:], sides, frame.explained, strict=True)
+    return sides in grids and all(n / m / known < FALL for n, m, known in parts)
 
 
 def _unexplained_tokens(frame: _Frame, source: Tensor, output: Tensor) -> Call | None:
@@ -380,7 +391,7 @@ def _unexplained_tokens(frame: _Frame, source: Tensor, output: Tensor) -> Call |
     if ratio / known < FALL or length < 2 or grid[0] * grid[1] != length:
         return None
     stride = ratio / known
-    return Call("unknown", source, output, (stride, stride), understood=False, grid=grid)
+    return Call("unknown", source, output, (stride, stride), understood=False, grid=grid, whole=(ratio, ratio))
 
 
 def _named(found: Sequence[_Found], model: nn.Module) -> list[Place]:

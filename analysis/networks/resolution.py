@@ -53,6 +53,8 @@ class Call:
         Name of the innermost module, and of the function; the latter is empty if the module is the place.
     grid : (int, int) or None
         Sides of the output's grid, if it is a sequence of tokens.
+    whole : (float, float) or None
+        Of a module that is not understood, the ratio of the grids with what known calls inside have done.
     """
 
     kind: str
@@ -69,6 +71,7 @@ class Call:
     module: str = ""
     function: str = ""
     grid: tuple[int, int] | None = None
+    whole: tuple[float, float] | None = None
 
     @property
     def size_in(self) -> tuple[int, int]:
@@ -286,8 +289,9 @@ def with_circular_borders(
 
 def _around(x: Tensor, pads: Sequence[tuple[int, int]]) -> Tensor:
     """Maps with so many samples more before and after, which are those of the other end."""
+    if all(max(pad) <= n for pad, n in zip(pads, x.shape[2:], strict=True)):
+        return functional.pad(x, (*pads[1], *pads[0]), "circular") if any(map(any, pads)) else x
     for axis, (before, after) in zip(NCHW, pads, strict=True):
-        if before or after:
-            n = x.shape[axis]
-            x = x.index_select(axis, torch.arange(-before, n + after, device=x.device) % n)
+        n = x.shape[axis]
+        x = x.index_select(axis, torch.arange(-before, n + after, device=x.device) % n)
     return x
