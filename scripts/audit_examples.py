@@ -19,7 +19,7 @@ from analysis.reports.audit import audit_report
 from analysis.reports.summaries import audit_summary
 from scripts.pack_data import pictures_of
 
-PHOTOGRAPHS, TEST_IMAGES = 100, 200
+PHOTOGRAPHS, TEST_IMAGES = 48, {"resnet20": 200, "resnet56": 96}
 PERIOD = ((0.0, 1.0), (1.0, 0.0), (0.0, 2.0), (2.0, 0.0), (0.0, 4.0))
 """Shifts that, with their opposites, go through one period of the CIFAR networks along each axis."""
 
@@ -47,7 +47,7 @@ def main() -> None:
     else:
         network = load_network(f"{arguments.name}-cifar", weights)
         sheet = pictures_of(arguments.data / "cifar10" / "test_00.webp")
-        images = [np.ascontiguousarray(picture) for picture in sheet[:TEST_IMAGES]]
+        images = [np.ascontiguousarray(picture) for picture in sheet[: TEST_IMAGES[arguments.name]]]
         shifts, borders = PERIOD, ("circular", "own")
     report = audit_report(
         network, images, arguments.out, shifts=shifts, borders=borders, options={"turns": True}

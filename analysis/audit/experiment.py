@@ -296,7 +296,7 @@ class NetworkAudit:
     def _energies(self, ratios: NDArray[np.float64], sums: NDArray[np.float64]) -> dict[str, Any]:
         table = {f"aliased_energy{end}": np.full(len(self.places) + 1, np.nan) for end in _ENERGIES}
         table["aliased_energy"][:-1] = ratios[0]
-        table["aliased_energy_stderr"][:-1] = ratios[1:].std(0, ddof=1)
+        table["aliased_energy_stderr"][:-1] = _scatter(ratios[1:])
         sizes = [2 * GROUPS * width for width in self._channels]
         for number, (place, part) in enumerate(
             zip(self.places, np.split(sums, np.cumsum(sizes)[:-1]), strict=True)
@@ -329,21 +329,21 @@ class NetworkAudit:
         blame = spread(pooled["products"] / pooled["change"])
         gain = spread(1 - pooled["left"] / pooled["change"])
         each = spread(by_shift["products"] / by_shift["change"])
-        low, high = np.nanquantile(np.nan_to_num(blame[1:], nan=0), [0.025, 0.975], axis=0)
         known = np.isfinite(blame[0])
+        low, high = np.nanquantile(np.where(known, blame[1:], 0), [0.025, 0.975], axis=0)
         change = np.sqrt(by_shift["change"] / by_shift["answer"])[0, ..., 0]
         each[:, change < STILL] = np.nan
         return {
             "blame": ("place", blame[0]),
-            "blame_stderr": ("place", blame[1:].std(0, ddof=1)),
+            "blame_stderr": ("place", _scatter(blame[1:])),
             "blame_low": ("place", np.where(known, low, np.nan)),
             "blame_high": ("place", np.where(known, high, np.nan)),
             "gross": ("place", spread(np.sqrt(pooled["squares"] / pooled["change"]))[0]),
             "nested": ("place", spread(pooled["nested"] / pooled["change"])[0]),
             "gain": ("place", gain[0]),
-            "gain_stderr": ("place", gain[1:].std(0, ddof=1)),
+            "gain_stderr": ("place", _scatter(gain[1:])),
             "blame_by_shift": (("borders", "shift", "place"), each[0]),
-            "blame_by_shift_stderr": (("borders", "shift", "place"), each[1:].std(0, ddof=1)),
+            "blame_by_shift_stderr": (("borders", "shift", "place"), _scatter(each[1:])),
             "change": (("borders", "shift"), change),
         }
 
@@ -368,6 +368,15 @@ class NetworkAudit:
 
 
 _ENERGIES = ("", "_stderr", "_median", "_median_stderr", "_worst", "_worst_stderr", "_white", "_power_law")
+
+
+def _scatter(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation over draws; NaN if more than 5 % of them give no number, such as draws without pictures."""
+    known = np.isfinite(draws)
+    count = known.sum(0)
+    mean = np.where(known, draws, 0).sum(0) / count
+    variance = np.where(known, (draws - mean) ** 2, 0).sum(0) / (count - 1)
+    return np.where(count >= 0.95 * len(draws), np.sqrt(variance), np.nan)
 
 
 def _jackknife(

@@ -100,7 +100,10 @@ def verdict(audit: xr.Dataset) -> str:
         )
     text += f". The head has {100 * head:.0f} %."
     best = places.gain.idxmax()
-    text += f" Of single places, mending {best} takes most of the change away, {100 * places.gain[best]:.0f} %."
+    if places.gain[best] > 0:
+        text += f" Of single places, mending {best} takes most of the change away, {100 * places.gain[best]:.0f} %."
+    else:
+        text += " Mending any single place takes nothing of the change away."
     lost = places[places.blame < 0].index
     if len(lost):
         text += f" {', '.join(lost)} ha{'s' if len(lost) == 1 else 've'} a negative share: what happens there offsets others."

@@ -26,7 +26,7 @@ def translate_maps(maps: Tensor, shift: Sequence[float], axes: Sequence[int] = (
 
     Notes
     -----
-    theory.md, section 8: the spectrum is multiplied by :math:`e^{-i\langle\omega,v\rangle}`; on an even side the
+    theory.md, section 10: the spectrum is multiplied by :math:`e^{-i\langle\omega,v\rangle}`; on an even side the
     Nyquist bin by :math:`(-1)^{\mathrm{round}(v)}`, so that :math:`\mathcal T_{-v}\mathcal T_v = 1`. With the factor
     :math:`\cos\pi v` of :func:`analysis.measurements.translation.translate` it would have no inverse at half a sample;
     where there is nothing in that bin, or v is whole, the two are equal.

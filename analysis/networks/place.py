@@ -203,6 +203,7 @@ class _Watch(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        bare = args[0].shape if self.circular and args and isinstance(args[0], Tensor) else None
         if self.circular and not self.busy:
             args, kwargs = with_circular_borders(func, args, kwargs)
         result = func(*args, **kwargs)
@@ -211,6 +212,8 @@ class _Watch(TorchFunctionMode):
         if isinstance(result, Tensor) and result.ndim == 4 and name_of(func).startswith(_RESIZE):
             self.grids.add((result.shape[2], result.shape[3]))
         call = read_call(func, args, kwargs, result)
+        if call is not None and bare is not None and call.axes == NCHW:
+            call.bare = (bare[2], bare[3])
         if self.on_call is None:
             self._follow(func, args, kwargs, result, call)
         if call is None or any(frame.opaque for frame in self.stack):
@@ -225,7 +228,7 @@ class _Watch(TorchFunctionMode):
 
     def _loses(self, call: Call) -> bool:
         """Tell if a call loses resolution, and not only a border."""
-        if max(call.stride) <= 1 or call.size_in == call.size_out:
+        if max(call.stride) <= 1 or (call.bare or call.size_in) == call.size_out:
             return False
         if call.kind == "slicing" and min(call.stride) == 1 and call.size_in not in self.grids:
             return False  # along one axis of what may be no map

@@ -55,6 +55,8 @@ class Call:
         Sides of the output's grid, if it is a sequence of tokens.
     whole : (float, float) or None
         Of a module that is not understood, the ratio of the grids with what known calls inside have done.
+    bare : (int, int) or None
+        Height and width of the maps that go in, before they were made to go on as their own period.
     """
 
     kind: str
@@ -72,6 +74,7 @@ class Call:
     function: str = ""
     grid: tuple[int, int] | None = None
     whole: tuple[float, float] | None = None
+    bare: tuple[int, int] | None = None
 
     @property
     def size_in(self) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from analysis.reports.first_convolution import first_convolution
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, number
 from analysis.runs.provenance import distribution_version
+from wavelets.checks import integer
 
 DPI = 110
 
@@ -111,6 +112,8 @@ def audit_report(
     OSError
         If a file is not there, or the folder cannot be written to.
     """
+    if size is not None:
+        integer("size", size, 1)
     loaded = network if isinstance(network, LoadedNetwork) else _loaded(network, weights, size, pretrained)
     move(loaded.model, device)
     try:
@@ -206,7 +209,7 @@ def kernel_rows(kernels: xr.Dataset) -> list[tuple[str, list[str]]]:
     frame = kernel_frame(kernels)
     names = ("wavelength", "gamma", "rho", "predicted_rho", "eta_rmax", "eta_cmod")
     return [
-        (str(kind), [str(len(rows)), *(number(float(np.nanmedian(rows[name]))) for name in names)])
+        (str(kind), [str(len(rows)), *(number(float(rows[name].median())) for name in names)])
         for kind, rows in frame[frame.kind != "dead"].groupby("kind")
     ]
 

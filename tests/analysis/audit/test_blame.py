@@ -16,7 +16,7 @@ from analysis.audit.blame import Network, pairs, shares  # noqa: E402
 from analysis.measurements.translation_torch import translate_maps  # noqa: E402
 from analysis.networks.place import intercept, places  # noqa: E402
 
-SIDE = 24
+SIDE = 36
 
 
 def network(model, side=SIDE):
@@ -46,7 +46,7 @@ class Chain(nn.Module):
     def forward(self, x):
         x = self.pool(self.first(x).relu())
         x = self.conv(x) + self.side(x)[:, :, ::3, ::3]
-        x = x if self.average else self.last(x).square()
+        x = x if self.average else self.last(x.relu()).relu()
         return self.linear(x.mean((2, 3)))
 
 
@@ -233,7 +233,7 @@ def test_tokens_of_code_that_is_not_understood():
             return x.reshape(n, c, h // 2, 2, w // 2, 2).amax((3, 5)).flatten(2).transpose(1, 2)
 
     model = nn.Sequential(Tokens(), nn.Linear(3, 4), nn.ReLU())
-    net = network(nn.Sequential(model, nn.Flatten(), nn.Linear(4 * 144, 3)))
+    net = network(nn.Sequential(model, nn.Flatten(), nn.Linear(4 * (SIDE // 2) ** 2, 3)))
     (place,) = net.places
     assert not place.understood and place.total_stride == (2, 2)
     x = pictures()
