@@ -49,9 +49,7 @@ def main() -> None:
         sheet = pictures_of(arguments.data / "cifar10" / "test_00.webp")
         images = [np.ascontiguousarray(picture) for picture in sheet[: TEST_IMAGES[arguments.name]]]
         shifts, borders = PERIOD, ("circular", "own")
-    report = audit_report(
-        network, images, arguments.out, shifts=shifts, borders=borders, options={"turns": True}
-    )
+    report = audit_report(network, images, arguments.out, shifts=shifts, borders=borders, options={"turns": True})
     print(audit_summary(report))
 
 

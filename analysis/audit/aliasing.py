@@ -84,7 +84,7 @@ def aliased_of_call(call: Call) -> tuple[Tensor, Tensor] | None:
     unit = (1, 1)
     parts = []
     step = max(1, LARGE // max(1, dense[:1].numel()))
-    for part in dense.split(step):
+    for part in torch.split(dense, step):
         if call.kind == "space to depth":
             y = part.float() if part.dtype == torch.float16 else part
             parts.append(aliased_energy(y - low_passed(y, strides), unit)[1:] + aliased_energy(y, unit)[1:])

@@ -1,9 +1,9 @@
 """Blame of each place for the change of a network's answer under a shift: Shapley values over ideal blocks.
 
 The network is run on pairs: the shifted pictures in the first half of a batch, the pictures as they are in the second.
-At a place the maps of the first half are replaced by the translated maps of the second if the place is mended, and those
-of the second half by the maps of the first, translated back, if it is not: so the second half is always what the ideal
-block before the next place would be given.
+At a place the maps of the first half are replaced by the translated maps of the second if the place is mended, and
+those of the second half by the maps of the first, translated back, if it is not: so the second half is always what the
+ideal block that follows is to be given.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import comb
 from typing import Any
 
@@ -58,9 +58,7 @@ class Network:
     ) -> None:
         self.model, self.preprocess, self.output = model, preprocess, output
         self.places = [place for place in places if place.fault]
-        self._of_call = {
-            index: (number, place) for number, place in enumerate(self.places) for index in place.calls
-        }
+        self._of_call = {index: (number, place) for number, place in enumerate(self.places) for index in place.calls}
         self._others = {index for place in places if not place.fault for index in place.calls}
 
     def logits(self, answer: Any) -> Tensor:
@@ -135,7 +133,9 @@ def picked(answer: Any, key: str | None) -> Tensor:
             else:
                 answer = getattr(answer, key)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ValueError(f"the network's answer has no {key!r}: {_contents(answer)}: {first_line(error)}") from error
+            raise ValueError(
+                f"the network's answer has no {key!r}: {_contents(answer)}: {first_line(error)}"
+            ) from error
     if not isinstance(answer, Tensor):
         raise TypeError(f"the network returns {_contents(answer)}; expected logits (N, classes): name them by --output")
     return answer
@@ -162,7 +162,7 @@ def exchanged(call: Call, shift: Sequence[float], mend: Tensor) -> Tensor:
     """
     maps, axes = call.output, call.axes
     if call.grid is not None:
-        maps, axes = maps.unflatten(1, call.grid), (1, 2)
+        maps, axes = maps.reshape(len(maps), *call.grid, -1), (1, 2)
     maps = maps.clone()
     first, second = maps[: len(mend)], maps[len(mend) :]
     keep = ~mend
@@ -279,7 +279,7 @@ def shares(
     steps = [torch.full_like(none, torch.nan)] * count
     if nested:
         chain = [none, *(runs.leading(k) for k in range(1, count)), every] if count else [none]
-        steps = [before - after for before, after in zip(chain, chain[1:], strict=False)]
+        steps = [before - after for before, after in pairwise(chain)]
     return Shares(
         whole.square().sum(1),
         _columns([(part * whole).sum(1) for part in psi], whole),

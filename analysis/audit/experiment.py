@@ -298,9 +298,7 @@ class NetworkAudit:
         table["aliased_energy"][:-1] = ratios[0]
         table["aliased_energy_stderr"][:-1] = _scatter(ratios[1:])
         sizes = [2 * GROUPS * width for width in self._channels]
-        for number, (place, part) in enumerate(
-            zip(self.places, np.split(sums, np.cumsum(sizes)[:-1]), strict=True)
-        ):
+        for number, (place, part) in enumerate(zip(self.places, np.split(sums, np.cumsum(sizes)[:-1]), strict=True)):
             if not (place.fault and place.dense):
                 continue
             aliased, whole = part.reshape(2, GROUPS, -1) if len(part) else np.zeros((2, GROUPS, 0))

@@ -98,7 +98,7 @@ def verdict(audit: xr.Dataset) -> str:
             f": {100 * first.aliased_energy:.0f} % of the energy there aliases, and "
             f"{100 * first.aliased_energy_worst:.0f} % in the worst channel"
         )
-    text += f". The head has {100 * head:.0f} %."
+    text += f". The head, all that follows the last place, has {100 * head:.0f} %."
     best = places.gain.idxmax()
     if places.gain[best] > 0:
         text += f" Of single places, mending {best} takes most of the change away, {100 * places.gain[best]:.0f} %."
@@ -106,13 +106,16 @@ def verdict(audit: xr.Dataset) -> str:
         text += " Mending any single place takes nothing of the change away."
     lost = places[places.blame < 0].index
     if len(lost):
-        text += f" {', '.join(lost)} ha{'s' if len(lost) == 1 else 've'} a negative share: what happens there offsets others."
+        have = "has" if len(lost) == 1 else "have"
+        text += f" {', '.join(lost)} {have} a negative share: what happens there offsets others."
     return text + _agreement(places)
 
 
 def _agreement(places: pd.DataFrame) -> str:
     value = rank_agreement(places.blame, places.gain)
-    return f" Shares and the gains of mending one place have the rank correlation {value:.2f}." if len(places) > 2 else ""
+    return (
+        f" Shares and the gains of mending one place have the rank correlation {value:.2f}." if len(places) > 2 else ""
+    )
 
 
 def rank_agreement(shares: pd.Series, gains: pd.Series) -> float:

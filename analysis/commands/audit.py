@@ -16,8 +16,8 @@ def command(
         typer.Argument(
             metavar="NAME|FILE.py:FACTORY",
             help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME or "
-            "timm:NAME if that is installed, or a Python file and a function in it that returns a torch.nn.Module, or a "
-            "pair (module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
+            "timm:NAME if that is installed, or a Python file and a function in it that returns a torch.nn.Module, or "
+            "a pair (module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
     images: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],

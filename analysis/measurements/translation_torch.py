@@ -49,5 +49,5 @@ def _translated(maps: Tensor, v: float, axis: int) -> Tensor:
         phase[-1] = -1.0 if round(v) % 2 else 1.0
     shape = [1] * maps.ndim
     shape[axis] = len(phase)
-    moved = torch.fft.irfft(spectrum * phase.to(spectrum.dtype).view(shape), n=n, dim=axis)
+    moved: Tensor = torch.fft.irfft(spectrum * phase.to(spectrum.dtype).view(shape), n=n, dim=axis)
     return moved.to(maps.dtype)

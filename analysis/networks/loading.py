@@ -71,8 +71,9 @@ def load_network(
     ----------
     source : str
         A name of :func:`analysis.networks.list` or "squeezenet", with `weights`; "torchvision:NAME", a model of
-        torchvision, or "timm:NAME", one of timm, if that is installed; or "FILE.py:FACTORY", a file **that is executed** and a function in it that
-        is called without arguments and returns a module, or a pair of a module and a function that prepares its input.
+        torchvision, or "timm:NAME", one of timm, if that is installed; or "FILE.py:FACTORY", a file **that is
+        executed** and a function in it that is called without arguments and returns a module, or a pair of a module
+        and a function that prepares its input.
     weights : path, optional
         For a network by name a file of :func:`analysis.networks.load_weights`, from which it takes the number of
         classes; from best.pt of ``shiftscope train`` the size of the input and its normalisation too. For

@@ -323,7 +323,7 @@ class _Watch(TorchFunctionMode):
         call = _unexplained(frame, output, self.grids)
         if self.on_call is None:
             self._inherit(frame.source, output, call)
-        if call is None or not self.stack and output.ndim != 4:  # of the whole network, tokens are an answer
+        if call is None or (not self.stack and output.ndim != 4):  # of the whole network, tokens are an answer
             return None
         call.module = frame.name
         if frame.opaque:

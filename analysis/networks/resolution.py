@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.networks.layers import tuple_of
-
 NCHW, NHWC = (2, 3), (1, 2)
 """Vertical and horizontal axis of maps (N, channels, height, width) and (N, height, width, channels)."""
 
@@ -93,6 +91,12 @@ class Call:
         return int(self.output.shape[-1 if last else 1])
 
 
+def _pair(value: Any) -> tuple[int, int]:
+    """Argument of one of torch's functions, for both axes."""
+    first, second = value if isinstance(value, Sequence) else (value, value)
+    return int(first), int(second)
+
+
 def _sides(maps: Tensor, axes: Sequence[int]) -> tuple[int, int]:
     return maps.shape[axes[0]], maps.shape[axes[1]]
 
@@ -127,7 +131,7 @@ def read_call(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], res
 
 def _convolution(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call:
     weight, groups = given["weight"], given.get("groups", 1)
-    stride, kernel = tuple_of(given.get("stride", 1), 2), tuple(weight.shape[2:])
+    stride, kernel = _pair(given.get("stride", 1)), _pair(weight.shape[2:])
     padding, dilation = given.get("padding", 0), given.get("dilation", 1)
     kind = "convolution"
     if groups > 1 and groups == x.shape[1]:
@@ -146,8 +150,8 @@ def _convolution(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call
 
 
 def _pooling(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call:
-    kernel = tuple_of(given["kernel_size"], 2)
-    stride = tuple_of(given.get("stride") or kernel, 2)
+    kernel = _pair(given["kernel_size"])
+    stride = _pair(given.get("stride") or kernel)
     padding = given.get("padding", 0)
     cost = y[0].numel() * math.prod(kernel) if len(y) else 0
     if y.shape[2:] == (1, 1) and all(k >= n for k, n in zip(kernel, x.shape[2:], strict=True)):
@@ -175,7 +179,7 @@ def _adaptive(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call:
         return _global(x, y, cost)
     ratio = _ratio(x, y)
     if name == "fractional_max_pool2d":
-        return Call("fractional pooling", x, y, ratio, tuple_of(given["kernel_size"], 2), cost)
+        return Call("fractional pooling", x, y, ratio, _pair(given["kernel_size"]), cost)
     if not all(float(r).is_integer() for r in ratio):
         return Call("adaptive pooling", x, y, ratio, None, cost)
     kernel = (int(ratio[0]), int(ratio[1]))
@@ -195,7 +199,7 @@ def _interpolation(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Ca
 
 
 def _unshuffle(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call:
-    stride = tuple_of(given["downscale_factor"], 2)
+    stride = _pair(given["downscale_factor"])
     return Call("space to depth", x, y, stride, stride, 0, lambda: x)
 
 
@@ -281,11 +285,11 @@ def with_circular_borders(
     if padding == "valid" or x.ndim != 4:
         return tuple(args), dict(kwargs)
     if padding == "same":
-        reach = tuple_of(given.get("dilation", 1), 2)
+        reach = _pair(given.get("dilation", 1))
         totals = [d * (k - 1) for d, k in zip(reach, given["weight"].shape[2:], strict=True)]
         pads = tuple((total // 2, total - total // 2) for total in totals)
     else:
-        pads = tuple((p, p) for p in tuple_of(padding, 2))
+        pads = tuple((p, p) for p in _pair(padding))
     given |= {"input": _around(x, pads), "padding": 0}
     return (given.pop("input"),), given
 

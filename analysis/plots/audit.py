@@ -50,7 +50,9 @@ def _resolution(ax: Axes, audit: xr.Dataset) -> None:
         if not before:  # the head
             continue
         sides = [float(str(size).split("×")[0]) for size in (before, after)]
-        ax.fill_between([x - WIDTH / 2, x, x, x + WIDTH / 2], [sides[0]] * 2 + [sides[1]] * 2, 0.8, color=SKY, step=None)
+        ax.fill_between(
+            [x - WIDTH / 2, x, x, x + WIDTH / 2], [sides[0]] * 2 + [sides[1]] * 2, 0.8, color=SKY, step=None
+        )
         ax.annotate(f"{before} → {after}", (x, sides[0]), (0, 3), textcoords="offset points", ha="center", fontsize=8)
     ax.set_yscale("log", base=2)
     top = max((float(str(s).split("×")[0]) for s in audit.size_in.values if s), default=1.0)
@@ -72,7 +74,9 @@ def _energies(ax: Axes, audit: xr.Dataset) -> None:
     for end, dashes, label in (("white", "--", "white noise"), ("power_law", ":", "power spectrum 1/f²")):
         values = 100 * audit[f"aliased_energy_{end}"].values
         for place, value in zip(x, values, strict=True):
-            ax.plot([place - 0.4, place + 0.4], [value] * 2, dashes, color=BLACK, label=label if place == x[0] else None)
+            ax.plot(
+                [place - 0.4, place + 0.4], [value] * 2, dashes, color=BLACK, label=label if place == x[0] else None
+            )
     for place in x[~known & (audit.kind.values != "head")]:
         ax.annotate("–", (place, 0), (0, 2), textcoords="offset points", ha="center")
     ax.set_ylabel("aliased energy (%)")
@@ -124,9 +128,10 @@ def blame_by_shift_figure(audit: xr.Dataset) -> Figure:
         part = rows.sel(borders=borders)
         for number, shift in enumerate(shifts):
             x = np.arange(len(names)) + (number - (len(shifts) - 1) / 2) * bar
-            value, error = (100 * part[name].values[number] for name in _BY_SHIFT)
+            value, error = (np.asarray(100 * part[name].values[number], np.float64) for name in _BY_SHIFT)
             change = 100 * float(part.change.values[number])
-            label = f"({shift[0]:g}, {shift[1]:g}) px: answer changes by {change:.3g} %"
+            changes = f"changes by {change:.3g} %" if np.isfinite(value).any() else "does not change"
+            label = f"({shift[0]:g}, {shift[1]:g}) px: answer {changes}"
             _bars(ax, x, value, error, bar, COLOURS[number % len(COLOURS)], label)
         ax.axhline(0, color=BLACK, linewidth=0.8)
         ax.set(ylabel="blame (%)", title=f"{borders} borders")

@@ -80,12 +80,13 @@ class SmallResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU()
         width = 16
-        for number in range(3):
+        self.stages = [f"layer{number}" for number in (1, 2, 3)]
+        for number, name in enumerate(self.stages):
             stage = nn.Sequential()
             for index in range(blocks):
                 inputs, width = width, 16 * 2**number
                 stage.append(SmallBlock(inputs, width, 2 if number and not index else 1))
-            self.add_module(f"layer{number + 1}", stage)
+            self.add_module(name, stage)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(width, integer("classes", classes, 1))
         start_kaiming(self)
@@ -100,6 +101,7 @@ class SmallResNet(nn.Module):
         """
         x = checked_input(x, "SmallResNet")
         x = self.relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
+        for name in self.stages:
+            x = self.get_submodule(name)(x)
         y: Tensor = self.linear(self.avgpool(x).flatten(1))
         return y

@@ -130,7 +130,7 @@ class Twins(nn.Module):
         self.b.load_state_dict(self.a.state_dict())
 
     def forward(self, x):
-        return self.after((self.a(x).relu() + self.b(x).relu())).relu().mean((2, 3))
+        return self.after(self.a(x).relu() + self.b(x).relu()).relu().mean((2, 3))
 
 
 def test_5_twins_have_equal_shares_and_numbers_do_not_matter():
@@ -150,7 +150,8 @@ def test_5_twins_have_equal_shares_and_numbers_do_not_matter():
 
 def test_6_one_place_has_all_that_the_head_has_not():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 6, 3, 1, 1), nn.ReLU(), nn.AdaptiveMaxPool2d(1))
+    layers = [nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 6, 3, 1, 1), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1))
     first, second = pairs(pictures(), (0, 1), "circular")
     found = share(shares(network(nn.Sequential(model, nn.Flatten())), first, second, (0, 1)))
     assert len(found) == 2 and found[0].item() == pytest.approx(1 - found[1].item(), abs=1e-12)

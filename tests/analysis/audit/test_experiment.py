@@ -103,7 +103,7 @@ def test_draws_and_turns_depend_on_pictures_alone():
     one = audit_network(net, images(9), SIDE, block=9, **options)
     other = audit_network(net, images(9)[::-1], SIDE, block=2, **options)
     for name in ("blame", "blame_stderr", "aliased_energy", "aliased_energy_worst_stderr", "change"):
-        assert np.allclose(one[name], other[name], rtol=1e-4, atol=1e-6, equal_nan=True)
+        assert np.allclose(one[name], other[name], rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
 def test_logits_by_key_or_position_or_attribute():
@@ -181,7 +181,5 @@ def test_verdict_and_table_say_what_the_dataset_says(dataset):
     text = verdict(dataset)
     ranked = frame.dropna(subset="blame").query("place != 'head'").sort_values("blame", ascending=False)
     assert ranked.place.iloc[0] in text and f"{100 * frame.blame.iloc[-1]:.0f} %" in text
-    assert frame.gain_rank.dropna().tolist() == [
-        1 + int((frame.gain > value).sum()) for value in frame.gain.dropna()
-    ]
+    assert frame.gain_rank.dropna().tolist() == [1 + int((frame.gain > value).sum()) for value in frame.gain.dropna()]
     assert rank_agreement(frame.blame, frame.gain) in (pytest.approx(1), pytest.approx(-1))
