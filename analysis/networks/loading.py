@@ -31,7 +31,7 @@ SIZE, CIFAR_SIZE = 224, 32
 CIFAR = ("vgg13", "densenet40")
 """Beginnings of names of the latter; others end in "-cifar"."""
 
-TORCHVISION = "torchvision:"
+TORCHVISION, TIMM = "torchvision:", "timm:"
 
 Preprocess = Callable[[Tensor], Tensor]
 
@@ -61,15 +61,21 @@ class LoadedNetwork:
     version: str = ""
 
 
-def load_network(source: str, weights: str | os.PathLike[str] | None = None, size: int | None = None) -> LoadedNetwork:
+def load_network(
+    source: str,
+    weights: str | os.PathLike[str] | None = None,
+    size: int | None = None,
+    pretrained: bool = False,
+) -> LoadedNetwork:
     """Network by name or from a file.
 
     Parameters
     ----------
     source : str
         A name of :func:`analysis.networks.list` or "squeezenet", with `weights`; "torchvision:NAME", a model of
-        torchvision, if that is installed; or "FILE.py:FACTORY", a file **that is executed** and a function in it that
-        is called without arguments and returns a module, or a pair of a module and a function that prepares its input.
+        torchvision, or "timm:NAME", one of timm, if that is installed; or "FILE.py:FACTORY", a file **that is
+        executed** and a function in it that is called without arguments and returns a module, or a pair of a module
+        and a function that prepares its input.
     weights : path, optional
         For a network by name a file of :func:`analysis.networks.load_weights`, from which it takes the number of
         classes; from best.pt of ``shiftscope train`` the size of the input and its normalisation too. For
@@ -77,7 +83,9 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
         the weights that torchvision downloads.
     size : int, optional
         Side of the input, pixels. Default: what best.pt says; 227 for "squeezenet", 32 for the networks made for
-        CIFAR-10 by name (VGG13, DenseNet-40, "...-cifar"), otherwise 224.
+        CIFAR-10 by name (VGG13, DenseNet-40, "...-cifar"), what timm says of its own, otherwise 224.
+    pretrained : bool
+        Let timm download the weights of "timm:NAME"; torchvision does so anyway where no `weights` are given.
 
     Returns
     -------
@@ -98,12 +106,21 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
         return _from_file(file, factory, size or SIZE)
     if source.endswith(".py"):
         raise ValueError(f"{printable(source)}: which function? expected FILE.py:FACTORY")
+    if pretrained and weights is not None:
+        raise ValueError("weights and pretrained contradict each other; expected one of them")
+    if pretrained and not source.startswith((TORCHVISION, TIMM)):
+        raise ValueError(f"pretrained is for {TIMM}NAME and {TORCHVISION}NAME; {source} needs --weights FILE")
+    if source.startswith(TIMM):
+        return _from_timm(source, weights, size, pretrained)
     if source.startswith(TORCHVISION):
         model = _from_torchvision(source.removeprefix(TORCHVISION), weights)
         return LoadedNetwork(source, evaluation(model), normalised, size or SIZE)
     if source != "squeezenet" and source not in registry.names():
         known = ["squeezenet", *registry.names()]
-        raise ValueError(f"{unknown('network', source, known)}; a FILE.py:FACTORY; {TORCHVISION}NAME for torchvision's")
+        raise ValueError(
+            f"{unknown('network', source, known)}; a FILE.py:FACTORY; {TORCHVISION}NAME for torchvision's, "
+            f"{TIMM}NAME for timm's"
+        )
     if weights is None:
         raise ValueError(
             f"{source} needs its weights: --weights FILE; the stability of an untrained network says nothing "
@@ -289,3 +306,33 @@ def _from_torchvision(name: str, weights: str | os.PathLike[str] | None) -> nn.M
         except (TypeError, ValueError) as error:
             raise ValueError(f"{printable(weights)} is no state dict of {name}: {first_line(error)}") from error
     return model
+
+
+def _from_timm(
+    source: str, weights: str | os.PathLike[str] | None, size: int | None, pretrained: bool
+) -> LoadedNetwork:
+    """Model of timm, with the size and the normalisation of the input that timm knows of it."""
+    try:
+        import timm
+        from timm.data import resolve_model_data_config
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"{source} needs timm, which is not installed") from None
+    except Exception as error:  # a timm that does not go with this torch
+        raise ValueError(f"timm cannot be imported: {first_line(error)}") from error
+    name = source.removeprefix(TIMM)
+    if not timm.is_model(name.partition(".")[0]):
+        raise ValueError(unknown("model of timm", name, timm.list_models()))
+    if weights is None and not pretrained:
+        raise ValueError(f"{source} needs its weights: --weights FILE, or --pretrained to download them")
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained)
+    except Exception as error:  # no network, no such weights
+        raise ValueError(f"{source} cannot be made: {type(error).__name__}: {first_line(error)}") from error
+    if weights is not None:
+        try:
+            load_weights(model, weights)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{printable(weights)} is no state dict of {name}: {first_line(error)}") from error
+    about = resolve_model_data_config(model)
+    prepare = partial(normalised, mean=about["mean"], std=about["std"])
+    return LoadedNetwork(source, model.eval(), prepare, size or int(about["input_size"][-1]))
