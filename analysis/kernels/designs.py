@@ -75,9 +75,9 @@ def ways_of(layer: FirstLayer) -> list[Way]:
 def multiplications(way: Way, layer: FirstLayer, size: int) -> float:
     """Multiplications for one kernel and one position of its final map, in pictures of `size` pixels.
 
-    A complex filter has the support that it has inside networks, two sides of the kernel. A binomial filter of t taps is
-    separable; the ideal one costs log2(N) multiplications for each of the N values that go in, and for each that comes
-    out, as fast Fourier transforms do.
+    A complex filter has the support that it has inside networks, two sides of the kernel. A binomial filter of t taps
+    is separable; the ideal one costs log2(N) multiplications for each of the N values that go in, and for each that
+    comes out, as fast Fourier transforms do.
     """
     channels, h, w = layer.weight.shape[1:]
     factor = 2 * layer.stride // way.stride
@@ -209,7 +209,7 @@ class WayMaps:
     @property
     def _border(self) -> int:
         """Positions of the stride-m grid that windows and binomial filters need on each side."""
-        return max(-(-(way.q + MOST_TAPS // 2) * way.stride // self.layer.stride) for way in self.ways)
+        return self.layer.q + 1 + MOST_TAPS // 2  # of the widest window at stride m; smaller strides need less
 
     @cached_property
     def _responses(self) -> dict[int, LayerResponses]:

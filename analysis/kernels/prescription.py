@@ -245,8 +245,10 @@ def measure_designs(
     TypeError, ValueError
         If an argument is out of range, or no picture could be used.
     """
-    maps = WayMaps(layer, tuple(ways_of(layer)), size, tuple(check_shifts(shifts)))
-    measurement = DesignMeasurement(maps, table.way.values[list(designs)])
+    ways, choices = ways_of(layer), table.way.values[list(designs)]
+    needed = np.union1d(choices, ways.index(Way(True, layer.stride, 0, 1)))
+    maps = WayMaps(layer, tuple(ways[index] for index in needed), size, tuple(check_shifts(shifts)))
+    measurement = DesignMeasurement(maps, np.searchsorted(needed, choices))
     (found,) = run(images, [measurement], progress, on_skip, desc="designs", **feeding)
     return found.assign_coords(design=list(designs))
 
@@ -302,27 +304,25 @@ def _of_designs(part: NDArray[np.float64], choices: NDArray[np.int_]) -> NDArray
 def _designs(layer: FirstLayer, ways: tuple[Way, ...], energies: Energies) -> tuple[list[str], NDArray[np.int_]]:
     """Names of the designs, and the way of each kernel, shape (designs, L).
 
-    All kernels in one way of the maximum; and from each of those whose window is that of the layer, more and more
-    kernels with CMod and the same filter.
+    All kernels in one way of the maximum; and from each of those, more and more kernels with CMod, as it is and with
+    the filter of the others.
     """
     turnable = kernel_kinds(layer.weight) == "band-pass"
     names, choices = [], []
     for index, way in enumerate(ways):
         if way.modulus:
             continue
-        choice = np.full(len(layer.weight), index)
         names.append(way.named(layer))
-        choices.append(choice)
-        if way.q * way.stride != layer.q * layer.stride:
-            continue
-        modulus = Way(True, way.stride if way.taps != 1 else layer.stride, 0, way.taps)
-        other = ways.index(modulus)
-        for count, kernel in enumerate(_greedy(energies, index, other, turnable), start=1):
-            choice = choice.copy()
-            choice[kernel] = other
-            rest = "" if index == 0 else f", {way.named(layer)}"
-            names.append(f"CMod for {count} of {len(choice)} kernels{rest}")
-            choices.append(choice)
+        choices.append(np.full(len(layer.weight), index))
+        rest = "" if index == 0 else f", {way.named(layer)} for the others"
+        like = {Way(True, layer.stride, 0, 1), Way(True, way.stride, 0, way.taps)}
+        for modulus in (other for other in ways if other in like):
+            choice, other = np.full(len(layer.weight), index), ways.index(modulus)
+            for count, kernel in enumerate(_greedy(energies, index, other, turnable), start=1):
+                choice = choice.copy()
+                choice[kernel] = other
+                names.append(f"{modulus.named(layer)} for {count} of {len(choice)} kernels{rest}")
+                choices.append(choice)
     return names, np.array(choices)
 
 

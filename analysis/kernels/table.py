@@ -133,9 +133,9 @@ def kernel_frame(table: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``COLUMNS``; `eta_rmax`, `eta_cmod` and `eta_output` are means over the shifts; the first two follow for each shift, with its two
-        numbers in the name, as ``eta_rmax(0,1)``. The standard error of a mean over shifts is at most the one given,
-        the mean of the standard errors.
+        ``COLUMNS``; `eta_rmax`, `eta_cmod` and `eta_output` are means over the shifts; the first two follow for each
+        shift, with its two numbers in the name, as ``eta_rmax(0,1)``. The standard error of a mean over shifts is at
+        most the one given, the mean of the standard errors.
     """
     columns: dict[str, Any] = {}
     for name in COLUMNS:

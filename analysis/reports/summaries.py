@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.files.messages import printable
+from analysis.kernels.prescription import sentence, spread_front
 from analysis.kernels.table import kernel_frame, rank_correlation
 from analysis.measurements.correlation import band_pass_correlation
 from analysis.prediction import agreement
@@ -104,6 +105,24 @@ def kernel_summary(report: Report) -> str:
         value, low, high = rank_correlation(table, *names)
         lines.append(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
     lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, kernels.csv, kernels.nc, *.png")
+    return "\n".join(lines)
+
+
+def prescription_summary(report: Report) -> str:
+    """Cheapest change that reaches the target, and points of the front.
+
+    Parameters
+    ----------
+    report : Report
+        Of :func:`analysis.prescribe_report`.
+    """
+    table = report.datasets["prescribe"]
+    lines = [f"\n{table.layer}: {table.output}; spectrum {table.spectrum}, {table.fields} random fields"]
+    if "sentence" in table.attrs:
+        lines.append(f"\nThe cheapest change that reaches {table.target:g}:\n  {table.sentence}")
+    lines.append("\nPoints of the front:")
+    lines += [f"  {sentence(table, design)}" for design in spread_front(table, 8)]
+    lines.append(f"\nResults: {printable(report.folder)}/report.html, prescribe.csv, prescribe.nc, front.png")
     return "\n".join(lines)
 
 
