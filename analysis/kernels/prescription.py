@@ -126,7 +126,7 @@ def cheapest(table: xr.Dataset, target: float) -> int:
     """
     enough = np.flatnonzero(table.eta.values <= target)
     if not len(enough):
-        best = int(table.eta.argmin())
+        best = int(np.argmin(table.eta.values))
         raise ValueError(f"no change reaches an eta of {target:g}; the best is {sentence(table, best)}")
     costs = table.multiplications.values[enough]
     return int(enough[np.lexsort((table.eta.values[enough], costs))[0]])
