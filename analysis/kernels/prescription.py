@@ -26,6 +26,7 @@ from wavelets.checks import integer
 from wavelets.kernel_kinds import kernel_kinds
 
 FIELDS = 8
+ISOLATED, DENSITY = 0.5, 0.01
 CONTRAST = 0.25  # standard deviation of pixels in [0, 1] of the model spectra, about that of photographs
 MODELS: dict[str, Callable[[int], NDArray[np.float64]]] = {"1/f^2": power_law_spectrum, "flat": flat_spectrum}
 
@@ -38,6 +39,7 @@ def prescribe(
     size: int = 224,
     fields: int = FIELDS,
     seed: int = 0,
+    isolated: float = ISOLATED,
     activation: str = "relu",
     progress: bool = True,
 ) -> xr.Dataset:
@@ -100,7 +102,7 @@ def prescribe(
     maps = WayMaps(layer, ways, min(size, points), tuple(check_shifts(shifts)))
     rng = np.random.default_rng(seed)
     sampled = [
-        maps(_fields(root, layer, rng)[..., :size, :size].astype(np.float32))
+        maps(_field(root, layer, isolated, rng)[..., :size, :size].astype(np.float32))
         for _ in tqdm(range(fields), desc="random fields", unit="field", disable=not progress)
     ]
     energies = Energies(*(np.concatenate(part) for part in zip(*sampled, strict=True)))
@@ -289,9 +291,13 @@ def _root_of_spectrum(layer: FirstLayer, spectrum: str | ArrayLike, size: int) -
     return root, len(plane)
 
 
-def _fields(root: NDArray[np.complex128], layer: FirstLayer, rng: np.random.Generator) -> NDArray[np.float64]:
+def _field(
+    root: NDArray[np.complex128], layer: FirstLayer, isolated: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """One random field (1, C, P, P) as the layer sees it, with mean 0."""
-    noise = np.fft.fft2(rng.standard_normal(root.shape[1:]))
+    shape = root.shape[1:]
+    points = rng.standard_normal(shape) * (rng.random(shape[1:]) < DENSITY) / np.sqrt(DENSITY)
+    noise = np.fft.fft2(np.sqrt(1 - isolated) * rng.standard_normal(shape) + np.sqrt(isolated) * points)
     field = np.fft.ifft2(np.einsum("klyx,lyx->kyx", root, noise)).real
     return np.asarray(field / np.array(layer.std)[:, None, None])[None]
 
