@@ -196,7 +196,7 @@ class WayMaps:
         margin = margin_for(self.shifts)
         maps = self.maps(windows(picture, (0.0, 0.0), margin))
         moved = (self.maps(windows(picture, shift, margin)) for shift in self.shifts)
-        change = sum(_squares(m - maps) for m in moved) / len(self.shifts)
+        change = np.mean([_squares(m - maps) for m in moved], axis=0)
         plain = maps[self._plain]
         reference = np.broadcast_to(_squares(plain), change.shape)
         return Energies(change, _squares(maps), _squares(maps - plain), reference)

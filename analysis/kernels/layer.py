@@ -108,13 +108,13 @@ class FirstLayer:
                 raise ValueError(f"{name} is {tuple(values)}; expected {channels} finite numbers, one a channel")
         if min(std) <= 0:
             raise ValueError(f"std is {tuple(std)}; expected positive numbers")
-        output = {"bias": self.bias, "scale": self.scale}
+        output: dict[str, Any] = {"bias": self.bias, "scale": self.scale}
         for name, given in output.items():
             if given is not None:
-                output[name] = values = real_array(given, name, 1)
-                if values.shape != weight.shape[:1]:
+                output[name] = vector = real_array(given, name, 1)
+                if vector.shape != weight.shape[:1]:
                     raise ValueError(
-                        f"{name} has shape {values.shape}; expected {weight.shape[:1]}, one number a kernel"
+                        f"{name} has shape {vector.shape}; expected {weight.shape[:1]}, one number a kernel"
                     )
         final = (
             geometry

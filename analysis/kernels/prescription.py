@@ -26,7 +26,12 @@ from wavelets.checks import integer
 from wavelets.kernel_kinds import kernel_kinds
 
 FIELDS = 8
-ISOLATED, DENSITY = 0.5, 0.01
+ISOLATED, DENSITY = 0.6, 0.01
+"""Part of the energy in isolated points, and how many there are for each pixel.
+
+Chosen from four densities and three parts with the embedded layer on 40 photographs: on a Gaussian field (part 0)
+nine designs have changes that are 10 % too small in the median and 22 % at most; with these, 2 % and 6 %.
+"""
 CONTRAST = 0.25  # standard deviation of pixels in [0, 1] of the model spectra, about that of photographs
 MODELS: dict[str, Callable[[int], NDArray[np.float64]]] = {"1/f^2": power_law_spectrum, "flat": flat_spectrum}
 
@@ -63,6 +68,9 @@ def prescribe(
         Random fields over which the prediction is a mean, at least 2.
     seed : int
         The same seed gives the same prediction.
+    isolated : float
+        Part of the energy of the fields in isolated points, with the same spectrum; 0 is a Gaussian field, and the
+        default what suits photographs.
     activation : str
         "relu". Others are refused: the prediction is for maps of that activation, and one that is not monotone does not
         commute with the pooling.
@@ -89,14 +97,16 @@ def prescribe(
 
     Notes
     -----
-    theory.md 3.7. The pictures are Gaussian fields with the given spectrum: the prediction is the measurement of
-    :func:`measure_designs` on a sample of them. CMod is for band-pass kernels; those to turn are chosen one after the
-    other, each time the one that lowers the change of the layer most. A low-pass filter lowers eta by what it takes
-    away as well: `rho` does not fall with it.
+    theory.md 3.7. The prediction is the measurement of :func:`measure_designs` on a sample of random fields with the
+    given spectrum: white noise, part Gaussian and part isolated points, filtered. CMod is for band-pass kernels; those
+    to turn are chosen one after the other, each time the one that lowers the change of the layer most. A low-pass
+    filter lowers eta by what it takes away as well: `rho` does not fall with it.
     """
     _check_layer(layer, activation, target)
     integer("fields", fields, 2)
     integer("seed", seed, 0)
+    if not (np.ndim(isolated) == 0 and np.isreal(isolated) and 0 <= isolated <= 1):
+        raise ValueError(f"isolated is {isolated!r}; expected a part of the energy, 0 to 1")
     root, points = _root_of_spectrum(layer, spectrum, integer("size", size, 1))
     ways = tuple(ways_of(layer))
     maps = WayMaps(layer, ways, min(size, points), tuple(check_shifts(shifts)))
@@ -110,7 +120,13 @@ def prescribe(
     table = _table(layer, ways, energies, names, choices, size)
     shown = spectrum if isinstance(spectrum, str) else "given"
     table = table.assign_attrs(
-        layer=layer.name, output=layer.order, spectrum=shown, shifts=str(maps.shifts), fields=fields, seed=seed
+        layer=layer.name,
+        output=layer.order,
+        spectrum=shown,
+        shifts=str(maps.shifts),
+        fields=fields,
+        seed=seed,
+        isolated=float(isolated),
     )
     if target is not None:
         answer = cheapest(table, target)

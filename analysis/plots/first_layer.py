@@ -233,7 +233,7 @@ def ranking_figure(table: xr.Dataset) -> Figure:
     matplotlib.figure.Figure
     """
     rank = table["rank"].values
-    order = np.argsort(np.where(rank > 0, rank, rank.size + 1))[: int((rank > 0).sum())]
+    order = np.argsort(np.where(rank > 0, rank, np.inf))[: int((rank > 0).sum())]
     figure = Figure(figsize=(max(8.0, 1.6 + 0.2 * len(order)), 6.6), layout="constrained")
     top, ax = figure.subplots(2, 1, sharex=True)
     x = np.arange(len(order))
@@ -254,15 +254,16 @@ def ranking_figure(table: xr.Dataset) -> Figure:
                 **style,
             )
             ax.bar(x[chosen], rmax[chosen], label=f"RMax, {kind}", **style)
-    ax.plot(x, output, "D", color=BLACK, markersize=4, markerfacecolor="white", label="output")
     ax.plot(x, cmod, "o", color=BLACK, markersize=3.5, label="CMod")
+    ax.plot(x, output, "D", color=BLACK, markersize=4, markerfacecolor="white", label="output")
     ax.set_xticks(x, [str(i) for i in order], rotation=90, fontsize=7)
     shifts = " and ".join(shift_names(table))
     ax.set(xlabel="kernel", ylabel=f"η, mean over u = {shifts} px", xlim=(-0.8, len(order) - 0.2))
     top.set(ylabel="share of the output's change (%)")
     top.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11, parse_math=False)
-    for axes in (top, ax):
-        axes.legend(fontsize=9)
+    if len(order):
+        top.legend(fontsize=9)
+    ax.legend(fontsize=9)
     return figure
 
 

@@ -12,7 +12,7 @@ from scipy.special import hyp2f1
 from analysis import FirstLayer, power_law_spectrum, prescribe
 from analysis.kernels import gabor, measure_designs
 from analysis.kernels.designs import IDEAL, Way, WayMaps, memory, multiplications, reduction, ways_of
-from analysis.kernels.prescription import cheapest, sentence, spread_front
+from analysis.kernels.prescription import _field, _root_of_spectrum, cheapest, sentence, spread_front
 from analysis.measurements.spectra import gaussian_fields
 from analysis.prediction import response_covariance
 from wavelets.complex_filters import complex_filters
@@ -98,7 +98,7 @@ def test_modulus_on_a_gaussian_field_has_its_closed_form(taps):
     # theory.md 3.7: means of products of moduli of circular variables by a hypergeometric function.
     layer = grey()
     spectrum = power_law_spectrum(127)
-    table = prescribe(layer, spectrum, size=127, fields=60, shifts=SHIFTS[:1], progress=False)
+    table = prescribe(layer, spectrum, size=127, fields=60, shifts=SHIFTS[:1], isolated=0, progress=False)
     row = {name: i for i, name in enumerate(table.ways.values)}[f"CMod + blur{taps}" if taps > 1 else "CMod"]
     reach = np.arange(taps)
     window = 2.0 * np.stack(np.meshgrid(reach, reach, indexing="ij"), -1).reshape(-1, 2)
@@ -118,7 +118,7 @@ def test_modulus_on_a_gaussian_field_has_its_closed_form(taps):
 
 def test_prediction_is_the_measurement_of_gaussian_pictures(layer):
     spectrum = 0.02 * power_law_spectrum(SIZE)
-    table = prescribe(layer, spectrum, size=SIZE, fields=24, progress=False)
+    table = prescribe(layer, spectrum, size=SIZE, fields=24, isolated=0, progress=False)
     pictures = list(0.5 + gaussian_fields(spectrum, 24, np.random.default_rng(9)))
     designs = spread_front(table, 5)
     measured = measure_designs(layer, table, designs, pictures, size=SIZE, progress=False)
@@ -133,8 +133,10 @@ def test_colour_spectra_of_grey_pictures_equal_a_plane():
     weight = np.repeat(gratings(), 3, axis=1)
     layer = FirstLayer("colour", weight, 2, mean=(0.5,) * 3, std=(0.2, 0.3, 0.4))
     plane = power_law_spectrum(SIZE | 1)
-    one = prescribe(layer, plane, size=SIZE, fields=30, progress=False)
-    two = prescribe(layer, np.broadcast_to(plane, (3, 3, *plane.shape)), size=SIZE, fields=30, seed=1, progress=False)
+    one = prescribe(layer, plane, size=SIZE, fields=30, isolated=0, progress=False)
+    two = prescribe(
+        layer, np.broadcast_to(plane, (3, 3, *plane.shape)), size=SIZE, fields=30, seed=1, isolated=0, progress=False
+    )
     np.testing.assert_allclose(one.eta[:4], two.eta[:4], rtol=0.05)
 
 
@@ -209,6 +211,7 @@ def test_a_scale_for_all_kernels_changes_nothing_without_bias():
         ({"spectrum": np.ones((3, 3, 127, 127))}, ValueError, "channels"),
         ({"size": 30}, ValueError, "30"),
         ({"fields": 1}, ValueError, "fields"),
+        ({"isolated": 1.5}, ValueError, "isolated"),
         ({"fields": 2.5}, TypeError, "fields"),
     ],
 )
@@ -222,3 +225,14 @@ def test_a_layer_without_pooling_and_a_plain_array_are_refused():
         prescribe(grey(pool=1), size=SIZE, progress=False)
     with pytest.raises(TypeError, match="FirstLayer"):
         prescribe(gratings(), size=SIZE, progress=False)
+
+
+def test_isolated_points_keep_the_spectrum():
+    layer = grey()
+    root, points = _root_of_spectrum(layer, power_law_spectrum(63), 63)
+    rng = np.random.default_rng(0)
+    for isolated in (0.0, 0.6):
+        fields = np.stack([_field(root, layer, isolated, rng)[0, 0] for _ in range(400)]) * layer.std[0]
+        found = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=0) / points**2
+        np.testing.assert_allclose(found[1:9, 1:9].mean(), power_law_spectrum(63)[1:9, 1:9].mean(), rtol=0.1)
+        assert np.mean(fields**4) / np.mean(fields**2) ** 2 == pytest.approx(3, abs=0.4) or isolated
