@@ -125,10 +125,11 @@ def beside(table: xr.Dataset, measured: xr.Dataset) -> pd.DataFrame:
     """Rows of the designs that were measured: predicted and measured numbers."""
     names = ["name", "eta", "eta_stderr", "rho", "multiplications", "memory"]
     frame = table[names].isel(design=measured.design.values).to_dataframe()
+    frame.insert(0, "design", measured.design.values)
     frame["measured_n"] = measured.attrs["images_used"]
     for name in ("eta", "eta_stderr", "rho"):
         frame[f"measured_{name}"] = measured[name].values
-    return frame.rename_axis("design").reset_index()
+    return frame
 
 
 def page_values(table: xr.Dataset, measured: xr.Dataset | None) -> dict[str, Any]:
