@@ -83,8 +83,8 @@ def prescribe(
         Along `design`: `name`; `eta`, the relative change of the layer's output, root of the ratio of squares summed
         over kernels, mean over shifts, with `eta_stderr`, the error of the sampling; `rho`, the relative distance from
         the output of CMod; `multiplications` and `memory` over those of the layer as it is, which is design 0; `front`,
-        whether no other design is as stable for as few multiplications; `way` (design, kernel), position along `way`
-        of what becomes of each kernel. Along `way` and `kernel`: `kernel_eta`, `kernel_rho`. The attribute `answer` is
+        whether no other design is as stable for as few multiplications; `way` (design, kernel), position along `ways`
+        of what becomes of each kernel. Along `ways` and `kernel`: `kernel_eta`, `kernel_rho`. The attribute `answer` is
         the position of the cheapest design that reaches the target, `sentence` says it in words.
 
     Raises

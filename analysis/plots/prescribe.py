@@ -62,7 +62,11 @@ def front_figure(table: xr.Dataset, measured: xr.Dataset | None = None) -> Figur
         )
     ax.set_xscale("symlog", linthresh=LINEAR)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.set(xlabel="additional multiplications (%)", ylabel="η of the layer's output", ylim=(0, None))
+    ax.set(
+        xlabel="additional multiplications (%), linear up to 1, then logarithmic",
+        ylabel="η of the layer's output",
+        ylim=(0, None),
+    )
     ax.set_title(f"{table.layer}: what stability costs", fontsize=11, parse_math=False)
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
