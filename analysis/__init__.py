@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "first_layer",
             "kernel_table",
             "measure_kernels",
+            "prescribe",
         ],
         "measurements.correlation": [
             "band_pass_correlation",
@@ -78,6 +79,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "reports.kernels": [
             "kernel_report",
+        ],
+        "reports.prescribe": [
+            "prescribe_report",
         ],
         "reports.stability": [
             "stability_report",

@@ -7,7 +7,7 @@ import hashlib
 import importlib.resources
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from analysis.kernels.choice import choose, composed, other_order
 from analysis.kernels.known_networks import NETWORKS, KnownLayer, fetch
 from analysis.kernels.layer import FirstLayer
 from wavelets.checks import from_torch, real_array
+
+NORMALISATION_PARTS = ("weight", "bias", "running_mean", "running_var")
+EPSILON = 1e-5  # added to the variance: torch's default, as files do not say
 
 
 def first_layer(
@@ -209,15 +212,39 @@ def _from_file(path: str, weight: str | None) -> tuple[dict[str, Any], str]:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     origin = printable(os.path.basename(path))
+    scale, shift = _normalisation(arrays, parameter, len(kernels))
+    if scale is not None:  # the bias of the convolution goes through the normalisation
+        bias = shift if bias is None else shift + scale * real_array(bias, "bias", 1)
     fields: dict[str, Any] = {
         "name": origin[: -len(suffix_of(path))] or origin,
         "weight": _one_channel(kernels) if parameter == "" else kernels,
         "bias": bias,
+        "scale": scale,
         "parameter": parameter,
         "origin": origin,
         "sha256": digest,
     }
     return fields, f"{shown}: "
+
+
+def _normalisation(arrays: Mapping[str, Any], parameter: str, count: int) -> tuple[Any, Any]:
+    """Scale and shift of the batch normalisation whose arrays stand beside the weight of a convolution, or None.
+
+    It is known by name: bn1 after conv1, norm0 after conv0, bn after conv, 1 after 0; or bn_scale and bn_bias, folded.
+    """
+    parent, _, name = parameter.removesuffix("weight").rstrip(".").rpartition(".")
+    parent += "." if parent else ""
+    names = [name.replace("conv", "bn"), name.replace("conv", "norm"), str(int(name) + 1) if name.isdecimal() else "bn"]
+    wanted = [[f"{parent}{norm}.{part}" for part in NORMALISATION_PARTS] for norm in names]
+    for group in [*wanted, [f"{parent}bn_scale", f"{parent}bn_bias"]]:
+        if all(part in arrays and tuple(arrays[part].shape) == (count,) for part in group):
+            scale, shift, *moments = (real_array(arrays[part], part, 1).astype(np.float64) for part in group)
+            if moments:
+                mean, variance = moments
+                scale = scale / np.sqrt(np.maximum(variance, 0) + EPSILON)
+                shift = shift - scale * mean
+            return scale, shift
+    return None, None
 
 
 def _one_channel(array: Any) -> Any:

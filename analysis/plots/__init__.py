@@ -28,6 +28,7 @@ from analysis.plots.heatmaps import (
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
 from analysis.plots.network_stability import accuracy_figure, divergence_figure, flip_figure, trade_figure
 from analysis.plots.prediction import prediction_figure
+from analysis.plots.prescribe import front_figure
 from analysis.plots.published import (
     consistency_figure,
     published_scores_figure,
@@ -62,6 +63,7 @@ __all__ = [
     "flip_figure",
     "fourier_figure",
     "fourier_image",
+    "front_figure",
     "gamma_figure",
     "grids_figure",
     "kernel_image",

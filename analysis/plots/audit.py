@@ -127,7 +127,7 @@ def blame_by_shift_figure(audit: xr.Dataset) -> Figure:
     for ax, borders in zip(axes, audit.borders.values, strict=True):
         part = rows.sel(borders=borders)
         for number, shift in enumerate(shifts):
-            x = np.arange(len(names)) + (number - (len(shifts) - 1) / 2) * bar
+            x = np.arange(len(names), dtype=np.float64) + (number - (len(shifts) - 1) / 2) * bar
             value, error = (np.asarray(100 * part[name].values[number], np.float64) for name in _BY_SHIFT)
             change = 100 * float(part.change.values[number])
             changes = f"changes by {change:.3g} %" if np.isfinite(value).any() else "does not change"

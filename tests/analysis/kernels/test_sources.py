@@ -671,7 +671,7 @@ def test_real_weights(file, like, shape):
     layer = first_layer(real(file), like=like)
     assert isinstance(layer, FirstLayer)
     assert layer.weight.shape == shape
-    assert (layer.bias is None) == (like == "resnet18")
+    assert layer.bias is not None and (layer.scale is not None) == (like == "resnet18")
     assert layer.origin == file and layer.stride == known_networks.NETWORKS[like].stride
 
 

@@ -361,7 +361,7 @@ def test_damaged_and_foreign_checkpoints(tmp_path):
         with pytest.raises(CheckpointError, match=r"last\.pt"):
             quietly(chosen, tiny(), data, tmp_path)
     assert not (tmp_path / "trace").exists()
-    with pytest.raises(FileNotFoundError, match="none.pt"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pt"):
         load_checkpoint(tmp_path / "none.pt")
 
 
