@@ -87,7 +87,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(command,
     out.mkdir()
     with files_of_at_most(size):
         code, _, errors = shiftscope(*command, "--out", out)
-    assert code == 2 and "Traceback" not in errors and "File too large" in errors
+    assert code == 2 and "Traceback" not in errors
+    assert "File too large" in errors or "cannot write" in errors  # torch has words of its own
     assert not list(out.glob(f"{UNFINISHED}*"))
     assert shiftscope(*command, "--out", out)[0] == 0
     results = {path.name for path in out.iterdir()}
