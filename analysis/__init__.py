@@ -9,6 +9,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["networks", "plots", "theory"],
     submod_attrs={
+        "audit": [
+            "audit_network",
+        ],
         "files.comparison": [
             "Comparison",
             "FolderComparison",
@@ -34,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "first_layer",
             "kernel_table",
             "measure_kernels",
+            "prescribe",
         ],
         "measurements.correlation": [
             "band_pass_correlation",
@@ -67,11 +71,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "published_table",
             "validation_errors",
         ],
+        "reports.audit": [
+            "audit_report",
+        ],
         "reports.heatmaps": [
             "heatmap_report",
         ],
         "reports.kernels": [
             "kernel_report",
+        ],
+        "reports.prescribe": [
+            "prescribe_report",
         ],
         "reports.stability": [
             "stability_report",

@@ -28,7 +28,7 @@ from wavelets.hilbert import (
 Plane = NDArray[Any]  # one kernel, float64 or complex128
 Energies = NDArray[np.float64]
 
-GRID = 128
+SAMPLES = 128
 """Frequencies are sought on grids whose size is a multiple of this: steps of pi/64 or finer."""
 
 SLACK = 1e-3
@@ -445,7 +445,7 @@ def _grid_size(kernels: NDArray[Any], size: int | None) -> int:
     """Size of the grid on which frequencies are sought."""
     longest = int(max(kernels.shape[-2:]))
     if size is None:
-        return GRID * -(-4 * longest // GRID)
+        return SAMPLES * -(-4 * longest // SAMPLES)
     if integer("size", size, 0) < longest:
         raise ValueError(f"size must be at least the kernel's {kernels.shape[-2:]}, got {size!r}")
     return int(size)

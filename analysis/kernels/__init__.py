@@ -1,10 +1,11 @@
 """First layers of trained networks: from their kernels to complex filters, their description, and their stability."""
 
 from analysis.kernels.description import describe_kernels
-from analysis.kernels.gabor import fit_gabor, gabor
+from analysis.kernels.gabor_fit import fit_gabor, gabor
 from analysis.kernels.grids import compare_grids
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels, network_output
+from analysis.kernels.prescription import measure_designs, prescribe
 from analysis.kernels.sources import first_layer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from wavelets.complex_filters import complex_filters
@@ -22,7 +23,9 @@ __all__ = [
     "gabor",
     "kernel_frame",
     "kernel_table",
+    "measure_designs",
     "measure_kernels",
     "network_output",
+    "prescribe",
     "rank_correlation",
 ]

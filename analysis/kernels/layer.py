@@ -35,6 +35,10 @@ class FirstLayer:
     mean, std : tuple of float
         Normalisation of each channel: (pixel - mean) / std, pixels in [0, 1].
     bias : ndarray, shape (L,), optional
+        Added to the responses of the kernels, after `scale` where there is one.
+    scale : ndarray, shape (L,), optional
+        Factor of each kernel's responses: of the batch normalisation, which `bias` holds the rest of. A kernel whose
+        scale is negative is pooled as its opposite.
     parameter : str
         Name of the weight in its file.
     origin : str
@@ -57,6 +61,7 @@ class FirstLayer:
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
     bias: NDArray[Any] | None = None
+    scale: NDArray[Any] | None = None
     parameter: str = ""
     origin: str = ""
     sha256: str = ""
@@ -72,6 +77,7 @@ class FirstLayer:
             "pool": self.pool,
             "mean": list(self.mean),
             "std": list(self.std),
+            "output_sha256": hashlib.sha256(np.concatenate([self.offset, self.gain]).tobytes()).hexdigest(),
         }
 
     def __post_init__(self) -> None:
@@ -102,17 +108,23 @@ class FirstLayer:
                 raise ValueError(f"{name} is {tuple(values)}; expected {channels} finite numbers, one a channel")
         if min(std) <= 0:
             raise ValueError(f"std is {tuple(std)}; expected positive numbers")
-        bias = self.bias
-        if bias is not None:
-            bias = real_array(bias, "bias", 1)
-            if bias.shape != weight.shape[:1]:
-                raise ValueError(f"bias has shape {bias.shape}; expected {weight.shape[:1]}, one number a kernel")
-        final = geometry | {
-            "weight": weight,
-            "bias": bias,
-            "mean": tuple(map(float, mean)),
-            "std": tuple(map(float, std)),
-        }
+        output: dict[str, Any] = {"bias": self.bias, "scale": self.scale}
+        for name, given in output.items():
+            if given is not None:
+                output[name] = vector = real_array(given, name, 1)
+                if vector.shape != weight.shape[:1]:
+                    raise ValueError(
+                        f"{name} has shape {vector.shape}; expected {weight.shape[:1]}, one number a kernel"
+                    )
+        final = (
+            geometry
+            | output
+            | {
+                "weight": weight,
+                "mean": tuple(map(float, mean)),
+                "std": tuple(map(float, std)),
+            }
+        )
         for name, value in final.items():
             object.__setattr__(self, name, value)
 
@@ -120,3 +132,20 @@ class FirstLayer:
     def q(self) -> int:
         """Half-width of the pooling window, positions."""
         return self.pool // 2
+
+    @property
+    def offset(self) -> NDArray[np.float64]:
+        """Number added to the scaled responses of each kernel, shape (L,): the bias, or 0."""
+        return np.zeros(len(self.weight)) if self.bias is None else np.asarray(self.bias, np.float64)
+
+    @property
+    def gain(self) -> NDArray[np.float64]:
+        """Factor of each kernel's responses, with its sign, shape (L,): the scale, or 1."""
+        return np.ones(len(self.weight)) if self.scale is None else np.asarray(self.scale, np.float64)
+
+    @property
+    def order(self) -> str:
+        """Operations from pictures to the output, as far as the layer knows them, in words."""
+        if self.scale is not None:
+            return "convolution, batch normalisation, ReLU, max pooling"
+        return f"convolution, {'no bias' if self.bias is None else 'bias'}, no batch normalisation, ReLU, max pooling"

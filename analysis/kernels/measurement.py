@@ -131,21 +131,37 @@ class LayerOperators:
         return complex_filters(self.layer.weight.astype(np.float64), self.grid)
 
     @cached_property
+    def gains(self) -> NDArray[np.float64]:
+        """Size of the responses in the network over that of those measured here, shape (L,); 0 for dead kernels."""
+        return np.where(self.alive, np.abs(self.layer.gain) * peaks(self.layer.weight).ravel(), 0)
+
+    @cached_property
     def responses(self) -> LayerResponses:
-        """Responses of the kernels that are not dead, each scaled to a largest weight of 1."""
-        # Ratios do not depend on the scale, and float32 likes numbers about 1.
-        filters = self.filters[self.alive] / peaks(self.layer.weight[self.alive])
+        """Responses of the kernels that are not dead, each with the sign of its gain and a largest weight of 1."""
+        # Ratios do not depend on the scale, and float32 likes numbers about 1. What the network pools has its sign.
+        signs = np.where(self.layer.gain < 0, -1, 1)[:, None, None, None]
+        scales = np.where(self.alive, peaks(self.layer.weight).ravel(), 1)[:, None, None, None]
+        filters = (signs * self.filters / scales)[self.alive]
         return LayerResponses(filters, self.layer.stride, (self.side, self.side), self.dtype, self.layer.q)
 
     def __call__(self, pictures: Sequence[NDArray[Any]]) -> Sums[NDArray[np.float64]]:
         """Return sums of windows (n, C, side, side); zeros for dead kernels."""
-        energies, changes, positions = sums_of_maps(self._maps, pictures)
-        return Sums(self._spread(energies), self._spread(changes), positions)
+        sums = sums_of_maps(self._maps, pictures, self._output)
+        assert sums.outputs is not None
+        outputs = self._spread(sums.outputs[:, :, :, None])[..., 0]
+        return Sums(self._spread(sums.energies), self._spread(sums.changes), sums.positions, outputs)
 
     def _maps(self, pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """RMax and CMod, each (n, kernels that are not dead, h, w)."""
         r, c = pool(self.responses(pictures), self.layer.q)
         return r.swapaxes(0, 1), c.swapaxes(0, 1)
+
+    def _output(self, r: NDArray[Any]) -> NDArray[Any]:
+        """Output of the layer, divided by `gains`, from RMax (n, kernels that are not dead, h, w)."""
+        gains = self.gains[self.alive]
+        # Without gain the map is constant: it is left silent.
+        level = np.divide(self.layer.offset[self.alive], gains, out=np.full(len(gains), -np.inf), where=gains > 0)
+        return np.asarray(np.maximum(r + level[:, None, None].astype(r.dtype), 0))
 
     def _spread(self, part: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums (., n, L, ...) from those of the kernels that are not dead."""
@@ -190,10 +206,10 @@ def kernel_experiment(
     side = window_side(size, shifts, reach + 2 * layer.q * layer.stride, f"filters of {reach} pixels")
     index = xr.Dataset(
         coords={"index": ("kernel", np.arange(len(layer.weight)))},
-        attrs={"size": size, "boundary": "valid region only"},
+        attrs={"size": size, "boundary": "valid region only", "output": layer.order},
     )
     operators = LayerOperators(layer, grid, side, dtype)
-    return ShiftExperiment(operators, index, size, shifts, layer.mean, layer.std)
+    return ShiftExperiment(operators, index, size, shifts, layer.mean, layer.std, operators.gains)
 
 
 def measure_kernels(
@@ -233,7 +249,10 @@ def measure_kernels(
     -------
     xarray.Dataset
         Dimensions `kernel` and `shift`: `rho`, `eta_rmax`, `eta_cmod` as :func:`analysis.heatmaps` defines them, each
-        with `_stderr` and `_rms`; `count`. NaN for dead kernels.
+        with `_stderr` and `_rms`; `eta_output`, the like for the layer's output; `share_of_change`, the part of the
+        squared change of the layer's output that each kernel makes, over all shifts, mean over pictures, with
+        `_stderr`; `count`. NaN for dead kernels, whose share is 0. The attribute `output` says what is taken for the
+        output.
 
     Raises
     ------
@@ -246,8 +265,9 @@ def measure_kernels(
     -----
     theory.md 5.2 and 3.6. Responses are those of the whole colour kernel; W is taken channel by channel in the same
     half-plane, so that its real part is V. Positions whose filter reaches over the border are left out, and the
-    padding of the network with them; bias and ReLU commute with the pooling and are left out as well. So does a batch
-    normalisation with positive scales; a kernel whose scale is negative is pooled as -V, which is not looked at here.
+    padding of the network with them. Bias and ReLU commute with the pooling, and so does a batch normalisation with
+    positive scales: they enter `eta_output` and the shares alone, which are of :math:`\operatorname{ReLU}(a\mathcal R +
+    b)`. A kernel whose scale is negative is pooled as -V, here too.
     """
     experiment = kernel_experiment(layer, shifts, size, grid)
     (dataset,) = run(images, [experiment], progress, on_skip, root, desc="kernels", **feeding)
@@ -274,8 +294,8 @@ def network_output(layer: FirstLayer, pictures: NDArray[Any]) -> NDArray[Any]:
 
     Notes
     -----
-    By theory.md 3.6, :math:`\max_p\operatorname{ReLU}(Y_p + b) = \operatorname{ReLU}(b + \max_p Y_p)`: this is RMax,
-    then bias and ReLU. Padding of the pooling is minus infinity, as in networks.
+    By theory.md 3.6, :math:`\max_p\operatorname{ReLU}(aY_p + b) = \operatorname{ReLU}(b + \max_p aY_p)`: this is RMax
+    of the scaled kernels, then bias and ReLU. Padding of the pooling is minus infinity, as in networks.
     """
     x = real_array(pictures, "pictures", 4)
     channels, h, w = layer.weight.shape[1:]
@@ -285,11 +305,12 @@ def network_output(layer: FirstLayer, pictures: NDArray[Any]) -> NDArray[Any]:
     x = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
     side = max(h, w)
     # Zeros complete kernels that are not square; the rows and columns that they add to the picture are not valid.
-    filters = np.pad(layer.weight, ((0, 0), (0, 0), (0, side - h), (0, side - w))).astype(complex)
+    filters = np.pad(
+        layer.gain[:, None, None, None] * layer.weight, ((0, 0), (0, 0), (0, side - h), (0, side - w))
+    ).astype(complex)
     x = np.pad(x, ((0, 0), (0, 0), (0, side - h), (0, side - w)))
     y = LayerResponses(filters, layer.stride, x.shape[-2:], x.dtype, q=0)(x).real
     p = layer.pool_padding
     y = np.pad(y, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=-np.finfo(y.dtype).max / 4)
     r = pool(y, layer.q)[0].swapaxes(0, 1)
-    bias = 0 if layer.bias is None else layer.bias[:, None, None].astype(r.dtype)
-    return np.asarray(np.maximum(r + bias, 0))
+    return np.asarray(np.maximum(r + layer.offset[:, None, None].astype(r.dtype), 0))

@@ -47,6 +47,10 @@ COLUMNS = (
     "eta_rmax_stderr",
     "eta_cmod",
     "eta_cmod_stderr",
+    "eta_output",
+    "eta_output_stderr",
+    "share_of_change",
+    "share_of_change_stderr",
     "rank",
 )
 COARSER = 3  # frequencies of the spectrum to one of that of isolated features: changes predicted_rho by 0.0004
@@ -92,7 +96,7 @@ def kernel_table(
         same pictures, NaN for all but band-pass kernels: `predicted_rho`, the best one of `rho_rms`, a Gaussian field
         with the part of isolated features that :func:`analysis.prediction.typical_share` takes from packets;
         `gaussian_rho`, `predicted_eta_rmax`, `predicted_eta_cmod`, of a Gaussian field alone; `rank`, 1 for the kernel
-        whose RMax changes most, by the mean of `eta_rmax` over the shifts.
+        that makes the largest `share_of_change`.
 
     Raises
     ------
@@ -118,9 +122,9 @@ def kernel_table(
     )
     table = table.assign_attrs(described.attrs | measured.attrs)
     _add_prediction(table, layer, filters, power.spectrum.values, progress)
-    change = table.eta_rmax.mean("shift").values
-    rank = np.where(np.isfinite(change), rankdata(-np.nan_to_num(change, nan=-1), method="ordinal"), -1)
-    table["rank"] = ("kernel", rank.astype(int), {"long_name": "place by the change of RMax, 1 = largest; -1 if dead"})
+    rank = np.where(table.kind != "dead", rankdata(-np.nan_to_num(table.share_of_change), method="ordinal"), -1)
+    meaning = "place by the share of the layer's change, 1 = largest; -1 if dead"
+    table["rank"] = ("kernel", rank.astype(int), {"long_name": meaning})
     return table
 
 
@@ -135,9 +139,9 @@ def kernel_frame(table: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``COLUMNS``; `eta_rmax` and `eta_cmod` are means over the shifts, and follow for each shift, with its two
-        numbers in the name, as ``eta_rmax(0,1)``. The standard error of a mean over shifts is at most the one given,
-        the mean of the standard errors.
+        ``COLUMNS``; `eta_rmax`, `eta_cmod` and `eta_output` are means over the shifts; the first two follow for each
+        shift, with its two numbers in the name, as ``eta_rmax(0,1)``. The standard error of a mean over shifts is at
+        most the one given, the mean of the standard errors.
     """
     columns: dict[str, Any] = {}
     for name in COLUMNS:

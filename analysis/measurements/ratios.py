@@ -35,6 +35,32 @@ def ratio_sums(numerator: Array, denominator: Array, defined: NDArray[np.bool_])
     return np.stack([term.sum(axis=0, dtype=np.float64) for term in terms])
 
 
+def share_sums(parts: Array) -> Array:
+    """Sums over pictures that give the statistics of the shares in a total.
+
+    Parameters
+    ----------
+    parts : ndarray, shape (n, F), float64
+        Energies of n pictures; one whose total is 0 adds nothing.
+
+    Returns
+    -------
+    ndarray, shape (1 + 2 F,), float64
+        Number of pictures; sums of the shares, and of their squares.
+    """
+    total = parts.sum(axis=1, keepdims=True)
+    shares = (parts / np.where(total > 0, total, 1))[total[:, 0] > 0]
+    return np.concatenate([[len(shares)], shares.sum(axis=0), (shares**2).sum(axis=0)])
+
+
+def share_statistics(sums: Array) -> tuple[Array, Array]:
+    """Return the mean of the shares over pictures, and its standard error, each (F,); NaN where there are too few."""
+    total, squares = sums[1:].reshape(2, -1)
+    some, several = (sums[0] if sums[0] > least else np.nan for least in (0, 1))
+    variance = np.maximum(squares / several - (total / several) ** 2, 0.0) / (several - 1)
+    return total / some, np.sqrt(variance)
+
+
 @dataclass(frozen=True)
 class RatioStatistics:
     """Statistics of ratios over pictures, arrays of one shape.

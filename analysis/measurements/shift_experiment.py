@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.measurements import loops
-from analysis.measurements.ratios import SUMS, ratio_statistics, ratio_sums
+from analysis.measurements.ratios import SUMS, ratio_statistics, ratio_sums, share_statistics, share_sums
 from analysis.measurements.translation import check_shift, margin_for, windows
 from wavelets.checks import integer
 
@@ -25,6 +25,7 @@ FORMULAS = {
     "rho": "|RMax - CMod| / |CMod|",
     "eta_rmax": "|RMax(T_u X) - RMax(X)| / |RMax(X)|",
     "eta_cmod": "|CMod(T_u X) - CMod(X)| / |CMod(X)|",
+    "eta_output": "|output(T_u X) - output(X)| / |output(X)|",
 }
 
 Maps = tuple[NDArray[Any], NDArray[Any]]
@@ -39,6 +40,7 @@ class Sums(NamedTuple, Generic[A]):
     energies: A  # (3, n, F): squares of RMax, of CMod, and of their difference
     changes: A  # (2, n, F, S): squares of the change of RMax, and of that of CMod
     positions: int
+    outputs: A | None = None  # (1 + S, n, F): squares of the output map, and of its change under each shift
 
 
 Operators = Callable[[Sequence[NDArray[Any]]], Sums[NDArray[np.float64]]]
@@ -46,7 +48,9 @@ Operators = Callable[[Sequence[NDArray[Any]]], Sums[NDArray[np.float64]]]
 
 
 def sums_of_maps(
-    operators: Callable[[NDArray[Any]], Maps], pictures: Sequence[NDArray[Any]]
+    operators: Callable[[NDArray[Any]], Maps],
+    pictures: Sequence[NDArray[Any]],
+    output: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
 ) -> Sums[NDArray[np.float64]]:
     """Sums that `ShiftExperiment` needs, from maps of whole pictures.
 
@@ -56,13 +60,22 @@ def sums_of_maps(
         From pictures to RMax and CMod, each (n, F, h, w).
     pictures : sequence of ndarray, shape (n, ..., H, W), real
         Windows of the same pictures: unshifted, then one for each shift.
+    output : callable, optional
+        From RMax to the output of the layer.
     """
     r, c = operators(pictures[0])
+    out = None if output is None else output(r)
+    outputs = np.empty((len(pictures), *r.shape[:2]))
+    if out is not None:
+        outputs[0] = _energy(out)
     changes = np.empty((2, *r.shape[:2], len(pictures) - 1))
     for s, moved in enumerate(pictures[1:]):
         moved_r, moved_c = operators(moved)
         changes[0, ..., s], changes[1, ..., s] = _distance(moved_r, r), _distance(moved_c, c)
-    return Sums(np.stack([_energy(r), _energy(c), _distance(r, c)]), changes, r[0, 0].size)
+        if output is not None and out is not None:
+            outputs[1 + s] = _distance(output(moved_r), out)
+    energies = np.stack([_energy(r), _energy(c), _distance(r, c)])
+    return Sums(energies, changes, r[0, 0].size, None if out is None else outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +95,9 @@ class ShiftExperiment:
     mean, std : sequence of float
         Of each channel: the operators are given (pixels - mean) / std, (n, C, H, W). By default they are given the
         luminance as it is, (n, H, W).
+    gains : ndarray, shape (F,), optional
+        Size of each filter's output map in the network over that which the operators return, for the shares of the
+        change; by default outputs are not measured.
     """
 
     operators: Operators
@@ -90,6 +106,7 @@ class ShiftExperiment:
     shifts: Sequence[Sequence[float]] = SHIFTS
     mean: Sequence[float] = ()
     std: Sequence[float] = ()
+    gains: NDArray[np.float64] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -103,9 +120,9 @@ class ShiftExperiment:
 
     @property
     def length(self) -> int:
-        """Entries of the vector of sums: 8 F (1 + 2 S)."""
+        """Entries of the vector of sums: 8 F (1 + 2 S), with outputs 8 F (1 + 3 S) + 1 + 2 F."""
         (count,) = self.filters.sizes.values()
-        return SUMS * count * (1 + 2 * len(self.shifts))
+        return SUMS * count * sum(self._columns) + (0 if self.gains is None else 1 + 2 * count)
 
     def measure(
         self, pictures: NDArray[Any], names: Sequence[str] = ()
@@ -123,7 +140,7 @@ class ShiftExperiment:
         -------
         sums : ndarray, shape (length,), float64
             :func:`analysis.measurements.ratios.ratio_sums` of each filter: of the discrepancy, of the changes of RMax,
-            one a shift, and of those of CMod.
+            one a shift, of those of CMod, and of the output; then those of the shares of the output's change.
         used : ndarray, shape (n,), bool
             Whether each picture was used; a flat one is not, and adds nothing.
 
@@ -147,20 +164,28 @@ class ShiftExperiment:
         floor = (SILENCE * brightest[:, None]) ** 2 * sums.positions
         rmax, cmod, distance = sums.energies
         heard = (cmod > floor) & (rmax > floor) & varied[:, None]
-        changes = np.concatenate([distance[..., None], *sums.changes], axis=-1)
-        energies = np.stack([cmod, rmax, cmod], axis=-1).repeat(self._columns, axis=-1)
-        defined = np.broadcast_to(heard[..., None], changes.shape)
-        return ratio_sums(changes, energies, defined).ravel(), heard.any(axis=1)
+        changes, energies, defined = [distance[..., None], *sums.changes], [cmod, rmax, cmod], [heard] * 3
+        shares = np.empty(0)
+        if self.gains is not None and sums.outputs is not None:
+            output, moved = sums.outputs[0], np.moveaxis(sums.outputs[1:], 0, -1)
+            changes, energies = [*changes, moved], [*energies, output]
+            defined = [*defined, heard & (output > floor)]
+            shares = share_sums(moved.sum(axis=-1)[varied] * self.gains**2)
+        spread = [np.stack(part, axis=-1).repeat(self._columns, axis=-1) for part in (energies, defined)]
+        ratios = ratio_sums(np.concatenate(changes, axis=-1), *spread)
+        return np.concatenate([ratios.ravel(), shares]), heard.any(axis=1)
 
     def dataset(self, sums: NDArray[np.float64]) -> xr.Dataset:
         """Return the result that the sums of all pictures make, without provenance; NaN for silent filters."""
         dim = str(*self.filters.dims)
-        statistics = ratio_statistics(sums.reshape(SUMS, -1, sum(self._columns)))
+        (count,) = self.filters.sizes.values()
+        ratios, shares = np.split(sums, [SUMS * count * sum(self._columns)])
+        statistics = ratio_statistics(ratios.reshape(SUMS, count, -1))
         found = {"count": labelled((dim,), statistics.count[:, 0], f"pictures that made the {dim} respond")}
         ends = np.cumsum(self._columns)[:-1]
         columns = (statistics.mean, statistics.stderr, statistics.rms, statistics.rms_stderr)
         parts = [np.split(values, ends, axis=1) for values in columns]
-        for name, mean, stderr, rms, rms_stderr in zip(FORMULAS, *parts, strict=True):
+        for name, mean, stderr, rms, rms_stderr in zip(FORMULAS, *parts, strict=False):  # the last one is of outputs
             dims: tuple[str, ...] = (dim,) if name == "rho" else (dim, "shift")
             shape = mean.shape[: len(dims)]
             for suffix, values, meaning in (
@@ -170,12 +195,17 @@ class ShiftExperiment:
                 ("_rms_stderr", rms_stderr, "standard error of the root of the ratio of summed squares"),
             ):
                 found[name + suffix] = labelled(dims, values.reshape(shape), f"{FORMULAS[name]}, {meaning}")
+        if self.gains is not None:
+            share, stderr = share_statistics(shares)
+            meaning = "part of the squared change of the layer's output, over all shifts"
+            found["share_of_change"] = labelled((dim,), share, f"{meaning}, mean over pictures")
+            found["share_of_change_stderr"] = labelled((dim,), stderr, f"{meaning}, standard error of the mean")
         return self.filters.assign(found).assign_coords(shift_coordinates(self.shifts))
 
     @property
-    def _columns(self) -> tuple[int, int, int]:
-        """Numbers of ratios of a filter: discrepancy, changes of RMax, changes of CMod."""
-        return 1, len(self.shifts), len(self.shifts)
+    def _columns(self) -> tuple[int, ...]:
+        """Numbers of ratios of a filter: discrepancy, changes of RMax, of CMod, and of the output if it is measured."""
+        return (1,) + (len(self.shifts),) * (2 if self.gains is None else 3)
 
 
 def window_side(size: int, shifts: Sequence[Sequence[float]], needed: int, filters: str) -> int:

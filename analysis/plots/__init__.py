@@ -4,6 +4,7 @@ Nothing is computed here beyond layout, and nothing is registered with pyplot: t
 with their last reference. A notebook shows them after ``%matplotlib inline``.
 """
 
+from analysis.plots.audit import blame_by_shift_figure, strip_figure
 from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.first_layer import (
     card_figure,
@@ -27,6 +28,7 @@ from analysis.plots.heatmaps import (
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
 from analysis.plots.network_stability import accuracy_figure, divergence_figure, flip_figure, trade_figure
 from analysis.plots.prediction import prediction_figure
+from analysis.plots.prescribe import front_figure
 from analysis.plots.published import (
     consistency_figure,
     published_scores_figure,
@@ -43,6 +45,7 @@ from analysis.plots.twins import change_figure, packet_groups_figure, selection_
 __all__ = [
     "accuracy_figure",
     "bank_figure",
+    "blame_by_shift_figure",
     "card_figure",
     "cell_grid",
     "change_figure",
@@ -60,6 +63,7 @@ __all__ = [
     "flip_figure",
     "fourier_figure",
     "fourier_image",
+    "front_figure",
     "gamma_figure",
     "grids_figure",
     "kernel_image",
@@ -82,6 +86,7 @@ __all__ = [
     "sound_figure",
     "sound_shifts_figure",
     "stability_figure",
+    "strip_figure",
     "tiling_figure",
     "trade_figure",
     "training_figure",

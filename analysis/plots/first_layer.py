@@ -221,7 +221,7 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
 
 
 def ranking_figure(table: xr.Dataset) -> Figure:
-    """Kernels in the order of the change of RMax under shifts, CMod beside it.
+    """Share of the layer's change that each kernel makes, and below the relative changes, in the order of the shares.
 
     Parameters
     ----------
@@ -233,22 +233,36 @@ def ranking_figure(table: xr.Dataset) -> Figure:
     matplotlib.figure.Figure
     """
     rank = table["rank"].values
-    order = np.argsort(np.where(rank > 0, rank, rank.size + 1))[: int((rank > 0).sum())]
-    figure = Figure(figsize=(max(8.0, 1.6 + 0.2 * len(order)), 4.2), layout="compressed")
-    ax = figure.subplots()
+    order = np.argsort(np.where(rank > 0, rank, np.inf))[: int((rank > 0).sum())]
+    figure = Figure(figsize=(max(8.0, 1.6 + 0.2 * len(order)), 6.6), layout="constrained")
+    top, ax = figure.subplots(2, 1, sharex=True)
     x = np.arange(len(order))
-    rmax, cmod = (table[f"eta_{name}"].mean("shift").values[order] for name in ("rmax", "cmod"))
+    rmax, cmod, output = (table[f"eta_{name}"].mean("shift").values[order] for name in ("rmax", "cmod", "output"))
+    share, error = (100 * table[name].values[order] for name in ("share_of_change", "share_of_change_stderr"))
     kinds = table.kind.values[order]
     for kind, colour in KIND_COLOURS.items():
         chosen = kinds == kind
         if chosen.any():
             style: Style = {"color": colour, "hatch": KIND_HATCHES[kind], "edgecolor": "white", "linewidth": 0}
+            top.bar(
+                x[chosen],
+                share[chosen],
+                yerr=error[chosen],
+                ecolor=BLACK,
+                error_kw={"elinewidth": 1},
+                label=kind,
+                **style,
+            )
             ax.bar(x[chosen], rmax[chosen], label=f"RMax, {kind}", **style)
     ax.plot(x, cmod, "o", color=BLACK, markersize=3.5, label="CMod")
+    ax.plot(x, output, "D", color=BLACK, markersize=4, markerfacecolor="white", label="output")
     ax.set_xticks(x, [str(i) for i in order], rotation=90, fontsize=7)
     shifts = " and ".join(shift_names(table))
     ax.set(xlabel="kernel", ylabel=f"η, mean over u = {shifts} px", xlim=(-0.8, len(order) - 0.2))
-    ax.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11, parse_math=False)
+    top.set(ylabel="share of the output's change (%)")
+    top.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11, parse_math=False)
+    if len(order):
+        top.legend(fontsize=9)
     ax.legend(fontsize=9)
     return figure
 

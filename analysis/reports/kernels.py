@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis import plots
 from analysis.kernels import first_layer
-from analysis.kernels.gabor import gabor
+from analysis.kernels.gabor_fit import gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from analysis.measurements.shift_experiment import SHIFTS
@@ -30,8 +30,11 @@ CORRELATIONS = {
     "ρ measured, ρ predicted": ("rho_rms", "predicted_rho"),
     "η of RMax measured, predicted on a Gaussian field": ("eta_rmax_rms", "predicted_eta_rmax"),
     "η of RMax, η of CMod": ("eta_rmax", "eta_cmod"),
+    "η of RMax, η of the output": ("eta_rmax", "eta_output"),
+    "η of RMax, share of the layer's change": ("eta_rmax", "share_of_change"),
 }
 DPI = 100
+NAMED = 8  # kernels in the verdict
 
 
 def figures(table: xr.Dataset, layer: FirstLayer) -> dict[str, Callable[[], Figure]]:
@@ -117,7 +120,7 @@ def write_report(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
         What it was made from.
     """
     report.save(table, "kernels")
-    report.save_table(kernel_frame(table), "kernels", index=False)
+    report.save_table(lambda: kernel_frame(table), "kernels", index=False)
     drawn = report.draw(figures(table, layer), DPI)
     report.save_page("kernels.html.j2", partial(page_values, table, layer), drawn)
 
@@ -136,9 +139,27 @@ def page_values(table: xr.Dataset, layer: FirstLayer) -> dict[str, Any]:
         "dead": [row["index"] for row in rows if row["kind"] == "dead"],
         "correlations": {label: rank_correlation(table, *names) for label, names in CORRELATIONS.items()},
         "cards": [_card(row, kernel, fitted, w, layer.stride) for row, kernel, fitted, w in parts],
+        "verdict": verdict(table),
         "gamma": plots.first_layer.gamma_name(table),
         "shifts": list(zip(table.shift_y.values.tolist(), table.shift_x.values.tolist(), strict=True)),
     }
+
+
+def verdict(table: xr.Dataset) -> str:
+    """Sentence that says which kernels make most of the change of the layer's output.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        Of `kernel_table`.
+    """
+    share = np.nan_to_num(table.share_of_change.values)
+    order = np.argsort(-share)
+    half = int(np.searchsorted(np.cumsum(share[order]), 0.5 * share.sum())) + 1
+    if not share.sum() > 0:
+        return "Nothing changes in the layer's output under these shifts."
+    named = ", ".join(f"{i} ({100 * share[i]:.1f} %)" for i in order[: min(half, NAMED)])
+    return f"{half} of {len(share)} kernels make half of the change of the layer's output; the largest parts: {named}."
 
 
 def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:

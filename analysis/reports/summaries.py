@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.files.messages import printable
+from analysis.kernels.prescription import sentence, spread_front
 from analysis.kernels.table import kernel_frame, rank_correlation
 from analysis.measurements.correlation import band_pass_correlation
 from analysis.prediction import agreement
@@ -79,7 +80,7 @@ def kernel_summary(report: Report) -> str:
     report : Report
         Of :func:`analysis.kernel_report`.
     """
-    from analysis.reports.kernels import CORRELATIONS  # matplotlib takes long to import
+    from analysis.reports.kernels import CORRELATIONS, verdict  # matplotlib takes long to import
 
     table = report.datasets["kernels"]
     frame = kernel_frame(table)
@@ -88,19 +89,40 @@ def kernel_summary(report: Report) -> str:
     if dead := frame.index[frame.kind == "dead"].tolist():
         lines.append(f"dead kernels, left out: {', '.join(map(str, dead))}")
     lines += [
-        "\nLargest change of RMax under shifts (eta):",
-        f"{'kernel':>6} {'kind':<9} {'wavelength':>10} {'angle':>6} {'gamma':>8} {'rho':>6} {'RMax':>6} {'CMod':>6}",
+        f"\n{verdict(table)}",
+        f"The output is that of: {table.output}.",
+        f"{'kernel':>6} {'kind':<9} {'wavelength':>10} {'angle':>6} {'share':>7} {'rho':>6} {'eta: RMax':>9} "
+        f"{'CMod':>6} {'output':>6}",
     ]
     for row in frame[frame["rank"] > 0].nsmallest(8, "rank").itertuples():
         lines.append(
-            f"{row.Index:>6} {row.kind:<9} {row.wavelength:>7.1f} px {row.orientation:>5.0f}° {row.gamma:>8.3f} "
-            f"{row.rho:>6.3f} {row.eta_rmax:>6.3f} {row.eta_cmod:>6.3f}"
+            f"{row.Index:>6} {row.kind:<9} {row.wavelength:>7.1f} px {row.orientation:>5.0f}° "
+            f"{100 * row.share_of_change:>5.1f} % {row.rho:>6.3f} {row.eta_rmax:>9.3f} {row.eta_cmod:>6.3f} "
+            f"{row.eta_output:>6.3f}"
         )
     lines.append("\nRank correlations over the band-pass kernels, with 95 % intervals:")
     for label, names in CORRELATIONS.items():
         value, low, high = rank_correlation(table, *names)
         lines.append(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
     lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, kernels.csv, kernels.nc, *.png")
+    return "\n".join(lines)
+
+
+def prescription_summary(report: Report) -> str:
+    """Cheapest change that reaches the target, and points of the front.
+
+    Parameters
+    ----------
+    report : Report
+        Of :func:`analysis.prescribe_report`.
+    """
+    table = report.datasets["prescribe"]
+    lines = [f"\n{table.layer}: {table.output}; spectrum {table.spectrum}, {table.fields} random fields"]
+    if "sentence" in table.attrs:
+        lines.append(f"\nThe cheapest change that reaches {table.target:g}:\n  {table.sentence}")
+    lines.append("\nPoints of the front:")
+    lines += [f"  {sentence(table, design)}" for design in spread_front(table, 8)]
+    lines.append(f"\nResults: {printable(report.folder)}/report.html, prescribe.csv, prescribe.nc, front.png")
     return "\n".join(lines)
 
 
@@ -146,6 +168,29 @@ def verification_summary(table: pd.DataFrame) -> str:
         lines.append(f"    random: {row.where}")
         if row.found:
             lines.append(f"    search: {row.found}")
+    return "\n".join(lines)
+
+
+def audit_summary(report: Report) -> str:
+    """Verdict of an audit, and a line for each place with its aliased energy and blame.
+
+    Parameters
+    ----------
+    report : Report
+        Of :func:`analysis.audit_report`.
+    """
+    from analysis.audit.verdict import audit_frame  # needs torch
+
+    audit = report.datasets["audit"]
+    lines = [f"\n{audit.network}: {_counts(audit)}, {report.seconds:.1f} s\n", audit.verdict, ""]
+    lines.append(f"{'place':<32} {'kind':<22} {'size':>12} {'aliased %':>12} {'blame %':>14} {'gone alone %':>13}")
+    for row in audit_frame(audit).itertuples():
+        size = f"{row.size_in}→{row.size_out}" if row.size_in else ""
+        aliased = f"{100 * row.aliased_energy:.1f}" if np.isfinite(row.aliased_energy) else "–"
+        blame = f"{100 * row.blame:.1f} ± {100 * row.blame_stderr:.1f}" if np.isfinite(row.blame) else "–"
+        gain = f"{100 * row.gain:.1f}" if np.isfinite(row.gain) else "–"
+        lines.append(f"{row.place:<32} {row.kind:<22} {size:>12} {aliased:>12} {blame:>14} {gain:>13}")
+    lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, audit.csv, audit.nc, *.png")
     return "\n".join(lines)
 
 

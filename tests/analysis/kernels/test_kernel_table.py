@@ -81,9 +81,9 @@ def test_one_channel_is_predicted_as_well():
     assert (ds.predicted_rho[keep] > ds.gaussian_rho[keep]).all()
 
 
-def test_the_rank_is_by_the_change_of_rmax(table):
-    change = table.eta_rmax.mean("shift").values
-    alive = np.isfinite(change)
+def test_the_rank_is_by_the_share_of_the_layers_change(table):
+    change = table.share_of_change.values
+    alive = change > 0
     assert table["rank"].values[~alive].tolist() == [-1]
     assert np.argsort(table["rank"].values[alive]).tolist() == np.argsort(-change[alive]).tolist()
     assert sorted(table["rank"].values[alive]) == list(range(1, alive.sum() + 1))

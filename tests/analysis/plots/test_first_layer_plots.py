@@ -218,8 +218,7 @@ def test_markers_grow_with_the_energy_in_the_window(table, plane):
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_labels_are_those_of_the_jumpiest_kernels(table, plane, count):
-    change = table.eta_rmax.mean("shift").values
-    expected = np.argsort(-np.where(np.isfinite(change), change, -1))[: min(count, 4)]
+    expected = np.argsort(-table.share_of_change.values)[: min(count, 4)]
     figure = render(plots.kernel_plane_figure(table, plane, labels=count))
     ax = figure.axes[0]
     assert {text.get_text() for text in ax.texts} == {str(index) for index in expected}
@@ -286,10 +285,12 @@ def test_a_value_that_is_missing_does_not_spoil_the_predictions(table, name):
 
 def test_ranking_is_by_rank_and_leaves_the_dead_out(table):
     figure = render(plots.ranking_figure(table))
-    ax = figure.axes[0]
+    top, ax = figure.axes
     order = [int(label.get_text()) for label in ax.get_xticklabels()]
     change = {name: table[f"eta_{name}"].mean("shift").values for name in ("rmax", "cmod")}
-    assert order == np.argsort(-change["rmax"])[:4].tolist() and DEAD not in order
+    assert order == np.argsort(-table.share_of_change.values)[:4].tolist() and DEAD not in order
+    shares = sorted((bar.get_x(), bar.get_height()) for bar in top.patches)
+    np.testing.assert_allclose([height for _, height in shares], 100 * table.share_of_change.values[order])
     bars = sorted((bar.get_x() + bar.get_width() / 2, bar.get_height(), bar.get_facecolor()) for bar in ax.patches)
     np.testing.assert_allclose([bar[0] for bar in bars], range(4), atol=1e-12)
     np.testing.assert_array_equal([bar[1] for bar in bars], change["rmax"][order])
@@ -299,7 +300,7 @@ def test_ranking_is_by_rank_and_leaves_the_dead_out(table):
 
 def test_ranking_follows_the_ranks_of_the_table(table):
     ranked = table.assign(rank=("kernel", np.array([3, 4, -1, 1, 2])))
-    labels = [label.get_text() for label in plots.ranking_figure(ranked).axes[0].get_xticklabels()]
+    labels = [label.get_text() for label in plots.ranking_figure(ranked).axes[1].get_xticklabels()]
     assert labels == ["3", "4", "0", "1"]
 
 

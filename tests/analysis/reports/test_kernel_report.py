@@ -168,7 +168,14 @@ def test_only_dead_kernels_and_predictions_are_missing_from_the_csv(table, folde
     frame = pd.read_csv(folder / "kernels.csv").set_index("index")
     assert frame.kind.tolist() == ["band-pass", "blob", "dead", "band-pass", "band-pass", "band-pass"]
     dead = frame.loc[DEAD]
-    assert dead[dead.notna()].to_dict() == {"kind": "dead", "cell_y": -1, "cell_x": -1, "rank": -1}
+    assert dead[dead.notna()].to_dict() == {
+        "kind": "dead",
+        "cell_y": -1,
+        "cell_x": -1,
+        "share_of_change": 0,
+        "share_of_change_stderr": 0,
+        "rank": -1,
+    }
     alive = frame.drop(DEAD)
     # A blob has no prediction, and its Gabor fit hardly a wave.
     assert alive.columns[alive.isna().any()].tolist() == ["phase", "predicted_rho", "gaussian_rho"]
@@ -288,6 +295,8 @@ def test_numbers_of_the_table_stand_below_their_heads(table, page, rows):
         "ρ predicted": ("predicted_rho", 1),
         "η RMax": ("eta_rmax", 1),
         "η CMod": ("eta_cmod", 1),
+        "η output": ("eta_output", 1),
+        "share": ("share_of_change", 0.01),
     }
     assert set(columns) | {"kernel", "", "kind", "cell"} == set(heads) and len(heads) == len(set(heads))
     for cells in rows:
@@ -315,7 +324,7 @@ def test_missing_values_are_dashes_that_sort_as_missing(rows):
             assert (value == "") == (cell["text"] == "–")
             assert value is None or not re.search("nan|inf|None", value)
         missing[int(cells[1]["text"])] = sum(cell["text"] == "–" for cell in cells)
-    assert missing == {0: 0, 1: 1, DEAD: 16, 3: 0, 4: 0, 5: 0}
+    assert missing == {0: 0, 1: 1, DEAD: 18, 3: 0, 4: 0, 5: 0}
 
 
 def test_rows_are_in_the_order_of_rank_and_the_dead_are_last(rows):

@@ -1,0 +1,100 @@
+"""``shiftscope prescribe``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.commands import options
+
+
+def command(
+    out: options.Out,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[LAYER]",
+            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, "
+            ".npz, .npy), or 'default', the layer that comes with shiftscope.",
+        ),
+    ] = "default",
+    stride: Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")] = None,
+    padding: Annotated[int | None, typer.Option(help="Padding of the convolution, pixels.")] = None,
+    pool: Annotated[int | None, typer.Option(help="Side of the pooling window; its stride is 2. Default: 3.")] = None,
+    pool_padding: Annotated[int | None, typer.Option(help="Padding of the pooling, positions.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Order of the weight's channels: RGB or BGR.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Mean of the normalisation, pixels in [0, 1].")
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Standard deviation of the normalisation.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Network whose geometry, channel order and normalisation a file has.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the network, for titles.")] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="Name of the weight in the file. Default: the first 4-D one.")
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of photographs: every second gives the spectrum, on the others three changes are measured."
+        ),
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="Relative change of the layer's output to be reached, such as 0.2.")
+    ] = None,
+    spectrum: Annotated[
+        str | None, typer.Option(help="measured (default with --images), 1/f^2 (default without), or flat.")
+    ] = None,
+    shift: options.Shift = None,
+    limit: options.Limit = None,
+    size: options.Size = 224,
+    fields: Annotated[int, typer.Option(help="Random fields of the prediction.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of the random fields.")] = 0,
+    activation: Annotated[str, typer.Option(help="Of the layer; only relu is modelled.")] = "relu",
+    quiet: options.Quiet = False,
+) -> None:
+    """Find what to change in a first layer's pooling to make it stable, and what that costs.
+
+    Writes prescribe.csv, prescribe.nc, front.png and report.html; with --images measured.csv too.
+    """
+    shifts = options.parse_shifts(shift)
+    means, deviations = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
+    from analysis.kernels import first_layer
+    from analysis.reports.prescribe import prescribe_report
+    from analysis.reports.summaries import prescription_summary
+
+    layer = first_layer(
+        source,
+        weight=weight,
+        like=like,
+        name=name,
+        stride=stride,
+        padding=padding,
+        pool=pool,
+        pool_padding=pool_padding,
+        channels=channels,
+        mean=means,
+        std=deviations,
+        progress=not quiet,
+    )
+    report = prescribe_report(
+        layer,
+        out,
+        images,
+        spectrum,
+        target,
+        limit,
+        **options.given(shifts=shifts),
+        size=size,
+        fields=fields,
+        seed=seed,
+        activation=activation,
+        progress=not quiet,
+        on_skip=options.skips_shown(quiet),
+    )
+    if not quiet:
+        print(prescription_summary(report))
+    options.finish(report, False, quiet)

@@ -1,0 +1,72 @@
+"""The front of changes of a layer: stability against cost, predicted and measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from analysis.plots.style import BLACK, BLUE, GREEN, SKY, VERMILION
+
+LINEAR = 1.0  # per cent of extra multiplications up to which the axis is linear; beyond, it is logarithmic
+
+
+def front_figure(table: xr.Dataset, measured: xr.Dataset | None = None) -> Figure:
+    """Change of the layer's output against the multiplications that a change of its pooling costs.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        Of :func:`analysis.prescribe`.
+    measured : xarray.Dataset, optional
+        Of :func:`analysis.kernels.measure_designs`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        In SVG, each point of the front is a link to ``#design-`` and its position.
+    """
+    figure = Figure(figsize=(9.0, 5.2), layout="constrained")
+    ax = figure.subplots()
+    extra, eta = 100 * (table.multiplications.values - 1), table.eta.values
+    turned = np.char.find(table.name.values.astype(str), "CMod") >= 0
+    for chosen, colour, marker, label in (
+        (turned, SKY, ".", "CMod for some kernels"),
+        (~turned, GREEN, "^", "maximum for all kernels"),
+    ):
+        ax.plot(extra[chosen], eta[chosen], marker, color=colour, markersize=5, label=label, rasterized=True)
+    front = np.flatnonzero(table.front.values)
+    front = front[np.argsort(extra[front])]
+    ax.step(extra[front], eta[front], where="post", color=BLUE, linewidth=1.2)
+    points = ax.scatter(extra[front], eta[front], s=28, color=BLUE, zorder=3, label="front, predicted")
+    points.set_urls([f"#design-{index}" for index in front])
+    ax.plot(extra[0], eta[0], "s", color=BLACK, markersize=8, label="as it is", zorder=4)
+    if measured is not None:
+        at = extra[measured.design.values]
+        ax.errorbar(
+            at, measured.eta, measured.eta_stderr, fmt="D", color=VERMILION, capsize=3, zorder=5, label="measured"
+        )
+    if "target" in table.attrs:
+        ax.axhline(table.target, color=BLACK, linestyle="--", linewidth=1, label=f"target {table.target:g}")
+        answer = table.answer
+        ax.plot(
+            extra[answer],
+            eta[answer],
+            "*",
+            color=BLACK,
+            markersize=15,
+            markerfacecolor="white",
+            zorder=6,
+            label="answer",
+        )
+    ax.set_xscale("symlog", linthresh=LINEAR)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.set(
+        xlabel="additional multiplications (%), linear up to 1, then logarithmic",
+        ylabel="η of the layer's output",
+        ylim=(0, None),
+    )
+    ax.set_title(f"{table.layer}: what stability costs", fontsize=11, parse_math=False)
+    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
