@@ -198,8 +198,8 @@ def window_side(size: int, shifts: Sequence[Sequence[float]], needed: int, filte
     side = integer("size", size, 1) - 2 * margin
     if side < needed:
         raise ValueError(
-            f"pictures of {size} pixels are too small for {filters}, their pooling window and these shifts: that needs "
-            f"at least {needed + 2 * margin}"
+            f"pictures of {size} pixels leave windows of {max(side, 0)} for these shifts, too small for {filters}: one "
+            f"pooling window needs at least {needed}, pictures of at least {needed + 2 * margin}"
         )
     return side
 

@@ -72,7 +72,7 @@ def test_bundled_photographs_are_the_default(shiftscope, tmp_path):
         (["--shift", "1"], "expected DY,DX"),
         (["--shift", "a,b"], "expected DY,DX"),
         (["--shift", "0,nan"], "finite"),
-        (["--shift", "0,400"], "needs at least"),
+        (["--shift", "0,400"], "leave windows of 0"),
         (["--size", "20"], "needs at least"),
         (["--limit", "0"], "limit"),
         (["--nonsense"], "--nonsense"),
