@@ -145,9 +145,9 @@ _BY_SHIFT = ("blame_by_shift", "blame_by_shift_stderr")
 
 def _bars(
     ax: Axes,
-    x: NDArray[np.float64],
-    value: NDArray[np.float64],
-    error: NDArray[np.float64],
+    x: NDArray[np.floating],
+    value: NDArray[np.floating],
+    error: NDArray[np.floating],
     width: float,
     colour: str,
     label: str,
