@@ -9,6 +9,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["networks", "plots", "theory"],
     submod_attrs={
+        "audit": [
+            "audit_network",
+        ],
         "files.comparison": [
             "Comparison",
             "FolderComparison",
@@ -67,6 +70,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "poster_beside_archive",
             "published_table",
             "validation_errors",
+        ],
+        "reports.audit": [
+            "audit_report",
         ],
         "reports.heatmaps": [
             "heatmap_report",

@@ -17,6 +17,7 @@ from fuzz.harness import FileToRead, check_one_line, followed, fuzz
 with followed(
     "analysis.files.regular",
     "analysis.files.weights",
+    "analysis.kernels.choice",
     "analysis.kernels.sources",
     "json",
     "numpy.lib",
@@ -100,7 +101,8 @@ def seeds() -> dict[str, bytes]:
         "set": {1},
     }
     wrapped = {"epoch": 3, "state_dict_ema": {f"module._orig_mod.{key}": state[key] for key in list(state)[:2]}}
-    trees = {"state": state, "half": half, "tensor": torch.from_numpy(weight), "wrapped": wrapped}
+    parts = {"weight_v": torch.from_numpy(weight), "weight_g": torch.ones(2, 1, 1, 1)}
+    trees = {"parts": parts, "state": state, "half": half, "tensor": torch.from_numpy(weight), "wrapped": wrapped}
     for name, tree in trees.items():
         for zip_format in (True, False):
             buffer = io.BytesIO()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import io
 import zlib
+from typing import Any
 
 from fuzz.harness import FileToRead, check_one_line, followed, fuzz
 
-with followed("PIL", "analysis.files.pictures"):
+with followed("PIL", "tifffile", "analysis.files.pictures", "analysis.files.tiff"):
+    import tifffile
     from PIL import BmpImagePlugin, ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
     from analysis.files import pictures
@@ -93,7 +95,28 @@ def seeds() -> dict[str, bytes]:
         image.save(buffer, kind, **options)
         how = (kind == "PNG") + 2 * (number % 2) + 4 * (number % 3 == 0)
         found[f"{number:02d}-{kind.lower()}"] = bytes([how]) + buffer.getvalue()
+    for number, (pixels, options) in enumerate(_deep(rng)):
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, pixels, metadata=None, software=None, **options)
+        found[f"deep-{number:02d}"] = bytes([2 * (number % 2) + 4 * (number % 3 == 0)]) + buffer.getvalue()
     return found
+
+
+def _deep(rng: np.random.Generator) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """Pixels and options of TIFF files that Pillow does not read right."""
+    rgb16 = rng.integers(0, 65536, (12, 9, 3), dtype=np.uint16)
+    rgba16 = rng.integers(0, 65536, (12, 9, 4), dtype=np.uint16)
+    reals, planes = rng.random((12, 9)), {"photometric": "rgb", "planarconfig": "separate"}
+    return [
+        (rgb16, {"photometric": "rgb"}),
+        (rgb16, {"photometric": "rgb", "compression": "zlib", "predictor": True, "byteorder": ">"}),
+        (rgba16, {"photometric": "rgb", "extrasamples": ["assocalpha"], "rowsperstrip": 5}),
+        (np.moveaxis(rgb16, -1, 0), planes),
+        (np.moveaxis(rgb16, -1, 0), planes | {"compression": "zlib", "tile": (16, 16)}),
+        (reals.astype(np.float32), {"compression": "zlib", "byteorder": ">"}),
+        (reals, {"photometric": "miniswhite"}),
+        (reals.astype(np.float16), {"bigtiff": True, "compression": "zlib"}),
+    ]
 
 
 if __name__ == "__main__":

@@ -30,12 +30,13 @@ def cifar10(folder: Path) -> dict[str, np.ndarray]:
             files = sorted(folder.glob(f"{part}_*.webp"))
             if len(files) != len(truth):
                 raise ValueError(f"{folder} has {len(files)} sheets {part}_*.webp; expected {len(truth)}")
-            sheets = [_pictures(file) for file in tqdm(files, desc=part, unit="sheet", disable=None)]
+            sheets = [pictures_of(file) for file in tqdm(files, desc=part, unit="sheet", disable=None)]
             arrays |= {f"{part}_x": np.concatenate(sheets), f"{part}_y": truth.reshape(-1).astype(np.uint8)}
     return arrays
 
 
-def _pictures(file: Path) -> np.ndarray:
+def pictures_of(file: Path) -> np.ndarray:
+    """Pictures (1000, 32, 32, 3) uint8 of a sheet."""
     with Image.open(file) as image:
         sheet = np.asarray(image.convert("RGB"))
     return sheet.reshape(ROWS, SIDE, COLUMNS, SIDE, 3).transpose(0, 2, 1, 3, 4).reshape(-1, SIDE, SIDE, 3)

@@ -53,7 +53,9 @@ def main(names: list[str]) -> None:
         frame = shown.to_dataframe().assign(layer=name, spectrum_n=TRAINING, n=HELD_OUT, cpu_seconds=round(seconds, 1))
         for variable in ("eta", "eta_stderr", "rho"):
             frame[f"measured_{variable}"] = measured[variable].values
-        write_atomically(OUT / f"{name}.csv", lambda path, frame=frame: frame.to_csv(path, index=False, float_format="%.5g"))
+        write_atomically(
+            OUT / f"{name}.csv", lambda path, frame=frame: frame.to_csv(path, index=False, float_format="%.5g")
+        )
         print(summary(name, frame).to_string(), flush=True)
     found = {name: pd.read_csv(OUT / f"{name}.csv") for name in LAYERS if (OUT / f"{name}.csv").exists()}
     whole = pd.concat([summary(name, frame) for name, frame in found.items()])

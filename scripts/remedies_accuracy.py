@@ -26,8 +26,9 @@ REMEDIES = (
     *("blur2", "blur3", "blur5", "blur7", "rectangle3", "triangle5", "window7", "least-squares7"),
     *("aps-l1", "aps-l2", "aps-linf", "intrablock", "cmod", "cmod-band-pass", "tlpf", "adaptive-blur"),
 )
-OPTIONS = {"intrablock": {"names": ["fire2", "fire5", "fire9"]}}
-"""SqueezeNet has no nn.Sequential: here are the ends of the first layers of its blocks."""
+APS = ("aps-l1", "aps-l2", "aps-linf")
+OPTIONS = {"intrablock": {"names": ["fire2", "fire5", "fire9"]}} | {name: {"types": torch.nn.MaxPool2d} for name in APS}
+"""SqueezeNet has no nn.Sequential: here are the ends of the first layers of its blocks. Its first stride stays."""
 
 UNTRAINED = {"tlpf": "blur5", "adaptive-blur": "blur3"}
 """Remedy that a trainable one equals before it is trained."""

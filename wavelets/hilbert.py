@@ -72,7 +72,7 @@ def hilbert2d(x: ArrayLike, direction: str | ArrayLike = "x") -> Floats:
     True
     """
     x = real_images(x, "x")
-    s = half_plane_sign(x.shape[-2:], _resolve(direction, x))
+    s = half_plane_sign(x.shape[-2:], half_plane_direction(direction, x))
     # i H(x) has the spectrum s X^, and int8 signs keep complex64 as it is
     return np.ascontiguousarray(scipy.fft.ifft2(s * scipy.fft.fft2(x)).imag)
 
@@ -309,7 +309,7 @@ def frequencies(n: int) -> NDArray[np.float64]:
     return omega
 
 
-def _resolve(direction: str | ArrayLike, x: Floats) -> NDArray[np.float64]:
+def half_plane_direction(direction: str | ArrayLike, x: Floats) -> NDArray[np.float64]:
     """Unit vectors (e_y, e_x) that broadcast to the leading axes of `x`."""
     if isinstance(direction, str) and direction == "auto":
         return dominant_direction(x)

@@ -22,7 +22,7 @@ from wavelets.checks import integer, refuse_colours_last
 from wavelets.engine import rule, stages
 from wavelets.engine.threads import at_most
 from wavelets.filters import DEFAULT, FilterBank
-from wavelets.hilbert import _resolve, half_plane_sign, zero_padded
+from wavelets.hilbert import half_plane_direction, half_plane_sign, zero_padded
 from wavelets.packets import DualTreePackets2D
 
 METHODS = ("auto", "numba", "dense", "banded")
@@ -604,6 +604,6 @@ def analytic(kernel: Tensor, direction: str | ArrayLike = "x", size: Size | None
     height, width = zero_padded(np.empty(v.shape[-2:]), v.shape[-2:] if size is None else size).shape
     v = pad(v, (0, width - v.shape[-1], 0, height - v.shape[-2]))
     positive: Any = v.detach()
-    signs = half_plane_sign((height, width), _resolve(direction, positive))
+    signs = half_plane_sign((height, width), half_plane_direction(direction, positive))
     hilbert = torch.fft.ifft2(torch.from_numpy(signs).to(v.device) * torch.fft.fft2(v)).imag
     return torch.complex(v, hilbert)

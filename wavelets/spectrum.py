@@ -28,7 +28,7 @@ from wavelets.hilbert import (
 Plane = NDArray[Any]  # one kernel, float64 or complex128
 Energies = NDArray[np.float64]
 
-GRID = 128
+SAMPLES = 128
 """Frequencies are sought on grids whose size is a multiple of this: steps of pi/64 or finer."""
 
 SLACK = 1e-3
@@ -36,6 +36,9 @@ SLACK = 1e-3
 
 ROUNDING = 1e-12
 """Differences below this fraction of the total energy are rounding errors."""
+
+WRAP = np.pi / 4
+"""Peaks of real kernels this near to +-pi run into their mirror image across it: circular means."""
 
 EDGE = 1e-9
 """Grid frequencies nearer than this to the edge of a window, in grid steps, lie on it."""
@@ -130,11 +133,16 @@ def characteristic_frequency(
     last side above one step of the grid the most energy counts (to 1e-12 of the total), then the
     smaller norm of theta. A narrow peak is found at its centre, and an axis along which nothing
     varies gets 0. For a real kernel whose frequency is lower than about `bandwidth`/2, a window
-    about 0 holds both the peak and its mirror image: use its analytic version.
+    about 0 holds both the peak and its mirror image: use its analytic version, with the half-plane
+    of the kernel's own direction (``direction="auto"``): a fixed one whose border runs through the
+    peak cuts it, and theta is off by up to half the bandwidth.
 
     *Centroid*, real kernels: :math:`\theta = \sum\omega\,g/\sum g` with :math:`g = |\widehat
     V|^p\max(0, \langle e, \omega/|\omega|\rangle)^2`, e the dominant direction of the kernel
-    extended by zeros; theta = 0 for a kernel without energy off 0. Complex kernels: on each axis
+    extended by zeros; theta = 0 for a kernel without energy off 0. Where the spectrum peaks within
+    pi/4 of +-pi along an axis, the half-plane cuts the peak: there, on each axis, the circular mean
+    of :math:`|\widehat V|^p` over the frequencies that are nearer to the peak than to its mirror
+    image, modulo 2 pi. Complex kernels: on each axis
     the circular mean :math:`\arg\sum|\widehat W|^p e^{i\omega}`, which peaks across +-pi do not
     upset; 0 on an axis along which the mass is balanced.
 
@@ -344,16 +352,34 @@ def _best_window(kernel: Plane, size: int, side: float) -> NDArray[np.float64]:
 def _centre_of_mass(kernel: Plane, size: int, power: float) -> NDArray[np.float64]:
     """Centre of mass of the half of a symmetric spectrum towards which the kernel varies most."""
     size |= 1  # an odd grid has no Nyquist frequency, whose sign would be arbitrary
+    mass = _masses(kernel, size, power)
+    omega = 2 * np.pi * scipy.fft.fftfreq(size)
+    peak = omega[list(np.unravel_index(np.where(half_plane_sign(mass.shape) >= 0, mass, -1).argmax(), mass.shape))]
+    if np.abs(peak).max() > np.pi - WRAP:
+        return facing_right(_mean_about(peak, mass, omega))
     e_y, e_x = dominant_direction(zero_padded(kernel, size))
     omega_x = 2 * np.pi * scipy.fft.fftfreq(size)
     omega_y = omega_x[:, None]
     norm = np.hypot(omega_y, omega_x)
     norm[0, 0] = 1.0
     towards = np.maximum(0, (e_y * omega_y + e_x * omega_x) / norm)
-    g = _masses(kernel, size, power) * towards**2
+    g = mass * towards**2
     if not g.any():
         return np.zeros(2)
     return facing_right(np.array([(omega_y * g).sum(), (omega_x * g).sum()]) / g.sum())
+
+
+def _mean_about(peak: NDArray[np.float64], mass: Energies, omega: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Circular mean of the frequencies that lie nearer to a peak than to its mirror image."""
+    # Squares of the distances along each axis, to the peak and to its mirror image.
+    squares = [[np.square((omega - p + np.pi) % (2 * np.pi) - np.pi) for p in end] for end in (peak, -peak)]
+    near, far = (y[:, None] + x for y, x in squares)
+    own = mass * (near < far)
+    if (np.abs((2 * peak + np.pi) % (2 * np.pi) - np.pi) < 5 * omega[1]).all():
+        own = mass  # the peak is its own mirror image
+    turn = np.exp(1j * omega)
+    theta: NDArray[np.float64] = np.angle([own.sum(axis=1) @ turn, own.sum(axis=0) @ turn])
+    return theta
 
 
 def _circular_mean(kernel: Plane, size: int, power: float) -> NDArray[np.float64]:
@@ -419,7 +445,7 @@ def _grid_size(kernels: NDArray[Any], size: int | None) -> int:
     """Size of the grid on which frequencies are sought."""
     longest = int(max(kernels.shape[-2:]))
     if size is None:
-        return GRID * -(-4 * longest // GRID)
+        return SAMPLES * -(-4 * longest // SAMPLES)
     if integer("size", size, 0) < longest:
         raise ValueError(f"size must be at least the kernel's {kernels.shape[-2:]}, got {size!r}")
     return int(size)

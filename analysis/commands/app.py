@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     import typer
 
-COMMANDS = ("heatmaps", "kernels", "prescribe", "verify", "compare", "stability", "train", "recipes")
+COMMANDS = (
+    "heatmaps",
+    "kernels",
+    "prescribe",
+    "verify",
+    "compare",
+    "stability",
+    "audit",
+    "train",
+    "recipes",
+)
 """Commands, each in the file of its name."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from analysis.commands import options
+from analysis.files.messages import printable
 
 
 def command(
@@ -33,7 +34,7 @@ def command(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the network, for titles.")] = None,
     weight: Annotated[
-        str | None, typer.Option(help="Name of the weight in the file. Default: the first 4-D one.")
+        str | None, typer.Option(help="Name of the weight in the file, where several may be the first layer's.")
     ] = None,
     images: options.Images = None,
     shift: options.Shift = None,
@@ -72,6 +73,8 @@ def command(
         std=deviations,
         progress=not quiet,
     )
+    if not quiet and layer.parameter:
+        print(f"{layer.origin}: {printable(layer.parameter)} {layer.weight.shape}")
     report = kernel_report(
         layer,
         images,

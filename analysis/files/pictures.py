@@ -28,6 +28,7 @@ from analysis.files.folders import FilePath, ImageFolder, check_positive, find_i
 from analysis.files.messages import one_line, printable
 from analysis.files.prefetch import prefetch
 from analysis.files.regular import open_regular
+from analysis.files.tiff import kind_of, read_other
 from wavelets.checks import from_torch
 
 __all__ = [
@@ -302,9 +303,9 @@ def read_image(path: FilePath) -> Float32:
 
     Notes
     -----
-    16-bit grey (and 12-bit TIFF) keeps its full depth. Pillow has no 16-bit colour: of 16-bit RGB,
-    RGBA and grey-with-alpha files it keeps the high byte of every sample, so that white is still 1
-    and the error is below 1/255. CMYK becomes RGB by Pillow's plain formula, without ICC profiles.
+    16-bit grey (and 12-bit TIFF) keeps its full depth, and so does most 16-bit colour in TIFF (docs/inputs.md). Pillow
+    has no 16-bit colour: of PNG and of other TIFF files it keeps the high byte of every sample, so that white is still
+    1 and the error is below 1/255. CMYK becomes RGB by Pillow's plain formula, without ICC profiles.
     """
     picture, _ = _read_and_hash(path)
     return picture
@@ -527,7 +528,20 @@ def _decode(data: bytes, size: int | None = None, alone: contextlib.ExitStack | 
     """Pixels of the first frame, upright, in a form that `luminance` takes."""
     if not data:
         raise ValueError("the file is empty")
-    with _pillow_quiet(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with _pillow_quiet():
+        page = kind_of(data)
+        if page is not None and not page[0].for_pillow:
+            return read_other(data, *page)
+        try:
+            return _decode_by_pillow(data, size, alone)
+        except UnidentifiedImageError:
+            if page is None:
+                raise
+            raise ValueError(f"{page[0]}: not a kind that is read") from None
+
+
+def _decode_by_pillow(data: bytes, size: int | None, alone: contextlib.ExitStack | None) -> NDArray[Any]:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         if size is not None:
             image.draft(None, (ENOUGH * size, ENOUGH * size))  # does nothing but for JPEG
         if alone is not None and image.width * image.height > HUGE:

@@ -1,7 +1,7 @@
 """First layers of trained networks: from their kernels to complex filters, their description, and their stability."""
 
 from analysis.kernels.description import describe_kernels
-from analysis.kernels.gabor import fit_gabor, gabor
+from analysis.kernels.gabor_fit import fit_gabor, gabor
 from analysis.kernels.grids import compare_grids
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels, network_output

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from analysis.kernels.gabor import PARAMETERS, fit_gabor
+from analysis.kernels.gabor_fit import PARAMETERS, fit_gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.sources import first_layer
 from analysis.theory import gamma

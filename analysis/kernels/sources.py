@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.files.messages import printable, unknown
-from analysis.files.weights import SUFFIXES, bare, need_reader, read_weights, suffix_of
+from analysis.files.weights import SUFFIXES, need_reader, read_weights, suffix_of
+from analysis.kernels.choice import choose, composed, other_order
 from analysis.kernels.known_networks import NETWORKS, KnownLayer, fetch
 from analysis.kernels.layer import FirstLayer
 from wavelets.checks import from_torch, real_array
@@ -52,8 +53,9 @@ def first_layer(
         (.pth, .pt, .ckpt, .tar, .th, .bin), .safetensors, .npz or .npy. An array or tensor has shape (L, C, h, w),
         or (L, h, w) for one channel.
     weight : str, optional
-        Name of the weight in the file, with or without the prefixes that all names there have; by default the first
-        array of four axes.
+        Name of the weight in the file, with or without the prefixes that all names there have; by default the one
+        array that can be the first convolution (:mod:`analysis.kernels.choice`). Of weight, spectral normalisation and
+        pruning the weight is computed, and named as it was before: ``"conv1.weight"``.
     like : str, optional
         Known network whose geometry, order of channels and normalisation to take. The order is not taken where it is
         known: the kernels of ``"default"`` and of a FirstLayer are in R, G, B.
@@ -85,7 +87,8 @@ def first_layer(
     ModuleNotFoundError
         If the package that reads such files is not installed.
     TypeError, ValueError
-        If there are no weights that can be used, the network is not known, or an argument is out of range.
+        If there are no weights that can be used, two arrays may be the first convolution, the network is not known, or
+        an argument is out of range.
     """
     if channels not in (None, "RGB", "BGR"):
         raise ValueError(f"channels is {channels!r}; expected 'RGB' or 'BGR'")
@@ -198,8 +201,9 @@ def _from_network(
 
 def _from_file(path: str, weight: str | None) -> tuple[dict[str, Any], str]:
     shown = printable(path)
-    arrays = read_weights(path)
-    parameter = _choose({key: tuple(array.shape) for key, array in arrays.items()}, weight, shown)
+    arrays = composed(read_weights(path), shown)
+    shapes = {key: tuple(array.shape) for key, array in arrays.items()}
+    parameter = choose(shapes, weight, shown, ordered=suffix_of(path) != ".safetensors")
     kernels, bias = arrays[parameter], arrays.get(parameter.removesuffix("weight") + "bias")
     if str(kernels.dtype).removeprefix("torch.") in ("int8", "uint8"):
         raise ValueError(f"{shown}: {parameter!r} is stored as {kernels.dtype}: quantised, without its scale")
@@ -243,27 +247,6 @@ def _normalisation(arrays: Mapping[str, Any], parameter: str, count: int) -> tup
     return None, None
 
 
-def _choose(shapes: dict[str, tuple[int, ...]], weight: str | None, shown: str) -> str:
-    """Name of the weight of the first convolution, or of the one that is wanted."""
-    kernels = {name: shape for name, shape in shapes.items() if len(shape) == 4 or (name == "" and len(shape) == 3)}
-    if not kernels:
-        raise ValueError(f"{shown}: no 4-D array, as the weights of a convolution are; found {_listed(shapes)}")
-    if weight is None:
-        return next(iter(kernels))
-    exact = [name for name in kernels if name in (weight, bare(weight))]
-    matches = exact or [name for name in kernels if name.endswith("." + weight)]
-    if len(matches) != 1:
-        raise ValueError(f"{shown}: {len(matches) or 'no'} 4-D weights are named {weight!r}; found {_listed(kernels)}")
-    return matches[0]
-
-
-def _listed(shapes: Mapping[str, tuple[int, ...]], most: int = 8) -> str:
-    """Names and shapes for messages."""
-    parts = [f"{name!r} {shape}" if name else f"one array {shape}" for name, shape in shapes.items()]
-    rest = [f"and {len(parts) - most} more"] if len(parts) > most else []
-    return ", ".join(parts[:most] + rest) or "no array at all"
-
-
 def _one_channel(array: Any) -> Any:
     """Kernels (L, h, w) as (L, 1, h, w); all else as it is."""
     return array[:, None] if array.ndim == 3 else array
@@ -271,6 +254,8 @@ def _one_channel(array: Any) -> Any:
 
 def _from_array(array: ArrayLike) -> dict[str, Any]:
     weight = _one_channel(real_array(array, "weight", 3)).copy()  # later changes to the array are not for the record
+    if reason := other_order(weight.shape):
+        raise ValueError(f"weight of shape {weight.shape} {reason}")
     return {"name": "array", "weight": weight, "sha256": _digest(weight)}
 
 

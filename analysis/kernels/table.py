@@ -11,15 +11,15 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from scipy.stats import t as student_t
 
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import LayerOperators, kernel_experiment, peaks
 from analysis.measurements.shift_experiment import SHIFTS
-from analysis.measurements.spectra import POINTS, SpectrumMeasurement
-from analysis.prediction import predict
+from analysis.measurements.spectra import POINTS, SpectrumMeasurement, coarser
+from analysis.prediction import gaussian_moments, isolated_moments, rms, typical_share
 from analysis.runs.feed import run
-from wavelets.checks import integer
 from wavelets.complex_filters import GRID
 
 COLUMNS = (
@@ -42,6 +42,7 @@ COLUMNS = (
     "rho_stderr",
     "rho_rms",
     "predicted_rho",
+    "gaussian_rho",
     "eta_rmax",
     "eta_rmax_stderr",
     "eta_cmod",
@@ -52,6 +53,7 @@ COLUMNS = (
     "share_of_change_stderr",
     "rank",
 )
+COARSER = 3  # frequencies of the spectrum to one of that of isolated features: changes predicted_rho by 0.0004
 
 
 def kernel_table(
@@ -90,10 +92,11 @@ def kernel_table(
     Returns
     -------
     xarray.Dataset
-        The variables of :func:`describe_kernels` and :func:`measure_kernels`, and `predicted_rho`,
-        `predicted_eta_rmax`, `predicted_eta_cmod` (root-mean-square ratios on a Gaussian field with the spectra of the
-        same pictures, to be compared with `rho_rms`, `eta_rmax_rms`, `eta_cmod_rms`; NaN for all but band-pass
-        kernels); `rank`, 1 for the kernel that makes the largest `share_of_change`.
+        The variables of :func:`describe_kernels` and :func:`measure_kernels`, and predictions from the spectra of the
+        same pictures, NaN for all but band-pass kernels: `predicted_rho`, the best one of `rho_rms`, a Gaussian field
+        with the part of isolated features that :func:`analysis.prediction.typical_share` takes from packets;
+        `gaussian_rho`, `predicted_eta_rmax`, `predicted_eta_cmod`, of a Gaussian field alone; `rank`, 1 for the kernel
+        that makes the largest `share_of_change`.
 
     Raises
     ------
@@ -105,7 +108,10 @@ def kernel_table(
     # First what can fail: pictures that are missing or too small.
     experiment = kernel_experiment(layer, shifts, size, grid)
     spectrum = SpectrumMeasurement(
-        size, max(POINTS, size), experiment.colour, layer.mean if experiment.colour else layer.mean[0]
+        size,
+        COARSER * (-(-max(POINTS, size) // COARSER) | 1),
+        experiment.colour,
+        layer.mean if experiment.colour else layer.mean[0],
     )
     measured, power = run(images, [experiment, spectrum], progress, on_skip, root, desc="kernels", **feeding)
     assert isinstance(experiment.operators, LayerOperators)
@@ -147,9 +153,7 @@ def kernel_frame(table: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def rank_correlation(
-    table: xr.Dataset, first: str, second: str, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float, float]:
+def rank_correlation(table: xr.Dataset, first: str, second: str) -> tuple[float, float, float]:
     """Spearman's rank correlation of two variables over the band-pass kernels, with its 95 % confidence interval.
 
     Parameters
@@ -158,9 +162,6 @@ def rank_correlation(
         Result of `kernel_table`.
     first, second : str
         Variables along `kernel`; those along `shift` as well are averaged over it.
-    resamples : int
-        Bootstrap samples of the kernels, with replacement.
-    seed : int
 
     Returns
     -------
@@ -174,10 +175,11 @@ def rank_correlation(
 
     Notes
     -----
-    Percentile bootstrap over kernels: the interval says what another layer of such kernels could give. The pictures'
-    share in it is small (see the standard errors in the table).
+    The jackknife over kernels of Fisher's z, with Student's quantile. Of normal pairs it covers 94 to 98 %, for 36 and
+    46 kernels and correlations from 0 to 0.99, where percentiles of a bootstrap come down to 91 % and closed forms of
+    the error to 85 %. The interval says what another layer of such kernels could give. The pictures' share in it
+    is small (see the standard errors in the table).
     """
-    integer("resamples", resamples, 1)
     missing = [name for name in (first, second) if name not in table]
     if missing:
         raise ValueError(f"the table has no variable {missing[0]!r}")
@@ -190,36 +192,49 @@ def rank_correlation(
     x, y = x[finite], y[finite]
     if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return (float("nan"),) * 3
-    picks = np.random.default_rng(seed).integers(len(x), size=(resamples, len(x)))
-    found = _spearman(x[picks], y[picks])
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    return float(_spearman(x[None], y[None])[0]), float(low), float(high)
+    r = float(_spearman(x, y))
+    if abs(r) == 1:  # a perfect order, also without any of them
+        return r, r, r
+    n = len(x)
+    others = np.array([np.delete(np.arange(n), k) for k in range(n)])
+    z, left_out = np.arctanh(r), np.arctanh(np.clip(_spearman(x[others], y[others]), -1 + 1e-12, 1 - 1e-12))
+    reach = student_t.ppf(0.975, n - 1) * (n - 1) * left_out.std(ddof=1) / np.sqrt(n)
+    return r, float(np.tanh(z - reach)), float(np.tanh(z + reach))
 
 
 def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
-    """Pearson correlation of the ranks along the last axis."""
+    """Pearson correlation of the ranks along the last axis; NaN where all are equal."""
     x, y = (rankdata(v, axis=-1) for v in (x, y))
     x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
     scale = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
-    return np.asarray((x * y).sum(axis=-1) / np.where(scale > 0, scale, np.nan))
+    r: NDArray[np.float64] = np.clip((x * y).sum(axis=-1) / np.where(scale > 0, scale, np.nan), -1, 1)
+    return r
 
 
 def _add_prediction(
     table: xr.Dataset, layer: FirstLayer, filters: NDArray[Any], spectra: NDArray[Any], progress: bool
 ) -> None:
-    """Add what a Gaussian field with the spectra of the pictures gives for the band-pass kernels."""
+    """Add what the two models of images, with the spectra of the pictures, give for the band-pass kernels."""
     chosen = table.kind.values == "band-pass"
     count, shifts = len(chosen), list(zip(table.shift_y.values, table.shift_x.values, strict=True))
-    found = {"rho": np.full(count, np.nan)}
-    found |= {name: np.full((count, len(shifts)), np.nan) for name in ("eta_rmax", "eta_cmod")}
+    found = {name: np.full(count, np.nan) for name in ("predicted_rho", "gaussian_rho")}
+    found |= {name: np.full((count, len(shifts)), np.nan) for name in ("predicted_eta_rmax", "predicted_eta_cmod")}
+    share = typical_share(layer.stride)
     if chosen.any():
-        std = np.array(layer.std)[:, None, None]
         spectra = spectra if spectra.ndim == 4 else spectra[None, None].astype(complex)
-        kernels = filters[chosen] / peaks(layer.weight[chosen]) / std
-        predicted = predict(kernels, spectra, layer.stride, shifts, layer.q, progress=progress)
-        for name, values in found.items():
-            values[chosen] = predicted[f"{name}_rms"].values
+        kernels = filters[chosen] / peaks(layer.weight[chosen]) / np.array(layer.std)[:, None, None]
+        gaussian = gaussian_moments(kernels, spectra, layer.stride, shifts, layer.q, progress=progress)
+        ratios = rms(gaussian)
+        for name in ("rho", "eta_rmax", "eta_cmod"):
+            found[("gaussian_" if name == "rho" else "predicted_") + name][chosen] = ratios[f"{name}_rms"].values
+        # No shift enters the discrepancy, and features need no fine frequencies, only room for the window.
+        reach = kernels.shape[-1] + 2 * layer.q * layer.stride
+        coarse = coarser(spectra, COARSER if reach <= spectra.shape[-1] // COARSER else 1)
+        isolated = isolated_moments(kernels, coarse, layer.stride, [(0, 0)], layer.q, progress)
+        squares = (1 - share) * ratios.rho_rms**2 + share * isolated.discrepancy
+        found["predicted_rho"][chosen] = np.sqrt(squares.values)
     for name, values in found.items():
         dims = ("kernel", "shift")[: values.ndim]
-        meaning = {"long_name": f"{name}_rms predicted on a Gaussian field with the pictures' spectra", "units": "1"}
-        table[f"predicted_{name}"] = (dims, values, meaning)
+        mixture = f", {share:.3g} of the energy in isolated features" if name == "predicted_rho" else ""
+        meaning = f"{name.split('_', 1)[1]}_rms predicted on a Gaussian field with the pictures' spectra{mixture}"
+        table[name] = (dims, values, {"long_name": meaning, "units": "1"})

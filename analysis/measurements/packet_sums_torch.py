@@ -44,8 +44,8 @@ def _sums_of_arrays(
 ) -> Sums[NDArray[np.float64]]:
     base, *moved = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in pictures)
     shifted = torch.stack(moved) if moved else base.new_empty((0, *base.shape))
-    energies, changes, positions = torch_packet_sums(module, base, shifted, q)
-    return Sums(energies.cpu().numpy(), changes.cpu().numpy(), positions)
+    sums = torch_packet_sums(module, base, shifted, q)
+    return Sums(sums.energies.cpu().numpy(), sums.changes.cpu().numpy(), sums.positions)
 
 
 def torch_packet_sums(

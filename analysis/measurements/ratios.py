@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+SUMS = 8
+"""Sums over pictures that the statistics of a ratio need."""
+
 
 def ratio_sums(numerator: Array, denominator: Array, defined: NDArray[np.bool_]) -> Array:
     """Sums over pictures that give the statistics of ``sqrt(numerator / denominator)``.
@@ -22,11 +25,13 @@ def ratio_sums(numerator: Array, denominator: Array, defined: NDArray[np.bool_])
 
     Returns
     -------
-    ndarray, shape (5, ...), float64
-        Number of pictures; sums of the ratios, of their squares, of the numerators and of the denominators.
+    ndarray, shape (SUMS, ...), float64
+        Number of pictures; sums of the ratios, of their squares, of the numerators and of the denominators, of the
+        squares of these two, and of their products.
     """
     squared = np.where(defined, numerator / np.where(defined, denominator, 1.0), 0.0)
-    terms = (defined, np.sqrt(squared), squared, np.where(defined, numerator, 0.0), np.where(defined, denominator, 0.0))
+    a, b = np.where(defined, numerator, 0.0), np.where(defined, denominator, 0.0)
+    terms = (defined, np.sqrt(squared), squared, a, b, a**2, b**2, a * b)
     return np.stack([term.sum(axis=0, dtype=np.float64) for term in terms])
 
 
@@ -70,22 +75,30 @@ class RatioStatistics:
         Standard error of the mean; NaN with fewer than two pictures.
     rms : ndarray, float64
         Root of the ratio of the summed energies, which the theory predicts; NaN without pictures.
+    rms_stderr : ndarray, float64
+        Its standard error, linearised; NaN with fewer than two pictures.
     """
 
     count: NDArray[np.int64]
     mean: Array
     stderr: Array
     rms: Array
+    rms_stderr: Array
 
 
 def ratio_statistics(sums: Array) -> RatioStatistics:
-    """Return the statistics of ratios from the sums of all pictures, shape (5, ...); see `ratio_sums`."""
-    count, total, squares, numerator, denominator = sums
+    """Return the statistics of ratios from the sums of all pictures, shape (SUMS, ...); see `ratio_sums`."""
+    count, total, squares, numerator, denominator, numerator_squares, denominator_squares, products = sums
     some, several = (np.where(count > least, count, np.nan) for least in (0, 1))
     variance = np.maximum(squares / several - (total / several) ** 2, 0.0) * several / (several - 1)
+    # A picture moves the squared ratio by its residual, numerator - ratio * denominator, over the sum of denominators.
+    ratio = numerator / np.where(count > 0, denominator, np.nan)
+    residuals = np.maximum(numerator_squares - 2 * ratio * products + ratio**2 * denominator_squares, 0.0)
+    squared_error = np.sqrt(residuals * several / (several - 1)) / denominator
     return RatioStatistics(
         count.astype(np.int64),
         total / some,
         np.sqrt(variance / several),
-        np.sqrt(numerator / np.where(count > 0, denominator, np.nan)),
+        np.sqrt(ratio),
+        squared_error / np.where(ratio > 0, 2 * np.sqrt(ratio), 1.0),
     )

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.measurements import loops
-from analysis.measurements.ratios import ratio_statistics, ratio_sums, share_statistics, share_sums
+from analysis.measurements.ratios import SUMS, ratio_statistics, ratio_sums, share_statistics, share_sums
 from analysis.measurements.translation import check_shift, margin_for, windows
 from wavelets.checks import integer
 
@@ -120,9 +120,9 @@ class ShiftExperiment:
 
     @property
     def length(self) -> int:
-        """Entries of the vector of sums: 5 F (1 + 2 S), with outputs 5 F (1 + 3 S) + 1 + 2 F."""
+        """Entries of the vector of sums: 8 F (1 + 2 S), with outputs 8 F (1 + 3 S) + 1 + 2 F."""
         (count,) = self.filters.sizes.values()
-        return 5 * count * sum(self._columns) + (0 if self.gains is None else 1 + 2 * count)
+        return SUMS * count * sum(self._columns) + (0 if self.gains is None else 1 + 2 * count)
 
     def measure(
         self, pictures: NDArray[Any], names: Sequence[str] = ()
@@ -179,18 +179,20 @@ class ShiftExperiment:
         """Return the result that the sums of all pictures make, without provenance; NaN for silent filters."""
         dim = str(*self.filters.dims)
         (count,) = self.filters.sizes.values()
-        ratios, shares = np.split(sums, [5 * count * sum(self._columns)])
-        statistics = ratio_statistics(ratios.reshape(5, count, -1))
+        ratios, shares = np.split(sums, [SUMS * count * sum(self._columns)])
+        statistics = ratio_statistics(ratios.reshape(SUMS, count, -1))
         found = {"count": labelled((dim,), statistics.count[:, 0], f"pictures that made the {dim} respond")}
         ends = np.cumsum(self._columns)[:-1]
-        parts = [np.split(values, ends, axis=1) for values in (statistics.mean, statistics.stderr, statistics.rms)]
-        for name, mean, stderr, rms in zip(FORMULAS, *parts, strict=False):  # the last one is of outputs
+        columns = (statistics.mean, statistics.stderr, statistics.rms, statistics.rms_stderr)
+        parts = [np.split(values, ends, axis=1) for values in columns]
+        for name, mean, stderr, rms, rms_stderr in zip(FORMULAS, *parts, strict=False):  # the last one is of outputs
             dims: tuple[str, ...] = (dim,) if name == "rho" else (dim, "shift")
             shape = mean.shape[: len(dims)]
             for suffix, values, meaning in (
                 ("", mean, "mean over pictures"),
                 ("_stderr", stderr, "standard error of the mean"),
                 ("_rms", rms, "root of the ratio of summed squares"),
+                ("_rms_stderr", rms_stderr, "standard error of the root of the ratio of summed squares"),
             ):
                 found[name + suffix] = labelled(dims, values.reshape(shape), f"{FORMULAS[name]}, {meaning}")
         if self.gains is not None:

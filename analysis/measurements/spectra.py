@@ -197,6 +197,39 @@ class SpectrumMeasurement:
         return vector[1:].reshape(-1, self.points, self.points // 2 + 1)
 
 
+def coarser(spectrum: ArrayLike, factor: int) -> NDArray[Any]:
+    """Every factor-th frequency of a spectrum, each the mean of the square about it: a shorter period of the pictures.
+
+    Parameters
+    ----------
+    spectrum : array_like, shape (..., P, P)
+        Real, or the matrix of the channels.
+    factor : int
+        Odd, a divisor of P.
+
+    Returns
+    -------
+    ndarray, shape (..., P / factor, P / factor)
+        Zero frequency left out of the means, and 0.
+
+    Raises
+    ------
+    TypeError
+        If the factor is not an integer.
+    ValueError
+        If it is even or does not divide P.
+    """
+    fine = np.array(spectrum)
+    if integer("factor", factor, 1) % 2 == 0 or fine.shape[-1] % factor:
+        raise ValueError(f"factor is {factor}; expected an odd divisor of {fine.shape[-1]} points")
+    fine[..., 0, 0] = 0
+    half, points = factor // 2, fine.shape[-1] // factor
+    squares = np.roll(fine, (half, half), (-2, -1)).reshape(*fine.shape[:-2], points, factor, points, factor)
+    coarse: NDArray[Any] = squares.mean(axis=(-3, -1))
+    coarse[..., 0, 0] = 0
+    return coarse
+
+
 def gaussian_fields(spectrum: ArrayLike, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random fields with a given power spectrum and independent phases: photographs without their structure.
 

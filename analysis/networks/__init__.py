@@ -10,11 +10,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "architectures": ["VGG13", "VGG41", "VGG42", "AlexNet", "DenseNet", "ResNet"],
+        "architectures": ["VGG13", "VGG41", "VGG42", "AlexNet", "DenseNet", "ResNet", "SmallResNet"],
         "audio": ["LogMel", "clip_scores", "mixup", "patches"],
         "complex_layer": ["band_pass_channels", "to_cmod"],
         "intrablock": ["insert_intrablock"],
         "layers": ["Change"],
+        "place": ["Place", "places"],
         "pooling": [
             "APS",
             "TLPF",
@@ -22,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "BlurPool",
             "CMod",
             "Cascade",
+            "IdealPool",
             "IntraBlockPool",
             "MaxBlurPool",
             "MaxPool",

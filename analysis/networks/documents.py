@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet
+from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet, SmallResNet
 from analysis.networks.operators import PUBLISHED_FILTERS, TLPF_SIZES, tlpf_name
 from analysis.published.tables import archived_scores, poster_beside_archive, published_table
 
@@ -124,6 +124,16 @@ def poster() -> Iterator[Entry]:
             yield entry(base + suffix, partial(ResNet, blocks, pooling=pooling), form)
         form = f"{title} with a 3×3 first convolution of stride 1, no max pooling, 10 classes: the usual form for CIFAR"
         yield entry(f"{base}-cifar", partial(ResNet, blocks, classes=10, form="cifar"), form)
+
+
+def small() -> Iterator[Entry]:
+    """ResNets of He et al. for CIFAR-10, of which there are public weights."""
+    for depth in (20, 56):
+        text = (
+            f"ResNet-{depth} for CIFAR-10 with shortcuts that slice (He et al. 2016, option A), as in "
+            "akamaster/pytorch_resnet_cifar10: in no table."
+        )
+        yield Entry(f"resnet{depth}-cifar", partial(SmallResNet, depth), partial(str, text))
 
 
 def blurpool() -> Iterator[Entry]:

@@ -54,11 +54,21 @@ def told(module: nn.Module | None) -> str:
     return type(module).__name__ + (f", an nn.{base.__name__} with a forward of its own" if base and own else "")
 
 
+def evaluation(model: nn.Module) -> nn.Module:
+    """Put a model into evaluation mode and return it; an exported program has no modes and is marked as being in it."""
+    try:
+        return model.eval()
+    except NotImplementedError:
+        for module in model.modules():
+            module.training = False
+        return model
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode as long as this is open: in training mode a pass changes the statistics of batch norms."""
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    evaluation(model)
     try:
         yield
     finally:
@@ -89,6 +99,13 @@ def put(model: nn.Module, name: str, new: nn.Module) -> None:
     """Set a layer by name."""
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, new)
+
+
+def put_everywhere(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Set a layer in the place of another one, under all names that it has."""
+    for name, module in list(model.named_modules(remove_duplicate=False)):
+        if module is old:
+            put(model, name, new)
 
 
 def refuse(name: str, **present: bool) -> None:

@@ -20,7 +20,9 @@ from analysis.files.messages import first_line, printable, unknown
 from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.weights import read_checkpoint, weights_of
 from analysis.networks import registry
+from analysis.networks.layers import CONVOLUTION, evaluation
 from analysis.networks.remedy_table import remedy
+from analysis.networks.sites import POOLING
 from analysis.networks.weights import load_weights, tensors_of
 
 SIZE, CIFAR_SIZE = 224, 32
@@ -29,7 +31,7 @@ SIZE, CIFAR_SIZE = 224, 32
 CIFAR = ("vgg13", "densenet40")
 """Beginnings of names of the latter; others end in "-cifar"."""
 
-TORCHVISION = "torchvision:"
+TORCHVISION, TIMM = "torchvision:", "timm:"
 
 Preprocess = Callable[[Tensor], Tensor]
 
@@ -59,15 +61,21 @@ class LoadedNetwork:
     version: str = ""
 
 
-def load_network(source: str, weights: str | os.PathLike[str] | None = None, size: int | None = None) -> LoadedNetwork:
+def load_network(
+    source: str,
+    weights: str | os.PathLike[str] | None = None,
+    size: int | None = None,
+    pretrained: bool = False,
+) -> LoadedNetwork:
     """Network by name or from a file.
 
     Parameters
     ----------
     source : str
         A name of :func:`analysis.networks.list` or "squeezenet", with `weights`; "torchvision:NAME", a model of
-        torchvision, if that is installed; or "FILE.py:FACTORY", a file **that is executed** and a function in it that
-        is called without arguments and returns a module, or a pair of a module and a function that prepares its input.
+        torchvision, or "timm:NAME", one of timm, if that is installed; or "FILE.py:FACTORY", a file **that is
+        executed** and a function in it that is called without arguments and returns a module, or a pair of a module
+        and a function that prepares its input.
     weights : path, optional
         For a network by name a file of :func:`analysis.networks.load_weights`, from which it takes the number of
         classes; from best.pt of ``shiftscope train`` the size of the input and its normalisation too. For
@@ -75,7 +83,9 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
         the weights that torchvision downloads.
     size : int, optional
         Side of the input, pixels. Default: what best.pt says; 227 for "squeezenet", 32 for the networks made for
-        CIFAR-10 by name (VGG13, DenseNet-40, "...-cifar"), otherwise 224.
+        CIFAR-10 by name (VGG13, DenseNet-40, "...-cifar"), what timm says of its own, otherwise 224.
+    pretrained : bool
+        Let timm download the weights of "timm:NAME"; torchvision does so anyway where no `weights` are given.
 
     Returns
     -------
@@ -96,12 +106,21 @@ def load_network(source: str, weights: str | os.PathLike[str] | None = None, siz
         return _from_file(file, factory, size or SIZE)
     if source.endswith(".py"):
         raise ValueError(f"{printable(source)}: which function? expected FILE.py:FACTORY")
+    if pretrained and weights is not None:
+        raise ValueError("weights and pretrained contradict each other; expected one of them")
+    if pretrained and not source.startswith((TORCHVISION, TIMM)):
+        raise ValueError(f"pretrained is for {TIMM}NAME and {TORCHVISION}NAME; {source} needs --weights FILE")
+    if source.startswith(TIMM):
+        return _from_timm(source, weights, size, pretrained)
     if source.startswith(TORCHVISION):
         model = _from_torchvision(source.removeprefix(TORCHVISION), weights)
-        return LoadedNetwork(source, model.eval(), normalised, size or SIZE)
+        return LoadedNetwork(source, evaluation(model), normalised, size or SIZE)
     if source != "squeezenet" and source not in registry.names():
         known = ["squeezenet", *registry.names()]
-        raise ValueError(f"{unknown('network', source, known)}; a FILE.py:FACTORY; {TORCHVISION}NAME for torchvision's")
+        raise ValueError(
+            f"{unknown('network', source, known)}; a FILE.py:FACTORY; {TORCHVISION}NAME for torchvision's, "
+            f"{TIMM}NAME for timm's"
+        )
     if weights is None:
         raise ValueError(
             f"{source} needs its weights: --weights FILE; the stability of an untrained network says nothing "
@@ -129,8 +148,9 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
     network : LoadedNetwork
         It stays as it is.
     text : str
-        Name of a remedy, and after a colon the layers it goes to if not all that it can: "blur3:pool1,pool4". For
-        "cmod" that is one convolution.
+        Name of a remedy, and after a colon where it goes to if not to all that it can: "blur3:pools",
+        "blur3:convs" (strided convolutions, the first one too, and slices), or places by name, "blur3:pool1,pool4".
+        For "cmod" that is one convolution.
 
     Raises
     ------
@@ -145,13 +165,15 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
         raise ValueError(f"remedy {text!r}: cmod goes to one convolution")
     if names:
         options = {"layer": names[0]} if name.startswith("cmod") else {"names": names}
+    if names in (["pools"], ["convs"]) and chosen.factory is not None:
+        options = {"types": POOLING if names == ["pools"] else CONVOLUTION}
     try:
         model, changes = chosen(network.model, example(network), **options)
     except Exception as error:  # a copy of a model, or a run of it, calls code of the user's
         hint = f"; layers are named as in {name}:LAYER,LAYER" if "names=" in str(error) else ""
         raise ValueError(f"remedy {text!r}: {first_line(error)}{hint}") from error
     device = next((p.device for p in network.model.parameters()), torch.device("cpu"))  # new layers begin on the CPU
-    return model.to(device).eval(), [str(change) for change in changes]
+    return evaluation(model.to(device)), [str(change) for change in changes]
 
 
 def move(model: nn.Module, device: str) -> None:
@@ -223,7 +245,7 @@ def _from_file(file: str, factory: str, size: int) -> LoadedNetwork:
         raise TypeError(f"{shown}: {factory}() returned {type(model).__name__}; expected a torch.nn.Module")
     if preprocess is not None and not callable(preprocess):
         raise TypeError(f"{shown}: {factory}() returned {type(preprocess).__name__} to prepare pictures with")
-    return LoadedNetwork(f"{path.name}:{factory}", model.eval(), preprocess, size, version)
+    return LoadedNetwork(f"{path.name}:{factory}", evaluation(model), preprocess, size, version)
 
 
 def _is_own_function(value: object, module: str) -> bool:
@@ -284,3 +306,33 @@ def _from_torchvision(name: str, weights: str | os.PathLike[str] | None) -> nn.M
         except (TypeError, ValueError) as error:
             raise ValueError(f"{printable(weights)} is no state dict of {name}: {first_line(error)}") from error
     return model
+
+
+def _from_timm(
+    source: str, weights: str | os.PathLike[str] | None, size: int | None, pretrained: bool
+) -> LoadedNetwork:
+    """Model of timm, with the size and the normalisation of the input that timm knows of it."""
+    try:
+        import timm
+        from timm.data import resolve_model_data_config
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"{source} needs timm, which is not installed") from None
+    except Exception as error:  # a timm that does not go with this torch
+        raise ValueError(f"timm cannot be imported: {first_line(error)}") from error
+    name = source.removeprefix(TIMM)
+    if not timm.is_model(name.partition(".")[0]):
+        raise ValueError(unknown("model of timm", name, timm.list_models()))
+    if weights is None and not pretrained:
+        raise ValueError(f"{source} needs its weights: --weights FILE, or --pretrained to download them")
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained)
+    except Exception as error:  # no network, no such weights
+        raise ValueError(f"{source} cannot be made: {type(error).__name__}: {first_line(error)}") from error
+    if weights is not None:
+        try:
+            load_weights(model, weights)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{printable(weights)} is no state dict of {name}: {first_line(error)}") from error
+    about = resolve_model_data_config(model)
+    prepare = partial(normalised, mean=about["mean"], std=about["std"])
+    return LoadedNetwork(source, model.eval(), prepare, size or int(about["input_size"][-1]))

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from analysis.networks.lowpass import TABLE
-from analysis.networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, MaxPool
-from analysis.networks.pooling._border import PerAxis, extend, pooled_size
+from analysis.networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, Cascade, IdealPool, MaxPool
+from analysis.networks.pooling._border import PerAxis, extend
 from analysis.networks.site import Site
 
 Factory = Callable[..., nn.Module]
@@ -31,6 +31,8 @@ class Operator:
         Options with which a trainable operator starts as it was published; empty if nothing is trained.
     remedy : bool
         For networks that are trained already, too.
+    whole : bool
+        What it promises needs all subsampling of a network, that of the first convolution too.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Operator:
     make: Factory
     published: Mapping[str, Any] = field(default_factory=dict)
     remedy: bool = True
+    whole: bool = False
 
     def factory(self, init: str) -> Factory:
         """Return ``make`` with the start of what is trained: "published", or the name of a low-pass filter."""
@@ -47,7 +50,7 @@ class Operator:
 
 
 class Periodic(Cascade):
-    """Circular dense maximum and subsampling operator, on the windows of a max pooling and as many as that has.
+    """Circular dense pooling and subsampling operator, on the windows of a pooling layer and as many as that has.
 
     The map before subsampling is one period, of the size of the input, which begins with the layer's first window; what
     is more than the layer's outputs is cropped. So circular shifts by multiples of the stride shift the output if the
@@ -58,16 +61,45 @@ class Periodic(Cascade):
 
     def __init__(self, site: Site, down: nn.Module) -> None:
         pads = [(p, k - 1 - p) for k, p in zip(site.kernel_size, site.padding, strict=True)]
-        super().__init__(MaxPool(site.kernel_size, site.stride, pads, "circular", dims=site.dims), down)
+        dense: nn.Module = MaxPool(site.kernel_size, site.stride, pads, "circular", dims=site.dims)
+        if site.kind == "average":
+            dense = BlurPool(site.stride, "rectangle", site.kernel_size, pads, "circular", site.dims)
+        super().__init__(dense, down)
         self.site = site
 
     def forward(self, x: Tensor, **options: Any) -> Any:  # type: ignore[override]
         """Pool maps (batch, channels, spatial axes), real floating."""
-        site, y = self.site, super().forward(x, **options)
-        windows = zip(site.kernel_size, site.stride, site.padding, strict=True)
-        sizes = zip(x.shape[2:], windows, strict=True)
-        counts = [pooled_size(n, k, s, (p, p), site.ceil_mode) for n, (k, s, p) in sizes]
+        y = super().forward(x, **options)
+        counts = self.site.counts(x.shape[2:])
         return extend(y, tuple((0, n - m) for n, m in zip(counts, y.shape[2:], strict=True)), "circular")
+
+
+class Overhanging(nn.Module):
+    """Operator in place of an average pooling with `ceil_mode`: the map goes on until the last window is full.
+
+    Parameters
+    ----------
+    site : Site
+    pool : Module
+        Operator on the windows of that layer without `ceil_mode`.
+    padding_mode : str
+        Of the continuation.
+    """
+
+    def __init__(self, site: Site, pool: nn.Module, padding_mode: str) -> None:
+        super().__init__()
+        self.site, self.pool, self.padding_mode = site, pool, padding_mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool maps (batch, channels, spatial axes), real floating."""
+        geometry = zip(self._counts(x), self.site.kernel_size, self.site.stride, self.site.padding, strict=True)
+        missing = [(m - 1) * s + k - 2 * p for m, k, s, p in geometry]
+        pads = tuple((0, max(n - have, 0)) for n, have in zip(missing, x.shape[2:], strict=True))
+        y: Tensor = self.pool(extend(x, pads, self.padding_mode))
+        return y
+
+    def _counts(self, x: Tensor) -> list[int]:
+        return self.site.counts(x.shape[2:])
 
 
 def maximum(site: Site) -> MaxPool:
@@ -77,6 +109,8 @@ def maximum(site: Site) -> MaxPool:
 
 def behind_max(site: Site, down: nn.Module, padding_mode: str) -> nn.Module:
     """Put the dense maximum of a max pooling before a subsampling operator."""
+    if site.kind == "average" and site.ceil_mode:
+        return Overhanging(site, down, padding_mode)
     if site.kind != "max":
         return down
     return Periodic(site, down) if padding_mode == "circular" else Cascade(maximum(site), down)
@@ -88,9 +122,38 @@ def then_aps(site: Site, filtered: nn.Module, norm: str, padding_mode: str) -> C
 
 
 def blur(site: Site, filter: str = "binomial", taps: int = 3, padding_mode: str = "reflect") -> nn.Module:
-    """Dense maximum where there was one, fixed low-pass filter."""
-    down = BlurPool(site.stride, filter, taps, site.filter_padding(taps), padding_mode, site.dims)
+    """Dense maximum where there was one, fixed low-pass filter, the binomial one as long as the stride asks for."""
+    stretched = [(taps - 1) * (s - 1) + 1 if filter == "binomial" and s > 2 else taps for s in site.stride]
+    down = BlurPool(site.stride, filter, taps, site.filter_padding(stretched), padding_mode, site.dims, stretch=True)
     return behind_max(site, down, padding_mode)
+
+
+def ideal(site: Site, padding_mode: str = "circular") -> nn.Module:
+    """Dense maximum where there was one, ideal low-pass filter of the periodic map; an average has none beside it."""
+    if site.kind != "average":
+        return behind_max(site, IdealPool(site.stride, dims=site.dims), padding_mode)
+    centres = [(k - 1) / 2 - p for k, p in zip(site.kernel_size, site.padding, strict=True)]
+    return Counted(site, IdealPool(site.stride, centres, site.dims))
+
+
+class Counted(nn.Module):
+    """Periodic operator in place of a pooling layer, with as many outputs as that has.
+
+    Parameters
+    ----------
+    site : Site
+    pool : Module
+    """
+
+    def __init__(self, site: Site, pool: nn.Module) -> None:
+        super().__init__()
+        self.site, self.pool = site, pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool maps (batch, channels, spatial axes), real floating."""
+        y = self.pool(x)
+        counts = self.site.counts(x.shape[2:])
+        return extend(y, tuple((0, n - m) for n, m in zip(counts, y.shape[2:], strict=True)), "circular")
 
 
 def blur_before(site: Site, filter: str = "binomial", taps: int = 3, padding_mode: str = "reflect") -> nn.Module:
@@ -102,11 +165,23 @@ def blur_before(site: Site, filter: str = "binomial", taps: int = 3, padding_mod
 
 def aps(site: Site, norm: str = "l1", padding_mode: str = "reflect", taps: int = 1) -> nn.Module:
     """Dense maximum where there was one, binomial filter if `taps` is more than 1, adaptive polyphase sampling."""
+    if site.kind == "average" and taps == 1:
+        return averaged_aps(site, norm, padding_mode)
     padding = site.filter_padding(taps)
     if taps > 1:
         filtered = BlurPool(site.stride, taps=taps, padding=padding, padding_mode=padding_mode, dims=site.dims)
         return behind_max(site, then_aps(site, filtered, norm, padding_mode), padding_mode)
     return behind_max(site, APS(site.stride, norm, padding, padding_mode, dims=site.dims), padding_mode)
+
+
+def averaged_aps(site: Site, norm: str, padding_mode: str) -> nn.Module:
+    """Dense average of an average pooling, adaptive polyphase sampling."""
+    down = APS(site.stride, norm, "same", padding_mode, dims=site.dims)
+    if padding_mode == "circular":
+        return Periodic(site, down)
+    pads = [(p, p) for p in site.padding]
+    average = BlurPool(site.stride, "rectangle", site.kernel_size, pads, padding_mode, site.dims)
+    return behind_max(site, Cascade(average, down), padding_mode)
 
 
 def tlpf(site: Site, init: str, size: PerAxis = 5, padding_mode: str = "reflect", norm: str | None = None) -> nn.Module:
@@ -161,7 +236,8 @@ def _operators() -> dict[str, Operator]:
     for name, (family, taps) in {**families, **PUBLISHED_FILTERS}.items():
         add(name, f"max pooling, {family} filter of {taps} taps", partial(blur, filter=family, taps=taps))
     for norm in ("l1", "l2", "linf"):
-        add(f"aps-{norm}", f"adaptive polyphase sampling, {norm} norm", partial(aps, norm=norm))
+        add(f"aps-{norm}", f"adaptive polyphase sampling, {norm} norm", partial(aps, norm=norm), whole=True)
+    add("ideal", "ideal low-pass filter of the periodic map", ideal, whole=True)
     random = {"init": "random"}
     add("tlpf", "trainable 5x5 filter of every channel, binomial until trained", tlpf, published=random)
     start = {"init": "published", "softmax": "joint"}
@@ -186,7 +262,8 @@ OPERATORS = _operators()
 ...: with the other filters of the BlurPool paper's Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
 sampling. "tlpf": trainable 5x5 filters; "tlpf3" ... "tlpf6", "tlpf1x4" ... "tlpf6x1": of other sizes; "tlpf-aps-l1",
 "tlpf-aps-l2": 5x5, then adaptive polyphase sampling. "adaptive-blur": weights by position; published with one softmax
-over all groups, otherwise one a group. "blur4-before", "rectangle2-before", ...: filters before the maximum.
+over all groups, otherwise one a group. "ideal": the ideal low-pass filter of the periodic map. "blur4-before",
+"rectangle2-before", ...: filters before the maximum.
 """
 
 WHOLE_NETWORK = ("intrablock", "cmod", "cmod-band-pass")

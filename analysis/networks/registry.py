@@ -12,7 +12,13 @@ from analysis.networks import documents
 from analysis.networks.documents import Entry
 from analysis.networks.twins.names import twins
 
-TABLES: tuple[Callable[[], Iterator[Entry]], ...] = (documents.poster, twins, documents.blurpool, documents.sound)
+TABLES: tuple[Callable[[], Iterator[Entry]], ...] = (
+    documents.poster,
+    documents.small,
+    twins,
+    documents.blurpool,
+    documents.sound,
+)
 """Tables that the registry is made of."""
 
 

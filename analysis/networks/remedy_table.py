@@ -52,16 +52,19 @@ def remedies() -> dict[str, Remedy]:
         "blur2" to "blur7": max pooling with a binomial filter of so many taps. "rectangle2", "triangle5",
         "least-squares7", ...: with the other filters of Table 1. "aps-l1", "aps-l2", "aps-linf": adaptive polyphase
         sampling. "tlpf": trainable 5x5 filters, which are binomial until they are trained. "adaptive-blur": weights by
-        position, until trained the binomial filter of 3 taps; softmax by group, gcd(8, channels) groups. "intrablock":
+        position, until trained the binomial filter of 3 taps; softmax by group, gcd(8, channels) groups. "ideal": the
+        ideal low-pass filter of the periodic map, in place of a binomial one. "intrablock":
         a dense 3x3 maximum inside every block. "cmod": complex filters and modulus for the first convolution and the
         max pooling after it; "cmod-band-pass": for its band-pass channels only, as
         :func:`analysis.networks.band_pass_channels` finds them, where the other ones keep their maximum.
 
     Notes
     -----
-    All but "intrablock" and the two of "cmod" replace max pooling layers, or average pooling if there are none: see
-    :func:`analysis.networks.surgery.replace_pooling`, whose `types` and `names` they take as options. The two of
-    "cmod" take `layer` and the options of :func:`analysis.networks.to_cmod`.
+    All but "intrablock" and the two of "cmod" replace all that subsamples, as Zhang did: pooling, strided convolutions,
+    shortcuts. The convolution that the picture goes into keeps its stride, but for adaptive polyphase sampling, where
+    branches that meet share one choice, and for "ideal": see :func:`analysis.networks.surgery.replace_pooling`, whose
+    `types` and `names` they take as options. The two of "cmod" take `layer` and the options of
+    :func:`analysis.networks.to_cmod`.
 
     Examples
     --------

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.networks.pooling._border import Padding, PerAxis, per_axis
+from analysis.networks.pooling._border import Padding, PerAxis, per_axis, pooled_size
+
+
+class ShortFilterError(ValueError):
+    """A filter that is shorter than the average it would replace."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Site:
     channels : int or None
         Of the map that is subsampled; None if nobody told.
     ceil_mode : bool
-        Of the max pooling.
+        Of the pooling.
     name : str
         Of the layer, for messages.
     unknown : str
@@ -47,16 +52,31 @@ class Site:
             raise ValueError(f"layer {self.name!r}: the operator needs its number of channels; {self.unknown}")
         return self.channels
 
+    def counts(self, sizes: Sequence[int]) -> list[int]:
+        """Samples that the layer makes of a map, on each axis."""
+        windows = zip(sizes, self.kernel_size, self.stride, self.padding, strict=True)
+        return [pooled_size(n, k, s, (p, p), self.ceil_mode) for n, k, s, p in windows]
+
     def filter_padding(self, taps: PerAxis) -> Padding:
         """Padding of a filter that puts its output where the output of the layer was.
 
         After a dense max pooling nothing moves. A filter in place of an average has the window's centre as its own, up
         to half a sample if one is even and the other odd, and as many outputs.
+
+        Raises
+        ------
+        ShortFilterError
+            If the filter is shorter than the average.
         """
         if self.kind != "average":
             return "same"
-        pads = []
-        for k, p, n in zip(self.kernel_size, self.padding, per_axis("taps", taps, self.dims), strict=True):
+        pads, lengths = [], per_axis("taps", taps, self.dims)
+        if any(n < k for n, k in zip(lengths, self.kernel_size, strict=True)):
+            window = "x".join(map(str, self.kernel_size))
+            raise ShortFilterError(
+                f"a filter of {'x'.join(map(str, lengths))} taps lets more through than the average over {window}"
+            )
+        for k, p, n in zip(self.kernel_size, self.padding, lengths, strict=True):
             left = p + (n - 1) // 2 - (k - 1) // 2
             pads.append((left, 2 * p - k + n - left))
         return pads

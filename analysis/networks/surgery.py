@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from analysis.files.messages import unknown
-from analysis.networks.graph import chain_after, traced
+from analysis.networks.activations import holds_activation, is_activation, passes
 from analysis.networks.layers import (
-    AVERAGE,
     CONVOLUTION,
     MAX,
-    NORMALISATION,
     Change,
     behaves_as,
     checked_model,
@@ -24,15 +23,19 @@ from analysis.networks.layers import (
     evaluating,
     layer_of,
     put,
+    put_everywhere,
     refuse,
     told,
     tuple_of,
 )
 from analysis.networks.operators import OPERATORS, WHOLE_NETWORK
-from analysis.networks.site import Site, border_options
+from analysis.networks.phases import share_phases, with_leader
+from analysis.networks.site import ShortFilterError, Site, border_options
+from analysis.networks.sites import KNOWN, POOLING, Found, Slicing, final_averages, places, strides
+from analysis.networks.wiring import Step, Wiring, name_of
 
-POOLING = (*MAX, *AVERAGE)
-KNOWN = (*POOLING, *CONVOLUTION)
+PICTURE = 4
+"""Channels of a picture, at most: a first convolution of more is inside a network."""
 
 
 def replace_pooling(
@@ -45,7 +48,7 @@ def replace_pooling(
     inplace: bool = False,
     **options: Any,
 ) -> tuple[nn.Module, list[Change]]:
-    """Replace the subsampling of a network: pooling layers and strided convolutions.
+    """Replace the subsampling of a network: pooling, strided convolutions, slices.
 
     Parameters
     ----------
@@ -55,11 +58,14 @@ def replace_pooling(
         or ``operator(site, **options)`` that makes a module for a :class:`analysis.networks.Site`; or a module, a copy
         of which takes every place as it is.
     types : type or tuple of types, optional
-        Of the layers to replace: nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, and nn.Conv1d, nn.Conv2d for
-        strided convolutions. Default: all max pooling, in a model without any all average pooling that subsamples,
-        which the report says; with `names`, any. Subclasses with a forward of their own are left alone.
+        Of the places to replace: nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, and nn.Conv1d, nn.Conv2d for
+        strided convolutions and slices. Default: all that subsamples, but the convolution that the picture goes into
+        only for operators whose promise needs it (adaptive polyphase sampling, "ideal") or if there is nothing else;
+        for an `operator` that is no name, pooling. An average pooling that makes the features of a classifier, or is
+        longer than the filter, stays. Subclasses with a forward of their own are left alone.
     names : sequence of str, optional
-        Names of the layers to replace, as in `named_modules`.
+        Names of the places to replace, as in `named_modules`; functions and slices in the code of a module have its
+        name, and that of the function if it has children: "layer2.0.shortcut", "Mixed_6a/max_pool2d".
     example : Tensor, optional
         A batch for the model, which is run once if given: operators with parameters have to know the channels.
     inplace : bool
@@ -73,7 +79,7 @@ def replace_pooling(
     model : Module
         With all its weights. Fixed filters are not in the state dict, so that its keys stay.
     changes : list of Change
-        One row for each layer.
+        One row for each place.
 
     Raises
     ------
@@ -93,33 +99,53 @@ def replace_pooling(
     With ``padding_mode="circular"`` the same holds, and windows and filters go around the map: only where the layer's
     outputs are as many as its stride fits into the size, as nn.MaxPool2d(2) on even sizes, does the period stay whole.
 
-    *Strided convolutions* get the stride 1. The operator follows the ReLU after them, as in Zhang's paper, if the model
-    can be traced by `torch.fx` and that ReLU is a module of its own; otherwise it follows the convolution itself. The
-    report tells which. *Adaptive polyphase sampling* of two branches that are added chooses in each for itself.
+    *Strided convolutions* get the stride 1, and the operator follows the activation after them, as in Zhang's paper:
+    whatever normalisation and dropout lie between, and whether it is a module, one that is used twice, or a function. A
+    1×1 convolution without an activation, as in shortcuts, follows the operator. Where no activation is found, the
+    operator follows the convolution, and the report says so. Dense, a convolution of stride s costs s² times as much,
+    as the report says: a patch embedding of side 16, 256 times.
+
+    *Functions* in the code of a module are replaced by giving the module a forward that torch.fx has written, where it
+    can: then `type(module)` is a subclass of what it was.
+
+    *Adaptive polyphase sampling.* Branches that are added, multiplied or concatenated share one choice, that of the
+    branch that runs first; see :func:`analysis.networks.phases.share_phases`.
     """
     model = checked_model(model, inplace)
     make, label = _maker(operator, options)
-    chosen = _chosen_layers(model, types, names)
+    wiring = Wiring(model)
+    chosen = _chosen(model, wiring, types, names, operator if isinstance(operator, str) else None)
+    steps = {
+        name: _step_for(wiring, name, found.layer)
+        for name, found in chosen.items()
+        if isinstance(found.layer, CONVOLUTION)
+    }
     channels = _channels(model, chosen, example)
-    changes = []
-    graph = traced(model) if any(isinstance(layer, CONVOLUTION) for layer in chosen.values()) else None
-    for name, layer in chosen.items():
-        site = _site(name, layer, channels[name])
+    changes, operators = [], {}
+    for name, found in chosen.items():
+        layer = found.layer
+        site = _site(name, layer, channels[name], steps.get(name) == "before")
+        near = layer if found.node is None else model.get_submodule(found.scope)
         try:
-            new = make(site, _padding_mode(model, layer))
+            new = make(site, _padding_mode(model, near))
         except ValueError as error:
+            if names is None and isinstance(error, ShortFilterError):
+                continue
             raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
-        new.to(**_neighbourhood(model, layer)).train(layer.training)
+        new.to(**_neighbourhood(model, near)).train(near.training)
+        before, shown, dense = repr(layer), repr(new), math.prod(site.stride)
         if isinstance(layer, CONVOLUTION):
-            before, (place, shown) = repr(layer), _behind_convolution(model, name, layer, new, graph)
-            changes.append(Change(name, before, f"stride 1, then after {place}: {shown}"))
+            place = _set_convolution(wiring, name, layer, new, steps[name])
+            cost = "" if steps[name] == "before" else f" ({dense} times the products, and the memory of what comes out)"
+            shown = f"stride 1{cost}, then {place}: {shown}"
+        elif found.node is not None:
+            wiring.insert(found.scope, found.node, new, f"{name.rpartition('.')[2]}_pool", instead=True)
         else:
-            instead = "" if names or types or isinstance(layer, MAX) else " (the model has no max pooling)"
-            changes.append(Change(name, repr(layer), f"{new!r}{instead}"))
-            for alias, module in list(model.named_modules(remove_duplicate=False)):
-                if module is layer:
-                    put(model, alias, new)
-    return model, changes
+            put_everywhere(model, layer, new)
+        operators[name] = new
+        changes.append(Change(name, before, shown))
+    wiring.finish()
+    return model, [with_leader(change, leaders) for leaders in [share_phases(model, operators)] for change in changes]
 
 
 def _maker(given: Any, options: dict[str, Any]) -> tuple[Callable[[Site, str], nn.Module], str]:
@@ -147,69 +173,92 @@ def _maker(given: Any, options: dict[str, Any]) -> tuple[Callable[[Site, str], n
     return make, getattr(given, "__name__", type(given).__name__)
 
 
-def _chosen_layers(
-    model: nn.Module, types: type | tuple[type, ...] | None, names: Sequence[str] | None
-) -> dict[str, nn.Module]:
+def _chosen(
+    model: nn.Module,
+    wiring: Wiring,
+    types: type | tuple[type, ...] | None,
+    names: Sequence[str] | None,
+    operator: str | None,
+) -> dict[str, Found]:
+    """Places to replace, by name."""
     if isinstance(names, str):
         raise TypeError(f"names must be a sequence of names, not the string {names!r}")
+    known = places(model, wiring)
     if names is not None:
-        chosen = {name: layer_of(model, name) for name in names}
-        if types is not None:
-            chosen = {name: layer for name, layer in chosen.items() if isinstance(layer, types)}
-        for name, layer in chosen.items():
-            if not behaves_as(layer, *KNOWN):
-                raise ValueError(
-                    f"layer {name!r} is a {told(layer)}; expected max or average pooling, or a convolution, in one or "
-                    "two dimensions"
-                )
-            if isinstance(layer, CONVOLUTION) and not _strides(layer):
-                raise ValueError(f"layer {name!r} is a convolution of stride 1 and subsamples nothing")
-    else:
-        known = {name: m for name, m in model.named_modules() if behaves_as(m, *POOLING) or _strides(m)}
-        strided = {name: m for name, m in known.items() if _strides(m)}
-        chosen = {name: m for name, m in known.items() if isinstance(m, MAX if types is None else types)}
-        if not chosen and types is None:
-            chosen = {name: m for name, m in strided.items() if isinstance(m, AVERAGE)}
-        if not chosen and strided:
-            shown = ", ".join(f"{name} ({type(m).__name__})" for name, m in list(strided.items())[:8])
-            more = ", ..." if len(strided) > 8 else ""
-            raise ValueError(
-                f"the model has no layer inside it of types {types or POOLING} to replace; give names=[...] of those "
-                f"that subsample: {shown}{more}"
-            )
+        chosen = {name: known[name] if name in known else _named(model, name) for name in names}
+        return _checked(model, {n: f for n, f in chosen.items() if types is None or _is(f.layer, types)}, types, names)
+    known = {name: found for name, found in known.items() if name not in final_averages(model)}
+    kinds = types if types is not None else (*KNOWN, Slicing) if operator else POOLING
+    chosen = {name: found for name, found in known.items() if _is(found.layer, kinds)}
+    if types is None and operator and not OPERATORS[operator].whole:
+        name, stem = next(((n, m) for n, m in model.named_modules() if isinstance(m, CONVOLUTION)), ("", None))
+        picture = stem is not None and stem.in_channels <= PICTURE
+        rest = {key: found for key, found in chosen.items() if not (picture and key == name)}
+        chosen = rest or chosen
+    if not chosen and known:
+        shown = ", ".join(f"{name} ({type(found.layer).__name__})" for name, found in list(known.items())[:8])
+        more = ", ..." if len(known) > 8 else ""
+        raise ValueError(
+            f"the model has no layer inside it of types {kinds} to replace; give names=[...] of those that subsample: "
+            f"{shown}{more}"
+        )
+    return _checked(model, chosen, types, names)
+
+
+def _named(model: nn.Module, name: str) -> Found:
+    """A layer by name, or the reason why it is no place."""
+    layer = layer_of(model, name)
+    if not behaves_as(layer, *KNOWN):
+        raise ValueError(
+            f"layer {name!r} is a {told(layer)}; expected max or average pooling, or a convolution, in one or two "
+            "dimensions, or a module whose code subsamples by these functions or by one slice"
+        )
+    if isinstance(layer, CONVOLUTION) and not strides(layer):
+        raise ValueError(f"layer {name!r} is a convolution of stride 1 and subsamples nothing")
+    return Found(layer)
+
+
+def _is(layer: nn.Module, types: type | tuple[type, ...]) -> bool:
+    """Tell if a layer is of some types, where a slice is a convolution."""
+    kinds = types if isinstance(types, tuple) else (types,)
+    return isinstance(layer, kinds) or (isinstance(layer, Slicing) and bool({*kinds} & {*CONVOLUTION}))
+
+
+def _checked(model: nn.Module, chosen: dict[str, Found], types: Any, names: Sequence[str] | None) -> dict[str, Found]:
+    """Return the places, or refuse if there is none inside the model."""
     if not chosen or "" in chosen:
-        asked = f"names {list(names)}" if names is not None else f"types {types or POOLING}"
+        asked = f"names {list(names)}" if names is not None else f"types {types or KNOWN}"
         own = [f"{name} is a {told(m)}" for name, m in model.named_modules() if isinstance(m, KNOWN) and name]
         alone = "; ".join(text for text in own if "of its own" in text)
         raise ValueError(f"the model has no layer inside it to replace (looked for {asked}){alone and '; ' + alone}")
     return chosen
 
 
-def _strides(layer: Any) -> bool:
-    """Tell if it is a layer that subsamples, and in no way of its own."""
-    return behaves_as(layer, *KNOWN) and max(tuple_of(layer.stride, 1)) > 1
+def _site(name: str, layer: Any, seen: set[int] | None, first: bool = False) -> Site:
+    """Describe a layer or refuse it; with the channels that an example brought, if there was one.
 
-
-def _site(name: str, layer: Any, seen: set[int] | None) -> Site:
-    """Describe a layer or refuse it; with the channels that an example brought, if there was one."""
+    `first`: the operator goes before the convolution.
+    """
     channels, unknown = None, "pass example=a batch"
     if seen is not None:
         channels = next(iter(seen)) if len(seen) == 1 else None
         found = " and ".join(map(str, sorted(seen)))
         unknown = f"the example uses it with {found}" if seen else "the example does not reach it"
-    if isinstance(layer, CONVOLUTION):
-        dims = len(layer.kernel_size)
-        return Site("convolution", (1,) * dims, tuple(layer.stride), (0,) * dims, layer.out_channels, False, name)
+    if isinstance(layer, (*CONVOLUTION, Slicing)):
+        dims = len(layer.stride)
+        if isinstance(layer, CONVOLUTION):
+            channels = layer.in_channels if first else layer.out_channels
+        return Site("convolution", (1,) * dims, tuple(layer.stride), (0,) * dims, channels, False, name, unknown)
     dims = dims_of(layer)
     if isinstance(layer, MAX):
         refuse(name, dilation=max(tuple_of(layer.dilation, dims)) != 1, return_indices=layer.return_indices)
         kind = "max"
     else:
         divisor = getattr(layer, "divisor_override", None)
-        refuse(name, ceil_mode=layer.ceil_mode, divisor_override=divisor is not None)
+        refuse(name, divisor_override=divisor is not None)
         kind = "average"
     window, stride, padding = (tuple_of(v, dims) for v in (layer.kernel_size, layer.stride, layer.padding))
-    return Site(kind, window, stride, padding, channels, kind == "max" and layer.ceil_mode, name, unknown)
+    return Site(kind, window, stride, padding, channels, layer.ceil_mode, name, unknown)
 
 
 def _neighbourhood(model: nn.Module, layer: nn.Module) -> dict[str, Any]:
@@ -229,19 +278,21 @@ def _padding_mode(model: nn.Module, layer: nn.Module) -> str:
     return next((str(m.padding_mode) for m in near if any(map(any, convolution_pads(m)))), "zeros")
 
 
-def _channels(model: nn.Module, chosen: dict[str, nn.Module], example: Tensor | None) -> Mapping[str, set[int] | None]:
+def _channels(model: nn.Module, chosen: dict[str, Found], example: Tensor | None) -> Mapping[str, set[int] | None]:
     """Channels of the input of every layer, all that are seen on an example; None without one."""
     if example is None:
         return dict.fromkeys(chosen)
-    seen: dict[str, set[int]] = {name: set() for name in chosen}
+    seen: dict[str, set[int] | None] = {name: None if found.node else set() for name, found in chosen.items()}
 
     def look(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name].add(inputs[0].shape[1])
+            known = seen[name]
+            assert known is not None  # only layers are watched
+            known.add(inputs[0].shape[1])
 
         return hook
 
-    hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in chosen.items()]
+    hooks = [found.layer.register_forward_pre_hook(look(name)) for name, found in chosen.items() if not found.node]
     try:
         with torch.no_grad(), evaluating(model):
             model(example)
@@ -283,23 +334,59 @@ class PooledConv2d(_PooledConvolution, nn.Conv2d):
     """A convolution of stride 1 and a subsampling operator."""
 
 
-def _behind_convolution(
-    model: nn.Module, name: str, layer: Any, new: nn.Module, graph: fx.Graph | None
-) -> tuple[str, str]:
-    """Set the stride to 1 and put the operator behind; return the place and the operator."""
-    shown = repr(new)
-    for target, follower in chain_after(model, graph, name):
-        if follower is not None and behaves_as(follower, nn.ReLU):
-            layer.stride = (1,) * len(layer.stride)
-            put(model, target, nn.Sequential(follower, new).train(follower.training))
-            return target, shown
-        if not behaves_as(follower, *NORMALISATION):
+class _ConvolutionOfPooled(_PooledConvolution):
+    """An operator, then a 1×1 convolution, under the keys of the convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool and convolve."""
+        y: Tensor = super(_PooledConvolution, self).forward(self.pool(x))  # type: ignore[misc]
+        return y
+
+
+class ConvOfPooled1d(_ConvolutionOfPooled, nn.Conv1d):
+    """A subsampling operator and a 1×1 convolution of stride 1."""
+
+
+class ConvOfPooled2d(_ConvolutionOfPooled, nn.Conv2d):
+    """A subsampling operator and a 1×1 convolution of stride 1."""
+
+
+def _step_for(wiring: Wiring, name: str, layer: Any) -> Step | str:
+    """Activation behind a strided convolution; if there is none, whether the operator goes "before" it or "behind"."""
+    for step in wiring.after(name):
+        kind = name_of(step.name if step.module is None else type(step.module).__name__)
+        if is_activation(kind) or holds_activation(step.module):
+            return step
+        if not passes(kind, step.module):
             break
+    return "before" if max(layer.kernel_size) == 1 and not any(map(any, convolution_pads(layer))) else "behind"
+
+
+def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step: Step | str) -> str:
+    """Set the stride to 1 and put the operator in its place; return what the place is called."""
+    model = wiring.model
+    if isinstance(step, Step):
+        layer.stride = (1,) * len(layer.stride)
+        calls = sum(node.target == step.node.target for node in step.node.graph.nodes if node.op == "call_module")
+        if (
+            step.module is None
+            or calls > 1
+            or list(step.module.parameters())
+            or not behaves_as(step.module, type(step.module))
+        ):
+            wiring.insert(step.scope, step.node, new, f"{name.rpartition('.')[2]}_pool")
+        else:
+            put(model, step.name, nn.Sequential(step.module, new).train(step.module.training))
+        return f"after {step.name}"
     if not isinstance(layer.weight, nn.Parameter):
         raise ValueError(
             f"layer {name!r} computes its weight (weight_norm, a parametrization or pruning); make it a parameter "
             "first, as torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') does"
         )
+    if step == "before":
+        kind = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
+        put_everywhere(model, layer, kind(layer, new).train(layer.training))
+        return "before the convolution"
     pooled = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
-    put(model, name, pooled(layer, new).train(layer.training))
-    return "the convolution", shown
+    put_everywhere(model, layer, pooled(layer, new).train(layer.training))
+    return "after the convolution, behind which no activation was found"

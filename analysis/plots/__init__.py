@@ -4,6 +4,7 @@ Nothing is computed here beyond layout, and nothing is registered with pyplot: t
 with their last reference. A notebook shows them after ``%matplotlib inline``.
 """
 
+from analysis.plots.audit import blame_by_shift_figure, strip_figure
 from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.first_layer import (
     card_figure,
@@ -44,6 +45,7 @@ from analysis.plots.twins import change_figure, packet_groups_figure, selection_
 __all__ = [
     "accuracy_figure",
     "bank_figure",
+    "blame_by_shift_figure",
     "card_figure",
     "cell_grid",
     "change_figure",
@@ -84,6 +86,7 @@ __all__ = [
     "sound_figure",
     "sound_shifts_figure",
     "stability_figure",
+    "strip_figure",
     "tiling_figure",
     "trade_figure",
     "training_figure",

@@ -175,7 +175,7 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
 
 
 def kernel_prediction_figure(table: xr.Dataset) -> Figure:
-    """Predicted against measured: discrepancy by gamma and by a Gaussian field, and the change of RMax and CMod.
+    """Predicted against measured: discrepancy by gamma and from the spectrum, and the change of RMax and CMod.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def kernel_prediction_figure(table: xr.Dataset) -> Figure:
     kinds = table.kind.values
     for ax, predicted, label in (
         (axes[0], table.gamma.values, f"{gamma_name(table)}(mθ), the limit of vanishing bandwidth"),
-        (axes[1], table.predicted_rho.values, "ρ predicted on a Gaussian field (band-pass kernels)"),
+        (axes[1], table.predicted_rho.values, "ρ predicted from the spectrum (band-pass kernels)"),
     ):
         shown = np.concatenate([predicted, rho])[np.tile(np.isfinite(predicted) & np.isfinite(rho), 2)]
         _diagonal(ax, shown)
@@ -397,7 +397,7 @@ def _lines(row: Mapping[str, Any]) -> list[str]:
             f"{label:<8} {row[name]:.3f}"
             for name, label in (
                 ("rho", "ρ"),
-                ("predicted_rho", "ρ Gauss"),
+                ("predicted_rho", "ρ predicted"),
                 ("eta_rmax", "η RMax"),
                 ("eta_cmod", "η CMod"),
             )

@@ -9,8 +9,10 @@ state the error.
 *Isolated features.* One localised feature, whose waves are all in phase at one point, at a random place. Its spectrum
 is the same; what differs is that its phases are aligned, as they are at corners, ends and specks of photographs.
 
-A mixture has a part of its energy in isolated features. Expected squares are linear in that part, and one number,
+A mixture has a part of its energy in isolated features. Expected squares are linear in that part if the features lie
+apart from each other and from the field, which is a model of places and no sum of the two. One number,
 :func:`fit_isolated`, describes RMax on a set of photographs: an empirical model, which overrates the change of CMod.
+Taken from packets (:func:`typical_share`) it predicts the discrepancy of trained kernels as well.
 """
 
 from analysis.prediction.gaussian import (
@@ -20,7 +22,7 @@ from analysis.prediction.gaussian import (
     square_covariance,
 )
 from analysis.prediction.isolated import isolated_moments
-from analysis.prediction.mixture import agreement, fit_isolated, predict, predict_like
+from analysis.prediction.mixture import agreement, fit_isolated, predict, predict_like, typical_share
 from analysis.prediction.moments import rms
 
 __all__ = [
@@ -34,4 +36,5 @@ __all__ = [
     "response_covariance",
     "rms",
     "square_covariance",
+    "typical_share",
 ]

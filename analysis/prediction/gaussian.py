@@ -102,12 +102,9 @@ def response_covariance(
     points = real_array(points, "points", 2).astype(np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points has shape {points.shape}; expected (n, 2)")
-    lags = points[:, None] - points
-    rows, at_row = np.unique(lags[..., 0], return_inverse=True)
-    columns, at_column = np.unique(lags[..., 1], return_inverse=True)
     size = power.shape[-1]
     omega = 2 * np.pi * fft.fftfreq(size)
-    left, right = phase_factors(omega, rows), phase_factors(omega, columns).T
+    (left, at_row), (right, at_column) = (_factors_of_pairs(omega, along) for along in points.T)
     transfer = transfer_function(kernels, size)
     if kernels.ndim == 3:
         products = power * np.abs(transfer) ** 2, power * transfer * mirrored(transfer)
@@ -117,9 +114,22 @@ def response_covariance(
         products = (seen * transfer.conj()).sum(axis=1), (seen * mirrored(transfer)).sum(axis=1)
     second = []
     for product in products:
-        table = left @ product @ right / size**2
-        second.append(table[:, at_row.reshape(lags.shape[:2]), at_column.reshape(lags.shape[:2])])
+        table = left @ product @ right.T / size**2
+        second.append(table[:, at_row, at_column])
     return second[0], second[1]
+
+
+def _factors_of_pairs(
+    omega: NDArray[np.float64], along: NDArray[np.float64]
+) -> tuple[NDArray[np.complex128], NDArray[np.int64]]:
+    """Factors of the distinct pairs of positions along an axis, (k, P), and the row of each pair, (n, n)."""
+    pairs = np.stack(np.broadcast_arrays(along[:, None], along), axis=-1).reshape(-1, 2)
+    if omega.size % 2 or (along == np.rint(along)).all():
+        # Only lags matter; not so where the Nyquist frequency has moved by fractions: cos(pi a) cos(pi b).
+        pairs = np.column_stack([pairs[:, 0] - pairs[:, 1], np.zeros(len(pairs))])
+    distinct, rows = np.unique(pairs, axis=0, return_inverse=True)
+    factors = phase_factors(omega, distinct[:, 0]) * phase_factors(omega, distinct[:, 1]).conj()
+    return factors, rows.reshape(along.size, along.size)
 
 
 def square_covariance(omega: ArrayLike, bandwidth: float, q: int = 1) -> NDArray[np.complex128]:

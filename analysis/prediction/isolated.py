@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from analysis.measurements.shift_experiment import SHIFTS
@@ -24,7 +24,8 @@ from analysis.prediction.moments import (
 from wavelets import DualTreePackets2D
 from wavelets.engine.threads import over_batch
 
-DIRECTIONS, PHASES = 8, 4  # within 0.01 of many more for edge packets, exact for others
+DIRECTIONS, PHASES = 8, 4  # within 0.01 of many more directions
+FAINT = 1e-3  # of a filter's energy: colours with less are left out
 
 
 def isolated_moments(
@@ -48,14 +49,21 @@ def isolated_moments(
     Notes
     -----
     A feature has the Fourier transform :math:`\sqrt{S(\omega)}\,e^{i\psi\operatorname{sgn}\langle\omega,e\rangle}`:
-    real, with spectrum S, even for :math:`\psi=0` and odd along e for :math:`\psi=\pi/2`. For an analytic filter
-    :math:`\psi` moves the phase of the response and e does not matter; for an edge packet it does.
+    real, with spectrum S, even for :math:`\psi=0` and odd along e for :math:`\psi=\pi/2`. For a filter whose spectrum
+    lies on one side of the line across e, :math:`\psi` moves the phase of the response and e does not matter. For
+    others, which are wide or lie near the border of their half-plane, eight directions are a sample: 32 change the
+    discrepancy by up to 0.008.
+
+    Of several channels, features have one of the principal colours of the whole spectrum each:
+    :math:`S(\omega)^{1/2}` times an eigenvector of :math:`\sum_\omega S(\omega)`, with S the matrix of the channels'
+    spectra. Their energies add up to those of S; squares are summed over them.
     """
     bank, power, stride, moves = checked(kernels, spectrum, stride, shifts, q)
-    if bank.ndim == 4:
-        raise ValueError(f"kernels have {bank.shape[1]} channels; isolated features are modelled for one only")
-    size = power.shape[0]
-    power[0, 0] = 0.0  # a constant is no feature
+    size = power.shape[-1]
+    if bank.ndim == 3:
+        bank, power = bank[:, None], power[None, None]
+    power[..., 0, 0] = 0.0  # a constant is no feature
+    features = _features(power)
     omega = 2 * np.pi * fft.fftfreq(size)
     angles = np.pi * (np.arange(DIRECTIONS) + 0.5) / DIRECTIONS
     signs = np.sign(np.cos(angles)[:, None, None] * omega[:, None] + np.sin(angles)[:, None, None] * omega)
@@ -65,15 +73,18 @@ def isolated_moments(
 
     def work(part: slice) -> None:
         for index in range(part.start, part.stop):
-            response = transfer_function(bank[index], size) * np.sqrt(power)
+            responses = np.einsum("cyx,jcyx->jyx", transfer_function(bank[index], size), features)
+            energies = (np.abs(responses) ** 2).sum(axis=(1, 2))
             for s, u in enumerate(moves):
-                moved = response * phase_factors(omega, -u[0])[:, None] * phase_factors(omega, -u[1])
+                translation = phase_factors(omega, -u[0])[:, None] * phase_factors(omega, -u[1])
                 sums = np.zeros(len(MOMENTS))
-                even, even_moved = fft.ifft2(np.stack([response, moved]))
-                for sign in signs:
-                    odd, odd_moved = fft.ifft2(-1j * sign * np.stack([response, moved]))
-                    for c, d in zip(np.cos(psi), np.sin(psi), strict=True):
-                        loops.feature_sums(c * even + d * odd, c * even_moved + d * odd_moved, stride, q, sums)
+                for response in responses[energies >= FAINT * energies.sum()]:
+                    both = np.stack([response, response * translation])
+                    even, even_moved = fft.ifft2(both)
+                    for sign in signs:
+                        odd, odd_moved = fft.ifft2(-1j * sign * both)
+                        for c, d in zip(np.cos(psi), np.sin(psi), strict=True):
+                            loops.feature_sums(c * even + d * odd, c * even_moved + d * odd_moved, stride, q, sums)
                 for name, value in zip(MOMENTS, sums, strict=True):
                     out[name].values[index, s] = value
                 bar.update()
@@ -81,3 +92,12 @@ def isolated_moments(
     with progress_bar("isolated features", len(bank) * len(moves), progress) as bar:
         over_batch(work, len(bank))
     return reduced(out)
+
+
+def _features(power: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Fourier transforms of even features, one a principal colour, (J, C, P, P); their spectra add up to power's."""
+    energies, vectors = np.linalg.eigh(power.transpose(2, 3, 0, 1))
+    roots = (vectors * np.sqrt(np.maximum(energies, 0))[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+    colours = np.linalg.eigh(power.sum(axis=(-2, -1)).real)[1]
+    features: NDArray[np.complex128] = np.einsum("yxkl,lj->jkyx", roots, colours)
+    return features

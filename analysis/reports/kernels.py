@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis import plots
 from analysis.kernels import first_layer
-from analysis.kernels.gabor import gabor
+from analysis.kernels.gabor_fit import gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from analysis.measurements.shift_experiment import SHIFTS
@@ -27,7 +27,7 @@ from wavelets.kernel_kinds import first_colour
 
 CORRELATIONS = {
     "ρ measured, γ(mθ)": ("rho_rms", "gamma"),
-    "ρ measured, ρ predicted on a Gaussian field": ("rho_rms", "predicted_rho"),
+    "ρ measured, ρ predicted": ("rho_rms", "predicted_rho"),
     "η of RMax measured, predicted on a Gaussian field": ("eta_rmax_rms", "predicted_eta_rmax"),
     "η of RMax, η of CMod": ("eta_rmax", "eta_cmod"),
     "η of RMax, η of the output": ("eta_rmax", "eta_output"),
@@ -120,7 +120,7 @@ def write_report(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
         What it was made from.
     """
     report.save(table, "kernels")
-    report.save_table(kernel_frame(table), "kernels", index=False)
+    report.save_table(lambda: kernel_frame(table), "kernels", index=False)
     drawn = report.draw(figures(table, layer), DPI)
     report.save_page("kernels.html.j2", partial(page_values, table, layer), drawn)
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from analysis import plots
 from analysis.files.messages import printable
+from analysis.networks.layers import evaluation
 from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
 from analysis.networks.remedy_table import remedy
 from analysis.reports.session import Images, Session
@@ -179,7 +180,7 @@ def _loaded(
         raise ValueError(f"weights is {printable(weights)}, but the network is no name and has its own")
     if isinstance(network, LoadedNetwork):
         return network
-    return LoadedNetwork(type(network).__name__, network.eval(), size=SIZE if size is None else size)
+    return LoadedNetwork(type(network).__name__, evaluation(network), size=SIZE if size is None else size)
 
 
 def _with_remedies(
@@ -210,7 +211,7 @@ def write_report(report: Report, comparison: xr.Dataset, changes: Mapping[str, S
         By remedy, a line for each layer that it changed.
     """
     report.save(comparison, "stability")
-    report.save_table(table(comparison), "stability", index=True)
+    report.save_table(lambda: table(comparison), "stability", index=True)
     todo = figures(comparison)
     drawn = report.draw({name: partial(draw, comparison) for name, (draw, _) in todo.items()}, DPI)
     captions = {name: caption for name, (_, caption) in todo.items()}

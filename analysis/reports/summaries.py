@@ -171,5 +171,28 @@ def verification_summary(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def audit_summary(report: Report) -> str:
+    """Verdict of an audit, and a line for each place with its aliased energy and blame.
+
+    Parameters
+    ----------
+    report : Report
+        Of :func:`analysis.audit_report`.
+    """
+    from analysis.audit.verdict import audit_frame  # needs torch
+
+    audit = report.datasets["audit"]
+    lines = [f"\n{audit.network}: {_counts(audit)}, {report.seconds:.1f} s\n", audit.verdict, ""]
+    lines.append(f"{'place':<32} {'kind':<22} {'size':>12} {'aliased %':>12} {'blame %':>14} {'gone alone %':>13}")
+    for row in audit_frame(audit).itertuples():
+        size = f"{row.size_in}→{row.size_out}" if row.size_in else ""
+        aliased = f"{100 * row.aliased_energy:.1f}" if np.isfinite(row.aliased_energy) else "–"
+        blame = f"{100 * row.blame:.1f} ± {100 * row.blame_stderr:.1f}" if np.isfinite(row.blame) else "–"
+        gain = f"{100 * row.gain:.1f}" if np.isfinite(row.gain) else "–"
+        lines.append(f"{row.place:<32} {row.kind:<22} {size:>12} {aliased:>12} {blame:>14} {gain:>13}")
+    lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, audit.csv, audit.nc, *.png")
+    return "\n".join(lines)
+
+
 def _counts(dataset: xr.Dataset) -> str:
     return f"{dataset.images_used} images used, {dataset.images_skipped_count} skipped"

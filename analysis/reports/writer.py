@@ -88,11 +88,11 @@ class Report:
         self.datasets[name] = dataset
         self.attempt(f"{name}.nc", save, dataset, self.folder / f"{name}.nc")
 
-    def save_table(self, frame: pd.DataFrame, name: str, index: bool) -> None:
-        """Write a table to ``{name}.csv``, with or without its index."""
+    def save_table(self, make: Callable[[], pd.DataFrame], name: str, index: bool) -> None:
+        """Write the table that `make` returns to ``{name}.csv``, with or without its index."""
 
         def write(path: Path) -> None:
-            frame.to_csv(path, index=index, float_format="%.6g")
+            make().to_csv(path, index=index, float_format="%.6g")
 
         self.attempt(f"{name}.csv", write_atomically, self.folder / f"{name}.csv", write)
 

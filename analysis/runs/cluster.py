@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -82,7 +83,7 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
                     local = LocalCluster(
                         workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
                     )
-                scheduler = stack.enter_context(local).scheduler_address
+                    scheduler = stack.enter_context(local).scheduler_address
             # not the default one: xarray would ask it for a lock before it writes a file
             client = _patiently(lambda: Client(scheduler, timeout=PATIENCE, set_as_default=False))
             stack.enter_context(client)
@@ -129,15 +130,24 @@ def _silence() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _deaf() -> Iterator[None]:
-    """Context in which processes are started that do not hear Ctrl-C: this one does, and ends them."""
-    if threading.current_thread() is not threading.main_thread():
+    """Context in which processes are started that do not hear Ctrl-C: this one does at the end, and ends them.
+
+    Processes inherit the mask of the thread that starts them. What is ignored instead of masked would be lost here.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heard: list[int] = []
+    resource_tracker.ensure_running()  # which would take the mask away when it starts
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 def on_cluster(client: Client, threads: int = 1) -> Executor:

@@ -32,8 +32,8 @@ from analysis.networks.metrics import (
     ten_crops,
     window,
 )
-from analysis.networks.metrics._check import finite, labels_of
 from analysis.networks.metrics.accuracy import rank_of
+from analysis.networks.metrics.checks import finite, labels_of
 from analysis.networks.metrics.flips import flips_by_picture
 from analysis.networks.metrics.shifts import DIRECTIONS
 from analysis.runs.feed import Images, run

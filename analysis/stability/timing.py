@@ -54,7 +54,8 @@ class MeasuredNetwork:
     def __init__(
         self, model: nn.Module, size: int, preprocess: Preprocess | None = None, batch_size: int | None = None
     ) -> None:
-        if any(module.training for module in model.modules()):
+        exported = "eval" in vars(model)  # such a program has no modes and refuses eval()
+        if not exported and any(module.training for module in model.modules()):
             raise ValueError(f"{type(model).__name__} is in training mode; call model.eval() first")
         self.model, self.size, self.preprocess = model, size, preprocess
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))

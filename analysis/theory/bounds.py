@@ -1,9 +1,16 @@
 r"""The bounds: stability of CMod, distance of RMax from CMod, stability of RMax (theory.md 3.1, 3.2, 3.4).
 
 They hold for a filter whose spectrum lies in a square of side :math:`\kappa\le\pi/m` around its characteristic
-frequency :math:`\theta`, and for every image; for shifts by fractions of a pixel if the square lies inside
-:math:`[-\pi,\pi)^2`. Each constant comes in two versions: that of theory.md, which follows the publication as recalled
-there (its exact text could not be checked), and a sharper one, proved where it is defined.
+frequency :math:`\theta`, and for every image; for shifts by fractions of a pixel along an axis if the square lies
+inside :math:`(-\pi,\pi)` there. On a periodic grid 2m divides its size N, and the square is half-open,
+:math:`[\theta-\kappa/2, \theta+\kappa/2)^2`, or :math:`\kappa<\pi/m`: waves on opposite borders of a closed square of
+side :math:`\pi/m` alias onto each other (Lemma 0).
+
+Each constant comes in two versions: that of theory.md, which follows the publication (arXiv:2209.11740; its third
+version is public and was not read for this) as recalled there, and a smaller one, proved where it is defined.
+
+No finite filter has its whole spectrum in a square. For a real one the bounds hold in the limit of narrow bands only,
+or with the leakage added on the right side: theory.md 3.1 and 3.2.
 """
 
 from __future__ import annotations
@@ -46,21 +53,25 @@ def alpha(tau: ArrayLike) -> NDArray[np.float64]:
 
 
 def alpha_sharp(tau: ArrayLike) -> NDArray[np.float64]:
-    r"""Best constant of Theorem 1: :math:`\tilde\alpha(\tau) = 2\sin(\min(\|\tau\|_1, 2\pi)/4)`.
+    r"""Best constant of Theorem 1: :math:`\tilde\alpha(\tau) = 2\sin(\min(\|\tau\|_1, \pi)/4)`.
 
     Parameters and errors are those of `alpha`.
 
     Returns
     -------
     ndarray, shape (...), float64
-        At most `alpha`; two equal waves at opposite corners of the square attain it.
+        At most `alpha`, and at most :math:`\sqrt2`.
 
     Notes
     -----
     theory.md 3.1: on the square, :math:`|e^{-i\langle\omega-\theta,u\rangle} - 1| = 2|\sin\frac12\langle\omega-\theta,
-    u\rangle|`, which is largest in a corner.
+    u\rangle|`, which is largest in a corner. Moduli are not negative and their norm is conserved, hence
+    :math:`\|\mathcal C' - \mathcal C\|^2 = 2\|\mathcal C\|^2 - 2\langle\mathcal C', \mathcal C\rangle \le
+    2\|\mathcal C\|^2`: the corner counts up to :math:`\|\tau\|_1 = \pi` only. As a function of tau alone it is the
+    best: two equal waves at opposite corners attain it up to there, and a pulse that moves away from its own place
+    attains :math:`\sqrt2`.
     """
-    return 2 * np.sin(np.minimum(_l1(tau), 2 * np.pi) / 4)
+    return 2 * np.sin(np.minimum(_l1(tau), np.pi) / 4)
 
 
 def beta(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
@@ -90,8 +101,8 @@ def beta(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
 
     Notes
     -----
-    theory.md 3.2, with its proof. The split into two terms is the published one as recalled there; whether the
-    publication has the same constant could not be checked.
+    theory.md 3.2, with its proof. The split into two terms is the published one as recalled there; its constant was
+    not compared.
     """
     integer("q", q, 0)
     squares = 2 / 3 * q * (q + 1) * (2 * q + 1) ** 2 + 2 * q**2 * (q + 1) ** 2
@@ -129,7 +140,7 @@ def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     all p: the sum is the multiplier :math:`2\big((2q+1)^2 - D_q(\xi_1)D_q(\xi_2)\big)`, :math:`D_q` the Dirichlet
     kernel, instead of a sum of suprema.
 
-    As the bandwidth vanishes no constant is better: see `beta_floor`.
+    As the bandwidth vanishes no constant that depends on q and :math:`m\kappa` alone is better: see `beta_floor`.
     """
     kappa = _bandwidth(bandwidth)
     integer("q", q, 0)
@@ -143,7 +154,9 @@ def beta_sharp(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
 
 
 def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
-    r"""A value below which no constant can take the place of `beta`: :math:`2\sin\frac12\min(q\kappa', \pi)`.
+    r"""Value below which no constant in q and :math:`m\kappa` holds for all filters.
+
+    .. math:: 2\sin\tfrac12\min(q\kappa', \pi)
 
     Parameters and errors are those of `beta`.
 
@@ -159,6 +172,11 @@ def beta_floor(bandwidth: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     which knows only the centre of the square, expects :math:`M_q = \cos(\phi - q\kappa')`. With :math:`\phi =
     \frac12(\pi + q\kappa')` the difference of the two is :math:`2\sin\frac12q\kappa'`, at every position. In a wider
     square the wave lies nearer to the centre.
+
+    What this excludes is a smaller deterministic constant in q and :math:`m\kappa`, uniform in theta, for V = Re W with
+    any W in the class. For analytic filters W = V + i H(V) and real images the wave must lie off the self-conjugate
+    frequencies: possible for :math:`m\ge3`; for m = 1, 2 all multiples of :math:`2\pi/m` are self-conjugate, and a
+    smaller constant is not excluded. Nor is it for the expectation, or for one theta.
     """
     integer("q", q, 0)
     return 2 * np.sin(np.minimum(q * _bandwidth(bandwidth), np.pi) / 2)
@@ -182,8 +200,9 @@ def cmod_bound(
     sharp : bool
         Use `alpha_sharp`, else `alpha`.
     theta : array_like, shape (..., 2), optional
-        Characteristic frequency, rad/sample. It does not enter the bound, but shifts by fractions of a pixel suppose
-        that the square around it does not wrap through :math:`\pm\pi`; without it that is not checked.
+        Characteristic frequency, rad/sample. It does not enter the bound, but a shift by a fraction of a pixel along an
+        axis supposes that the square around it does not reach :math:`\pm\pi` there (see `check_support`); without it
+        that is not checked.
 
     Returns
     -------
@@ -247,8 +266,9 @@ def discrepancy_bound(
 
     Notes
     -----
-    theory.md 3.2 and 3.3. The bound of the expectation supposes, besides the band, that given the moduli every phase of
-    :math:`Z[2mn]` is uniform.
+    theory.md 3.2 and 3.3. The bound of the expectation supposes, besides the band, hypothesis (H): given all the
+    moduli, every phase of :math:`Z[2mn]` is uniform. A Gaussian field has that if E Z[n] = 0 and E Z[n] Z[n'] = 0 for
+    all n, n'.
     """
     kappa, theta = check_band(kappa, stride), real_pairs(theta, "theta")
     _broadcast("kappa", kappa, "theta", theta[..., 0])
@@ -294,7 +314,7 @@ def rmax_bound(
 
     Notes
     -----
-    theory.md 3.4.
+    theory.md 3.4. The bound of the expectation supposes (H) for X and for its translation, see `discrepancy_bound`.
     """
     each = None if deficit is None else _not_negative(deficit, "deficit") / 2
     return 2 * discrepancy_bound(theta, kappa, stride, q, sharp, each) + cmod_bound(kappa, shift, stride, sharp, theta)
@@ -331,8 +351,8 @@ def check_band(kappa: ArrayLike, stride: int) -> NDArray[np.float64]:
     return kappa
 
 
-def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike) -> None:
-    r"""Check that a shift by a fraction of a pixel meets a square that does not wrap through :math:`\pm\pi`.
+def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike, touching: bool = False) -> None:
+    r"""Check that every axis along which a shift is fractional has a square that stays away from :math:`\pm\pi`.
 
     Parameters
     ----------
@@ -342,26 +362,34 @@ def check_support(theta: ArrayLike, kappa: ArrayLike, shift: ArrayLike) -> None:
         Its side, rad/sample.
     shift : array_like, shape (..., 2)
         u, pixels.
+    touching : bool
+        Allow squares that touch :math:`\pm\pi`, as for a translation by the complex factor of the bins.
 
     Raises
     ------
     TypeError
         If something is not real.
     ValueError
-        If a shift is fractional and its square wraps, or a value is not finite.
+        If along an axis the shift is fractional and the square reaches :math:`\pm\pi`, or a value is not finite.
+
+    Notes
+    -----
+    theory.md 1. Whole shifts may wrap, axis by axis. The Nyquist bin of an even grid holds a wave and its mirror image:
+    real images move it by the factor :math:`\cos\pi u`, which is no translation of a wave.
     """
     theta, shift, kappa = real_pairs(theta, "theta"), real_pairs(shift, "shift"), real_values(kappa, "kappa")
     _broadcast("theta", theta[..., 0], "shift", shift[..., 0])
     _broadcast("theta", theta[..., 0], "kappa", kappa)
     theta, shift, kappa = np.broadcast_arrays(theta, shift, kappa[..., None])
-    reach = np.abs(theta).max(axis=-1) + kappa[..., 0] / 2
-    broken = (reach > np.pi * (1 + EDGE)) & (shift != np.rint(shift)).any(axis=-1)
+    reach = np.abs(theta) + kappa / 2
+    limit = np.pi * (1 + EDGE if touching else 1 - EDGE)
+    broken = ((reach > limit) & (shift != np.rint(shift))).any(axis=-1)
     if broken.any():
         b = np.unravel_index(int(broken.argmax()), broken.shape)
         raise ValueError(
             f"the square of side kappa = {kappa[b][0]:.6g} around theta = ({theta[b][0]:.6g}, {theta[b][1]:.6g}) "
-            f"rad/sample wraps through pi; the shift ({shift[b][0]:g}, {shift[b][1]:g}) is fractional, which supposes "
-            "a square inside [-pi, pi)"
+            f"rad/sample {'wraps through' if touching else 'reaches'} pi along an axis where the shift "
+            f"({shift[b][0]:g}, {shift[b][1]:g}) is fractional, which supposes a square inside (-pi, pi)"
         )
 
 

@@ -118,7 +118,7 @@ def maximum_moments(omega: ArrayLike, q: int = 1) -> tuple[NDArray[np.float64], 
 
 
 def gamma(omega: ArrayLike, q: int = 1) -> NDArray[np.float64]:
-    r"""Expected relative discrepancy between max pooling and modulus for a narrow-band filter.
+    r"""Root of the mean squared discrepancy between max pooling and modulus, in the limit of narrow bands.
 
     .. math:: \gamma_q(\omega)^2 = \frac32 + \frac1{4\pi}\sum_i\Big(\sin\delta_i - 8\sin\frac{\delta_i}2\Big)
 
@@ -132,8 +132,8 @@ def gamma(omega: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     Returns
     -------
     ndarray, shape (...), float64
-        :math:`\gamma_q(\omega)`, not squared: :math:`\sqrt{3/2}` where all samples share one phase, near 0 where the
-        phases are spread evenly.
+        :math:`\gamma_q(\omega)`, not squared; it bounds the expected discrepancy from above: :math:`\sqrt{3/2}` where
+        all samples share one phase, near 0 where the phases are spread evenly.
 
     Raises
     ------

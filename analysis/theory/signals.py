@@ -86,7 +86,7 @@ class BandLimited:
         return z.transpose(0, 1, 3, 2, 4).reshape(len(z), windows**2, p.size**2)
 
     def translated(self, shift: ArrayLike) -> BandLimited:
-        r"""Band-limited translation of every field by its shift.
+        r"""Translate every field by its shift: each bin by its own complex factor, that at :math:`-\pi` as well.
 
         Parameters
         ----------
@@ -100,10 +100,11 @@ class BandLimited:
         Raises
         ------
         TypeError, ValueError
-            If a shift is not real, or not finite; if it is not whole and the square wraps through :math:`\pm\pi`.
+            If a shift is not real, or not finite; if it is not whole along an axis where the square wraps through
+            :math:`\pm\pi`.
         """
         shift = _rows(shift, "shift", len(self.theta))
-        check_support(self.theta, self.kappa, shift)
+        check_support(self.theta, self.kappa, shift, touching=True)
         factors = np.exp(-1j * self.frequencies * shift[..., None])
         return replace(self, spectrum=factors[:, 0, :, None] * self.spectrum * factors[:, 1, None, :])
 

@@ -372,7 +372,7 @@ def _random_start(statement: Statement, rng: np.random.Generator) -> tuple[float
         q, bins = 1, 2  # the narrowest bands are costly: many positions
     bins = min(bins, windows)
     size = 2 * stride * windows
-    low, high = -(size // 2), size // 2 - bins  # no wrap, so that any shift is allowed
+    low, high = 1 - size // 2, size // 2 - bins  # away from pi, so that any shift is allowed
     first = rng.integers(low, high + 1, 2)
     if rng.uniform() < 0.7:
         # A corner or the centre at multiples of pi / m, where the samples of a window share few phases.

@@ -393,3 +393,30 @@ def test_bad_parameters():
                 call(size)
     with pytest.raises(TypeError):
         power_spectrum(v, 8.5)
+
+
+def real_gabor(theta, spread=2.5, size=21):
+    n = np.arange(size) - size // 2
+    envelope = np.exp(-(n**2) / (2 * spread**2))
+    return np.outer(envelope, envelope) * np.cos(theta[0] * n[:, None] + theta[1] * n + 0.3)
+
+
+def distance_of_real(found, theta):
+    """Of two frequencies of a real kernel, modulo 2 pi and sign."""
+    return min(np.abs((found - sign * np.array(theta) + np.pi) % (2 * np.pi) - np.pi).max() for sign in (1, -1))
+
+
+@pytest.mark.parametrize(
+    "theta", [(PI, PI), (PI, 1), (1, PI), (PI, 0), (0, PI), (PI - 0.3, 0.5), (2.9, -2.0), (1.5, 3.0)]
+)
+def test_centroids_of_real_kernels_are_safe_at_the_wrap(theta):
+    assert distance_of_real(characteristic_frequency(real_gabor(theta), method="centroid"), theta) < 0.05
+
+
+def test_a_half_plane_whose_border_cuts_the_peak_moves_the_window():
+    theta = (1.5, 0.02)  # almost on the border of the half-plane theta_x > 0
+    off = {
+        direction: distance_of_real(characteristic_frequency(analytic(real_gabor(theta), direction=direction)), theta)
+        for direction in ("x", "auto")
+    }
+    assert off["x"] > 0.1 and off["auto"] < 0.03

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from analysis.networks.metrics._check import finite, frames_of, labels_of, shifts_of
+from analysis.networks.metrics.checks import finite, frames_of, labels_of, shifts_of
 from analysis.networks.metrics.streaming import Streaming
 from wavelets.checks import integer
 

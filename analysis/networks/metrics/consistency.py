@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from analysis.networks.metrics._check import finite, frames_of, labels_of
+from analysis.networks.metrics.checks import finite, frames_of, labels_of
 from analysis.networks.metrics.streaming import Streaming
 from wavelets.checks import integer
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from analysis.networks.metrics._check import finite, shifts_of
+from analysis.networks.metrics.checks import finite, shifts_of
 from analysis.networks.metrics.shifts import circular
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from analysis.networks.layers import behaves_as, evaluating
-from analysis.networks.metrics._check import shifts_of
+from analysis.networks.metrics.checks import shifts_of
 from analysis.networks.metrics.shifts import circular
 from analysis.networks.metrics.streaming import Streaming
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.networks.metrics._check import frames_of
+from analysis.networks.metrics.checks import frames_of
 from analysis.networks.metrics.streaming import Streaming
 
 

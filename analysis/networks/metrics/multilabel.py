@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from torch import Tensor
 
-from analysis.networks.metrics._check import finite
+from analysis.networks.metrics.checks import finite
 from analysis.networks.metrics.streaming import Streaming
 from wavelets.checks import integer
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.networks.layers import behaves_as
-from analysis.networks.metrics._check import finite
+from analysis.networks.metrics.checks import finite
 from analysis.networks.surgery import PooledConv2d
 
 

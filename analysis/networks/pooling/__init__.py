@@ -3,6 +3,7 @@
 from analysis.networks.pooling.adaptive import AdaptiveBlurPool
 from analysis.networks.pooling.blur import BlurPool, MaxBlurPool
 from analysis.networks.pooling.cascade import Cascade
+from analysis.networks.pooling.ideal import IdealPool
 from analysis.networks.pooling.maximum import IntraBlockPool, MaxPool
 from analysis.networks.pooling.modulus import CMod, ModulusBatchNorm
 from analysis.networks.pooling.polyphase import APS
@@ -15,6 +16,7 @@ __all__ = [
     "BlurPool",
     "CMod",
     "Cascade",
+    "IdealPool",
     "IntraBlockPool",
     "MaxBlurPool",
     "MaxPool",

@@ -34,13 +34,15 @@ class BlurPool(StridedFilter):
     filter : str
         A name of :func:`analysis.networks.lowpass.lowpass`.
     taps : int or one for each axis
-        Of the filter, whose kernel is the outer product of those of the axes.
+        Of the filter, as of :func:`analysis.networks.lowpass.lowpass`; the kernel is the outer product over the axes.
     padding : "same", int, one or a pair (left, right) for each axis
         "same": (k - 1) // 2 on the left and k // 2 on the right of k taps. Negative pairs cut off.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
         "reflect" continues an axis too short for it by "replicate", here and in all operators.
     dims : {1, 2}
         Spatial axes.
+    stretch : bool
+        Make the binomial filter as long as a stride of more than 2 asks for.
 
     Raises
     ------
@@ -71,11 +73,14 @@ class BlurPool(StridedFilter):
         padding: Padding = "same",
         padding_mode: str = "reflect",
         dims: int = 2,
+        stretch: bool = False,
     ) -> None:
-        window = border.per_axis("taps", taps, border.checked_dims(dims))
+        steps = border.per_axis("stride", stride, border.checked_dims(dims))
+        short = border.per_axis("taps", taps, dims)
+        self.factors = [lowpass(filter, n, s if stretch else 2) for n, s in zip(short, steps, strict=True)]
+        window = tuple(map(len, self.factors))
         super().__init__(window, stride, padding, padding_mode, dims)
         self.filter, self.taps = filter, window
-        self.factors = [lowpass(filter, n) for n in window]
         self.register_buffer("kernel", self._kernel_like(torch.empty(0)), persistent=False)
 
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:

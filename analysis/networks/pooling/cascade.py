@@ -50,7 +50,8 @@ class Cascade(nn.Sequential):
 
     def forward(self, x: Tensor, **options: Any) -> Any:  # type: ignore[override]
         """Pool; `options` go to the last stage."""
-        if options or getattr(self.stages[-1], "return_index", False):
+        last = self.stages[-1]
+        if options or getattr(last, "return_index", False) or getattr(last, "phase", None) is not None:
             return self._pooled(x, **options)
         return by_pieces(self, self._pooled, x)
 

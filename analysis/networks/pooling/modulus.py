@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,6 +105,15 @@ class CMod(StridedFilter):
     def extra_repr(self) -> str:
         """Return the arguments."""
         return f"{super().extra_repr()}, bias={self.bias is not None}"
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        """Follow `to`, whose memory formats are for the weight as torch's convolution takes it."""
+
+        def folded(t: Tensor) -> Tensor:
+            y: Tensor = fn(t.flatten(0, 1)).unflatten(0, t.shape[:2]) if t.ndim == self.dims + 3 else fn(t)
+            return y
+
+        return super()._apply(folded, recurse)  # type: ignore[no-untyped-call]
 
     def _pads(self, size: torch.Size) -> Pads:
         """Padding of maps of this size."""

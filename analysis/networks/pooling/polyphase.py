@@ -14,6 +14,18 @@ from analysis.networks.pooling._filtering import Subsampling
 NORMS = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
 
 
+class Phase:
+    """The choice of a sampling, kept for those that follow it in the same run of a network.
+
+    Attributes
+    ----------
+    index : Tensor, shape (batch,), or None
+    """
+
+    def __init__(self) -> None:
+        self.index: Tensor | None = None
+
+
 class APS(Subsampling):
     r"""Adaptive polyphase sampling: :math:`y_{i^*j^*}` with :math:`(i^*, j^*) = \arg\max_{ij}\|y_{ij}\|_p`.
 
@@ -45,8 +57,11 @@ class APS(Subsampling):
     dense max pooling or a filter before it: ``Cascade(MaxPool(2), BlurPool(taps=3), APS())``.
 
     *Equivariance.* If the stride divides the size, a circular shift of the input shifts the output circularly, unless
-    two components tie. *Ties* go to the first component in the order of the index, also those that rounding makes, so
-    that there the choice can differ between shifts. Norms are computed in float32, or float64 for float64.
+    two components tie. That holds for chains of layers; two branches that are added or concatenated move by the same
+    only if one hands its choice to the other: as `index`, or by a `phase` that both have and one of them `leads`.
+    *Ties* go to the first component in the order of the index, also those that rounding makes, so that there the choice
+    can differ between shifts. Norms are computed in float32, or float64 for float64, of maps divided by their largest
+    value.
 
     After a dense maximum "linf" ties nearly always, since the largest value is in several
     components: it is plain subsampling. After a filter without gain at the Nyquist frequency (binomial, triangle) "l1"
@@ -72,6 +87,8 @@ class APS(Subsampling):
             raise ValueError(f"unknown norm {norm!r}; expected one of {', '.join(NORMS)}")
         self.norm = norm
         self.return_index = return_index
+        self.phase: Phase | None = None
+        self.leads = False
 
     def dense(self, x: Tensor) -> Tensor:
         """Return the map that is sampled: the input, extended until the stride divides its size."""
@@ -84,8 +101,14 @@ class APS(Subsampling):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Sample a dense map as `forward` does its input."""
         grids = polyphase(x, self.stride)
+        if index is None and self.phase is not None and not self.leads:
+            index = self.phase.index
+            if index is None:
+                raise ValueError("this sampling takes the choice of another one, which has not been run before it")
         if index is None:
             index = self._choice(grids)
+            if self.phase is not None:
+                self.phase.index = index
         else:
             self._check_index(index, x.shape[0])
         y = chosen(grids, index, self.stride)
@@ -128,9 +151,14 @@ class APS(Subsampling):
             raise ValueError(f"index goes from {low} to {high}; expected 0 to {count - 1} for the stride {self.stride}")
 
     def _choice(self, grids: Tensor) -> Tensor:
-        dtype = torch.float64 if grids.dtype == torch.float64 else torch.float32
+        wide = grids.detach().to(torch.promote_types(grids.dtype, torch.float32))
         over = (1, *range(2, grids.ndim, 2))
-        norms = torch.linalg.vector_norm(grids.detach(), NORMS[self.norm], dim=over, dtype=dtype)
+        if (
+            self.norm != "linf" and 0 not in wide.shape[1:]
+        ):  # sums and squares of large values overflow, squares of small vanish
+            largest = wide.abs().amax(tuple(range(1, wide.ndim)), keepdim=True)
+            wide = wide / torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+        norms = torch.linalg.vector_norm(wide, NORMS[self.norm], dim=over)
         return torch.argmax(norms.flatten(1), dim=1)
 
 

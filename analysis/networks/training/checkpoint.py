@@ -8,14 +8,14 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from analysis.files.atomic import write_atomically
-from analysis.files.messages import one_line, printable
+from analysis.files.messages import printable
+from analysis.files.weights import read_checkpoint
 from analysis.networks.training.recipe import Schedule
 from analysis.runs.folder import RunFolder
 
@@ -166,14 +166,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     CheckpointError
         If it is none.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint {printable(path)}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises nearly anything
-        raise CheckpointError(
-            f"{printable(path)} cannot be read as a checkpoint: {one_line(str(error))[:200]}"
-        ) from error
+        state = read_checkpoint(path)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     parts = [state.get(name) for name in ("model", "belongs")] if isinstance(state, dict) else [None]
     if not all(isinstance(part, Mapping) for part in parts):
         raise CheckpointError(f"{printable(path)} is no checkpoint of a training")

@@ -344,7 +344,7 @@ def test_remedies_that_cannot_be(shiftscope, common, remedy):
 
 
 def test_what_subsamples_is_named_where_there_is_no_pooling(shiftscope, common, file):
-    message = said(shiftscope(f"{file}:strided", *common[1:], "--remedy", "blur3"))
+    message = said(shiftscope(f"{file}:strided", *common[1:], "--remedy", "blur3:pools"))
     assert message.endswith("subsample: 0 (Conv2d); layers are named as in blur3:LAYER,LAYER")
 
 

@@ -268,7 +268,10 @@ def bad_arrays(tmp_path, **arrays):
 @pytest.mark.parametrize(
     ("arrays", "part"),
     [
-        ({"weight": kernels(2, 8)}, "bad.npz: weight 'weight' has shape (2, 8, 5, 5), 8 input channels"),
+        (
+            {"weight": kernels(2, 8)},
+            "bad.npz: no array is surely the first convolution: 'weight' (2, 8, 5, 5) has 8 input channels",
+        ),
         ({"weight": W * np.inf}, "bad.npz: weight 'weight' holds"),
         ({"weight": W * 0}, "bad.npz: weight 'weight' is zero"),
         ({"weight": W, "bias": B * np.nan}, "bad.npz: bias holds"),
@@ -297,24 +300,27 @@ def write_safetensors(path, arrays):
     return path
 
 
-def test_safetensors_natural_order(tmp_path):
-    names = ("conv10.weight", "conv2.weight", "conv1.weight")
-    arrays = {name: (i + 1) * W for i, name in enumerate(names)} | {"aux.weight": kernels(2, 8), "conv2.bias": B}
-    file = write_safetensors(tmp_path / "a.safetensors", arrays)
-    assert first_layer(file, stride=2).parameter == "conv1.weight"
-    del arrays["conv1.weight"]
-    layer = first_layer(write_safetensors(file, arrays), stride=2)
+def test_safetensors_takes_the_one_weight_of_three_channels(tmp_path):
+    arrays = {"aux.weight": kernels(2, 8), "conv10.weight": kernels(2, 4), "conv2.weight": W, "conv2.bias": B}
+    layer = first_layer(write_safetensors(tmp_path / "a.safetensors", arrays), stride=2)
     assert layer.parameter == "conv2.weight"
-    np.testing.assert_array_equal(layer.weight, 2 * W)
+    np.testing.assert_array_equal(layer.weight, W)
     np.testing.assert_array_equal(layer.bias, B)
+    arrays["conv1.weight"] = kernels(3, 8)
+    with raises_one_line(ValueError, "'conv2.weight' (4, 3, 5, 5) comes after 'conv1.weight' (3, 8, 5, 5)"):
+        first_layer(write_safetensors(tmp_path / "a.safetensors", arrays), stride=2)
 
 
-def test_safetensors_whose_names_have_very_long_numbers(tmp_path):
+def test_names_with_very_long_numbers(tmp_path):
     names = ["a" + "1" * 5000, "a" + "1" * 4999 + "0", "a9", "a010"]
-    layer = first_layer(write_safetensors(tmp_path / "a.safetensors", {n: W for n in names}), stride=2)
-    assert layer.parameter == "a9"
-    layer = first_layer(write_safetensors(tmp_path / "a.safetensors", {n: W for n in names[:2]}), stride=2)
-    assert layer.parameter == names[1]
+    file = write_safetensors(tmp_path / "a.safetensors", {n: W for n in names})
+    with raises_one_line(ValueError, "4 arrays may be", "'a9' (4, 3, 5, 5)"):
+        first_layer(file, stride=2)
+    deep = dict.fromkeys(names[1:], kernels(4, 8))
+    file = write_safetensors(tmp_path / "a.safetensors", {names[0]: W} | deep)
+    with raises_one_line(ValueError, "comes after"):
+        first_layer(file, stride=2)
+    assert first_layer(file, stride=2, weight=names[0]).parameter == names[0]
 
 
 def test_safetensors_of_one_channel(tmp_path):
@@ -434,7 +440,7 @@ def test_unsuitable_checkpoints(tmp_path, torch):
         ({"fc.weight": torch.ones(3, 3)}, "found 'fc.weight' (3, 3)"),
         ({}, "found no array at all"),
         ([torch.ones(3)], "found no array at all"),
-        ({"conv1.weight": torch.ones(64, 8, 7, 7)}, "weight 'conv1.weight' has shape (64, 8, 7, 7), 8 input channels"),
+        ({"conv1.weight": torch.ones(64, 8, 7, 7)}, "'conv1.weight' (64, 8, 7, 7) has 8 input channels"),
         ({"conv1.weight": torch.full((2, 3, 5, 5), torch.nan)}, "weight 'conv1.weight' holds 150 NaN"),
         ({"conv1.weight": torch.zeros(2, 3, 5, 5)}, "weight 'conv1.weight' is zero everywhere"),
     ]

@@ -64,13 +64,29 @@ def test_merging_any_split_in_any_order_equals_the_whole(n, cuts, random):
 
 
 def test_no_image_gives_nan_and_one_image_no_standard_error():
-    none = ratio_statistics(np.zeros((5, 2, 3)))
+    none = ratio_statistics(np.zeros((8, 2, 3)))
     for values in (none.mean, none.stderr, none.rms):
         assert values.shape == (2, 3) and np.isnan(values).all()
     sums = ratio_sums(np.full((1, 2, 3), 4.0), np.ones((1, 2, 3)), np.ones((1, 2, 3), bool))
     one = ratio_statistics(sums)
     assert (one.mean == 2).all() and (one.rms == 2).all() and np.isnan(one.stderr).all()
     assert (ratio_statistics(sums + sums).stderr == 0).all()
+
+
+def test_the_standard_error_of_the_rms_is_that_of_resampled_pictures():
+    rng = np.random.default_rng(4)
+    denominator = rng.lognormal(0, 1, 400)
+    numerator = denominator * rng.uniform(0.1, 0.5, 400)
+    found = statistics(numerator[:, None], denominator[:, None], np.ones((400, 1), bool))
+    picks = rng.integers(400, size=(2000, 400))
+    resampled = np.sqrt(numerator[picks].sum(axis=1) / denominator[picks].sum(axis=1)).std()
+    jackknife = np.sqrt((numerator.sum() - numerator) / (denominator.sum() - denominator))
+    jackknife = np.sqrt(399 * jackknife.var())
+    assert found.rms_stderr[0] == pytest.approx(resampled, rel=0.07)
+    assert found.rms_stderr[0] == pytest.approx(jackknife, rel=0.01)
+    one = statistics(np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1), bool))
+    none = statistics(np.zeros((3, 1)), np.ones((3, 1)), np.ones((3, 1), bool))
+    assert np.isnan(one.rms_stderr).all() and none.rms_stderr[0] == none.rms[0] == 0
 
 
 def test_equal_ratios_have_no_spread_despite_rounding():

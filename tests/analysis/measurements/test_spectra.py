@@ -8,7 +8,7 @@ from PIL import Image
 
 from analysis import bundled_crops, estimate_spectrum, flat_spectrum, power_law_spectrum
 from analysis.files.pictures import fit
-from analysis.measurements.spectra import gaussian_fields
+from analysis.measurements.spectra import coarser, gaussian_fields
 
 pytestmark = pytest.mark.nojit
 
@@ -242,3 +242,18 @@ def test_what_the_network_leaves_of_the_means_stands_at_zero_frequency():
     spectra = estimate_spectrum(colour, 20, 31, progress=False, colour=True, level=(0.4, 0.4, 0.8))
     expected = np.array([[1, 1, 2], [1, 1, 2], [2, 2, 4]]) * spectrum[0, 0]
     np.testing.assert_allclose(spectra[:, :, 0, 0], expected, rtol=1e-5)
+
+
+def test_a_coarser_spectrum_holds_the_means_of_squares_about_its_frequencies():
+    fine = power_law_spectrum(45, 1.0)
+    coarse = coarser(fine, 3)
+    k = np.rint(15 * np.fft.fftfreq(15)).astype(int)
+    for y, x in np.ndindex(15, 15):
+        rows, columns = (3 * k[i] + np.arange(-1, 2) for i in (y, x))
+        expected = fine[np.ix_(rows, columns)].mean() if y or x else 0
+        assert coarse[y, x] == pytest.approx(expected)
+    np.testing.assert_array_equal(coarser(np.stack([fine, 2 * fine]), 3)[1], 2 * coarse)
+    np.testing.assert_array_equal(coarser(fine, 1), fine)
+    for factor in (2, 7):
+        with pytest.raises(ValueError, match=f"factor is {factor}"):
+            coarser(fine, factor)

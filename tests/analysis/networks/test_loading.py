@@ -11,8 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from analysis.networks.loading import load_network  # noqa: E402
+from analysis.networks.loading import check_runs, load_network  # noqa: E402
 from analysis.networks.registry import create  # noqa: E402
+from analysis.stability.experiment import compare_remedies  # noqa: E402
 
 BY_IMAGENET = (0.5 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225]
 
@@ -105,3 +106,23 @@ def test_a_file_may_import_a_module_that_is_called_networks(tmp_path, monkeypatc
         assert sys.modules["networks"].__file__ == str(tmp_path / "networks.py")
     finally:
         sys.modules.pop("networks", None)
+
+
+def test_an_exported_program_is_taken_as_it_is(tmp_path):
+    file = tmp_path / "exported.py"
+    file.write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "def network():\n"
+        "    torch.manual_seed(0)\n"
+        "    layers = nn.Conv2d(3, 8, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)\n"
+        "    batch = ({0: torch.export.Dim.DYNAMIC},)\n"
+        "    plain = nn.Sequential(*layers).eval()\n"
+        "    program = torch.export.export(plain, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=batch)\n"
+        "    return program.module()\n"
+    )
+    network = load_network(f"{file}:network", size=32)
+    check_runs(network, {"plain": network.model})
+    pictures = torch.rand(3, 3, 40, 40)
+    report = compare_remedies({"plain": network.model}, pictures, size=32, span=2, progress=False, rounds=1)
+    assert np.isfinite(report.consistency).all()

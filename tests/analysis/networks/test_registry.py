@@ -43,6 +43,7 @@ def test_the_rows_of_the_tables_are_there():
     wanted = {f"{base}-{f}" for base in ("vgg13", "densenet40") for f in filters}
     wanted |= {f"vgg13-{f}-before" for f in filters} | {"vgg13", "densenet40", "alexnet", "alexnet-blur"}
     wanted |= {f"resnet{n}{tail}" for n in (18, 34) for tail in ("", "-blur", "-ablur", "-cifar")}
+    wanted |= {"resnet20-cifar", "resnet56-cifar"}
     sizes = [f"tlpf{size}" for size in ("3", "4", "5", "6", "1x4", "1x5", "1x6", "4x1", "5x1", "6x1")]
     tails = ["blur3", "blur5", "blur5-ibp", "aps-l1", "aps-l2", "aps-l1-ibp", "ibp", "tlpf5-aps-l1"]
     wanted |= {"vgg41", *(f"vgg41-{t}" for t in [*tails, *sizes, *(f"{s}-ibp" for s in sizes)])}

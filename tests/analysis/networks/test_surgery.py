@@ -16,6 +16,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from analysis.networks import (  # noqa: E402
+    APS,
     TLPF,
     AdaptiveBlurPool,
     BlurPool,
@@ -108,9 +109,10 @@ def test_every_remedy_keeps_sizes_and_weights(name):
     assert new(x).shape == expected.shape
     assert same_weights(before, new.state_dict())
     assert torch.equal(model(x), expected) and [type(m) for m in model] == [type(m) for m in network()]
-    assert [change.name for change in changes] == ["3", "8"]
-    assert "MaxPool2d(kernel_size=3" in changes[0].before and "MaxPool" in changes[0].after
-    assert str(changes[1]).startswith("8: MaxPool2d(kernel_size=2") and "\n" not in str(changes[1])
+    whole = ["0"] if name.startswith("aps") or name == "ideal" else []
+    assert [change.name for change in changes] == [*whole, "3", "8"]
+    assert "MaxPool2d(kernel_size=3" in changes[-2].before and "MaxPool" in changes[-2].after
+    assert str(changes[-1]).startswith("8: MaxPool2d(kernel_size=2") and "\n" not in str(changes[1])
     added = set(new.state_dict()) - set(before)
     assert bool(added) == (name in ("tlpf", "adaptive-blur"))
 
@@ -148,13 +150,17 @@ def test_one_dimension():
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 2, 0), (4, 4, 0)])
 def test_average_pooling_keeps_its_size_and_its_centres(kernel, stride, padding, name):
     model = nn.Sequential(nn.AvgPool2d(kernel, stride, padding, count_include_pad=False))
+    if name.startswith("blur") and int(name[4:]) < kernel and stride == 2:
+        with pytest.raises(ValueError, match="lets more through than the average"):
+            remedy(name)(model, names=["0"])
+        return
     for n in range(14, 20):
         x = torch.arange(n, dtype=torch.float32).expand(1, C, n, n)  # a ramp: windows give their centres
         pooled, _ = remedy(name)(model, x, types=nn.AvgPool2d, padding_mode="replicate")
         y, expected = pooled.eval()(x), model(x)
         assert y.shape == expected.shape
         if not name.startswith("aps"):
-            taps = {"tlpf": 5, "adaptive-blur": 3}.get(name) or int(name[4:])
+            taps = {"tlpf": 5, "adaptive-blur": 3}.get(name) or (int(name[4:]) - 1) * (stride - 1) + 1
             off = 0 if (kernel - taps) % 2 == 0 else 0.5
             inner = slice(2, expected.shape[-1] - 2)
             assert (y - expected)[0, 0, 0, inner].abs().allclose(torch.tensor(float(off)), atol=1e-5)
@@ -332,16 +338,104 @@ def test_what_wraps_a_layer_has_its_mode():
         assert not any(module.training for module in model.modules())
 
 
-def test_average_pooling_is_replaced_where_there_is_no_max_pooling():
+def test_average_pooling_is_replaced_where_it_subsamples():
     model = nn.Sequential(nn.Conv2d(3, C, 3), nn.AvgPool2d(3, 1), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1))
     pooled, changes = remedy("blur3")(model)
-    assert [c.name for c in changes] == ["2"] and changes[0].after.endswith("(the model has no max pooling)")
+    assert [c.name for c in changes] == ["2"]
     assert isinstance(pooled[2], BlurPool)
     both = nn.Sequential(nn.MaxPool2d(2), *model)
-    assert [str(c).count("no max") for c in remedy("blur3")(both)[1]] == [0]
+    assert [c.name for c in remedy("blur3")(both)[1]] == ["0", "3"]
     strided = nn.Sequential(nn.Conv2d(3, C, 3, 2), nn.AvgPool2d(3, 1))
+    assert [c.name for c in remedy("blur3")(strided)[1]] == ["0"]
     with pytest.raises(ValueError, match=r"names=\[...\] of those that subsample: 0 \(Conv2d\)$"):
-        remedy("blur3")(strided)
+        remedy("blur3")(strided, types=nn.MaxPool2d)
+
+
+def test_only_what_subsamples_is_replaced():
+    def names(*layers, operator="blur3"):
+        return [c.name for c in remedy(operator)(nn.Sequential(*layers), torch.randn(1, 3, 64, 64))[1]]
+
+    conv, head = nn.Conv2d(3, 3, 3, padding=1), (nn.Flatten(), nn.LazyLinear(2))
+    inside = (nn.MaxPool2d(3, 1, 1), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((1, 1)), nn.MaxPool2d((2, 1)))  # as GoogLeNet
+    for operator in ("blur3", "aps-l2", "tlpf", "ideal"):
+        assert names(conv, *inside, operator=operator) == ["2", "4"]
+    assert names(conv, nn.MaxPool2d(2), conv, nn.AvgPool2d(7), *head) == ["1"]  # the head's average
+    assert names(conv, nn.AvgPool2d(2), conv, nn.AvgPool2d(7), nn.ReLU(), *head) == ["1"]
+    assert names(conv, nn.MaxPool2d(2), conv, nn.AvgPool2d(2), nn.AvgPool2d(16), *head) == ["1", "3"]
+    assert names(conv, nn.MaxPool2d(2), nn.AvgPool2d(5, 2), conv) == ["1"]  # 3 taps would let more through than 5
+    assert names(conv, nn.MaxPool2d(2), nn.AvgPool2d(5, 2), conv, operator="blur5") == ["1", "2"]
+    assert names(conv, nn.MaxPool2d(2), nn.AvgPool2d(5, 2), conv, operator="aps-l2") == ["1", "2"]
+    assert names(conv, nn.AvgPool2d(3, 1), nn.MaxPool2d(2), nn.AvgPool2d(4, 4)) == ["2", "3"]  # 7 taps at stride 4
+
+
+@pytest.mark.parametrize("name", ["blur3", "aps-l2", "tlpf", "adaptive-blur", "ideal", "rectangle3"])
+@pytest.mark.parametrize(("kernel", "padding"), [(2, 0), (3, 1), (3, 0)])
+@pytest.mark.parametrize("circular", [False, True])
+def test_averages_in_ceil_mode(kernel, padding, name, circular):
+    model = nn.Sequential(nn.AvgPool2d(kernel, 2, padding, ceil_mode=True, count_include_pad=False))
+    options = {"padding_mode": "circular"} if circular else {}
+    for n in (6, 7, 8, 9):  # 6 and 8 have no window that hangs over, as in ResNet-50-D
+        x = torch.randn(2, C, n, n)
+        pooled, _ = remedy(name)(model, x, **options)
+        y = pooled.eval()(x)
+        assert y.shape == model(x).shape and y.isfinite().all()
+        if name == "rectangle3" and kernel == 3 and n % 2 == 1 and not circular:
+            inner = slice(1, (n - 1) // 2 - 1)
+            assert torch.allclose(y[..., inner, inner], model(x)[..., inner, inner], atol=1e-6)
+
+
+def test_adaptive_sampling_of_an_average_averages():
+    model, x = nn.Sequential(nn.AvgPool2d(2)), images(8, 12)
+    for mode in ("reflect", "circular"):
+        y = remedy("aps-l2")(model, padding_mode=mode)[0](x)
+        grids = [functional.avg_pool2d(x.roll((-i, -j), (2, 3)), 2) for i in (0, 1) for j in (0, 1)]
+        if mode == "circular":
+            best = torch.stack([g.square().sum((1, 2, 3)) for g in grids]).argmax(0)
+            assert close(y, torch.stack([grids[int(b)][i] for i, b in enumerate(best)]))
+        assert y.shape == grids[0].shape
+
+
+@pytest.mark.parametrize("stride", [3, 4, 8])
+def test_filters_are_as_long_as_the_stride_asks_for(stride):
+    w = np.linspace(0, np.pi, 4097)
+    site = square_site("convolution", 1, stride, 0, C, "conv")
+    h = blur(site).factors[0]
+    power = np.abs(signal.freqz(h, worN=w)[1]) ** 2
+    short = np.abs(signal.freqz([0.25, 0.5, 0.25], worN=w)[1]) ** 2
+    beyond = [p[w > np.pi / stride].sum() / p.sum() for p in (power, short)]
+    assert len(h) == 2 * (stride - 1) + 1 and np.isclose(h.sum(), 1)
+    assert beyond[0] < 0.08 and beyond[1] > 0.2
+    if stride in (4, 8):  # the same as two or three times a blur of stride 2
+        x = torch.randn(1, C, 64, 64, dtype=torch.float64)
+        y = x
+        for _ in range(int(np.log2(stride))):
+            y = BlurPool(padding_mode="circular")(y)
+        assert close(blur(site, padding_mode="circular")(x), y, 1e-12)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30, 3e37])
+def test_the_choice_of_adaptive_sampling_knows_no_scale(norm, scale):
+    x = torch.rand(5, 3, 8, 8) + 0.1
+    x[:, :, 1::2, ::2] *= 1.5
+    pool = APS(norm=norm, return_index=True)
+    y, index = pool(x * scale)
+    assert torch.equal(index, pool(x)[1]) and y.isfinite().all()
+    assert torch.equal(pool(torch.zeros(2, 3, 4, 4))[1], torch.tensor([0, 0]))
+
+
+def test_complex_layers_take_memory_formats():
+    for dims, conv, pool in ((2, nn.Conv2d, nn.MaxPool2d), (1, nn.Conv1d, nn.MaxPool1d)):
+        model = nn.Sequential(conv(3, C, 5, 1, 2), nn.ReLU(), pool(3, 2)).eval()
+        x = torch.randn(2, 3, *(16,) * dims)
+        for options in ({}, {"channels": [1, 4]}):
+            cmod, _ = to_cmod(model, "0", **options)
+            expected = cmod(x)
+            assert close(cmod.to(memory_format=torch.channels_last)(x), expected)
+            if dims == 2:
+                assert close(cmod(x.to(memory_format=torch.channels_last)), expected)
+            assert close(cmod.double()(x.double()).float(), expected, 1e-5)
+            assert cmod.to(torch.bfloat16)(x.bfloat16()).shape == expected.shape
 
 
 # ---- strided convolutions -------------------------------------------------------------------------------------------
@@ -354,16 +448,16 @@ def test_blur_follows_the_relu_after_a_strided_convolution():
     expected = model[3:](BlurPool()(model[1:3](dense)))
     assert close(pooled(x), expected) and pooled(x).shape == model(x).shape
     assert pooled.state_dict().keys() == model.state_dict().keys()
-    assert [c.name for c in changes] == ["0"] and "stride 1, then after 2: BlurPool" in changes[0].after
+    assert [c.name for c in changes] == ["0"] and "then after 2: BlurPool" in changes[0].after
 
 
-def test_blur_follows_the_convolution_where_the_relu_is_shared():
+def test_blur_follows_the_first_call_of_a_shared_relu():
     model, x = Residual().eval(), torch.randn(2, C, 13, 16)
     pooled, changes = replace_pooling(model, "blur3", types=nn.Conv2d)
     assert pooled(x).shape == model(x).shape and pooled.state_dict().keys() == model.state_dict().keys()
-    assert all("after the convolution: BlurPool" in c.after for c in changes)
-    y = BlurPool()(functional.conv2d(x, model.conv1.weight, None, 1, 1))
-    y = model.bn2(model.conv2(model.bn1(y).relu())) + BlurPool()(functional.conv2d(x, *model.downsample.parameters()))
+    assert "after relu: BlurPool" in changes[0].after and "before the convolution: BlurPool" in changes[1].after
+    y = BlurPool()(model.bn1(functional.conv2d(x, model.conv1.weight, None, 1, 1)).relu())
+    y = model.bn2(model.conv2(y)) + functional.conv2d(BlurPool()(x), *model.downsample.parameters())
     assert close(pooled(x), y.relu())
     assert replace_pooling(Branching(), "blur3", types=nn.Conv2d)[1][0].name == "body.0"
 
@@ -704,7 +798,7 @@ def test_what_behaves_as_a_layer():
 
 
 @pytest.mark.parametrize("convolution", OWN)
-@pytest.mark.parametrize(("types", "changed"), [(None, ["5"]), (nn.Conv2d, ["3"]), (nn.MaxPool2d, ["5"])])
+@pytest.mark.parametrize(("types", "changed"), [(None, ["3", "5"]), (nn.Conv2d, ["3"]), (nn.MaxPool2d, ["5"])])
 def test_layers_with_a_forward_of_their_own_are_left_alone(convolution, types, changed):
     model, x = of_their_own(convolution), images(45, 50)
     pooled, changes = replace_pooling(model, "blur3", types=types)
@@ -811,9 +905,9 @@ def test_trainable_operators_start_as_they_are_told(name):
             "layer '3' has return_indices",
         ),
         (
-            lambda: replace_pooling(nn.Sequential(nn.AvgPool2d(2, ceil_mode=True)), "blur3", types=nn.AvgPool2d),
+            lambda: replace_pooling(nn.Sequential(nn.AvgPool2d(2, divisor_override=3)), "blur3", types=nn.AvgPool2d),
             ValueError,
-            "layer '0' has ceil_mode",
+            "layer '0' has divisor_override",
         ),
         (lambda: remedy("adaptive-blur")(network(), images(), groups=3), ValueError, "layer '3' .* groups is 3"),
         (lambda: to_cmod(network(), "first"), ValueError, "the model has no layer 'first'"),

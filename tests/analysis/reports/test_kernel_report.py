@@ -178,7 +178,7 @@ def test_only_dead_kernels_and_predictions_are_missing_from_the_csv(table, folde
     }
     alive = frame.drop(DEAD)
     # A blob has no prediction, and its Gabor fit hardly a wave.
-    assert alive.columns[alive.isna().any()].tolist() == ["phase", "predicted_rho"]
+    assert alive.columns[alive.isna().any()].tolist() == ["phase", "predicted_rho", "gaussian_rho"]
     assert alive.phase.isna().tolist() == (alive.kind != "band-pass").tolist()
     assert alive.predicted_rho.isna().tolist() == (alive.kind != "band-pass").tolist()
     assert sorted(alive["rank"]) == [1, 2, 3, 4, 5]
@@ -292,7 +292,7 @@ def test_numbers_of_the_table_stand_below_their_heads(table, page, rows):
         "γ₁(mθ)": ("gamma", 1),
         "ρ": ("rho", 1),
         "ρ rms": ("rho_rms", 1),
-        "ρ Gauss": ("predicted_rho", 1),
+        "ρ predicted": ("predicted_rho", 1),
         "η RMax": ("eta_rmax", 1),
         "η CMod": ("eta_cmod", 1),
         "η output": ("eta_output", 1),

@@ -167,3 +167,37 @@ def test_what_cannot_be_reached_is_one_error(monkeypatch):
         pass
     with pytest.raises(ValueError, match="workers is 0; expected at least 1"), cluster.cluster(workers=0):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.5])
+def test_ctrl_c_while_a_cluster_starts_ends_the_run_and_its_processes(delay, photographs, tmp_path):
+    """As a terminal sends it: to all processes of the run."""
+    script = (
+        "import sys, distributed; from analysis.commands import app\n"
+        "class Told(distributed.LocalCluster):\n"
+        "    def __init__(self, *a, **k):\n"
+        "        print('begun', flush=True)\n"
+        "        super().__init__(*a, **k)\n"
+        "distributed.LocalCluster = Told\n"
+        "if __name__ == '__main__':\n"
+        "    app.main()\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    command = [sys.executable, tmp_path / "run.py", "heatmaps", "--images", photographs, "--workers", "2"]
+    process = subprocess.Popen(
+        [*command, "--size", "64", "--levels", "1", "--out", tmp_path / "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)  # pipes close when the last process has ended
+    assert process.returncode == 130 and "Traceback" not in errors, errors
+    assert errors.endswith("shiftscope: interrupted\n")
+    assert not (tmp_path / "out" / "heatmaps_J1.nc").exists()

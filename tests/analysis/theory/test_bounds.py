@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import translate
 from analysis.theory import (
     alpha,
     alpha_sharp,
@@ -18,10 +19,12 @@ from analysis.theory import (
     cmod_bound,
     discrepancy_bound,
     gamma,
+    largest_cosine,
     on_bins,
     rmax_bound,
 )
 from analysis.theory.verification import Case
+from wavelets import DualTreePackets2D, analytic
 
 pytestmark = pytest.mark.nojit
 
@@ -44,16 +47,16 @@ def norm(x):
 @settings(max_examples=100, deadline=None)
 def test_alpha_is_half_the_sum_of_the_moduli(y, x):
     assert alpha((y, x)) == pytest.approx((abs(y) + abs(x)) / 2, rel=1e-14)
-    assert 0 <= alpha_sharp((y, x)) <= min(2, alpha((y, x))) + 1e-14
+    assert 0 <= alpha_sharp((y, x)) <= min(np.sqrt(2), alpha((y, x))) + 1e-14
 
 
 @given(components, components)
 @settings(max_examples=100, deadline=None)
-def test_sharp_alpha_is_the_largest_multiplier_of_the_square(y, x):
+def test_sharp_alpha_is_the_largest_multiplier_of_the_square_or_the_root_of_two(y, x):
     # |exp(-i <xi, u>) - 1| over ||xi||_inf <= kappa / 2: <xi, u> fills [-a, a], and a is reached in a corner.
     a = (abs(y) + abs(x)) / 2
     angles = np.linspace(0, a, 4001)
-    brute = np.abs(np.exp(-1j * angles) - 1).max()
+    brute = min(np.abs(np.exp(-1j * angles) - 1).max(), np.sqrt(2))
     ours = float(alpha_sharp((y, x)))
     assert brute <= ours + 1e-12
     assert ours == pytest.approx(brute, abs=1e-4)
@@ -64,9 +67,19 @@ def test_alpha_at_known_values():
     assert alpha([PI / 12, PI / 12]) == pytest.approx(0.261799388, abs=5e-10)  # theory.md 3.1
     assert alpha_sharp([PI / 12, PI / 12]) == pytest.approx(0.261052384, abs=5e-10)
     assert alpha_sharp([0, 0]) == 0
-    assert alpha_sharp([PI, PI]) == pytest.approx(2) and alpha_sharp([10, 20]) == pytest.approx(2)
-    assert alpha_sharp([PI, 0]) == pytest.approx(np.sqrt(2))
+    for tau in ([PI, 0], [PI, PI], [10, 20]):
+        assert alpha_sharp(tau) == pytest.approx(np.sqrt(2))
     assert alpha_sharp([1e-7, 2e-7]) == pytest.approx(1.5e-7, rel=1e-12)  # the factor 1/2 is the best
+
+
+def test_a_pulse_that_leaves_its_place_attains_the_root_of_two():
+    # Equal waves in phase make one narrow peak; moved by many of its widths it meets nothing of itself.
+    bins = 32
+    pulse = on_bins(1, 2 * bins, (0, 0), np.ones((1, bins, bins)))
+    case = Case(pulse, np.full((1, 2), 16.0), 1)
+    change = norm(case.moved.cmod - case.cmod) / norm(case.cmod)
+    assert case.bandwidth * 32 > PI  # far beyond the shift from which the bound is flat
+    assert change == pytest.approx(np.sqrt(2)) == alpha_sharp(case.bandwidth[:, None] * case.shift)
 
 
 @pytest.mark.parametrize("function", [alpha, alpha_sharp])
@@ -183,6 +196,24 @@ def test_one_wave_in_a_corner_attains_the_floor(stride, windows, bins, q, corner
     assert abs(r - 1) - (1 - m) == pytest.approx(floor, abs=1e-11)
 
 
+def test_a_real_image_and_an_analytic_filter_attain_the_floor_from_stride_3_on():
+    stride, size = 3, 48
+    own = 2 * PI / stride * np.ones(2)
+    n = np.arange(size)
+    phase = own[0] * n[:, None] + own[1] * n
+    v = np.cos(phase) / (size**2 / 2)
+    w = analytic(v)
+    kappa = 2 * PI / size  # the wave in the upper corner of the square
+    turn = (PI + stride * kappa) / 2
+    z = np.fft.ifft2(np.fft.fft2(np.cos(phase + turn)) * np.fft.fft2(w))
+    centres = z[:: 2 * stride, :: 2 * stride]
+    r = np.max([np.roll(z.real, (-stride * y, -stride * x), (0, 1)) for y, x in window(1)], axis=0)[::6, ::6]
+    m = largest_cosine(np.angle(centres), stride * (own - kappa / 2))
+    c = np.abs(centres).ravel()
+    left = norm(r.ravel() - c) - norm(c * (1 - m.ravel()))
+    assert left / norm(c) == pytest.approx(float(beta_floor(stride * kappa)), abs=1e-9)
+
+
 def test_floor_where_the_window_of_the_square_is_wider_than_half_a_turn():
     # kappa' = 8 pi / 8, q = 2: a wave pi / 4 off the centre of the square in both coordinates already gets to 2.
     stride, size, bins, q = 2, 64, 16, 2
@@ -204,7 +235,7 @@ def test_bounds_equal_their_formulas(sharp, q):
         theta, u = rng.uniform(-PI, PI, (2, 2))
         kappa = rng.uniform(0.1, PI / stride)
         tau = kappa * (abs(u[0]) + abs(u[1]))
-        a = 2 * np.sin(min(tau, 2 * PI) / 4) if sharp else tau / 2
+        a = 2 * np.sin(min(tau, PI) / 4) if sharp else tau / 2
         b = float(beta_sharp(stride * kappa, q) if sharp else beta(stride * kappa, q))
         g = float(gamma(stride * theta, q))
         assert cmod_bound(kappa, u, stride, sharp) == pytest.approx(a, rel=1e-13)
@@ -348,10 +379,11 @@ def test_a_square_that_wraps_has_no_bound_for_fractions_of_a_pixel():
     theta, kappa = (PI, 0.349), 0.0349
     for function in (partial(rmax_bound, theta, kappa), partial(cmod_bound, kappa, theta=theta)):
         assert function((1, 0), stride=3) > 0
-        with pytest.raises(ValueError, match=r"kappa = 0\.0349 .* wraps .* the shift \(0\.5, 0\) is fractional"):
+        with pytest.raises(ValueError, match=r"kappa = 0\.0349 .* the shift \(0\.5, 0\) is fractional"):
             function((0.5, 0), stride=3)
-    with pytest.raises(ValueError, match="wraps through pi"):
+    with pytest.raises(ValueError, match="reaches pi"):
         rmax_bound([(0, 0), (0, -PI)], 0.1, [(0.5, 0.5), (1, 0.5)], 3)
+    assert rmax_bound((PI, 0), 0.1, (1, 0.5), 3) > 0  # the square wraps along the axis of the whole shift
 
 
 def test_bounds_of_one_image_have_its_deficit_in_place_of_gamma():
@@ -364,3 +396,38 @@ def test_bounds_of_one_image_have_its_deficit_in_place_of_gamma():
         assert rmax_bound(theta, kappa, (0, 1), 2, deficit=P) == pytest.approx(both)
     with pytest.raises(ValueError, match=r"deficit is -0\.1"):
         discrepancy_bound(theta, kappa, 2, deficit=-0.1)
+
+
+@pytest.mark.parametrize(("index", "u"), [(5, (0, 1)), (11, (1, 2)), (27, (0.5, 0))])
+def test_bounds_of_a_packet_hold_with_its_leakage_added(index, u):
+    t = DualTreePackets2D(2, stride=2)
+    m, size = 2, 65 * 4  # 2 m divides it
+    theta, kappa = t.frequencies[index], PI / 2
+    image = np.random.default_rng(index).standard_normal((size, size))
+    transfer = np.conj(np.fft.fft2(np.conj(t.kernels([index])[0]), (size, size)))
+    omega = 2 * PI * np.fft.fftfreq(size)
+    inside = [(omega - centre + kappa / 2) % (2 * PI) < kappa for centre in theta]
+    inside = inside[0][:, None] & inside[1]
+
+    def responses(x):
+        spectrum = np.fft.fft2(x) * transfer
+        spectrum[size // 2] = spectrum[:, size // 2] = 0  # the Nyquist bins do not move by fractions
+        return np.fft.ifft2(spectrum * inside), np.fft.ifft2(spectrum * ~inside)
+
+    def centres(z):
+        return z[:: 2 * m, :: 2 * m].ravel()
+
+    def windows(z):
+        return np.stack([centres(np.roll(z, (-m * y, -m * x), (0, 1))) for y, x in window(1)])
+
+    z_in, z_out = responses(image)
+    _, moved_out = moved = responses(translate(image, u))
+    z = z_in + z_out
+    assert norm(z_out.ravel()) > 0.05 * norm(z.ravel())  # there is something to add
+    leakage = norm(centres(z_out)) + norm(centres(moved_out))
+    change = norm(np.abs(centres(sum(moved))) - np.abs(centres(z)))
+    assert change <= alpha_sharp(kappa * np.array(u)) * norm(centres(z_in)) + leakage
+    r, c = windows(z).real.max(axis=0), np.abs(centres(z))
+    deficit = np.abs(centres(z_in)) * (1 - largest_cosine(np.angle(centres(z_in)), m * theta))
+    added = norm(windows(z_out).ravel()) + norm(centres(z_out))
+    assert norm(r - c) <= norm(deficit) + beta_sharp(m * kappa) * norm(centres(z_in)) + added

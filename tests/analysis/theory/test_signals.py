@@ -7,7 +7,7 @@ import pytest
 from scipy import fft
 
 from analysis import translate
-from analysis.theory import BandLimited, band_limited, on_bins, two_waves
+from analysis.theory import BandLimited, band_limited, cmod_bound, on_bins, two_waves
 from analysis.theory.signals import KINDS
 
 pytestmark = pytest.mark.nojit
@@ -185,19 +185,38 @@ def test_translations_add_up_and_move_values_along():
     np.testing.assert_allclose(moved, fields.at([5.0], [5.1]), atol=1e-12)
 
 
-def test_fractional_shift_of_a_wrapping_square_is_an_error():
+def test_fractional_shift_along_an_axis_that_wraps_is_an_error():
     rng = np.random.default_rng(9)
     fields = band_limited(2, 24, [(0.2, 0.3), (3.0, -1.0)], [0.9, 0.8], rng)
     assert fields.wraps.tolist() == [False, True]
-    message = (
-        r"^the square of side kappa = 0\.8 around theta = \(3, -1\) rad/sample wraps through pi; "
-        r"the shift \(2, 0\.5\) is fractional, which supposes a square inside \[-pi, pi\)$"
-    )
-    with pytest.raises(ValueError, match=message):
-        fields.translated([(0.5, 0.5), (2, 0.5)])
+    with pytest.raises(ValueError, match=r"theta = \(3, -1\) .* the shift \(0\.5, 2\) is fractional"):
+        fields.translated([(0.5, 0.5), (0.5, 2)])
     with pytest.raises(ValueError, match=r"the shift \(0\.5, 0\.5\) is fractional"):
         fields.translated((0.5, 0.5))
-    fields.translated([(0.5, 0.5), (2, -3)])
+    moved = fields.translated(
+        [(0.5, 0.5), (2, -2.5)]
+    ).field()  # the square wraps vertically, the fraction is horizontal
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=(1, 2)), np.linalg.norm(fields.field(), axis=(1, 2)))
+
+
+def test_on_the_nyquist_bin_real_images_break_theorem_1_and_the_complex_translation_does_not():
+    # cos(pi n1) cos(2 pi n2 / N): its response fills the bin -pi, which half a pixel turns to nothing.
+    size, stride, kappa = 16, 2, PI / 2
+    n = np.arange(size)
+    image = np.outer(np.cos(PI * n), np.cos(2 * PI * n / size))
+    w = np.outer(np.exp(-1j * PI * n), np.exp(1j * 2 * PI * n / size)) / size**2  # a filter of the one bin (-8, 1)
+    bound = float(cmod_bound(kappa, (0.5, 0), stride))
+    c, moved = (
+        np.abs(np.fft.ifft2(np.fft.fft2(x) * np.fft.fft2(w)))[::4, ::4] for x in (image, translate(image, (0.5, 0)))
+    )
+    assert norm(moved - c) == pytest.approx(norm(c)) and norm(c) > 0.1 and bound < 0.4
+    theta = (-PI + kappa / 2, 0.0)
+    with pytest.raises(ValueError, match="reaches pi along an axis where the shift"):
+        cmod_bound(kappa, (0.5, 0), stride, theta=theta)
+    assert cmod_bound(kappa, (1, 0.5), stride, theta=theta) > 0  # no fraction along that axis
+    wave = on_bins(stride, size, (-8, 0), np.array([[[0, 1], [0, 0]]]))
+    shifted = wave.translated((0.5, 0))
+    np.testing.assert_allclose(np.abs(shifted.field()), np.abs(wave.field()), atol=1e-12)
 
 
 def test_square_that_touches_pi_does_not_wrap():
@@ -327,6 +346,18 @@ def test_on_bins_is_the_smallest_closed_square():
         assert (np.abs(fields.frequencies[:, axis] - middle) <= reach + 1e-12).all()
     one = on_bins(2, 16, (1, 2), np.ones((1, 1, 1)))
     assert one.kappa[0] == 0 and one.theta[0] == pytest.approx((PI / 8, PI / 4))
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, np.sqrt(2)), (-1, 0)])
+def test_opposite_borders_of_the_closed_square_break_lemma_0(sign, expected):
+    stride, size = 2, 24
+    n = np.arange(size)
+    apart = size // (2 * stride)  # bins: pi / m
+    z = np.exp(2j * PI * n / size) + sign * np.exp(2j * PI * (1 + apart) * n / size)
+    z = np.outer(np.exp(2j * PI * n / size), z)
+    assert 2 * stride * norm(z[:: 2 * stride, :: 2 * stride]) / norm(z) == pytest.approx(expected, abs=1e-12)
+    half_open = band_limited(stride, size, (0.3, 0.3), PI / stride, np.random.default_rng(1))
+    assert half_open.spectrum.shape[-1] == apart  # of the two borders one is left out
 
 
 def test_on_bins_refuses_aliases():

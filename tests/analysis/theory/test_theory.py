@@ -391,3 +391,29 @@ def test_map_checks_its_arguments():
     for arguments, name in (((1.5,), "stride"), ((0,), "stride"), ((1, 1), "points")):
         with pytest.raises((TypeError, ValueError), match=f"^{name} "):
             gamma_map(*arguments)
+
+
+# ---- hypothesis (H), where every sample of the window has the phase of its centre: gamma**2 = 3/2 --------------------
+
+
+def test_pointwise_circular_gaussian_responses_do_not_suffice_for_the_expectation():
+    parts = np.random.default_rng(5).standard_normal((2, 2, 200_000)) / np.sqrt(2)
+    z, w = parts[:, 0] + 1j * parts[:, 1]
+    pointwise = np.stack([z, 2 * z.real + 2j * w.imag])  # each one circular, but E Z[0] Z[1] = 1
+    jointly = np.stack([z, 0.6 * z + 0.8 * w])
+    assert np.abs((pointwise**2).mean(axis=1)).max() < 0.05
+    for responses, holds in ((pointwise, False), (jointly, True)):
+        energy = np.abs(responses) ** 2
+        deficit = (1 - theory.largest_cosine(np.angle(responses), (0, 0))) ** 2
+        P = (energy * deficit).sum(axis=0) / energy.sum(axis=0)
+        off = abs(P.mean() - 1.5) / (P.std() / np.sqrt(P.size))
+        assert off < 4 if holds else off > 10
+
+
+@pytest.mark.parametrize(("wavelengths", "within"), [(1, 1e-9), (40.25, 0.02), (1.25, None)])
+def test_random_translations_need_many_wavelengths_or_a_whole_number(wavelengths, within):
+    moved = 2 * PI * wavelengths * (np.arange(2**16) + 0.5) / 2**16
+    starts = np.linspace(0, 2 * PI, 40)[:, None]
+    mean = ((1 - theory.largest_cosine(starts - moved, (0, 0))) ** 2).mean(axis=1)
+    error = np.abs(mean - gamma((0, 0)) ** 2).max()
+    assert error > 0.25 if within is None else error < within

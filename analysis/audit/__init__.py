@@ -1,0 +1,8 @@
+"""Audit of whole networks: where resolution is lost, how much aliases there, and which place is to blame for changes.
+
+Needs torch.
+"""
+
+from analysis.audit.experiment import NetworkAudit, audit_network
+
+__all__ = ["NetworkAudit", "audit_network"]

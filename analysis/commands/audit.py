@@ -1,0 +1,97 @@
+"""``shiftscope audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.commands import options
+
+
+def command(
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE.py:FACTORY",
+            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME or "
+            "timm:NAME if that is installed, or a Python file and a function in it that returns a torch.nn.Module, or "
+            "a pair (module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
+        ),
+    ],
+    images: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
+    out: options.Out,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of weights, for a network by name, such as best.pt of `shiftscope train`.")
+    ] = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Let timm or torchvision download their weights.")
+    ] = False,
+    output: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key or position of the logits, if the network returns several.")
+    ] = None,
+    shift: options.Shift = None,
+    borders: Annotated[
+        str,
+        typer.Option(
+            help="circular: pictures and maps go on as their own period. own: pictures go on mirrored, maps as the "
+            "network pads them. both: their difference is what borders do; takes twice as long."
+        ),
+    ] = "circular",
+    exact: Annotated[
+        bool | None,
+        typer.Option(
+            "--exact/--sampled",
+            help="Run all subsets of places, or one random order and its reversal an image. Default: all up to 6 "
+            "places.",
+        ),
+    ] = None,
+    first_layer: Annotated[
+        bool, typer.Option("--first-layer/--no-first-layer", help="Analyse the kernels of a first convolution too.")
+    ] = True,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the network's input, pixels. Default: the network's own, else 224.")
+    ] = None,
+    limit: options.Limit = None,
+    every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
+    device: options.Device = "cpu",
+    block: options.Block = 16,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Find where a network loses resolution, what aliases there, and which place is to blame for unstable answers.
+
+    Writes audit.csv, audit.nc, strip.png, shifts.png and report.html; of a first convolution also kernels.csv and .nc.
+    FILE.py:FACTORY executes the file, with all that is in it.
+    """
+    shifts = options.parse_shifts(shift)
+    options.need_torch()
+    from analysis.reports.audit import audit_report
+    from analysis.reports.summaries import audit_summary
+
+    report = audit_report(
+        network,
+        images,
+        out,
+        weights=weights,
+        pretrained=pretrained,
+        **options.given(shifts=shifts),
+        borders=("circular", "own") if borders == "both" else (borders,),
+        options={"exact": exact, "output": output},
+        first_layer=first_layer,
+        size=size,
+        limit=limit,
+        every=every,
+        device=device,
+        block=block,
+        resume=resume,
+        overwrite=overwrite,
+        progress=not quiet,
+        on_skip=options.skips_shown(quiet),
+    )
+    if not quiet:
+        print(audit_summary(report))
+    options.finish(report, strict, quiet)

@@ -1,0 +1,185 @@
+"""The calls inside every module of a network, by torch.fx one level at a time; followed, changed and put back."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx, nn
+
+HOLDERS = (nn.ModuleList, nn.ModuleDict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call that takes what the step before gave: of a module, or of a function, where `module` is None.
+
+    Attributes
+    ----------
+    scope : str
+        Module whose forward makes the call.
+    node : fx.Node
+        In the graph of that module.
+    name : str
+        Of the module that is called, from the root; or of the function.
+    module : Module or None
+    """
+
+    scope: str
+    node: fx.Node
+    name: str
+    module: nn.Module | None
+
+
+class Wiring:
+    """The graphs of a model's modules, each with its children as single calls.
+
+    A module has no graph if torch.fx cannot trace its forward, if that does something else in training than in
+    evaluation, or if it has optional arguments, whose absence a graph could not see. What lies in other modules is
+    followed and changed all the same.
+
+    Parameters
+    ----------
+    model : Module
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._graphs: dict[str, fx.Graph | None] = {}
+        self._changed: set[str] = set()
+
+    def graph(self, scope: str) -> fx.Graph | None:
+        """Graph of a module by name, or None."""
+        if scope not in self._graphs:
+            self._graphs[scope] = _one_level(self.model.get_submodule(scope))
+        return self._graphs[scope]
+
+    def scopes(self) -> Iterator[tuple[str, fx.Graph]]:
+        """Names and graphs of all modules that have one."""
+        for name, _ in list(self.model.named_modules()):
+            graph = self.graph(name)
+            if graph is not None:
+                yield name, graph
+
+    def call_of(self, name: str) -> tuple[str, fx.Node] | None:
+        """Scope and node of the only call of a module; None if it is called more than once or out of sight."""
+        parts = name.split(".")
+        for depth in reversed(range(len(parts))):
+            scope, inner = ".".join(parts[:depth]), ".".join(parts[depth:])
+            graph = self.graph(scope)
+            if graph is None:
+                if isinstance(self.model.get_submodule(scope), HOLDERS):
+                    continue
+                return None
+            calls = [node for node in graph.nodes if node.op == "call_module" and node.target == inner]
+            if calls:
+                return (scope, calls[0]) if len(calls) == 1 else None
+        return None
+
+    def after(self, name: str) -> Iterator[Step]:
+        """Steps behind a module, in and out of other modules, as long as one alone takes what the last one gave."""
+        found = self.call_of(name)
+        while found is not None:
+            scope, node = found
+            if len(node.users) != 1:
+                return
+            (user,) = node.users
+            if user.op == "output":
+                found = self.call_of(scope) if scope and user.args[0] is node else None
+                continue
+            if len([n for n in user.all_input_nodes if n.op != "get_attr"]) != 1:
+                return
+            if user.op != "call_module":
+                yield Step(scope, user, str(getattr(user.target, "__name__", user.target)), None)
+                found = scope, user
+                continue
+            inner = f"{scope}.{user.target}".lstrip(".")
+            graph = self.graph(inner)
+            if graph is not None:
+                entries = [n for n in graph.nodes if n.op == "placeholder"]
+                found = (inner, entries[0]) if len(entries) == 1 and self.call_of(inner) else None
+            else:
+                yield Step(scope, user, inner, self.model.get_submodule(inner))
+                found = scope, user
+
+    def insert(self, scope: str, node: fx.Node, new: nn.Module, name: str, *, instead: bool = False) -> None:
+        """Let a new module take what a call gives, before anybody else does; or stand instead of the call.
+
+        Parameters
+        ----------
+        scope, node
+            The call.
+        new : Module
+        name : str
+            Of the child that it becomes, if there is none of this name.
+        instead : bool
+            Give the module the first argument of the call, which is not made any more.
+        """
+        graph = node.graph
+        parent = self.model.get_submodule(scope)
+        child = name.replace(".", "_").replace("/", "_")
+        while hasattr(parent, child):
+            child += "_"
+        parent.add_module(child, new)
+        with graph.inserting_after(node):
+            call = graph.call_module(child, (node.args[0] if instead else node,))
+        node.replace_all_uses_with(call, delete_user_cb=lambda user: user is not call)
+        if instead:
+            graph.erase_node(node)
+        self._changed.add(scope)
+
+    def finish(self) -> None:
+        """Let the modules compute what their graphs say; their classes stay the bases of those they now have."""
+        for scope in sorted(self._changed):
+            graph = self._graphs[scope]
+            assert graph is not None  # only nodes of graphs can have been changed
+            code = graph.python_code("self")
+            namespace = dict(code.globals)
+            exec(compile(code.src, f"<{scope or 'network'}, rewired>", "exec"), namespace)
+            module = self.model.get_submodule(scope)
+            base = type(module)
+            module.__class__ = type(base.__name__, (base,), {"forward": namespace["forward"]})
+        self._changed.clear()
+
+
+class _OneLevel(fx.Tracer):
+    """Tracer to which every child is a single call."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return True
+
+
+def _one_level(module: nn.Module) -> fx.Graph | None:
+    """Graph of a module's own forward, the same in training and in evaluation; None if there is none."""
+    kind = type(module)
+    known = kind.__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential)
+    operator = kind.__module__.startswith("analysis.networks.pooling.")
+    if known or operator or isinstance(module, HOLDERS) or _has_options(module):
+        return None
+    training, graphs = module.training, []
+    try:
+        for mode in (not training, training):
+            module.training = mode
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the model's own code, on a proxy
+                graphs.append(_OneLevel().trace(module))
+    except Exception:  # whatever the model's own code raises when it is given a proxy
+        return None
+    finally:
+        module.training = training
+    return graphs[1] if str(graphs[0]) == str(graphs[1]) else None
+
+
+def _has_options(module: nn.Module) -> bool:
+    """Tell if a forward has arguments that need not be given."""
+    plain = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = inspect.signature(module.forward).parameters.values()
+    return any(p.kind is not plain or p.default is not p.empty for p in parameters)
+
+
+def name_of(target: Any) -> str:
+    """Plain name of a function or a method: relu, relu_ and torch.nn.functional.relu are one."""
+    return str(getattr(target, "__name__", target)).rpartition(".")[2]

@@ -1,0 +1,234 @@
+"""Report of the audit of a network: verdict, table, figures, and one HTML page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from torch import nn
+
+from analysis import plots
+from analysis.audit.experiment import BLOCK, SHIFTS, NetworkAudit, measure_audit
+from analysis.audit.verdict import audit_frame, verdict
+from analysis.kernels.table import kernel_frame, kernel_table
+from analysis.networks.loading import SIZE, LoadedNetwork, load_network, move
+from analysis.reports.first_convolution import first_convolution
+from analysis.reports.session import Images, Session
+from analysis.reports.writer import Report, number
+from analysis.runs.provenance import distribution_version
+from wavelets.checks import integer
+
+DPI = 110
+
+COLUMNS = {
+    "kind": ("kind", "What loses resolution there."),
+    "kernel": ("kernel", "Sides of the window, samples."),
+    "stride": ("stride", "Ratio of the grids."),
+    "size": ("size", "Sides of the maps before and after."),
+    "channels": ("channels", "Channels that come out."),
+    "cost": ("cost", "Millions of multiplications or comparisons a picture."),
+    "aliased_energy": (
+        "aliased energy %",
+        "Energy of the samples that comes from above their Nyquist frequency, mean over the pictures.",
+    ),
+    "aliased_energy_median": ("median channel %", "The same of the median channel."),
+    "aliased_energy_worst": ("worst channel %", "The same of the channel that aliases most."),
+    "aliased_energy_white": ("white noise %", "The same of white noise."),
+    "aliased_energy_power_law": ("1/f² %", "The same of a field with the power spectrum 1/f²."),
+    "blame": ("blame %", "Share of the change that the place is at fault for (Shapley value); with the head 100."),
+    "interval": ("95 % interval", "Of the blame, over pictures."),
+    "gross": ("gross %", "Size of what the place changes, right or wrong, beside the whole change."),
+    "nested": ("in order %", "The share if places are mended in the order of execution."),
+    "gain": ("gone if mended alone %", "Share of the squared change that is gone if this place alone is mended."),
+}
+
+CAPTIONS = {
+    "strip": "The network from input to output: side of the maps, aliased energy with yardsticks, and blame.",
+    "shifts": "Blame of each place by shift; bars of one standard error over pictures.",
+}
+
+
+def audit_report(
+    network: str | nn.Module | LoadedNetwork,
+    images: Images,
+    out: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    pretrained: bool = False,
+    size: int | None = None,
+    shifts: Sequence[Sequence[float]] = SHIFTS,
+    borders: Sequence[str] = ("circular",),
+    first_layer: bool = True,
+    device: str = "cpu",
+    block: int = BLOCK,
+    options: dict[str, Any] | None = None,
+    **how: Any,
+) -> Report:
+    """Audit a network: where resolution is lost, what aliases there, and which place is to blame for changes.
+
+    Writes audit.csv, audit.nc, strip.png, shifts.png and report.html; where the first place is a convolution of the
+    picture also kernels.csv and kernels.nc; and skipped.txt if images had to be left out.
+
+    Parameters
+    ----------
+    network : str, torch.nn.Module or LoadedNetwork
+        Name or ``FILE.py:FACTORY`` as for :func:`analysis.networks.loading.load_network`, **which executes the file**;
+        or a module that takes R, G, B in [0, 1], which is put in evaluation mode; or a LoadedNetwork.
+    images : path, iterable of paths and arrays, or None
+        A folder, searched recursively, or the images themselves; None stands for the photographs of scikit-image.
+    out : path
+        Folder for the results; it is created. A run that was stopped there is continued.
+    weights, pretrained
+        As for :func:`analysis.networks.loading.load_network`.
+    size : int, optional
+        Side of the network's input, pixels; by default the network's own, of a module 224.
+    shifts, borders
+        As for :class:`analysis.audit.NetworkAudit`.
+    first_layer : bool
+        Analyse the kernels of the first place, if it is a convolution of the picture, in a second pass.
+    device : str
+        Where torch shall compute, such as "cuda".
+    block : int
+        Images between two entries of the journal, from which a run continues.
+    options : dict, optional
+        Further arguments of :class:`analysis.audit.NetworkAudit`.
+    **how
+        limit, every, resume, overwrite, progress, on_skip: as for :class:`analysis.reports.session.Session`.
+
+    Returns
+    -------
+    Report
+        Its `datasets` have "audit", and perhaps "kernels".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range or a name unknown, if the network fails or has no place, or if the folder has
+        another run.
+    OSError
+        If a file is not there, or the folder cannot be written to.
+    """
+    if size is not None:
+        integer("size", size, 1)
+    loaded = network if isinstance(network, LoadedNetwork) else _loaded(network, weights, size, pretrained)
+    move(loaded.model, device)
+    try:
+        experiment = NetworkAudit(
+            loaded.model,
+            loaded.size,
+            preprocess=loaded.preprocess,
+            shifts=shifts,
+            borders=borders,
+            **(options or {}),
+        )
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{loaded.name}: {error}") from error
+    session = Session("audit", images, out, loaded.size, colour=True, block=block, **how)
+    settings = {"network": loaded.name, "code_sha256": loaded.version} | experiment.settings()
+    with session.results(settings, ["audit.nc"]) as report:
+        audit = session.measure(partial(measure_audit, experiment=experiment))
+        report.inputs = len(report.skipped) + audit.images_used
+        audit = audit.assign_attrs(
+            network=loaded.name, device=device, torch_version=distribution_version("torch"), verdict=verdict(audit)
+        )
+        kernels = _kernels(loaded, experiment, session) if first_layer else None
+        write_report(report, audit, kernels)
+    return report
+
+
+def _loaded(
+    network: str | nn.Module, weights: str | os.PathLike[str] | None, size: int | None, pretrained: bool
+) -> LoadedNetwork:
+    if isinstance(network, str):
+        return load_network(network, weights, size, pretrained)
+    if weights is not None or pretrained:
+        raise ValueError("the network is no name and has its own weights")
+    return LoadedNetwork(type(network).__name__, network.eval(), size=SIZE if size is None else size)
+
+
+def _kernels(loaded: LoadedNetwork, experiment: NetworkAudit, session: Session) -> xr.Dataset | None:
+    """Table of the kernels of the first place on the same pictures, if that is a convolution of them."""
+    layer = first_convolution(loaded, experiment.places)
+    if layer is None:
+        return None
+    try:
+        return kernel_table(layer, session.sources, size=loaded.size, progress=session.progress, root=session.root)
+    except ValueError:  # the pictures are too small for a valid region
+        return None
+
+
+def write_report(report: Report, audit: xr.Dataset, kernels: xr.Dataset | None = None) -> None:
+    """Write audit.nc, audit.csv, the figures and report.html.
+
+    Parameters
+    ----------
+    report : Report
+        Names the folder.
+    audit : xarray.Dataset
+        Of :func:`analysis.audit.audit_network`, with the attributes of a result.
+    kernels : xarray.Dataset, optional
+        Of :func:`analysis.kernel_table`, of the first place.
+    """
+    report.save(audit, "audit")
+    report.save_table(audit_frame(audit), "audit", index=False)
+    if kernels is not None:
+        report.save(kernels, "kernels")
+        report.save_table(kernel_frame(kernels), "kernels", index=False)
+    figures = {
+        "strip": partial(plots.strip_figure, audit),
+        "shifts": partial(plots.blame_by_shift_figure, audit),
+    }
+    drawn = report.draw(figures, DPI)
+    report.save_page("audit.html.j2", partial(page_values, audit, kernels), drawn)
+
+
+def page_values(audit: xr.Dataset, kernels: xr.Dataset | None) -> dict[str, Any]:
+    """Values that the page shows beside the figures."""
+    frame = audit_frame(audit)
+    order = frame.dropna(subset="gain").sort_values("gain", ascending=False)
+    return {
+        "attrs": audit.attrs,
+        "columns": [(*COLUMNS[name], name == "kind") for name in COLUMNS],
+        "rows": [(row["place"], [_cell(row, name) for name in COLUMNS]) for row in frame.to_dict("records")],
+        "unknown": frame[~frame.understood.astype(bool)].to_dict("records"),
+        "order": [(row.place, _with_error(row.gain, row.gain_stderr)) for row in order.itertuples()],
+        "shifts": list(zip(audit.shift_y.values.tolist(), audit.shift_x.values.tolist(), strict=True)),
+        "borders": audit.borders.values.tolist(),
+        "captions": CAPTIONS,
+        "kernels": None if kernels is None else kernel_rows(kernels),
+        "layer": None if kernels is None else kernels.attrs.get("layer", ""),
+    }
+
+
+def kernel_rows(kernels: xr.Dataset) -> list[tuple[str, list[str]]]:
+    """Medians of the numbers of a first layer over its kernels of each kind."""
+    frame = kernel_frame(kernels)
+    names = ("wavelength", "gamma", "rho", "predicted_rho", "eta_rmax", "eta_cmod")
+    return [
+        (str(kind), [str(len(rows)), *(number(float(rows[name].median())) for name in names)])
+        for kind, rows in frame[frame.kind != "dead"].groupby("kind")
+    ]
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    if name == "size":
+        return f"{row['size_in']} → {row['size_out']}" if row["size_in"] else ""
+    if name == "interval":
+        return f"{_percent(row['blame_low'])} to {_percent(row['blame_high'])}" if np.isfinite(row["blame"]) else "–"
+    if name == "cost":
+        return f"{row['cost'] / 1e6:.3g}" if row["cost"] else ""
+    if name in ("kind", "kernel", "stride", "channels"):
+        return str(row[name] or "")
+    return _with_error(row[name], row.get(f"{name}_stderr", np.nan))
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{_percent(value)} ± {_percent(error)}" if np.isfinite(error) else _percent(value)
+
+
+def _percent(value: float) -> str:
+    return number(100 * float(value), 1)

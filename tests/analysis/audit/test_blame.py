@@ -1,0 +1,244 @@
+"""The eight properties of blame, and what they stand on; in float64."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from analysis.audit import blame  # noqa: E402
+from analysis.audit.aliasing import low_passed  # noqa: E402
+from analysis.audit.blame import Network, pairs, shares  # noqa: E402
+from analysis.measurements.translation_torch import translate_maps  # noqa: E402
+from analysis.networks.place import intercept, places  # noqa: E402
+
+SIDE = 36
+
+
+def network(model, side=SIDE):
+    model = model.double().eval()
+    return Network(model, places(model, torch.rand(1, 3, side, side, dtype=torch.float64)))
+
+
+def pictures(count=2, side=SIDE, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((count, 3, side, side), generator=generator, dtype=torch.float64)
+
+
+class Chain(nn.Module):
+    """Three places of different kinds, with a branch, and a head that is not linear."""
+
+    def __init__(self, average=False):
+        super().__init__()
+        torch.manual_seed(3)
+        self.first = nn.Conv2d(3, 6, 3, 2, 1)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.conv = nn.Conv2d(6, 8, 3, 3, 1)
+        self.side = nn.Conv2d(6, 8, 1)
+        self.last = nn.Conv2d(8, 8, 3, 1, 1)
+        self.linear = nn.Linear(8, 5)
+        self.average = average
+
+    def forward(self, x):
+        x = self.pool(self.first(x).relu())
+        x = self.conv(x) + self.side(x)[:, :, ::3, ::3]
+        x = x if self.average else self.last(x.relu()).relu()
+        return self.linear(x.mean((2, 3)))
+
+
+def share(found):
+    return found.products.sum(0) / found.change.sum()
+
+
+@pytest.mark.parametrize("circular", [True, False])
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("shift", [(0, 1), (2, -1), (0.5, 0.25)])
+def test_1_shares_and_the_heads_add_up_to_one(circular, exact, shift):
+    first, second = pairs(pictures(), shift, "circular" if circular else "own")
+    found = shares(network(Chain()), first, second, shift, circular=circular, exact=exact, nested=True)
+    assert share(found).sum().item() == pytest.approx(1, abs=1e-10)
+    assert torch.allclose(found.products.sum(1), found.change, rtol=1e-10)
+    nested = found.nested.sum(1) + found.products[:, -1]
+    assert torch.allclose(nested, found.change, rtol=1e-10)
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (1.5, -2)])
+def test_2_all_mended_is_the_nested_form(shift):
+    """An oracle of its own: outputs of the unshifted run, translated, in place of those of the shifted run."""
+    net, x = network(Chain()), pictures()
+    maps = {}
+    intercept(net.model, x, lambda index, call: maps.__setitem__(index, call.output), circular=True)
+
+    def replaced(index, call):
+        place = next((p for p in net.places if index in p.calls), None)
+        return place and translate_maps(maps[index], [u / s for u, s in zip(shift, place.total_stride, strict=True)])
+
+    first, second = pairs(x, shift, "circular")
+    expected = net.logits(intercept(net.model, first, replaced, circular=True))
+    every = torch.ones(len(x), len(net.places), dtype=torch.bool)
+    assert torch.allclose(net.mended(first, second, shift, every, True), expected, atol=1e-12)
+    none = net.mended(first, second, shift, ~every, True)
+    assert torch.allclose(none, net.plain(first, True), atol=1e-12)
+
+
+def test_3_whole_shifts_that_the_stride_divides_blame_no_place_up_to_it():
+    net = network(Chain())
+    assert [place.total_stride[0] for place in net.places] == [2, 4, 12, 12]
+    for shift, silent in (((0, 2), 1), ((4, 0), 2)):
+        first, second = pairs(pictures(), shift, "circular")
+        found = shares(net, first, second, shift)
+        assert found.change.min() > 1e-6
+        assert found.squares[:, :silent].max() < 1e-24
+        assert found.squares[:, silent : len(net.places)].max() > 1e-8
+    first, second = pairs(pictures(), (12, -12), "circular")
+    assert shares(net, first, second, (12, -12)).change.max() < 1e-24
+
+
+class LowPassed(nn.Module):
+    """A place that does not alias (odd sides, ideal low-pass), and one that does."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(5)
+        self.linear, self.conv = nn.Conv2d(3, 6, 3, 1, 1, bias=False), nn.Conv2d(6, 8, 3, 3, 1)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = low_passed(self.linear(x), (3, 3))[:, :, ::3, ::3]
+        return self.head(self.conv(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (0.7, -2.2)])
+def test_4_a_block_that_commutes_is_not_to_blame(shift):
+    net = network(LowPassed(), 45)
+    assert [place.kind for place in net.places] == ["slicing", "patch embedding"]
+    first, second = pairs(pictures(side=45), shift, "circular")
+    found = shares(net, first, second, shift)
+    assert found.squares[:, 0].max() < 1e-20 * found.change.min()
+    assert torch.allclose(found.products[:, 1], found.change, rtol=1e-9)
+
+
+class Twins(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        self.a, self.b, self.after = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 5, 3, 2, 1)
+        self.b.load_state_dict(self.a.state_dict())
+
+    def forward(self, x):
+        return self.after(self.a(x).relu() + self.b(x).relu()).relu().mean((2, 3))
+
+
+def test_5_twins_have_equal_shares_and_numbers_do_not_matter():
+    model = Twins()
+    net = network(model)
+    first, second = pairs(pictures(), (0, 1), "circular")
+    found = shares(net, first, second, (0, 1))
+    assert torch.allclose(found.products[:, 0], found.products[:, 1], rtol=1e-10)
+    assert found.products[:, 0].abs().max() > 1e-8
+    other = network(Chain())
+    expected = shares(other, first, second, (0, 1))
+    order = [2, 0, 3, 1]
+    other = Network(other.model, [other.places[i] for i in order] + places(other.model, first)[4:])
+    again = shares(other, first, second, (0, 1))
+    assert torch.allclose(again.products, expected.products[:, [*order, 4]], rtol=1e-9)
+
+
+def test_6_one_place_has_all_that_the_head_has_not():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 6, 3, 1, 1), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1))
+    first, second = pairs(pictures(), (0, 1), "circular")
+    found = share(shares(network(nn.Sequential(model, nn.Flatten())), first, second, (0, 1)))
+    assert len(found) == 2 and found[0].item() == pytest.approx(1 - found[1].item(), abs=1e-12)
+    assert abs(found[1]) > 1e-4
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (0.3, 1.6)])
+def test_7_a_head_that_averages_is_not_to_blame(shift):
+    first, second = pairs(pictures(), shift, "circular")
+    found = shares(network(Chain(average=True)), first, second, shift)
+    assert found.squares[:, -1].max() < 1e-24
+    assert shares(network(Chain()), first, second, shift).squares[:, -1].min() > 1e-12
+
+
+@pytest.mark.parametrize("shift", [(0, 1), (1, 0.5)])
+def test_8_exchanging_both_pictures_changes_no_symmetrised_share(shift):
+    net, x, back = network(Chain()), pictures(), tuple(-u for u in shift)
+
+    def symmetrised(first, second, u):
+        one = shares(net, first, second, u)
+        other = shares(net, second, first, tuple(-v for v in u))
+        return (one.products + other.products).sum(0) / (one.change + other.change).sum()
+
+    first, second = pairs(x, shift, "circular")
+    expected = symmetrised(first, second, shift)
+    moved, _ = pairs(first, back, "circular")
+    assert torch.allclose(moved, x, atol=1e-12)
+    assert torch.allclose(symmetrised(moved, first, back), expected, rtol=1e-8)
+
+
+def test_one_order_and_its_reversal_are_unbiased(monkeypatch):
+    net = network(Twins())
+    x = pictures(1).expand(6, -1, -1, -1)
+    first, second = pairs(x, (0, 1), "circular")
+    orders = iter([torch.tensor(order) for order in permutations(range(3))])
+    monkeypatch.setattr(blame, "_order", lambda picture, count: next(orders))
+    sampled = shares(net, first, second, (0, 1), exact=False)
+    exact = shares(net, first[:1], second[:1], (0, 1), exact=True)
+    assert torch.allclose(sampled.products.mean(0), exact.products[0], rtol=1e-9)
+    assert torch.allclose(sampled.left[:1], exact.left, rtol=1e-9)
+    assert sampled.products.std(0).max() > 1e-9
+
+
+def test_own_borders_are_windows_of_the_mirrored_picture():
+    x = pictures()
+    first, second = pairs(x, (1, -2), "own")
+    assert torch.equal(second, x)
+    assert torch.equal(first[..., 1:, :-2], x[..., :-1, 2:])
+    assert torch.equal(first[..., 0, :-2], x[..., 1, 2:])
+    with pytest.raises(ValueError, match="does not fit"):
+        pairs(x, (0, SIDE), "own")
+
+
+def test_maps_with_channels_last_and_tokens_are_translated_along_their_grid():
+    class Last(nn.Module):
+        def __init__(self, tokens):
+            super().__init__()
+            torch.manual_seed(9)
+            self.linear, self.tokens, self.split = nn.Linear(12, 6), tokens, nn.Identity()
+
+        def forward(self, x):
+            x = x.permute(0, 2, 3, 1)
+            x = torch.cat([x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)], 3)
+            return self.linear(x).relu().mean((1, 2))
+
+    net = network(Last(False))
+    assert [place.kind for place in net.places] == ["patch merging"]
+    first, second = pairs(pictures(), (0, 2), "circular")
+    assert shares(net, first, second, (0, 2)).change.max() < 1e-24
+    first, second = pairs(pictures(), (0, 1), "circular")
+    found = shares(net, first, second, (0, 1))
+    assert found.change.min() > 1e-8
+    assert share(found)[0].item() == pytest.approx(1 - share(found)[1].item(), abs=1e-10)
+
+
+def test_tokens_of_code_that_is_not_understood():
+    class Tokens(nn.Module):
+        def forward(self, x):
+            n, c, h, w = x.shape
+            return x.reshape(n, c, h // 2, 2, w // 2, 2).amax((3, 5)).flatten(2).transpose(1, 2)
+
+    model = nn.Sequential(Tokens(), nn.Linear(3, 4), nn.ReLU())
+    net = network(nn.Sequential(model, nn.Flatten(), nn.Linear(4 * (SIDE // 2) ** 2, 3)))
+    (place,) = net.places
+    assert not place.understood and place.total_stride == (2, 2)
+    x = pictures()
+    first, second = pairs(x, (0, 2), "circular")
+    whole = shares(net, first, second, (0, 2))
+    assert whole.squares[:, 0].max() < 1e-24  # the maximum commutes with whole shifts of its grid
+    assert torch.allclose(whole.products[:, 1], whole.change)

@@ -1,0 +1,287 @@
+"""Places where networks lose resolution, against lists written by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from analysis import networks  # noqa: E402
+from analysis.networks import places  # noqa: E402
+from analysis.networks.place import intercept  # noqa: E402
+from analysis.networks.pooling import APS  # noqa: E402
+from analysis.networks.squeezenet import SqueezeNet  # noqa: E402
+
+
+class Do(nn.Module):
+    """Whatever a function does with maps."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def found(model, size=32, channels=3):
+    return places(model, torch.rand(2, channels, size, size))
+
+
+def only(model, **options):
+    (place,) = found(model, **options)
+    return place
+
+
+CASES = [
+    (nn.Conv2d(3, 8, 3, 2, 1), "convolution", (3, 3), (2, 2), (16, 16), 8),
+    (nn.Conv2d(3, 8, (3, 5), (2, 1), (1, 2)), "convolution", (3, 5), (2, 1), (16, 32), 8),
+    (nn.Conv2d(3, 6, 3, 2, 1, groups=3), "depthwise convolution", (3, 3), (2, 2), (16, 16), 6),
+    (nn.Conv2d(3, 8, 4, 4), "patch embedding", (4, 4), (4, 4), (8, 8), 8),
+    (nn.Conv2d(3, 8, 3, 2, 1, padding_mode="reflect"), "convolution", (3, 3), (2, 2), (16, 16), 8),
+    (nn.MaxPool2d(3, 2, 1), "max pooling", (3, 3), (2, 2), (16, 16), 3),
+    (nn.MaxPool2d(2, return_indices=True), "max pooling", (2, 2), (2, 2), (16, 16), 3),
+    (nn.AvgPool2d(2), "average pooling", (2, 2), (2, 2), (16, 16), 3),
+    (nn.LPPool2d(2, 2), "Lp pooling", (2, 2), (2, 2), (16, 16), 3),
+    (nn.AdaptiveAvgPool2d(8), "adaptive pooling", (4, 4), (4, 4), (8, 8), 3),
+    (nn.AdaptiveMaxPool2d((8, 16)), "adaptive pooling", (4, 2), (4, 2), (8, 16), 3),
+    (nn.FractionalMaxPool2d(2, output_size=(20, 20)), "fractional pooling", (2, 2), (1.6, 1.6), (20, 20), 3),
+    (nn.PixelUnshuffle(2), "space to depth", (2, 2), (2, 2), (16, 16), 12),
+    (nn.Upsample(scale_factor=0.5), "interpolation", None, (2, 2), (16, 16), 3),
+    (Do(lambda x: functional.interpolate(x, size=(8, 8), mode="bilinear")), "interpolation", None, (4, 4), (8, 8), 3),
+    (Do(lambda x: x[:, :, ::2, ::2]), "slicing", (1, 1), (2, 2), (16, 16), 3),
+    (Do(lambda x: x[..., ::2, :]), "slicing", (1, 1), (2, 1), (16, 32), 3),
+    (Do(lambda x: functional.max_pool2d(x, kernel_size=3, stride=2)), "max pooling", (3, 3), (2, 2), (15, 15), 3),
+    (Do(lambda x: torch.max_pool2d(x, 2)), "max pooling", (2, 2), (2, 2), (16, 16), 3),
+    (Do(lambda x: functional.avg_pool2d(x, 2)), "average pooling", (2, 2), (2, 2), (16, 16), 3),
+]
+
+
+@pytest.mark.parametrize(("model", "kind", "kernel", "stride", "size", "channels"), CASES)
+def test_every_kind_as_a_module_and_as_a_function(model, kind, kernel, stride, size, channels):
+    place = only(nn.Sequential(nn.Identity(), model))
+    assert place.name == "1" and place.module == "1"
+    assert (place.kind, place.kernel, place.size_out, place.channels) == (kind, kernel, size, channels)
+    assert place.stride == pytest.approx(stride) and place.total_stride == pytest.approx(stride)
+    assert place.size_in == (32, 32) and place.understood and place.fault
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.mean((2, 3)),
+        lambda x: torch.mean(x, dim=[-1, -2], keepdim=True),
+        lambda x: x.amax((2, 3)),
+        lambda x: functional.avg_pool2d(x, x.size()[3]),
+        lambda x: functional.adaptive_avg_pool2d(x, 1),
+        nn.AdaptiveMaxPool2d(1),
+    ],
+)
+def test_a_global_pooling_is_listed_and_no_fault(function):
+    place = only(Do(function))
+    assert place.kind == "global pooling" and not place.fault and place.understood
+    assert place.size_in == (32, 32) and place.size_out == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Conv2d(3, 4, 5),
+        nn.Sequential(nn.Conv2d(3, 4, 7), nn.Conv2d(4, 4, 9), nn.MaxPool2d(3, 1)),  # 32, 26, 18, 16
+        nn.MaxPool2d(3, 1, 1),
+        nn.AdaptiveAvgPool2d(32),
+        nn.Upsample(scale_factor=2),
+        nn.ConvTranspose2d(3, 3, 2, 2),
+        Do(lambda x: x[:, ::2]),
+        Do(lambda x: x[::2]),
+        Do(lambda x: x[:, :, 1:-1, 1:-1]),
+        Do(lambda x: x.permute(0, 2, 3, 1)),
+        Do(lambda x: x.reshape(2, 3, 4, 8, 4, 8).permute(0, 2, 4, 1, 3, 5).reshape(32, 3, 8, 8)),  # windows
+        nn.Sequential(Do(lambda x: x.permute(0, 2, 3, 1)), nn.Linear(3, 96), nn.Linear(96, 8)),
+        nn.Sequential(Do(lambda x: x.flatten(2).transpose(1, 2)), nn.Linear(3, 4)),
+    ],
+)
+def test_what_keeps_the_resolution_is_no_place(model):
+    assert found(model) == []
+
+
+def test_slices_that_are_joined_are_one_place_in_both_orders_of_axes():
+    def merge(x):
+        return torch.cat([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], -1)
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(lambda x: x.permute(0, 2, 3, 1)), Do(merge), nn.Linear(16, 8))
+    embedding, merging = found(model)
+    assert embedding.kind == "patch embedding"
+    assert merging.kind == "patch merging" and merging.name == "2" and len(merging.calls) == 4
+    assert (merging.size_in, merging.size_out, merging.channels) == ((8, 8), (4, 4), 16)
+    assert merging.total_stride == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("function", "size"),
+    [
+        (lambda x: torch.from_numpy(x.numpy()[:, :, ::2, ::2].copy()), (16, 16)),
+        (lambda x: x.reshape(2, 3, 16, 2, 16, 2).amax((3, 5)), (16, 16)),
+        (lambda x: x.reshape(2, 3, 8, 4, 8, 4).permute(0, 2, 4, 1, 3, 5).reshape(2, 64, 48), (8, 8)),  # tokens
+        (lambda x: functional.grid_sample(x, torch.zeros(2, 8, 8, 2), align_corners=False), (8, 8)),
+        (lambda x: torch.fft.ifft2(torch.fft.fft2(x)[:, :, :16, :16]).real, (16, 16)),
+    ],
+)
+def test_what_is_not_understood_is_said(function, size):
+    place = only(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ModuleDict({"a": Do(function)})["a"], nn.Identity()))
+    assert not place.understood and place.fault and place.name == "1"
+    assert place.size_in == (32, 32) and place.size_out == size
+    assert f"from 32 to {size[0]} in 1" in str(place)
+
+
+def test_a_module_that_falls_farther_than_its_known_calls_is_listed_beside_them():
+    inside = nn.Sequential(nn.MaxPool2d(2))
+
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside = inside
+
+        def forward(self, x):
+            return torch.from_numpy(self.inside(x).numpy()[:, :, ::2, ::2].copy())
+
+    pool, rest = found(nn.Sequential(Mixed()))
+    assert pool.kind == "max pooling" and pool.name == "0.inside.0"
+    assert not rest.understood and rest.name == "0" and rest.total_stride == (4, 4)
+
+
+def test_known_networks():
+    named = {
+        p.name: (p.kind, p.size_in[0], p.size_out[0], p.total_stride[0]) for p in found(networks.create("resnet18"), 64)
+    }
+    expected = {"conv1": ("convolution", 64, 32, 2), "maxpool": ("max pooling", 32, 16, 4)}
+    for number, side in ((2, 16), (3, 8), (4, 4)):
+        for layer in ("conv1", "downsample.0"):
+            expected[f"layer{number}.0.{layer}"] = ("convolution", side, side // 2, 2 * 64 // side)
+    assert named == expected | {"avgpool": ("global pooling", 2, 1, 64)}
+
+    names = [(p.name, p.kind) for p in found(SqueezeNet(), 227)]
+    pools = [(f"pool{n}", "max pooling") for n in (1, 4, 8)]
+    assert names == [("conv1", "convolution"), *pools, ("mean", "global pooling")]
+
+    small = [(p.name, p.kind, p.total_stride[0]) for p in found(networks.create("resnet20-cifar"))]
+    assert small == [
+        ("layer2.0.conv1", "convolution", 2),
+        ("layer2.0.shortcut", "slicing", 2),
+        ("layer3.0.conv1", "convolution", 4),
+        ("layer3.0.shortcut", "slicing", 4),
+        ("avgpool", "global pooling", 32),
+    ]
+
+
+def test_an_operator_of_this_project_that_chooses_its_grid_is_one_place():
+    place = only(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), APS(2)))
+    assert (place.kind, place.name, place.understood, place.dense) == ("APS", "1", True, False)
+    assert place.size_out == (16, 16)
+
+
+def test_a_network_that_cannot_be_traced_with_functions_shared_modules_and_several_calls():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, 2, 1)
+            self.rest = nn.ModuleDict({"pool": nn.MaxPool2d(2)})
+
+        def forward(self, x, **options):
+            for _ in range(2 if float(x.mean()) > -1e9 else 1):  # depends on values
+                x = self.conv(x)
+            if not isinstance(x, dict):
+                x = {"maps": functional.max_pool2d(x, 2)}
+            return {"logits": self.rest["pool"](x["maps"]).mean((2, 3)), "other": None}
+
+    with pytest.raises((TypeError, NameError, torch.fx.proxy.TraceError)):
+        torch.fx.symbolic_trace(Odd())
+    names = [place.name for place in found(Odd())]
+    assert names == ["conv", "conv (2)", "max_pool2d", "rest.pool", "mean"]
+    assert [place.total_stride[0] for place in found(Odd())][:4] == [2, 4, 8, 16]
+
+
+def test_strides_are_followed_through_branches_and_upsampling():
+    class Hourglass(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down, self.side, self.last = nn.Conv2d(3, 3, 3, 2, 1), nn.Conv2d(3, 3, 3, 4, 1), nn.MaxPool2d(2)
+
+        def forward(self, x):
+            y = functional.interpolate(self.side(x), scale_factor=2)
+            gate = self.down(x).mean((2, 3), keepdim=True)
+            return self.last(torch.cat([self.down(x) * gate, y], 1))
+
+    total = {place.name: place.total_stride for place in found(Hourglass()) if place.fault}
+    assert total == {"side": (4, 4), "down": (2, 2), "down (2)": (2, 2), "last": (4, 4)}
+
+
+def test_the_model_is_as_it_was_and_no_batch_statistics_changed():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4)).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found(model)
+    assert model.training and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_cost_is_multiplications_of_one_picture():
+    assert only(nn.Conv2d(3, 8, 3, 2, 1)).cost == 16 * 16 * 8 * 3 * 9
+    assert only(nn.Conv2d(3, 6, 3, 2, 1, groups=3)).cost == 16 * 16 * 6 * 9
+    assert only(nn.MaxPool2d(3, 2, 1)).cost == 16 * 16 * 3 * 9
+
+
+@pytest.mark.parametrize(
+    ("model", "example", "kind"),
+    [
+        ("no module", torch.zeros(1, 3, 8, 8), TypeError),
+        (nn.Identity(), torch.zeros(3, 8, 8), ValueError),
+        (nn.Identity(), [[1.0]], ValueError),
+        (nn.Conv2d(4, 1, 3), torch.zeros(1, 3, 8, 8), ValueError),
+    ],
+)
+def test_bad_input_is_refused(model, example, kind):
+    with pytest.raises(kind, match=r"Module|shape|channels"):
+        places(model, example)
+
+
+def test_outputs_are_replaced_also_of_modules_that_are_not_understood():
+    double = Do(lambda x: torch.from_numpy(x.numpy()[:, :, ::2, ::2].copy()))
+    model = nn.Sequential(nn.MaxPool2d(2, return_indices=True), Do(lambda pair: pair[0]), double)
+    seen = []
+
+    def on_call(index, call):
+        seen.append((index, call.kind))
+        return torch.full_like(call.output, float(index + 1))
+
+    x = torch.rand(1, 3, 16, 16)
+    assert torch.equal(intercept(model, x, on_call), torch.full((1, 3, 4, 4), 2.0))
+    assert seen == [(0, "max pooling"), (1, "unknown")]
+    plain = intercept(model, x, lambda index, call: None)
+    assert torch.equal(plain, model(x))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 4, 5, 2, 2),
+        nn.Conv2d(3, 4, 3, padding="same", dilation=2),
+        nn.Conv2d(3, 4, 3, 1, 1, padding_mode="replicate"),
+        nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(3, 4, 3)),
+        nn.MaxPool2d(3, 2, 1),
+        nn.AvgPool2d(3, 2, 1),
+    ],
+)
+def test_with_circular_borders_networks_commute_with_rolls(layer):
+    x = torch.rand(1, 3, 16, 16, dtype=torch.float64) - 0.5
+    layer = layer.double()
+
+    def run(x):
+        return intercept(layer, x, lambda index, call: None, circular=True)
+
+    step = x.shape[-1] // run(x).shape[-1]
+    rolled = run(x.roll((2 * step, step), (2, 3)))
+    assert torch.allclose(rolled, run(x).roll((2, 1), (2, 3)), atol=1e-12)
+    assert not torch.allclose(layer(x.roll(step, 3)), layer(x).roll(1, 3), atol=1e-6)

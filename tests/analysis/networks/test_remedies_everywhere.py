@@ -1,0 +1,545 @@
+"""Remedies in whole networks: Zhang's placement against networks written by hand, shared phases, ideal filters."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from analysis.networks import APS, BlurPool, IdealPool, create, remedy, replace_pooling  # noqa: E402
+from analysis.networks.loading import LoadedNetwork, apply_remedy, normalised  # noqa: E402
+
+C = 8
+DATA = os.environ.get("SHIFTSCOPE_DATA", "")
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def close(a, b, tolerance=1e-6):
+    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * b.abs().max().clamp(min=1e-3))
+
+
+def settled(model):
+    """The model with statistics and scales of batch normalisation that are not 0 and 1, in evaluation."""
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            nn.init.uniform_(m.weight, 0.5, 1.5)
+            nn.init.normal_(m.bias, 0, 0.1)
+            nn.init.uniform_(m.running_var, 0.5, 2)
+            nn.init.normal_(m.running_mean, 0, 0.1)
+    return model.eval()
+
+
+def circular(model):
+    """The model with circular borders."""
+    for m in model.modules():
+        if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1:
+            m.padding_mode = "circular"
+    return model
+
+
+# ---- networks in the manner of torchvision --------------------------------------------------------------------------
+
+
+class Block(nn.Module):
+    """A basic block as torchvision writes it: one ReLU, used twice."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.downsample = None
+        if stride > 1 or inputs != outputs:
+            short = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(short, nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        identity = x
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        if self.downsample is not None:
+            identity = self.downsample(x)
+        out += identity
+        return self.relu(out)
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 as torchvision writes it."""
+
+    def __init__(self, width=64, classes=10):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
+        self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        inputs = width
+        for number in range(4):
+            outputs = width * 2**number
+            blocks = Block(inputs, outputs, 2 if number else 1), Block(outputs, outputs, 1)
+            setattr(self, f"layer{number + 1}", nn.Sequential(*blocks))
+            inputs = outputs
+        self.avgpool, self.fc = nn.AdaptiveAvgPool2d((1, 1)), nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(torch.flatten(self.avgpool(x), 1))
+
+
+def blurred(x):
+    """Zhang's BlurPool of 3 taps: reflected borders, depthwise convolution of stride 2."""
+    h = torch.tensor([1.0, 2, 1], dtype=x.dtype) / 4
+    kernel = torch.outer(h, h).expand(x.shape[1], 1, 3, 3)
+    return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=x.shape[1])
+
+
+def by_zhang(model, x, stem=False):
+    """ResNet-18 of antialiased-cnns, written out: where it blurs, and where its first convolution keeps its stride."""
+    first = functional.conv2d(x, model.conv1.weight, None, 1 if stem else 2, 3)
+    x = model.bn1(first).relu()
+    x = blurred(x) if stem else x
+    x = blurred(functional.max_pool2d(x, 3, 1, 1))
+    for block in [b for number in range(1, 5) for b in getattr(model, f"layer{number}")]:
+        strided = block.conv1.stride[0] == 2
+        y = block.bn1(functional.conv2d(x, block.conv1.weight, None, 1, 1)).relu()
+        y = block.bn2(functional.conv2d(blurred(y) if strided else y, block.conv2.weight, None, 1, 1))
+        if block.downsample is not None:
+            short = functional.conv2d(blurred(x) if strided else x, block.downsample[0].weight)
+            x = block.downsample[1](short)
+        x = (y + x).relu()
+    return model.fc(x.mean((2, 3)))
+
+
+def test_resnet18_is_that_of_zhang():
+    model, x = settled(ResNet18(16)), torch.randn(2, 3, 64, 64)
+    pooled, changes = remedy("blur3")(model)
+    assert close(pooled(x), by_zhang(model, x)) and not close(pooled(x), model(x), 1e-3)
+    whole = replace_pooling(model, "blur3", names=["conv1", *(c.name for c in changes)])[0]
+    assert close(whole(x), by_zhang(model, x, stem=True))
+    strided = [f"layer{n}.0.{part}" for n in (2, 3, 4) for part in ("conv1", "downsample.0")]
+    assert [c.name for c in changes] == ["maxpool", *strided]
+    assert pooled.state_dict().keys() == model.state_dict().keys() and isinstance(pooled, ResNet18)
+    assert all("before the convolution" in c.after for c in changes if "downsample" in c.name)
+
+
+def test_the_projects_own_networks_are_the_same():
+    model, network = settled(create("resnet18", classes=4)), create("resnet18-blur", classes=4).eval()
+    network.load_state_dict(model.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    assert close(remedy("blur3")(model)[0](x), network(x))
+
+
+# ---- where the activation is ----------------------------------------------------------------------------------------
+
+
+class Chain(nn.Module):
+    """A strided convolution, what is given, a convolution."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.conv, self.between, self.last = nn.Conv2d(C, C, 3, 2, 1), between, nn.Conv2d(C, C, 3)
+
+    def forward(self, x):
+        return self.last(self.between(self.conv(x)))
+
+
+class Functional(nn.Module):
+    """Activation by a function, after a scale."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.norm, self.gain, self.function = nn.BatchNorm2d(C), nn.Parameter(torch.full((C, 1, 1), 1.5)), function
+
+    def forward(self, x):
+        return self.function(self.norm(x) * self.gain + 0.1)
+
+
+class NormAct(nn.BatchNorm2d):
+    """A normalisation with an activation inside, as timm's."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = nn.SiLU()
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+class Twice(nn.Module):
+    """One activation, called twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.act = nn.GroupNorm(2, C), nn.LeakyReLU(0.3)
+
+    def forward(self, x):
+        return self.act(self.act(self.norm(x)) - 0.2)
+
+
+ENDINGS = {
+    "relu6": nn.Sequential(nn.BatchNorm2d(C), nn.ReLU6()),
+    "gelu": nn.Sequential(nn.Dropout2d(), nn.GELU()),
+    "silu": nn.Sequential(nn.Identity(), nn.Sequential(nn.GroupNorm(2, C), nn.SiLU())),
+    "hardswish": nn.Sequential(nn.InstanceNorm2d(C), nn.Hardswish()),
+    "prelu": nn.Sequential(nn.BatchNorm2d(C), nn.PReLU(C)),
+    "elu": nn.ELU(),
+    "function": Functional(functional.relu),
+    "function gelu": Functional(functional.gelu),
+    "method": Functional(lambda x: x.relu()),
+    "normact": NormAct(C),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_blur_follows_the_activation(name):
+    model, x = settled(Chain(copy.deepcopy(ENDINGS[name]))), torch.randn(2, C, 15, 18)
+    pooled, changes = remedy("blur3")(model)
+    dense = functional.conv2d(x, model.conv.weight, model.conv.bias, 1, 1)
+    assert close(pooled(x), model.last(BlurPool()(model.between(dense))), 2e-6)
+    assert [c.name for c in changes] == ["conv"] and "the convolution" not in changes[0].after
+    assert pooled.state_dict().keys() == model.state_dict().keys()
+    again = copy.deepcopy(pooled).double()
+    assert close(again(x.double()).float(), pooled(x), 1e-5)
+
+
+def test_blur_follows_the_first_of_two_calls_of_an_activation():
+    model, x = settled(Chain(Twice())), torch.randn(2, C, 16, 16)
+    pooled, _ = remedy("blur3")(model)
+    y = model.between.norm(functional.conv2d(x, model.conv.weight, model.conv.bias, 1, 1))
+    act = model.between.act
+    assert close(pooled(x), model.last(act(BlurPool()(act(y)) - 0.2)))
+
+
+class Hidden(nn.Module):
+    """Code that torch.fx cannot trace."""
+
+    def forward(self, x):
+        return x.relu() if x.mean() > -1e9 else x
+
+
+class Modal(nn.Module):
+    """Code that is another in training."""
+
+    def forward(self, x):
+        return functional.dropout(x, 0.5, self.training).relu()
+
+
+class Optional(nn.Module):
+    """Code with an argument that need not be given, whose absence a graph would not see."""
+
+    def forward(self, x, scale=None):
+        return (x if scale is None else x * scale).relu()
+
+
+@pytest.mark.parametrize("between", [Hidden(), Modal(), Optional(), nn.MaxPool2d(2, 1), nn.Conv2d(C, C, 1)])
+def test_where_no_activation_is_found_blur_follows_the_convolution(between):
+    model, x = settled(Chain(between)), torch.randn(2, C, 16, 16)
+    pooled, changes = remedy("blur3")(model)
+    y = BlurPool()(functional.conv2d(x, model.conv.weight, model.conv.bias, 1, 1))
+    assert close(pooled(x), model.last(model.between(y))) and "after the convolution" in changes[0].after
+
+
+# ---- functions and slices -------------------------------------------------------------------------------------------
+
+
+class Functions(nn.Module):
+    """Pooling by functions as in Inception, and slices."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.branch = nn.Conv2d(3, C, 3, padding=1), nn.Conv2d(C, C, 3, 2, 1)
+
+    def forward(self, x):
+        x = functional.max_pool2d(self.conv(x), kernel_size=3, stride=2, padding=1)
+        x = torch.cat([self.branch(x).relu(), functional.max_pool2d(x, 3, 2, 1), functional.avg_pool2d(x, 2)], 1)
+        x = functional.max_pool2d(x, 3, 1, 1)
+        return x[:, :, ::2, ::2]
+
+
+def test_functions_and_slices_are_places():
+    model, x = Functions().eval(), torch.randn(2, 3, 32, 32)
+    pooled, changes = remedy("blur3")(model)
+    names = ["branch", "max_pool2d", "max_pool2d (2)", "avg_pool2d", "getitem"]
+    assert [c.name for c in changes] == names and pooled(x).shape == model(x).shape
+    one, _ = remedy("blur3")(model, names=["getitem"])
+    y = functional.max_pool2d(model.conv(x), 3, 2, 1)
+    y = torch.cat([model.branch(y).relu(), functional.max_pool2d(y, 3, 2, 1), functional.avg_pool2d(y, 2)], 1)
+    y = functional.max_pool2d(y, 3, 1, 1)
+    assert close(one(x), blurred(y)) and close(model(x), y[:, :, ::2, ::2])
+    network = LoadedNetwork("functions", model, size=32)
+    counts = {text: len(apply_remedy(network, text)[1]) for text in ("blur3", "blur3:pools", "blur3:convs")}
+    assert counts == {"blur3": 5, "blur3:pools": 3, "blur3:convs": 2}
+    assert len(apply_remedy(network, "blur3:branch,max_pool2d (2)")[1]) == 2
+
+
+class Merging(nn.Module):
+    """Swin's patch merging: four slices of one map."""
+
+    def forward(self, x):
+        return torch.cat([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)
+
+
+def test_patch_merging_by_slices_is_refused_by_name():
+    model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), Merging())
+    assert [c.name for c in remedy("blur3")(model)[1]] == ["0"]
+    with pytest.raises(ValueError, match="layer '2' is a Merging"):
+        remedy("blur3")(model, names=["2"])
+
+
+def test_patch_embedding_is_projected_densely():
+    model, x = nn.Sequential(nn.Conv2d(3, C, 4, 4), nn.Conv2d(C, C, 2, 2)), torch.randn(2, 3, 32, 32)
+    pooled, changes = remedy("blur3")(model)
+    assert [c.name for c in changes] == ["1"]  # the first convolution is that of the picture
+    pooled, changes = remedy("blur3")(model, types=nn.Conv2d)
+    assert [c.name for c in changes] == ["0", "1"] and pooled(x).shape == model(x).shape
+    assert "16 times the products" in changes[0].after and "4 times" in changes[1].after
+    alone, changes = remedy("blur3")(nn.Sequential(model[0], nn.Flatten()))
+    assert [c.name for c in changes] == ["0"]
+    dense = functional.conv2d(x, model[0].weight, model[0].bias)
+    h = torch.tensor([1.0, 2, 3, 4, 3, 2, 1]) / 16
+    padded = functional.pad(dense, (3, 3, 3, 3), mode="reflect")
+    y = functional.conv2d(padded, torch.outer(h, h).expand(C, 1, 7, 7), stride=4, groups=C)
+    assert close(alone(x), y.flatten(1))
+
+
+# ---- adaptive polyphase sampling ------------------------------------------------------------------------------------
+
+
+class DenseBlock(nn.Module):
+    """Maps that are concatenated, after a branch that subsamples beside another one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(C, C, 3, 2, 1), nn.Conv2d(C, C, 5, 2, 2)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, x):
+        return torch.cat([self.pool(x), self.a(x).relu(), functional.relu(self.b(x))], 1)
+
+
+class ShortcutFirst(Block):
+    """A block whose shortcut runs before its main branch."""
+
+    def forward(self, x):
+        identity = self.downsample(x)
+        return self.relu(identity + self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
+
+
+def invariant(make, size=64, norm="aps-l2", error=1e-6):
+    """Largest change of the answer under circular shifts, relative to its size; and that of the plain network."""
+    plain = circular(settled(make())).double()
+    pooled, changes = remedy(norm)(plain)
+    x = torch.randn(2, 3, size, size, dtype=torch.float64)
+    errors = []
+    with torch.no_grad():
+        for model in (pooled, plain):
+            y = model(x)
+            shifts = [(0, 1), (1, 0), (3, 5), (2, 7), (13, 6)]
+            errors.append(max(float((model(x.roll(s, (2, 3))) - y).abs().max() / y.abs().max()) for s in shifts))
+    assert errors[0] < error < 1e-3 < errors[1]
+    return changes
+
+
+@pytest.mark.parametrize("norm", ["aps-l1", "aps-l2"])
+def test_residual_networks_do_not_see_circular_shifts(norm):
+    changes = invariant(lambda: ResNet18(8), norm=norm)
+    assert [c.name for c in changes][:2] == ["conv1", "maxpool"]
+    assert all(f"on the grid of layer{n}.0.conv1" in c.after for n, c in zip((2, 3, 4), changes[3::2], strict=True))
+
+
+def test_concatenated_branches_share_their_grid():
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3 * C, 5))
+    stem = (nn.Conv2d(3, C, 7, 2, 3), nn.ReLU())
+    changes = invariant(lambda: nn.Sequential(*stem, DenseBlock(), *head))
+    assert sum("on the grid of 2.pool" in c.after for c in changes) == 2
+    last = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(C, 5))
+    changes = invariant(lambda: nn.Sequential(*stem, ShortcutFirst(C, C, 2), *last))
+    assert sum("on the grid of 2.downsample.0" in c.after for c in changes) == 1
+
+
+def test_densenets_do_not_see_circular_shifts():
+    model = create("densenet40", classes=4).double().eval()
+    pooled, _ = remedy("aps-l2")(model)
+    x = torch.randn(1, 3, 32, 32, dtype=torch.float64)
+    with torch.no_grad():
+        y = pooled(x)
+        assert close(pooled(x.roll((3, 5), (2, 3))), y, 1e-6)
+
+
+def test_two_samplings_in_a_row_choose_for_themselves():
+    model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), nn.Conv2d(C, C, 3, 2, 1), nn.ReLU())
+    pooled, changes = remedy("aps-l2")(model)
+    assert not any("on the grid" in c.after for c in changes)
+    assert all(m.phase is None for m in pooled.modules() if isinstance(m, APS))
+
+
+# ---- ideal low-pass filters -----------------------------------------------------------------------------------------
+
+
+def moved(x, by):
+    """Circular shift by a fraction of a sample along both axes; x without its Nyquist frequencies."""
+    for axis in (2, 3):
+        n = x.shape[axis]
+        k = torch.fft.fftfreq(n, dtype=torch.float64) * n
+        shape = [1, 1, 1, 1]
+        shape[axis] = n
+        phase = torch.exp(-2j * torch.pi * k * by / n).reshape(shape)
+        x = torch.fft.ifft(torch.fft.fft(x, dim=axis) * phase, dim=axis).real
+    return x
+
+
+@pytest.mark.parametrize("n", [12, 14, 16, 18, 15])
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_the_ideal_filter_keeps_what_does_not_alias(n, stride):
+    x = torch.randn(2, 3, n, n, dtype=torch.float64)
+    spectrum = torch.fft.fft2(x)
+    k = (torch.fft.fftfreq(n, dtype=torch.float64) * n).round()
+    kept = k.abs() < n / (2 * stride)  # neither of the Nyquist bins
+    dense = torch.fft.ifft2(spectrum * kept[:, None] * kept).real
+    pool = IdealPool(stride)
+    assert torch.allclose(pool(x), dense[:, :, ::stride, ::stride]) and torch.allclose(pool.dense(x), dense)
+
+
+@pytest.mark.parametrize("n", [16, 24, 18])
+def test_the_ideal_filter_moves_by_fractions(n):
+    x = torch.randn(2, 3, n, n, dtype=torch.float64)
+    x = IdealPool(1).dense(x)  # without Nyquist frequencies
+    for by in (0.5, 1 / 3, 1.7):
+        assert torch.allclose(IdealPool()(moved(x, by)), moved(IdealPool()(x), by / 2))
+        for other in (BlurPool(padding_mode="circular"), APS()):  # the latter is blind to fractions
+            assert not torch.allclose(other(moved(x, by)), moved(other(x), by / 2), atol=1e-2)
+    average = replace_pooling(nn.Sequential(nn.AvgPool2d(2)), "ideal")[0]
+    assert torch.allclose(average(x), moved(IdealPool()(x), -0.25))  # on the centres of the windows
+
+
+def test_a_linear_network_with_ideal_filters_moves_by_fractions():
+    layers = [layer for _ in range(3) for layer in (nn.Conv2d(3, 3, 3, 2, 1, padding_mode="circular"), nn.Identity())]
+    model = nn.Sequential(*layers).double()
+    x = IdealPool(1).dense(torch.randn(1, 3, 32, 32, dtype=torch.float64))
+    ideal, blur = remedy("ideal")(model)[0], remedy("blur3")(model, types=nn.Conv2d)[0]
+    for by in (0.5, 2.75):
+        assert torch.allclose(ideal(moved(x, by)), moved(ideal(x), by / 8))
+        assert not torch.allclose(blur(moved(x, by)), moved(blur(x), by / 8), atol=1e-4)
+
+
+# ---- what every remedy keeps ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["blur3", "aps-l2", "ideal"])
+def test_remedied_networks_compile(name):
+    torch._dynamo.reset()
+    model, x = settled(Block(C, C, 2)), torch.randn(2, C, 16, 16)
+    pooled, _ = remedy(name)(model)
+    compiled = torch.compile(pooled, fullgraph=True, backend="aot_eager")
+    assert close(compiled(x), pooled(x), 1e-5) and close(compiled(x.roll(1, 3)), pooled(x.roll(1, 3)), 1e-5)
+
+
+def test_a_convolution_with_two_names_is_replaced_under_both():
+    conv = nn.Conv2d(C, C, 3, 2, 1)
+    model, x = nn.Sequential(conv, nn.Sequential(conv)), torch.randn(1, C, 32, 32)
+    pooled, changes = remedy("blur3")(model)
+    y = x
+    for _ in range(2):
+        y = BlurPool()(functional.conv2d(y, conv.weight, conv.bias, 1, 1))
+    assert len(changes) == 1 and close(pooled(x), y)
+
+
+@pytest.mark.parametrize("name", ["blur3", "blur5", "aps-l2", "ideal", "tlpf", "adaptive-blur"])
+def test_every_remedy_in_a_residual_network(name):
+    model, x = settled(ResNet18(8)), torch.randn(2, 3, 64, 64)
+    pooled, _ = remedy(name)(model, x)
+    pooled.eval()
+    expected = pooled(x)
+    assert expected.shape == model(x).shape
+    program = torch.export.export(pooled, (x,)).module()
+    assert close(program(x), expected, 1e-5)
+    leaf = x.clone().requires_grad_()
+    pooled(leaf).square().sum().backward()
+    assert leaf.grad.isfinite().all() and leaf.grad.abs().max() > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in pooled.parameters() if p.requires_grad)
+    with torch.no_grad():
+        assert close(pooled(x[:1]), expected[:1], 1e-5) and pooled(x[:0]).shape == (0, 10)
+        last = copy.deepcopy(pooled).to(memory_format=torch.channels_last)
+        assert close(last(x.to(memory_format=torch.channels_last)), expected, 1e-5)
+        half = copy.deepcopy(pooled).to(torch.bfloat16)
+        assert half(x.bfloat16()).dtype == torch.bfloat16 and half(x.bfloat16()).isfinite().all()
+
+
+class Sliced(nn.Module):
+    """Shortcut of the CIFAR ResNets: every second pixel, and channels of zeros."""
+
+    def __init__(self, missing):
+        super().__init__()
+        self.missing = missing
+
+    def forward(self, x):
+        return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.missing // 2, self.missing // 2))
+
+
+class CifarBlock(nn.Module):
+    """A block of ResNet-20, with the activation a function."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.shortcut = Sliced(outputs - inputs) if stride > 1 else nn.Sequential()
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        return functional.relu(y + self.shortcut(x))
+
+
+class ResNet20(nn.Module):
+    """ResNet-20 for CIFAR-10, as akamaster/pytorch_resnet_cifar10 writes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
+        for number, width in enumerate((16, 32, 64), start=1):
+            first = CifarBlock(max(16, width // 2), width, 1 if number == 1 else 2)
+            rest = CifarBlock(width, width, 1), CifarBlock(width, width, 1)
+            setattr(self, f"layer{number}", nn.Sequential(first, *rest))
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+
+def test_resnet20_with_sliced_shortcuts():
+    model = settled(ResNet20())
+    places = ["layer2.0.conv1", "layer2.0.shortcut", "layer3.0.conv1", "layer3.0.shortcut"]
+    assert sorted(c.name for c in remedy("blur3")(model)[1]) == places
+    changes = invariant(ResNet20, 32)
+    assert sum(f"on the grid of layer{n}.0.conv1" in c.after for n in (2, 3) for c in changes) == 2
+
+
+@pytest.mark.skipif(not DATA, reason="set SHIFTSCOPE_DATA to the folder of weights and pictures")
+def test_a_trained_resnet20_keeps_its_accuracy():
+    file, folder = Path(DATA, "weights/resnet20-12fca82f.th"), Path(DATA, "cifar10")
+    if not (file.is_file() and folder.is_dir()):
+        pytest.skip("no weights of ResNet-20, or no pictures of CIFAR-10")
+    state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+    model = ResNet20().eval()
+    model.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
+    sheet = np.asarray(Image.open(folder / "test_00.webp")).reshape(25, 32, 40, 32, 3).transpose(0, 2, 4, 1, 3)
+    pictures = normalised(torch.from_numpy(sheet.reshape(1000, 3, 32, 32)).float() / 255)
+    classes = torch.from_numpy(np.load(folder / "labels.npz")["test_labels"][0]).long()
+    accuracy = {}
+    for name in ("plain", "blur3"):
+        network = model if name == "plain" else remedy(name)(model)[0]
+        with torch.no_grad():
+            answers = torch.cat([network(part).argmax(1) for part in pictures.split(100)])
+        accuracy[name] = float((answers == classes).double().mean())
+    assert accuracy["plain"] > 0.9 and accuracy["blur3"] >= 0.9
