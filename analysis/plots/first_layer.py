@@ -261,9 +261,10 @@ def ranking_figure(table: xr.Dataset) -> Figure:
     ax.set(xlabel="kernel", ylabel=f"η, mean over u = {shifts} px", xlim=(-0.8, len(order) - 0.2))
     top.set(ylabel="share of the output's change (%)")
     top.set_title(f"{table.attrs['layer']}: which kernels make the layer jumpy", fontsize=11, parse_math=False)
+    beside = {"fontsize": 9, "loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}  # where it hides no point
     if len(order):
-        top.legend(fontsize=9)
-    ax.legend(fontsize=9)
+        top.legend(**beside)
+    ax.legend(**beside)
     return figure
 
 

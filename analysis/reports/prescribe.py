@@ -113,9 +113,9 @@ def write_prescription(report: Report, table: xr.Dataset, measured: xr.Dataset |
     """
     report.save(table, "prescribe")
     columns = [name for name, values in table.data_vars.items() if values.dims == ("design",)]
-    report.save_table(table[columns].to_dataframe().reset_index(), "prescribe", index=False)
+    report.save_table(lambda: table[columns].to_dataframe().reset_index(), "prescribe", index=False)
     if measured is not None:
-        report.save_table(beside(table, measured), "measured", index=False)
+        report.save_table(lambda: beside(table, measured), "measured", index=False)
     drawn = report.draw({"front": partial(front_figure, table, measured)}, DPI)
     report.save_page("prescribe.html.j2", partial(page_values, table, measured), drawn)
     report.save_skipped()
