@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from analysis.files.imagenet_statistics import IMAGENET_MEAN, IMAGENET_STD
 
 _ADDRESS = "https://download.pytorch.org/models/"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from analysis.files.imagenet_statistics import IMAGENET_MEAN, IMAGENET_STD
 from wavelets.checks import integer, real_array
 
 

@@ -12,9 +12,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "architectures": ["VGG13", "VGG41", "VGG42", "AlexNet", "DenseNet", "ResNet", "SmallResNet"],
         "audio": ["LogMel", "clip_scores", "mixup", "patches"],
-        "complex_layer": ["band_pass_channels", "to_cmod"],
-        "intrablock": ["insert_intrablock"],
-        "layers": ["Change"],
+        "cmod_surgery": ["band_pass_channels", "to_cmod"],
+        "intrablock_pooling": ["insert_intrablock"],
+        "layer_access": ["Change"],
         "place": ["Place", "places"],
         "pooling": [
             "APS",
@@ -29,7 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "MaxPool",
             "ModulusBatchNorm",
         ],
-        "registry": ["create", "describe"],
+        "network_registry": ["create", "describe"],
         "remedy_table": ["Remedy", "remedies", "remedy"],
         "site": ["Site"],
         "surgery": ["replace_pooling"],
@@ -60,6 +60,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
 
 def list() -> tuple[str, ...]:  # not in __all__: `import *` would hide Python's own
     """Names of all networks that :func:`create` builds."""
-    from analysis.networks.registry import names
+    from analysis.networks.network_registry import names
 
     return names()

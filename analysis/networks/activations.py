@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from analysis.networks.layers import behaves_as
+from analysis.networks.layer_access import behaves_as
 
 ACTIVATIONS = frozenset(
     "relu relu6 gelu silu swish hardswish hswish mish hardmish prelu elu selu celu leakyrelu rrelu softplus softsign "

@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from analysis.networks.layers import AVERAGE, CONVOLUTION, MAX, NORMALISATION
+from analysis.networks.layer_access import AVERAGE, CONVOLUTION, MAX, NORMALISATION
 
 RELU: tuple[Any, ...] = (torch.relu, torch.relu_, functional.relu, functional.relu_, "relu", "relu_")
 

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from analysis.files.imagenet_statistics import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.messages import first_line, printable, unknown
-from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.weights import read_checkpoint, weights_of
-from analysis.networks import registry
-from analysis.networks.layers import CONVOLUTION, evaluation
+from analysis.networks import network_registry
+from analysis.networks.layer_access import CONVOLUTION, evaluation
 from analysis.networks.remedy_table import remedy
 from analysis.networks.sites import POOLING
 from analysis.networks.weights import load_weights, tensors_of
@@ -115,8 +115,8 @@ def load_network(
     if source.startswith(TORCHVISION):
         model = _from_torchvision(source.removeprefix(TORCHVISION), weights)
         return LoadedNetwork(source, evaluation(model), normalised, size or SIZE)
-    if source != "squeezenet" and source not in registry.names():
-        known = ["squeezenet", *registry.names()]
+    if source != "squeezenet" and source not in network_registry.names():
+        known = ["squeezenet", *network_registry.names()]
         raise ValueError(
             f"{unknown('network', source, known)}; a FILE.py:FACTORY; {TORCHVISION}NAME for torchvision's, "
             f"{TIMM}NAME for timm's"
@@ -267,11 +267,11 @@ def _from_registry(name: str, weights: str | os.PathLike[str], size: int | None)
     checkpoint = read_checkpoint(weights)
     try:
         state = tensors_of(weights_of(checkpoint, printable(weights)))
-        model = registry.create(name)
+        model = network_registry.create(name)
         *_, (last, linear) = ((n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear))
         bias = state.get(f"{last}.bias")
         if bias is not None and bias.shape != linear.bias.shape and bias.ndim == 1 and len(bias):
-            model = registry.create(name, classes=len(bias))
+            model = network_registry.create(name, classes=len(bias))
         load_weights(model, state)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{printable(weights)} holds no weights of {name}: {first_line(error)}") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from analysis.networks.layers import Change
+from analysis.networks.layer_access import Change
 from analysis.networks.pooling import APS
 from analysis.networks.pooling.polyphase import Phase
 from analysis.networks.wiring import Wiring

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.files.messages import first_line
-from analysis.networks.layers import evaluating
+from analysis.networks.layer_access import evaluating
 from analysis.networks.resolution import FALL, NCHW, NHWC, Call, name_of, read_call, with_circular_borders
 
 OnCall = Callable[[int, Call], Tensor | None]

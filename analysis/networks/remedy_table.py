@@ -10,10 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from analysis.files.messages import unknown
-from analysis.networks.complex_layer import band_pass_channels, to_cmod
-from analysis.networks.intrablock import insert_intrablock
-from analysis.networks.layers import CONVOLUTION, behaves_as, convolutions, layer_of
-from analysis.networks.operators import OPERATORS, WHOLE_NETWORK, Factory
+from analysis.networks.cmod_surgery import band_pass_channels, to_cmod
+from analysis.networks.intrablock_pooling import insert_intrablock
+from analysis.networks.layer_access import CONVOLUTION, behaves_as, convolutions, layer_of
+from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK, Factory
 from analysis.networks.surgery import replace_pooling
 
 Result = tuple[nn.Module, list[Any]]

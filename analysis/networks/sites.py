@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from analysis.networks.layers import AVERAGE, CONVOLUTION, MAX, behaves_as, tuple_of
+from analysis.networks.layer_access import AVERAGE, CONVOLUTION, MAX, behaves_as, tuple_of
 from analysis.networks.wiring import Wiring, name_of
 
 POOLING = (*MAX, *AVERAGE)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from analysis.files.messages import unknown
 from analysis.networks.activations import holds_activation, is_activation, passes
-from analysis.networks.layers import (
+from analysis.networks.layer_access import (
     CONVOLUTION,
     MAX,
     Change,
@@ -28,7 +28,7 @@ from analysis.networks.layers import (
     told,
     tuple_of,
 )
-from analysis.networks.operators import OPERATORS, WHOLE_NETWORK
+from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK
 from analysis.networks.phases import share_phases, with_leader
 from analysis.networks.site import ShortFilterError, Site, border_options
 from analysis.networks.sites import KNOWN, POOLING, Found, Slicing, final_averages, places, strides
@@ -54,8 +54,7 @@ def replace_pooling(
     ----------
     model : Module
     operator : str, callable or Module
-        A name of :data:`analysis.networks.operators.OPERATORS`, which starts as a binomial filter if it is trainable;
-        or ``operator(site, **options)`` that makes a module for a :class:`analysis.networks.Site`; or a module, a copy
+        A name of :data:`analysis.networks.operator_table.OPERATORS`, which starts as a binomial filter if trainable; or ``operator(site, **options)`` that makes a module for a :class:`analysis.networks.Site`; or a module, a copy
         of which takes every place as it is.
     types : type or tuple of types, optional
         Of the places to replace: nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, and nn.Conv1d, nn.Conv2d for

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.kernels.layer import FirstLayer
-from analysis.networks.layers import behaves_as
+from analysis.networks.layer_access import behaves_as
 from analysis.networks.loading import LoadedNetwork, Preprocess
 from analysis.networks.place import Place
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from analysis import plots
 from analysis.files.messages import printable
-from analysis.networks.layers import evaluation
+from analysis.networks.layer_access import evaluation
 from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
 from analysis.networks.remedy_table import remedy
 from analysis.reports.session import Images, Session

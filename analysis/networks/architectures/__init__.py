@@ -1,6 +1,6 @@
 """The networks of the documents, their subsampling operators an argument.
 
-A `pooling` is the name of an operator or a factory: see :func:`analysis.networks.downsampling.pooling_at`.
+A `pooling` is the name of an operator or a factory: see :func:`analysis.networks.pooling_argument.pooling_at`.
 """
 
 from analysis.networks.architectures.alexnet import AlexNet

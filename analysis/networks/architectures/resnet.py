@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from analysis.networks.architectures import _parts
 from analysis.networks.architectures._parts import start_kaiming
-from analysis.networks.downsampling import Pooling, pooling_at
 from analysis.networks.pooling import APS, Cascade
+from analysis.networks.pooling_argument import Pooling, pooling_at
 from analysis.networks.site import square_site, strided_site
 from wavelets.checks import integer
 

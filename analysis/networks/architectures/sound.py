@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from analysis.networks.architectures import _parts
-from analysis.networks.downsampling import Pooling, pooling_at
 from analysis.networks.pooling import IntraBlockPool
+from analysis.networks.pooling_argument import Pooling, pooling_at
 from analysis.networks.site import square_site
 from wavelets.checks import integer
 

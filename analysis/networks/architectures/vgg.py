@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from analysis.networks.architectures import _parts
 from analysis.networks.architectures._parts import start_kaiming
-from analysis.networks.downsampling import Pooling, pooling_at
+from analysis.networks.pooling_argument import Pooling, pooling_at
 from analysis.networks.site import square_site
 from wavelets.checks import integer
 

@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from analysis.networks.layers import behaves_as, evaluating
+from analysis.networks.layer_access import behaves_as, evaluating
 from analysis.networks.metrics.checks import shifts_of
 from analysis.networks.metrics.shifts import circular
 from analysis.networks.metrics.streaming import Streaming

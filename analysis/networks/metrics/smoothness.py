@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from analysis.networks.layers import behaves_as
+from analysis.networks.layer_access import behaves_as
 from analysis.networks.metrics.checks import finite
 from analysis.networks.surgery import PooledConv2d
 

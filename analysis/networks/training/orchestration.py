@@ -12,7 +12,7 @@ from torch import nn
 
 from analysis.files.messages import one_line
 from analysis.files.results import writable_folder
-from analysis.networks.registry import create, describe, names
+from analysis.networks.network_registry import create, describe, names
 from analysis.networks.training.checkpoint import BEST, LAST, Row, Run, load_checkpoint
 from analysis.networks.training.data import Data, load_data
 from analysis.networks.training.loop import PRECISIONS, OnSkip, best_epoch, evaluate, train_epochs

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau
 
+from analysis.files.imagenet_statistics import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.messages import unknown
-from analysis.files.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from wavelets.checks import integer, positive
 
 Schedule = MultiStepLR | ReduceLROnPlateau

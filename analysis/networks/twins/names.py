@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from analysis.networks.documents import BLOCKS, BLURS, Entry, poster_description
+from analysis.networks.published_networks import BLOCKS, BLURS, Entry, poster_description
 from analysis.networks.twins.walexnet import WAlexNet
 from analysis.networks.twins.wresnet import WResNet
 

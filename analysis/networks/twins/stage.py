@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from analysis.networks.downsampling import Pooling, pooling_at
-from analysis.networks.operators import OPERATORS
+from analysis.networks.operator_table import OPERATORS
 from analysis.networks.pooling import ModulusBatchNorm
+from analysis.networks.pooling_argument import Pooling, pooling_at
 from analysis.networks.site import square_site, strided_site
 from analysis.networks.twins.packet_groups import PacketGroup
 from analysis.networks.twins.positions import Positions

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from analysis.networks.architectures.alexnet import LEAST, AlexNet
-from analysis.networks.downsampling import Pooling
+from analysis.networks.pooling_argument import Pooling
 from analysis.networks.twins.packet_groups import alexnet_groups
 from analysis.networks.twins.stage import TwinLayer, TwinStage
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from analysis.networks.architectures.resnet import ResNet
-from analysis.networks.downsampling import Pooling
+from analysis.networks.pooling_argument import Pooling
 from analysis.networks.twins.packet_groups import resnet_groups
 from analysis.networks.twins.stage import TwinLayer, TwinStage
 

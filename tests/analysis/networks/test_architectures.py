@@ -18,10 +18,10 @@ from torch.nn import functional  # noqa: E402
 
 from analysis.networks import APS, TLPF, BlurPool, IntraBlockPool, MaxPool, Site, load_weights, remedy  # noqa: E402
 from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet  # noqa: E402
-from analysis.networks.downsampling import pooling_at  # noqa: E402
 from analysis.networks.graph import traced  # noqa: E402
 from analysis.networks.metrics import assert_shift_equivariant  # noqa: E402
-from analysis.networks.operators import OPERATORS, aps  # noqa: E402
+from analysis.networks.operator_table import OPERATORS, aps  # noqa: E402
+from analysis.networks.pooling_argument import pooling_at  # noqa: E402
 from analysis.networks.site import square_site, strided_site  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from analysis.networks.loading import check_runs, load_network  # noqa: E402
-from analysis.networks.registry import create  # noqa: E402
+from analysis.networks.network_registry import create  # noqa: E402
 from analysis.stability.experiment import compare_remedies  # noqa: E402
 
 BY_IMAGENET = (0.5 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225]

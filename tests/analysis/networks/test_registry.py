@@ -9,10 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from analysis import networks  # noqa: E402
-from analysis.networks import create, describe, registry  # noqa: E402
-from analysis.networks.documents import Entry, restored  # noqa: E402
+from analysis.networks import create, describe, network_registry  # noqa: E402
 from analysis.networks.lowpass import TABLE  # noqa: E402
 from analysis.networks.pooling import APS, TLPF, AdaptiveBlurPool, BlurPool, IntraBlockPool  # noqa: E402
+from analysis.networks.published_networks import Entry, restored  # noqa: E402
 
 NAMES = networks.list()
 
@@ -102,7 +102,7 @@ def test_other_modules_add_tables(monkeypatch):
     def table():
         yield Entry("one", torch.nn.Identity, lambda: "Nothing.")
 
-    monkeypatch.setattr(registry, "TABLES", (*registry.TABLES, table))
+    monkeypatch.setattr(network_registry, "TABLES", (*network_registry.TABLES, table))
     assert networks.list() == (*NAMES, "one")
     assert isinstance(create("one"), torch.nn.Identity) and describe("one") == "Nothing."
 

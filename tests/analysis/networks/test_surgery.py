@@ -31,9 +31,9 @@ from analysis.networks import (  # noqa: E402
     to_cmod,
 )
 from analysis.networks import insert_intrablock as insert  # noqa: E402
-from analysis.networks.complex_layer import filters_of  # noqa: E402
-from analysis.networks.layers import behaves_as  # noqa: E402
-from analysis.networks.operators import OPERATORS, WHOLE_NETWORK, blur  # noqa: E402
+from analysis.networks.cmod_surgery import filters_of  # noqa: E402
+from analysis.networks.layer_access import behaves_as  # noqa: E402
+from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK, blur  # noqa: E402
 from analysis.networks.site import square_site  # noqa: E402
 
 C = 8

@@ -15,7 +15,7 @@ import pandas as pd
 from torch import nn
 
 from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet, SmallResNet
-from analysis.networks.operators import PUBLISHED_FILTERS, TLPF_SIZES, tlpf_name
+from analysis.networks.operator_table import PUBLISHED_FILTERS, TLPF_SIZES, tlpf_name
 from analysis.published.tables import archived_scores, poster_beside_archive, published_table
 
 

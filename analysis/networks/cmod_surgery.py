@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.networks.graph import chain_after, traced
-from analysis.networks.layers import (
+from analysis.networks.layer_access import (
     CONVOLUTION,
     MAX,
     NORMALISATION,

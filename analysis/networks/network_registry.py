@@ -8,16 +8,16 @@ from typing import Any
 from torch import nn
 
 from analysis.files.messages import unknown
-from analysis.networks import documents
-from analysis.networks.documents import Entry
+from analysis.networks import published_networks
+from analysis.networks.published_networks import Entry
 from analysis.networks.twins.names import twins
 
 TABLES: tuple[Callable[[], Iterator[Entry]], ...] = (
-    documents.poster,
-    documents.small,
+    published_networks.poster,
+    published_networks.small,
     twins,
-    documents.blurpool,
-    documents.sound,
+    published_networks.blurpool,
+    published_networks.sound,
 )
 """Tables that the registry is made of."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from analysis.networks.layers import (
+from analysis.networks.layer_access import (
     AVERAGE,
     CONVOLUTION,
     MAX,

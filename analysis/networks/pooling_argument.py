@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from analysis.files.messages import unknown
-from analysis.networks.operators import OPERATORS, WHOLE_NETWORK
+from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK
 from analysis.networks.site import Site, border_options
 
 Pooling = str | Callable[[Site], nn.Module]
@@ -26,8 +26,8 @@ def pooling_at(site: Site, pooling: Pooling, padding_mode: str = "zeros") -> nn.
     site : Site
     pooling : str or callable
         "max" or "average": torch's own layer, with its zero padding, in place of a pooling layer of either kind. A name
-        of :data:`analysis.networks.operators.OPERATORS`, which starts as it was published. Or a factory, called with
-        the site.
+        of :data:`analysis.networks.operator_table.OPERATORS`, which starts as it was published. Or a factory, called
+        with the site.
     padding_mode : str
         Of the network's convolutions. Named operators continue their maps in the same way; at "zeros" as they do by
         default, by reflection. A factory of one's own decides itself.
