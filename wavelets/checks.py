@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+HEADROOM = 1e-6  # of the largest number of a dtype: values of the transforms stay below it
+
 
 def from_torch(x: Any) -> Any:
     """Return a torch tensor, on any device and whether or not it tracks gradients, as an array; all else as it is."""
@@ -78,6 +80,16 @@ def real_images(x: ArrayLike, name: str) -> NDArray[Any]:
     array = real_array(x, name, 2, batch=True)
     refuse_colours_last(array.shape, name)
     return array
+
+
+def refuse_overflow(array: NDArray[Any], name: str) -> None:
+    """Raise ValueError for values that are finite, and so large that sums of their products may not be.
+
+    The lattices of rotations let intermediate numbers grow by up to some 1e5 before they are scaled back.
+    """
+    largest, limit = max(array.max(initial=0), -array.min(initial=0)), HEADROOM * np.finfo(array.dtype).max
+    if largest > limit:
+        raise ValueError(f"{name} holds values up to {largest:.3g}; expected at most {limit:.3g} in {array.dtype}")
 
 
 def refuse_colours_last(shape: Sequence[int], name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets.checks import integer, is_single, real_array, real_images, to_array
+from wavelets.checks import integer, is_single, real_array, real_images, refuse_overflow, to_array
 from wavelets.coefficients import Coefficients, Origin
 from wavelets.engine import rule, stages
 from wavelets.engine.plan import Plan, Tables, axis_plan
@@ -277,6 +277,7 @@ class DualTreePackets1D(_DualTree):
         from wavelets.engine import strips  # numba takes a moment to import
 
         x = real_array(x, "x", 1, batch=True)
+        refuse_overflow(x, "x")
         batch, n = x.shape[:-1], x.shape[-1]
         plan = self._plan(n, "forward", x.dtype)
         nodes, count = 2**self.levels, int(plan.sizes[-1])
@@ -495,6 +496,7 @@ class DualTreePackets2D(_DualTree):
         from wavelets.engine import strips  # numba takes a moment to import
 
         x = real_images(x, "x")
+        refuse_overflow(x, "x")
         batch, size = x.shape[:-2], (x.shape[-2], x.shape[-1])
         tables = self.tables(size, "forward", x.dtype)
         images = np.require(x.reshape(-1, *size), requirements=["C", "W"])

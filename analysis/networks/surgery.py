@@ -54,8 +54,9 @@ def replace_pooling(
     ----------
     model : Module
     operator : str, callable or Module
-        A name of :data:`analysis.networks.operator_table.OPERATORS`, which starts as a binomial filter if trainable; or ``operator(site, **options)`` that makes a module for a :class:`analysis.networks.Site`; or a module, a copy
-        of which takes every place as it is.
+        A name of :data:`analysis.networks.operator_table.OPERATORS`, which starts as a binomial filter if it is
+        trainable; or ``operator(site, **options)`` that makes a module for a :class:`analysis.networks.Site`; or a
+        module, a copy of which takes every place as it is.
     types : type or tuple of types, optional
         Of the places to replace: nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, and nn.Conv1d, nn.Conv2d for
         strided convolutions and slices. Default: all that subsamples, but the convolution that the picture goes into

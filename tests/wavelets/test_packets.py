@@ -471,3 +471,14 @@ def test_packet_tables_agree_between_one_and_two_dimensions():
     np.testing.assert_array_equal(table.edge, np.isin(table.freq, [0, 7]))
     np.testing.assert_array_equal(two.packets.freq_x, table.freq[two.packets.node_x])
     np.testing.assert_array_equal(table.conjugated, table.edge)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("levels", [1, 3, 6])
+def test_values_that_would_overflow_are_refused(dtype, levels):
+    largest = 1e-6 * float(np.finfo(dtype).max)
+    for transform, shape in ((DualTreePackets2D(levels), (2, 32, 40)), (DualTreePackets1D(levels), (2, 80))):
+        x = np.random.default_rng(0).choice([-1.0, 1.0], shape) * 0.99
+        assert np.isfinite(np.asarray(transform.forward((largest * x).astype(dtype)))).all()
+        with pytest.raises(ValueError, match=np.dtype(dtype).name):
+            transform.forward((2 * largest * x).astype(dtype))
