@@ -193,7 +193,7 @@ def pairs(pictures: Tensor, shift: Shift, borders: str) -> tuple[Tensor, Tensor]
 
 @dataclass
 class Shares:
-    """What the shares of one shift are made of, picture by picture.
+    """Sums that the shares of one shift are made of, picture by picture.
 
     Attributes
     ----------

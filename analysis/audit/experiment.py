@@ -278,7 +278,7 @@ class NetworkAudit:
         )
 
     def _described(self) -> dict[str, Any]:
-        """What is known of the places without pictures; the head is the last."""
+        """Facts about the places that need no pictures; the head is the last."""
         found = self.places
 
         def sides(values: Sequence[float] | None) -> str:

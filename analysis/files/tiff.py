@@ -39,7 +39,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Kind:
-    """What the first page of a TIFF file holds, as its tags say.
+    """Layout of the first page of a TIFF file, as its tags say.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Kind:
 
     @property
     def for_pillow(self) -> bool:
-        """Whether Pillow reads it right, or refuses it, and tifffile does no better."""
+        """Return whether Pillow reads it right, or refuses it, and tifffile does no better."""
         if self.format == 3:
             right = self.samples == 1 and self.bits == 32 and self.photometric == 1 and self.fill_order == 1
             return right and (not self.big_endian or self.compression in _NONE)
@@ -109,7 +109,7 @@ class Kind:
 
     @property
     def _right_in_colour(self) -> bool:
-        """Whether Pillow reads deep samples, or planes, right; of deep samples it takes the high byte."""
+        """Return whether Pillow reads deep samples, or planes, right; of deep samples it takes the high byte."""
         if self.planes and (self.photometric != _RGB or self.compression in _NONE):
             return False
         multiplied = self.samples > self.colours and self.extra[:1] == (1,)
@@ -117,7 +117,7 @@ class Kind:
 
     @property
     def for_tifffile(self) -> bool:
-        """Whether tifffile reads it, without a package for its compression."""
+        """Return whether tifffile reads it, without a package for its compression."""
         whole, real = self.format == 1 and self.bits in (8, 16), self.format == 3 and self.bits in (16, 32, 64)
         stored = self.compression in (*_NONE, *_DEFLATE) and self.predictor in ((1, 2) if whole else (1,))
         usual = self.photometric in (*_GREY, _RGB) and self.samples - self.colours in (0, 1)

@@ -148,7 +148,7 @@ def choose(shapes: Mapping[str, Shape], weight: str | None, shown: str, ordered:
 
 
 def _against(name: str, shapes: Mapping[str, Shape], kernels: Mapping[str, Shape], ordered: bool) -> str | None:
-    """What speaks against an array being the weight of the first convolution; None if nothing does."""
+    """Reason against an array being the weight of the first convolution; None if nothing does."""
     shape = kernels[name]
     parts = re.split(r"[./]", name.lower())
     if _of_optimiser(name):
@@ -181,7 +181,7 @@ def _of_optimiser(name: str) -> bool:
 
 
 def _earlier(other: str, name: str) -> bool:
-    """Whether two names differ in their numbers alone, and the first is the lower one."""
+    """Return whether two names differ in their numbers alone, and the first is the lower one."""
     ours, theirs = (re.split(r"([0-9]+)", text) for text in (name, other))
     if ours[::2] != theirs[::2]:
         return False
@@ -190,7 +190,7 @@ def _earlier(other: str, name: str) -> bool:
 
 
 def other_order(shape: Shape) -> str | None:
-    """How the axes of a weight seem to be ordered, where it is not (kernels, channels, height, width)."""
+    """Likely order of the axes of a weight, where it is not (kernels, channels, height, width)."""
     if len(shape) == 4 and shape[0] == shape[1] and shape[2] in (1, 3) and shape[3] >= 8:
         return "is in the order (height, width, channels, kernels) of TensorFlow and JAX: transpose it by (3, 2, 0, 1)"
     if len(shape) == 4 and shape[1] == shape[2] and shape[3] in (1, 3) and shape[1] not in (1, 3):

@@ -253,7 +253,7 @@ def _is_own_function(value: object, module: str) -> bool:
 
 
 def _line_of(error: BaseException, path: Path) -> str:
-    """Where in the user's file an error arose."""
+    """Line in the user's file an error arose."""
     line, step = getattr(error, "lineno", None), error.__traceback__
     while step is not None:
         if Path(step.tb_frame.f_code.co_filename) == path.absolute():

@@ -166,7 +166,7 @@ class _Frame:
 
 @dataclass
 class _Found:
-    """What is kept of a call that loses resolution."""
+    """Record of a call that loses resolution."""
 
     facts: dict[str, Any]
     group: int

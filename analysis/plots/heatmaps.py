@@ -158,7 +158,7 @@ def compare_figure(
 
 
 def difference_figure(a: xr.Dataset, b: xr.Dataset, variable: str = "rho_rms") -> Figure:
-    """Where two results differ: absolute and relative difference of one variable, filter by filter.
+    """Differences of two results: absolute and relative ones of one variable, filter by filter.
 
     Parameters
     ----------

@@ -136,7 +136,7 @@ def audit_report(
             network=loaded.name, device=device, torch_version=distribution_version("torch"), verdict=verdict(audit)
         )
         kernels = _kernels(loaded, experiment, session) if first_layer else None
-        write_report(report, audit, kernels)
+        write_audit(report, audit, kernels)
     return report
 
 
@@ -161,7 +161,7 @@ def _kernels(loaded: LoadedNetwork, experiment: NetworkAudit, session: Session) 
         return None
 
 
-def write_report(report: Report, audit: xr.Dataset, kernels: xr.Dataset | None = None) -> None:
+def write_audit(report: Report, audit: xr.Dataset, kernels: xr.Dataset | None = None) -> None:
     """Write audit.nc, audit.csv, the figures and report.html.
 
     Parameters

@@ -103,11 +103,11 @@ def kernel_report(
     with session.results(layer.settings() | {"shifts": shifts, "size": size}, ["kernels.nc"]) as report:
         table = session.measure(partial(kernel_table, layer, shifts=shifts, size=size))
         report.inputs = len(report.skipped) + table.images_used
-        write_report(report, table, layer)
+        write_kernels(report, table, layer)
     return report
 
 
-def write_report(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
+def write_kernels(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
     """Write kernels.nc, kernels.csv, the figures and report.html.
 
     Parameters

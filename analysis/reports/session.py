@@ -156,7 +156,7 @@ class Session:
         return found
 
     def _executor(self) -> dict[str, Any]:
-        """Where the blocks are measured, as an argument of `feed`; the cluster is given back by `measure`."""
+        """Place where the blocks are measured, as an argument of `feed`; the cluster is given back by `measure`."""
         if self.scheduler is None and self.workers is None:
             return {}
         from analysis.runs.cluster import cluster, on_cluster  # distributed is optional

@@ -158,7 +158,7 @@ def stability_report(
                 clock="processor time of all threads" if torch.device(device).type == "cpu" else "elapsed time",
                 torch_version=distribution_version("torch"),
             )
-            write_report(report, comparison, changes)
+            write_stability(report, comparison, changes)
     return report
 
 
@@ -198,7 +198,7 @@ def _with_remedies(
     return models, changes
 
 
-def write_report(report: Report, comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) -> None:
+def write_stability(report: Report, comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) -> None:
     """Write stability.nc, stability.csv, the figures and report.html.
 
     Parameters

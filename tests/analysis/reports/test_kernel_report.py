@@ -17,7 +17,7 @@ from PIL import Image
 from analysis.files import results
 from analysis.kernels import FirstLayer, gabor, kernel_frame, kernel_table, rank_correlation
 from analysis.kernels.table import COLUMNS
-from analysis.reports.kernels import CORRELATIONS, figures, kernel_card, page_values, write_report
+from analysis.reports.kernels import CORRELATIONS, figures, kernel_card, page_values, write_kernels
 from analysis.reports.writer import Report
 from analysis.reports.writer import page as render
 
@@ -62,7 +62,7 @@ def table(layer):
 @pytest.fixture(scope="module")
 def folder(layer, table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    write_report(Report(folder, progress=False), table, layer)
+    write_kernels(Report(folder, progress=False), table, layer)
     return folder
 
 
