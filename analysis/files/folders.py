@@ -159,7 +159,7 @@ def find_images(folder: FilePath, limit: int | None = None) -> list[Path]:
 
 
 def is_own_figure(path: str) -> bool:
-    """Return whether a file is a figure that a command drew, by its name and by the program that its PNG header names."""
+    """Return whether a file is a figure that a command drew, by its name and the program in its PNG header."""
     name, suffix = os.path.splitext(os.path.basename(path))
     if suffix != ".png" or not FIGURES.fullmatch(name) or not os.path.isfile(path):  # opening a pipe would wait
         return False
