@@ -354,7 +354,8 @@ def _centre_of_mass(kernel: Plane, size: int, power: float) -> NDArray[np.float6
     size |= 1  # an odd grid has no Nyquist frequency, whose sign would be arbitrary
     mass = _masses(kernel, size, power)
     omega = 2 * np.pi * scipy.fft.fftfreq(size)
-    peak = omega[list(np.unravel_index(np.where(half_plane_sign(mass.shape) >= 0, mass, -1).argmax(), mass.shape))]
+    tied = omega[np.argwhere((half_plane_sign(mass.shape) >= 0) & (mass >= 1 - SLACK))]  # rounding must not choose
+    peak = tied[np.lexsort((-tied[:, 0], -tied[:, 1], (tied**2).sum(axis=1)))[0]]
     if np.abs(peak).max() > np.pi - WRAP:
         return facing_right(_mean_about(peak, mass, omega))
     e_y, e_x = dominant_direction(zero_padded(kernel, size))
@@ -378,15 +379,18 @@ def _mean_about(peak: NDArray[np.float64], mass: Energies, omega: NDArray[np.flo
     if (np.abs((2 * peak + np.pi) % (2 * np.pi) - np.pi) < 5 * omega[1]).all():
         own = mass  # the peak is its own mirror image
     turn = np.exp(1j * omega)
-    theta: NDArray[np.float64] = np.angle([own.sum(axis=1) @ turn, own.sum(axis=0) @ turn])
-    return theta
+    return _angles(np.array([own.sum(axis=1) @ turn, own.sum(axis=0) @ turn]) / own.sum())
 
 
 def _circular_mean(kernel: Plane, size: int, power: float) -> NDArray[np.float64]:
     """Circular mean of the spectrum on each axis."""
     mass = _masses(kernel, size, power)
     turn = np.exp(2j * np.pi * scipy.fft.fftfreq(size))
-    mean = np.array([mass.sum(axis=1) @ turn, mass.sum(axis=0) @ turn]) / mass.sum()
+    return _angles(np.array([mass.sum(axis=1) @ turn, mass.sum(axis=0) @ turn]) / mass.sum())
+
+
+def _angles(mean: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Angles of circular means; 0 where the mean is rounding, since all frequencies weigh the same."""
     return np.where(np.abs(mean) > ROUNDING, np.angle(mean), 0.0)
 
 

@@ -174,10 +174,10 @@ def write_audit(report: Report, audit: xr.Dataset, kernels: xr.Dataset | None = 
         Of :func:`analysis.kernel_table`, of the first place.
     """
     report.save(audit, "audit")
-    report.save_table(audit_frame(audit), "audit", index=False)
+    report.save_table(lambda: audit_frame(audit), "audit", index=False)
     if kernels is not None:
         report.save(kernels, "kernels")
-        report.save_table(kernel_frame(kernels), "kernels", index=False)
+        report.save_table(lambda: kernel_frame(kernels), "kernels", index=False)
     figures = {
         "strip": partial(plots.strip_figure, audit),
         "shifts": partial(plots.blame_by_shift_figure, audit),

@@ -39,7 +39,7 @@ def test_equals_the_numpy_operators(levels, size, q, boundary, dtype, tolerance,
             module, torch.tensor(base, device=device), torch.tensor(moved, device=device), q, block
         )
         assert sums.positions == expected.positions
-        for ours, theirs in zip(sums[:-1], expected[:-1], strict=True):
+        for ours, theirs in zip(sums[:2], expected[:2], strict=True):
             assert ours.dtype == torch.float64 and ours.device.type == device and not ours.requires_grad
             np.testing.assert_allclose(ours.cpu().numpy(), theirs, rtol=tolerance)
 
