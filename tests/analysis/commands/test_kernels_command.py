@@ -118,7 +118,7 @@ def test_writes_results_and_a_summary_and_replaces_older_results(shiftscope, wei
 
     (images / "broken.jpg").unlink()
     code, printed, errors = shiftscope(*arguments)
-    assert code == 2 and printed == "" and "shifts is [[0.0, 1.0]] there and [[0.0, 1.0], [1.0, 0.0]] here" in errors
+    assert code == 2 and "shifts is [[0.0, 1.0]] there and [[0.0, 1.0], [1.0, 0.0]] here" in errors
     code, printed, _ = shiftscope(*arguments, "--overwrite")
     assert code == 0 and names(out) == FILES  # and the list of skipped files is gone
     second = load(out / "kernels.nc")
@@ -249,7 +249,7 @@ def test_the_folder_for_results_is_needed_and_must_be_one(shiftscope, weights, i
     (tmp_path / "file").write_text("kept")
     for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
         result = shiftscope("kernels", weights, "--stride", 2, "--images", images, "--size", 64, "--out", out)
-        assert result[0] == 2 and result[1] == ""
+        assert result[0] == 2 and all(".npz: " in line for line in result[1].splitlines())
         assert result[2] == f"shiftscope: cannot write results to {out}: it is not a folder\n"
     assert (tmp_path / "file").read_text() == "kept"
 
