@@ -215,8 +215,9 @@ class NetworkStability:
             ``diagonal`` (step), ``adversary`` (radius), with ``positions`` (radius), and ``variation_histogram`` (bin);
             ``top1_se`` and ``flips_1px_se``, standard errors over pictures of ``top1`` and of the flip rate at
             distance 1. In nats: ``divergence`` (direction, t) and ``half_divergence`` (t_half). Relative to the first
-            model: ``accuracy_lost`` (percentage points of top1), ``mfr`` (%), ``flips_avoided`` = 100 - mfr (%), with
-            ``accuracy_lost_se`` and ``flips_avoided_se``, each paired with the first model's answers to the same
+            model: ``accuracy_lost`` (percentage points of top1), ``mfr`` (%), ``flips_avoided`` = 100 - mfr (%),
+            ``flips_1px_fewer`` (points of the flip rate at distance 1), with ``accuracy_lost_se``,
+            ``flips_avoided_se`` and ``flips_1px_fewer_se``, each paired with the first model's answers to the same
             picture; ``milliseconds`` a picture and ``time_added`` (%), each model in its ``memory_order``.
             ``weights_sha256`` and ``changes``, a line for each layer that the remedy changed. NaN stands for all that
             was not measured; so it does for top5 of up to 5 classes. :func:`table` makes a table of it.
@@ -231,6 +232,11 @@ class NetworkStability:
         both = xr.concat(parts, "remedy", data_vars="all", coords="minimal", compat="override", join="override")
         seconds = np.array([network.seconds for network in self.networks.values()])
         digests = [network.settings()["weights_sha256"] for network in self.networks.values()]
+        for name, meaning in (
+            ("consistency", "same answer in two different frames"),
+            ("variation", "of a probability"),
+        ):
+            both[name].attrs = {"long_name": f"{name}: {meaning}, of the {self.frames} of shifts", "units": "%"}
         relative = _relative(both, [metrics["draws"].compute() for metrics in found.values()])
         return both.assign_coords(remedy=list(found)).assign(
             **relative,
@@ -447,6 +453,8 @@ TABLE = (
     "mfr",
     "flips_avoided",
     "flips_avoided_se",
+    "flips_1px_fewer",
+    "flips_1px_fewer_se",
     "consistency",
     "variation",
     "mac",
@@ -501,10 +509,14 @@ def _relative(both: xr.Dataset, draws: Sequence[Mapping[str, Tensor]]) -> dict[s
     plain = draws[0]
     lost = [100 * standard_error((plain["right"] - d["right"])[:, 0]) if "right" in d else np.nan for d in draws]
     avoided = [100 * standard_error((d["flips"] / plain["flips"]).mean(1)) for d in draws]
+    neighbours = both.flip_rate.sel(distance=1, drop=True).mean("direction")
+    fewer = [100 * standard_error((plain["flips_1px"] - d["flips_1px"])[:, 0]) for d in draws]
     return {
         "accuracy_lost": both.top1.isel(remedy=0) - both.top1,
         "accuracy_lost_se": ("remedy", lost),
         "mfr": ("remedy", mfr),
         "flips_avoided": ("remedy", 100 - mfr),
         "flips_avoided_se": ("remedy", avoided),
+        "flips_1px_fewer": neighbours.isel(remedy=0) - neighbours,
+        "flips_1px_fewer_se": ("remedy", fewer),
     }

@@ -143,11 +143,13 @@ def test_standard_errors_are_those_of_a_bootstrap(labels):
             for name in models
         }
         top1 = {name: right[name][drawn].double().mean().item() for name in models}
+        flips = {name: 100 * np.mean([rates[name][d][0] for d in DIRECTIONS]) for name in models}
         return {
             "flips_avoided": 100 - metrics.mean_flip_rate(rates["dense"], rates["plain"]),
             "accuracy_lost": 100 * (top1["plain"] - top1["dense"]),
             "top1": 100 * top1["dense"],
-            "flips_1px": 100 * np.mean([rates["dense"][d][0] for d in DIRECTIONS]),
+            "flips_1px": flips["dense"],
+            "flips_1px_fewer": flips["plain"] - flips["dense"],
         }
 
     rng = np.random.default_rng(0)
@@ -158,7 +160,7 @@ def test_standard_errors_are_those_of_a_bootstrap(labels):
         assert rows[name]["dense"] == pytest.approx(everyone[name], abs=1e-9)
         assert rows[f"{name}_se"]["dense"] == pytest.approx(draws[name].std(), rel=0.2)
     assert rows.flips_avoided_se["plain"] == pytest.approx(0, abs=1e-9)
-    assert rows.accuracy_lost_se["plain"] == 0
+    assert rows.accuracy_lost_se["plain"] == rows.flips_1px_fewer_se["plain"] == rows.flips_1px_fewer["plain"] == 0
     alone = compare_remedies(models, pictures[:1], size=SIZE, span=SPAN, progress=False, rounds=1)
     assert np.isnan(alone.flips_1px_se).all()
 
