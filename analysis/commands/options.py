@@ -43,6 +43,20 @@ Threads = Annotated[int, typer.Option(help="Threads of each task on a cluster.")
 Device = Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")]
 
+# A first layer: its file, and what files leave open.
+Stride = Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")]
+Padding = Annotated[int | None, typer.Option(help="Padding of the convolution, pixels.")]
+Pool = Annotated[int | None, typer.Option(help="Side of the pooling window; its stride is 2. Default: 3.")]
+PoolPadding = Annotated[int | None, typer.Option(help="Padding of the pooling, positions.")]
+Channels = Annotated[str | None, typer.Option(help="Order of the weight's channels: RGB or BGR.")]
+Mean = Annotated[str | None, typer.Option(metavar="R,G,B", help="Mean of the normalisation, pixels in [0, 1].")]
+Std = Annotated[str | None, typer.Option(metavar="R,G,B", help="Standard deviation of the normalisation.")]
+Like = Annotated[str | None, typer.Option(help="Network whose geometry, channel order and normalisation a file has.")]
+LayerName = Annotated[str | None, typer.Option(help="Name of the network, for titles.")]
+Weight = Annotated[
+    str | None, typer.Option(help="Name of the weight in the file, where several may be the first layer's.")
+]
+
 
 def _show_version(asked: bool) -> None:
     if asked:

@@ -20,22 +20,16 @@ def command(
             ".npz, .npy), or 'default', the layer that comes with shiftscope.",
         ),
     ] = "default",
-    stride: Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")] = None,
-    padding: Annotated[int | None, typer.Option(help="Padding of the convolution, pixels.")] = None,
-    pool: Annotated[int | None, typer.Option(help="Side of the pooling window; its stride is 2. Default: 3.")] = None,
-    pool_padding: Annotated[int | None, typer.Option(help="Padding of the pooling, positions.")] = None,
-    channels: Annotated[str | None, typer.Option(help="Order of the weight's channels: RGB or BGR.")] = None,
-    mean: Annotated[
-        str | None, typer.Option(metavar="R,G,B", help="Mean of the normalisation, pixels in [0, 1].")
-    ] = None,
-    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Standard deviation of the normalisation.")] = None,
-    like: Annotated[
-        str | None, typer.Option(help="Network whose geometry, channel order and normalisation a file has.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the network, for titles.")] = None,
-    weight: Annotated[
-        str | None, typer.Option(help="Name of the weight in the file. Default: the first 4-D one.")
-    ] = None,
+    stride: options.Stride = None,
+    padding: options.Padding = None,
+    pool: options.Pool = None,
+    pool_padding: options.PoolPadding = None,
+    channels: options.Channels = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    like: options.Like = None,
+    name: options.LayerName = None,
+    weight: options.Weight = None,
     images: Annotated[
         Path | None,
         typer.Option(
