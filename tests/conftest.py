@@ -5,10 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import matplotlib
 import pytest
+
+# setuptools puts its own distutils in the place of Python's when it is imported. Where a warning that is an
+# error here ends that half-way, torch's inductor finds the wrong one: so it happens before any test.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import setuptools  # noqa: F401
 
 matplotlib.use("Agg")
 
