@@ -19,7 +19,10 @@ from analysis.reports.audit import audit_report
 from analysis.reports.summaries import audit_summary
 from scripts.pack_data import pictures_of
 
-PHOTOGRAPHS, TEST_IMAGES = 48, {"resnet20": 200, "resnet56": 96}
+PHOTOGRAPHS, TEST_IMAGES = 100, 200
+BLOCK = 50
+"""Pictures of a block: each has one of ten shifts and directions, so that five are run together."""
+
 PERIOD = ((0.0, 1.0), (1.0, 0.0), (0.0, 2.0), (2.0, 0.0), (0.0, 4.0))
 """Shifts that, with their opposites, go through one period of the CIFAR networks along each axis."""
 
@@ -43,13 +46,16 @@ def main() -> None:
         network = load_network("squeezenet", weights)
         files = sorted((arguments.data / "imagenet-sample").glob("*.jpg"))
         images = [str(file) for file in files[:: len(files) // PHOTOGRAPHS]][:PHOTOGRAPHS]
-        shifts, borders = ((0.0, 1.0), (0.0, 4.0)), ("circular",)
+        shifts = ((0.0, 1.0), (0.0, 4.0))
     else:
         network = load_network(f"{arguments.name}-cifar", weights)
         sheet = pictures_of(arguments.data / "cifar10" / "test_00.webp")
-        images = [np.ascontiguousarray(picture) for picture in sheet[: TEST_IMAGES[arguments.name]]]
-        shifts, borders = PERIOD, ("circular", "own")
-    report = audit_report(network, images, arguments.out, shifts=shifts, borders=borders, options={"turns": True})
+        images = [np.ascontiguousarray(picture) for picture in sheet[:TEST_IMAGES]]
+        shifts = PERIOD
+    borders, options = ("circular", "own"), {"turns": True}
+    report = audit_report(
+        network, images, arguments.out, shifts=shifts, borders=borders, options=options, block=BLOCK
+    )
     print(audit_summary(report))
 
 
