@@ -53,9 +53,7 @@ def main() -> None:
         images = [np.ascontiguousarray(picture) for picture in sheet[:TEST_IMAGES]]
         shifts = PERIOD
     borders, options = ("circular", "own"), {"turns": True}
-    report = audit_report(
-        network, images, arguments.out, shifts=shifts, borders=borders, options=options, block=BLOCK
-    )
+    report = audit_report(network, images, arguments.out, shifts=shifts, borders=borders, options=options, block=BLOCK)
     print(audit_summary(report))
 
 

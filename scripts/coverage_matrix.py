@@ -2,10 +2,10 @@
 
     python -m scripts.coverage_matrix OUT [NAME ...]
 
-Writes OUT/coverage.csv, a row for each architecture and check, and OUT/coverage.md, the matrix. The same command goes on
-where a run was stopped; NAMEs are tried again. `make matrix` runs it in an environment of its own. Weights are random;
-each network is made by timm or torchvision, its weights are written to a file, and the project loads both by its own
-loader, as `shiftscope audit timm:NAME --weights FILE` does.
+Writes OUT/coverage.csv, a row for each architecture and check, and OUT/coverage.md, the matrix. The same command goes
+on where a run was stopped; NAMEs are tried again. `make matrix` runs it in an environment of its own. Weights are
+random; each network is made by timm or torchvision, its weights are written to a file, and the project loads both by
+its own loader, as `shiftscope audit timm:NAME --weights FILE` does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -57,8 +56,8 @@ SOURCES = {
     "alexnet": "torchvision:alexnet",
     "swin_tiny of timm": "timm:swin_tiny_patch4_window7_224",
 }
-SIZES = {"inception_v3": 299}
-"""Sides of the input, pixels, that torchvision does not tell; the others' are 224."""
+SIZE, SIZES = 128, {"swin_tiny": 224, "vit_small": 224, "swin_tiny of timm": 224, "inception_v3": 139}
+"""Side of the input, pixels: small, but for networks that are made for one size."""
 
 
 def _residual(convolution: str) -> list[str]:
@@ -92,8 +91,11 @@ BY_HAND = {
 
 CHECKS = ("places", "audit", "blur3", "aps-l2", "ideal", "cmod")
 COLUMNS = ("architecture", "source", "check", "outcome", "detail", "change_plain", "change")
-SHIFTS = ((0, 1), (3, 5))
-"""Circular shifts, pixels."""
+SHIFT = (3, 5)
+"""Circular shift, pixels."""
+
+OURS = "analysis.networks."
+"""Modules of operators; what is rewired holds layers that are as they were."""
 
 Row = dict[str, str]
 
@@ -102,8 +104,10 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("names", nargs="*", choices=[*SOURCES, []], metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
+    if not {*arguments.names} <= {*SOURCES}:
+        parser.error(f"names are {', '.join(SOURCES)}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "coverage.csv"
     known: dict[str, list[Row]] = {}
@@ -113,7 +117,8 @@ def main() -> None:
                 known.setdefault(row["architecture"], []).append(row)
     for name in arguments.names or [name for name in SOURCES if name not in known]:
         known[name] = rows_of(name)
-        print(name, *(f"{row['check']}: {row['outcome']} {row['detail']}" for row in known[name]), sep="\n  ", flush=True)
+        for row in known[name]:
+            print(name, row["check"], row["outcome"], row["detail"], sep=": ", flush=True)
         rows = [row for key in SOURCES if key in known for row in known[key]]
         write_atomically(file, lambda path, rows=rows: _write_csv(path, rows))
         text = matrix(rows)
@@ -131,7 +136,7 @@ def rows_of(name: str) -> list[Row]:
     """Rows of an architecture, one for each check."""
     network = made(name)
     x = pictures(network.size)
-    example = network.preprocess(x)
+    example = network.preprocess(x[:1])
     plain = Answers(network.model, example)
     checks: dict[str, Callable[[], tuple[str, str, float]]] = {
         "places": lambda: found_places(name, network, example),
@@ -158,7 +163,7 @@ def _number(value: float) -> str:
 
 def made(name: str) -> LoadedNetwork:
     """Network with random weights, through a file and the project's own loader."""
-    source, size = SOURCES[name], SIZES.get(name)
+    source, size = SOURCES[name], SIZES.get(name, SIZE)
     kind, _, model_name = source.partition(":")
     torch.manual_seed(0)
     if kind == "timm":
@@ -172,7 +177,7 @@ def made(name: str) -> LoadedNetwork:
         model = models.get_model(model_name, weights=None, **options)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "random.safetensors"
-        save_file(settled(model, size or 224).state_dict(), file)
+        save_file(settled(model, size).state_dict(), file)
         return load_network(source, file, size)
 
 
@@ -194,12 +199,12 @@ def settled(model: nn.Module, size: int) -> nn.Module:
 
 def pictures(size: int) -> Tensor:
     """Two photographs, shape (2, 3, size, size), R, G and B in [0, 1]."""
-    both = [torch.from_numpy(image[:400, 100:500].copy()).permute(2, 0, 1) for image in (data.astronaut(), data.coffee())]
-    return resized(torch.stack(both).float() / 255, size)
+    both = np.stack([image[:400, 100:500] for image in (data.astronaut(), data.coffee())])
+    return resized(torch.from_numpy(both).permute(0, 3, 1, 2).float() / 255, size)
 
 
 class Answers:
-    """Answers of a network to pictures, and how much they change under circular shifts, with circular borders.
+    """Answer of a network to a picture, and how much it changes under a circular shift, with circular borders.
 
     Attributes
     ----------
@@ -212,9 +217,8 @@ class Answers:
     def __init__(self, model: nn.Module, x: Tensor, circular: nn.Module | None = None) -> None:
         with torch.inference_mode():
             self.own = model(x)
-            still, *moved = (_centred(circular or model, x.roll(shift, (2, 3))) for shift in ((0, 0), *SHIFTS))
-        changes = torch.stack([y - still for y in moved]).square().mean()
-        self.change = float((changes / still.square().mean()).sqrt())
+            still, moved = _centred(circular or model, torch.cat((x, x.roll(SHIFT, (2, 3)))))
+        self.change = float((moved - still).norm() / still.norm())
 
 
 def _centred(model: nn.Module, x: Tensor) -> Tensor:
@@ -244,7 +248,7 @@ def _beside_hand(by_hand: list[str], found: list[Place], kinds: str) -> tuple[st
 
 def audited(network: LoadedNetwork, x: Tensor) -> tuple[str, str, float]:
     """Audit of two pictures in the order of execution."""
-    how = {"form": "nested", "shifts": [SHIFTS[0]], "symmetric": False}
+    how = {"form": "nested", "shifts": [(0, 1)], "symmetric": False}
     experiment = NetworkAudit(network.model, network.size, preprocess=network.preprocess, **how)
     audit = experiment.dataset(experiment.measure(x.numpy(), ["0", "1"])[0])
     blame = audit.blame.dropna("place")
@@ -268,13 +272,20 @@ def remedied(name: str, model: nn.Module, x: Tensor, plain: Answers) -> tuple[st
         return "fails", f"answer of shape {tuple(answers.own.shape)}, or not finite", np.nan
     if (answers.own - plain.own).abs().max() <= 1e-5 * plain.own.abs().max():
         return "fails", "the answer is as before", np.nan
-    return "works", "; ".join(_kinds(changes)), answers.change
+    notes = [f"{len(changes)} place{'s' * (len(changes) != 1)}"]
+    bare = sum("behind which no activation" in change.after for change in changes)
+    notes += [f"{bare} behind a convolution without an activation"] * bool(bare)
+    left = left_alone(new, x)
+    notes += [f"left as they are: {', '.join(left)}"] * bool(left)
+    return "works", "; ".join(notes), answers.change
 
 
-def _kinds(changes: list[Any]) -> list[str]:
-    after = [change for change in changes if "behind which no activation" in change.after]
-    told = f"{len(changes)} places" if len(changes) != 1 else "1 place"
-    return [told, *([f"{len(after)} behind a convolution without an activation"] if after else [])]
+def left_alone(model: nn.Module, x: Tensor) -> list[str]:
+    """Names of the places that still subsample as they did."""
+    found = [place for place in places(model, x) if place.fault]
+    homes = {name: type(m).__module__ for name, m in model.named_modules() if name}
+    ours = [name for name, home in homes.items() if home.startswith(OURS) and not home.endswith(".wiring")]
+    return [place.name for place in found if not any(f"{place.module}.".startswith(f"{name}.") for name in ours)]
 
 
 def matrix(rows: list[Row]) -> str:
@@ -290,7 +301,7 @@ def matrix(rows: list[Row]) -> str:
         "",
         "Places: how many, and whether they are those of a list written by hand. Audit: works, and the place most to "
         "blame for the change under one pixel, in the order of execution. Remedies: by how many percent the answer "
-        "changes under two circular shifts, without the remedy and with it, the borders of the network made circular.",
+        "changes under a circular shift of (3, 5) pixels, without the remedy and with it, with circular borders.",
         "",
         "## What is refused, or works in part",
         "",

@@ -29,9 +29,11 @@ from analysis.networks.layer_access import (
     tuple_of,
 )
 from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK
+from analysis.networks.own_convolution import densified, pooled
+from analysis.networks.patch_merging import PatchMerging, PooledMerging
 from analysis.networks.phases import share_phases, with_leader
 from analysis.networks.site import ShortFilterError, Site, border_options
-from analysis.networks.sites import KNOWN, POOLING, Found, Slicing, final_averages, places, strides
+from analysis.networks.sites import KNOWN, POOLING, SLICES, Found, final_averages, places, strides
 from analysis.networks.wiring import Step, Wiring, name_of
 
 PICTURE = 4
@@ -62,7 +64,8 @@ def replace_pooling(
         strided convolutions and slices. Default: all that subsamples, but the convolution that the picture goes into
         only for operators whose promise needs it (adaptive polyphase sampling, "ideal") or if there is nothing else;
         for an `operator` that is no name, pooling. An average pooling that makes the features of a classifier, or is
-        longer than the filter, stays. Subclasses with a forward of their own are left alone.
+        longer than the filter, stays. Subclasses with a forward of their own are left alone, but for convolutions that
+        are found to be dense at stride 1, on noise.
     names : sequence of str, optional
         Names of the places to replace, as in `named_modules`; functions and slices in the code of a module have its
         name, and that of the function if it has children: "layer2.0.shortcut", "Mixed_6a/max_pool2d".
@@ -108,6 +111,9 @@ def replace_pooling(
     *Functions* in the code of a module are replaced by giving the module a forward that torch.fx has written, where it
     can: then `type(module)` is a subclass of what it was.
 
+    *Patch merging* by slices that are concatenated, as in Swin, becomes patches at every position, then the operator;
+    the normalisation and the projection behind it stay where they are.
+
     *Adaptive polyphase sampling.* Branches that are added, multiplied or concatenated share one choice, that of the
     branch that runs first; see :func:`analysis.networks.phases.share_phases`.
     """
@@ -126,8 +132,9 @@ def replace_pooling(
         layer = found.layer
         site = _site(name, layer, channels[name], steps.get(name) == "before")
         near = layer if found.node is None else model.get_submodule(found.scope)
+        mode = _padding_mode(model, near)
         try:
-            new = make(site, _padding_mode(model, near))
+            new = make(site, mode)
         except ValueError as error:
             if names is None and isinstance(error, ShortFilterError):
                 continue
@@ -139,6 +146,9 @@ def replace_pooling(
             cost = "" if steps[name] == "before" else f" ({dense} times the products, and the memory of what comes out)"
             shown = f"stride 1{cost}, then {place}: {shown}"
         elif found.node is not None:
+            if isinstance(layer, PatchMerging):
+                new = PooledMerging(layer, new, options.get("padding_mode", _merging_mode(operator, mode)))
+                shown = f"patches at all positions ({dense} times the memory), then {shown}"
             wiring.insert(found.scope, found.node, new, f"{name.rpartition('.')[2]}_pool", instead=True)
         else:
             put_everywhere(model, layer, new)
@@ -188,7 +198,7 @@ def _chosen(
         chosen = {name: known[name] if name in known else _named(model, name) for name in names}
         return _checked(model, {n: f for n, f in chosen.items() if types is None or _is(f.layer, types)}, types, names)
     known = {name: found for name, found in known.items() if name not in final_averages(model)}
-    kinds = types if types is not None else (*KNOWN, Slicing) if operator else POOLING
+    kinds = types if types is not None else (*KNOWN, *SLICES) if operator else POOLING
     chosen = {name: found for name, found in known.items() if _is(found.layer, kinds)}
     if types is None and operator and not OPERATORS[operator].whole:
         name, stem = next(((n, m) for n, m in model.named_modules() if isinstance(m, CONVOLUTION)), ("", None))
@@ -208,7 +218,7 @@ def _chosen(
 def _named(model: nn.Module, name: str) -> Found:
     """A layer by name, or the reason why it is no place."""
     layer = layer_of(model, name)
-    if not behaves_as(layer, *KNOWN):
+    if not behaves_as(layer, *KNOWN) and not strides(layer):
         raise ValueError(
             f"layer {name!r} is a {told(layer)}; expected max or average pooling, or a convolution, in one or two "
             "dimensions, or a module whose code subsamples by these functions or by one slice"
@@ -218,10 +228,17 @@ def _named(model: nn.Module, name: str) -> Found:
     return Found(layer)
 
 
+def _merging_mode(operator: Any, mode: str) -> str:
+    """How maps go on where patches end beyond them: as convolutions do, or as a filter of the periodic map does."""
+    if operator == "ideal":
+        return "circular"
+    return "reflect" if mode == "zeros" else mode
+
+
 def _is(layer: nn.Module, types: type | tuple[type, ...]) -> bool:
     """Tell if a layer is of some types, where a slice is a convolution."""
     kinds = types if isinstance(types, tuple) else (types,)
-    return isinstance(layer, kinds) or (isinstance(layer, Slicing) and bool({*kinds} & {*CONVOLUTION}))
+    return isinstance(layer, kinds) or (isinstance(layer, SLICES) and bool({*kinds} & {*CONVOLUTION}))
 
 
 def _checked(model: nn.Module, chosen: dict[str, Found], types: Any, names: Sequence[str] | None) -> dict[str, Found]:
@@ -244,7 +261,7 @@ def _site(name: str, layer: Any, seen: set[int] | None, first: bool = False) -> 
         channels = next(iter(seen)) if len(seen) == 1 else None
         found = " and ".join(map(str, sorted(seen)))
         unknown = f"the example uses it with {found}" if seen else "the example does not reach it"
-    if isinstance(layer, (*CONVOLUTION, Slicing)):
+    if isinstance(layer, (*CONVOLUTION, *SLICES)):
         dims = len(layer.stride)
         if isinstance(layer, CONVOLUTION):
             channels = layer.in_channels if first else layer.out_channels
@@ -364,7 +381,10 @@ def _step_for(wiring: Wiring, name: str, layer: Any) -> Step | str:
 
 def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step: Step | str) -> str:
     """Set the stride to 1 and put the operator in its place; return what the place is called."""
-    model = wiring.model
+    model, own = wiring.model, densified(layer)
+    if own is not None:
+        put_everywhere(model, layer, own)
+        layer = own
     if isinstance(step, Step):
         layer.stride = (1,) * len(layer.stride)
         calls = sum(node.target == step.node.target for node in step.node.graph.nodes if node.op == "call_module")
@@ -378,15 +398,20 @@ def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step
         else:
             put(model, step.name, nn.Sequential(step.module, new).train(step.module.training))
         return f"after {step.name}"
+    place = "before the convolution"
+    if step != "before":
+        place = "after the convolution, behind which no activation was found"
+    if own is not None:
+        pooled(own, new, step == "before")
+        return place
     if not isinstance(layer.weight, nn.Parameter):
         raise ValueError(
             f"layer {name!r} computes its weight (weight_norm, a parametrization or pruning); make it a parameter "
             "first, as torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') does"
         )
     if step == "before":
-        kind = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
-        put_everywhere(model, layer, kind(layer, new).train(layer.training))
-        return "before the convolution"
-    pooled = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
-    put_everywhere(model, layer, pooled(layer, new).train(layer.training))
-    return "after the convolution, behind which no activation was found"
+        kind: type[_PooledConvolution] = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
+    else:
+        kind = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
+    put_everywhere(model, layer, kind(layer, new).train(layer.training))
+    return place

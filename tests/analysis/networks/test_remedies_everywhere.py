@@ -16,8 +16,10 @@ from torch.nn import functional  # noqa: E402
 
 from analysis.networks import APS, BlurPool, IdealPool, create, remedy, replace_pooling  # noqa: E402
 from analysis.networks.loading import LoadedNetwork, apply_remedy, normalised  # noqa: E402
+from analysis.networks.sites import Slicing  # noqa: E402
 
 C = 8
+TAPS = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])) / 16
 DATA = os.environ.get("SHIFTSCOPE_DATA", "")
 
 
@@ -282,17 +284,76 @@ def test_functions_and_slices_are_places():
     assert len(apply_remedy(network, "blur3:branch,max_pool2d (2)")[1]) == 2
 
 
-class Merging(nn.Module):
-    """Swin's patch merging: four slices of one map."""
+def merged(x):
+    """Patch merging with channels last, as torchvision's Swin writes it."""
+    height, width, _ = x.shape[-3:]
+    x = functional.pad(x, (0, 0, 0, width % 2, 0, height % 2))
+    return torch.cat([x[..., i::2, j::2, :] for j in (0, 1) for i in (0, 1)], -1)
+
+
+class MergingFirst(nn.Module):
+    """Four slices of one map, with channels first."""
 
     def forward(self, x):
-        return torch.cat([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)
+        return torch.cat([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1).relu()
 
 
-def test_patch_merging_by_slices_is_refused_by_name():
-    model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), Merging())
+class MergingLast(nn.Module):
+    """The same by a function of the model's own."""
+
+    def forward(self, x):
+        return merged(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class MergingTwice(nn.Module):
+    """Slices that somebody else takes too."""
+
+    def forward(self, x):
+        first = x[:, :, ::2, ::2]
+        return torch.cat([first, x[:, :, 1::2, ::2], x[:, :, ::2, 1::2], x[:, :, 1::2, 1::2]], 1) + first.mean()
+
+
+class MergingByShape(nn.Module):
+    """Patches by reshaping, which no slice shows."""
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        return x.reshape(n, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(n, -1, h // 2, w // 2)
+
+
+@pytest.mark.parametrize("kind", [MergingFirst, MergingLast])
+def test_patch_merging_by_slices_takes_operators(kind):
+    """Plain subsampling in their place gives the network back; blurred patches are patches of the blurred map."""
+    model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), kind()).eval()
+    x = torch.randn(2, 3, 32, 48)
+    back, changes = replace_pooling(model, Slicing((2, 2)), names=["2"])
+    assert [c.name for c in changes] == ["2"] and torch.equal(back(x), model(x))
+    pooled, changes = remedy("blur3")(model)
+    assert [c.name for c in changes] == ["2"] and "4 times the memory" in changes[0].after
+    circle, _ = remedy("blur3")(model, padding_mode="circular")
+    y = model[1](model[0](x))
+    blurred_map = functional.conv2d(functional.pad(y, (1, 1, 1, 1), "circular"), TAPS.expand(C, 1, 3, 3), groups=C)
+    assert close(circle(x), model[2](blurred_map))
+    inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))
+    assert close(pooled(x)[inner], circle(x)[inner])
+    assert [c.name for c in remedy("blur3")(model, types=nn.Conv2d)[1]] == ["0", "2"]
+
+
+def test_patches_are_merged_on_the_grid_of_the_content():
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * C, 5))
+    invariant(lambda: nn.Sequential(nn.Conv2d(3, C, 5, 2, 2), nn.ReLU(), MergingLast(), nn.ReLU(), *head))
+    model = nn.Sequential(MergingFirst()).double()
+    ideal, _ = remedy("ideal")(model)
+    x = IdealPool(1).dense(torch.randn(1, 3, 16, 16, dtype=torch.float64))
+    linear, _ = remedy("ideal")(nn.Sequential(MergingLast()).double())
+    assert torch.allclose(linear(moved(x, 0.5)), moved(linear(x), 0.25)) and ideal(x).shape == model(x).shape
+
+
+@pytest.mark.parametrize("kind", [MergingTwice, MergingByShape])
+def test_other_patch_merging_is_refused_by_name(kind):
+    model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), kind())
     assert [c.name for c in remedy("blur3")(model)[1]] == ["0"]
-    with pytest.raises(ValueError, match="layer '2' is a Merging"):
+    with pytest.raises(ValueError, match=f"layer '2' is a {kind.__name__}"):
         remedy("blur3")(model, names=["2"])
 
 
