@@ -28,6 +28,7 @@ from analysis.audit.experiment import NetworkAudit
 from analysis.files.atomic import write_atomically
 from analysis.networks.cmod_surgery import to_cmod
 from analysis.networks.layer_access import convolutions
+from analysis.networks.left_alone import left_alone
 from analysis.networks.loading import LoadedNetwork, load_network
 from analysis.networks.metrics import resized
 from analysis.networks.place import Place, intercept, places
@@ -93,9 +94,6 @@ CHECKS = ("places", "audit", "blur3", "aps-l2", "ideal", "cmod")
 COLUMNS = ("architecture", "source", "check", "outcome", "detail", "change_plain", "change")
 SHIFT = (3, 5)
 """Circular shift, pixels."""
-
-OURS = "analysis.networks."
-"""Modules of operators; what is rewired holds layers that are as they were."""
 
 Row = dict[str, str]
 
@@ -275,17 +273,9 @@ def remedied(name: str, model: nn.Module, x: Tensor, plain: Answers) -> tuple[st
     notes = [f"{len(changes)} place{'s' * (len(changes) != 1)}"]
     bare = sum("behind which no activation" in change.after for change in changes)
     notes += [f"{bare} behind a convolution without an activation"] * bool(bare)
-    left = left_alone(new, x)
+    left = [place.name for place in left_alone(new, x)]
     notes += [f"left as they are: {', '.join(left)}"] * bool(left)
     return "works", "; ".join(notes), answers.change
-
-
-def left_alone(model: nn.Module, x: Tensor) -> list[str]:
-    """Names of the places that still subsample as they did."""
-    found = [place for place in places(model, x) if place.fault]
-    homes = {name: type(m).__module__ for name, m in model.named_modules() if name}
-    ours = [name for name, home in homes.items() if home.startswith(OURS) and not home.endswith(".wiring")]
-    return [place.name for place in found if not any(f"{place.module}.".startswith(f"{name}.") for name in ours)]
 
 
 def matrix(rows: list[Row]) -> str:

@@ -32,6 +32,7 @@ from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK
 from analysis.networks.own_convolution import densified, pooled
 from analysis.networks.patch_merging import PatchMerging, PooledMerging
 from analysis.networks.phases import share_phases, with_leader
+from analysis.networks.place import places as network_places
 from analysis.networks.site import ShortFilterError, Site, border_options
 from analysis.networks.sites import KNOWN, POOLING, SLICES, Found, final_averages, places, strides
 from analysis.networks.wiring import Step, Wiring, name_of
@@ -299,13 +300,14 @@ def _channels(model: nn.Module, chosen: dict[str, Found], example: Tensor | None
     """Channels of the input of every layer, all that are seen on an example; None without one."""
     if example is None:
         return dict.fromkeys(chosen)
-    seen: dict[str, set[int] | None] = {name: None if found.node else set() for name, found in chosen.items()}
+    seen: dict[str, set[int]] = {name: set() for name in chosen}
+    if any(found.node for found in chosen.values()):
+        known = {place.name: place.channels for place in network_places(model, example)}
+        seen |= {name: {known[name]} for name, found in chosen.items() if found.node and name in known}
 
     def look(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            known = seen[name]
-            assert known is not None  # only layers are watched
-            known.add(inputs[0].shape[1])
+            seen[name].add(inputs[0].shape[1])
 
         return hook
 

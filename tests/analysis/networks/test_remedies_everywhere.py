@@ -284,6 +284,17 @@ def test_functions_and_slices_are_places():
     assert len(apply_remedy(network, "blur3:branch,max_pool2d (2)")[1]) == 2
 
 
+def test_what_a_remedy_leaves_is_told():
+    stem = (nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2))
+    model = nn.Sequential(*stem, MergingByShape(), nn.Conv2d(4 * C, 4, 1))
+    lines = apply_remedy(LoadedNetwork("mine", model.eval(), size=32), "blur3")[1]
+    assert len(lines) == 3 and lines[0].startswith("2: MaxPool2d")
+    assert lines[1].startswith("0: convolution") and "16 to 8" not in lines[1] and "left as it is" in lines[1]
+    assert "falls from 8 to 4 in 3" in lines[2] and "left as it is" in lines[2]
+    everything = apply_remedy(LoadedNetwork("mine", nn.Sequential(*stem).eval(), size=32), "aps-l2")[1]
+    assert len(everything) == 2 and not any("left" in line for line in everything)
+
+
 def merged(x):
     """Patch merging with channels last, as torchvision's Swin writes it."""
     height, width, _ = x.shape[-3:]
@@ -544,6 +555,7 @@ def test_every_remedy_keeps_batches_precisions_layouts_and_gradients(name):
                 assert close(half.float(), expected, 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["blur3", "aps-l2", "ideal", "tlpf", "adaptive-blur", "intrablock", "cmod"])
 def test_remedied_networks_compile_and_export(name):
     torch._dynamo.reset()
