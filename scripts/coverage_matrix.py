@@ -171,7 +171,7 @@ def made(name: str) -> LoadedNetwork:
     else:
         from torchvision import models
 
-        options = {"init_weights": True} if name in ("inception_v3", "googlenet") else {}
+        options = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
         model = models.get_model(model_name, weights=None, **options)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "random.safetensors"

@@ -303,7 +303,9 @@ def _from_torchvision(name: str, weights: str | os.PathLike[str] | None) -> nn.M
     known: Sequence[str] = models.list_models(module=models)
     if name not in known:
         raise ValueError(unknown("model of torchvision", name, known))
-    model: nn.Module = models.get_model(name, weights="DEFAULT" if weights is None else None)
+    slow = weights is not None and name in ("googlenet", "inception_v3")  # which draw their weights for a minute
+    options = {"init_weights": False} if slow else {}
+    model: nn.Module = models.get_model(name, weights="DEFAULT" if weights is None else None, **options)
     if weights is not None:
         try:
             load_weights(model, weights)
