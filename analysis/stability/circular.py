@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from analysis.networks.checks import floating_maps
 from analysis.networks.layer_access import evaluating
-from analysis.networks.metrics import AccuracyByShift, Variation, circular, kernel_variation
+from analysis.networks.metrics import AccuracyByShift, Variation, kernel_variation
 from analysis.networks.metrics.checks import finite, labels_of
 from wavelets.checks import integer
 
@@ -82,7 +82,7 @@ def circular_stability(
         labels = labels_of(labels, *still.shape)
         top = [logits.argmax(1) for logits in (first, second)]
         found = _mean("accuracy", still.argmax(1) == labels)
-        found |= _mean("accuracy_shifted", sum((t == labels).double() for t in top) / 2)
+        found |= _mean("accuracy_shifted", torch.stack([t == labels for t in top]).double().mean(0))
         found |= _mean("consistency", top[0] == top[1])
         if mapped:
             found |= _at_every_shift(model, inputs[:mapped], labels[:mapped], batch, bar)
@@ -94,8 +94,7 @@ def circular_stability(
 def shifted(inputs: Tensor, shifts: NDArray[np.int64]) -> Tensor:
     """Inputs (N, channels, H, W), each moved circularly by its own (dy, dx), shape (N, 2), pixels."""
     rows, columns = (
-        torch.from_numpy((np.arange(side) - shifts[:, axis, None]) % side)
-        for axis, side in enumerate(inputs.shape[2:])
+        torch.from_numpy((np.arange(side) - shifts[:, axis, None]) % side) for axis, side in enumerate(inputs.shape[2:])
     )
     example, channel = (torch.arange(count) for count in inputs.shape[:2])
     return inputs[
@@ -118,12 +117,11 @@ def _at_every_shift(
     height, width = inputs.shape[2:]
     shifts = [(dy, dx) for dy in _centred(height) for dx in _centred(width)]
     accuracy, variation = AccuracyByShift(shifts), Variation()
-    for start in range(0, len(inputs), batch):
-        part = slice(start, start + batch)
-        logits = torch.stack([model(circular(inputs[part], shift)) for shift in shifts])
-        accuracy.update(logits, labels[part])
-        variation.update(logits, labels[part])
-        bar.update(len(shifts) * len(inputs[part]))
+    for one, label in zip(inputs, labels, strict=True):
+        same = one.expand(len(shifts), *one.shape)
+        logits = torch.cat(list(_answers(model, same, np.array(shifts), batch, bar)))[:, None]
+        accuracy.update(logits, label[None])
+        variation.update(logits, label[None])
     maps = accuracy.compute()
     return {
         "variation": xr.DataArray(variation.compute()),

@@ -23,7 +23,7 @@ from analysis.networks.training.checkpoint import CheckpointError, load_checkpoi
 from analysis.networks.training.data import Data, Examples, split  # noqa: E402
 from analysis.networks.training.loop import Diverged, best_epoch, evaluate, objective  # noqa: E402
 from analysis.networks.training.orchestration import train_network  # noqa: E402
-from analysis.networks.training.recipe import RECIPES, Recipe, recipe  # noqa: E402
+from analysis.networks.training.recipe import RECIPES, recipe  # noqa: E402
 from analysis.runs.folder import RunFolder  # noqa: E402
 
 SIDE, CLASSES = 8, 3
