@@ -117,10 +117,16 @@ def main() -> None:
         known[name] = rows_of(name)
         for row in known[name]:
             print(name, row["check"], row["outcome"], row["detail"], sep=": ", flush=True)
-        rows = [row for key in SOURCES if key in known for row in known[key]]
-        write_atomically(file, lambda path, rows=rows: _write_csv(path, rows))
-        text = matrix(rows)
-        write_atomically(arguments.out / "coverage.md", lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        write(arguments.out, known)
+    write(arguments.out, known)
+
+
+def write(out: Path, known: dict[str, list[Row]]) -> None:
+    """Write the table and the matrix of the architectures that are known so far."""
+    rows = [row for key in SOURCES if key in known for row in known[key]]
+    text = matrix(rows)
+    write_atomically(out / "coverage.csv", lambda path: _write_csv(path, rows))
+    write_atomically(out / "coverage.md", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _write_csv(path: Path, rows: list[Row]) -> None:

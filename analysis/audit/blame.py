@@ -283,7 +283,7 @@ def shares(
     """
     count = len(network.places)
     form = form_for(count, form)
-    each = [(float(u), float(v)) for u, v in (shifts if isinstance(shifts[0], Sequence) else [shifts] * len(first))]  # type: ignore[misc]
+    each = [_pair(shift) for shift in shifts] if isinstance(shifts[0], Sequence) else [_pair(shifts)] * len(first)
     answers = network.plain(torch.cat((first, second)), circular)
     none, target = answers[: len(first)], answers[len(first) :]
     runs = _Runs(network, (first, second), each, circular, none)
@@ -301,6 +301,11 @@ def shares(
         _columns([(part - target).square().sum(1) for part in singles], whole),
         target.square().sum(1),
     )
+
+
+def _pair(shift: Any) -> Shift:
+    down, right = shift
+    return float(down), float(right)
 
 
 def _columns(parts: list[Tensor], like: Tensor) -> Tensor:
@@ -359,7 +364,8 @@ class _Runs:
         """Shapley values, from a random order of the places and its reversal, of each picture its own."""
         orders = torch.stack([_order(picture, self.count) for picture in self.both[1]])
         both = torch.cat((orders, orders.flip(1)), 1)
-        rows, masks = torch.arange(len(orders)), []
+        rows = torch.arange(len(orders))
+        masks: list[Tensor] = []
         for step in range(2 * self.count):
             mend = torch.zeros(orders.shape, dtype=torch.bool) if step % self.count == 0 else masks[-1].clone()
             mend[rows, both[:, step]] = True
@@ -392,7 +398,7 @@ class _Runs:
             mend = torch.cat(part).to(first.device)
             pictures = first.repeat(times), second.repeat(times)
             found = self.network.mended(*pictures, self.shifts * len(part), mend, self.circular)
-            answers += found.split(len(first)) if len(first) else [self.none] * len(part)
+            answers += torch.split(found, len(first)) if len(first) else [self.none] * len(part)
         return answers
 
 

@@ -71,7 +71,7 @@ class PooledMerging(nn.Module):
         axis = self.merging.channel_axis
         x = x.movedim(axis, 1)
         height, width = x.shape[2:]
-        wide = extend(x, [(0, s - 1) for s in self.merging.stride], self.padding_mode)
+        wide = extend(x, tuple((0, s - 1) for s in self.merging.stride), self.padding_mode)
         patches = [wide[:, :, i : i + height, j : j + width] for i, j in self.merging.offsets]
         y: Tensor = self.pool(torch.cat(patches, 1))
         return y.movedim(1, axis)

@@ -412,7 +412,7 @@ def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step
             "first, as torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') does"
         )
     if step == "before":
-        kind: type[_PooledConvolution] = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
+        kind: Any = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
     else:
         kind = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
     put_everywhere(model, layer, kind(layer, new).train(layer.training))
