@@ -370,13 +370,20 @@ class _Runs:
             mend = torch.zeros(orders.shape, dtype=torch.bool) if step % self.count == 0 else masks[-1].clone()
             mend[rows, both[:, step]] = True
             masks.append(mend)
-        answers = self._run(masks[:-1])
-        answers.append(answers[self.count - 1])  # all places are mended, in whatever order
+        known = {step: self._of_each(self.singles(), both[:, step]) for step in (0, self.count)}
+        known |= {self.count - 1: self.every(), 2 * self.count - 1: self.every()}
+        new = [step for step in range(2 * self.count) if step not in known]
+        answers = known | dict(zip(new, self._run([masks[step] for step in new]), strict=True))
         values = torch.zeros(self.count, *self.none.shape, dtype=self.none.dtype, device=self.none.device)
-        for step, after in enumerate(answers):
+        for step in range(2 * self.count):
             before = self.none if step % self.count == 0 else answers[step - 1]
-            values[both[:, step], rows] += (before - after) / 2
+            values[both[:, step], rows] += (before - answers[step]) / 2
         return list(values)
+
+    @staticmethod
+    def _of_each(answers: list[Tensor], chosen: Tensor) -> Tensor:
+        """Rows of several answers, of each picture those that are chosen for it."""
+        return torch.stack(answers)[chosen, torch.arange(len(chosen))]
 
     def _of_subsets(self, subsets: Sequence[frozenset[int]]) -> list[Tensor]:
         """Answers with the same places mended for all pictures; each subset is run once."""
