@@ -279,6 +279,8 @@ def remedied(name: str, model: nn.Module, x: Tensor, plain: Answers) -> tuple[st
     notes = [f"{len(changes)} place{'s' * (len(changes) != 1)}"]
     bare = sum("behind which no activation" in change.after for change in changes)
     notes += [f"{bare} behind a convolution without an activation"] * bool(bare)
+    alone = sum("on a grid of its own" in change.after for change in changes)
+    notes += [f"{alone} on grids of their own, in code that cannot be followed"] * bool(alone)
     left = [place.name for place in left_alone(new, x)]
     notes += [f"left as they are: {', '.join(left)}"] * bool(left)
     return "works", "; ".join(notes), answers.change

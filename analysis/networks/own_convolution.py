@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analysis.networks.layer_access import CONVOLUTION, behaves_as
+from analysis.networks.pooling._border import extend
 
 SIDES = (2, 3)
 """Outputs of the maps that a convolution is tried on: whether strides divide the sides must not matter."""
@@ -39,8 +40,9 @@ class SameConv2d(nn.Conv2d):
         pads: list[int] = []
         for axis in (1, 0):
             n, s, reach = x.shape[2 + axis], self.taken[axis], self.dilation[axis] * (self.kernel_size[axis] - 1)
-            missing = max((math.ceil(n / s) - 1) * s + reach + 1 - n, 0)
-            pads += [missing // 2, missing - missing // 2]
+            count = math.ceil(n / s)
+            before = max((count - 1) * s + reach + 1 - n, 0) // 2
+            pads += [before, max(count * s + reach - n - before, 0)]  # as many samples as stand between the outputs
         y = functional.conv2d(functional.pad(x, pads), self.weight, self.bias, 1, 0, self.dilation, self.groups)
         return y
 
@@ -103,13 +105,32 @@ def _as_evaluated(module: nn.Module) -> Iterator[None]:
         module.training = training
 
 
-def pooled(layer: nn.Module, pool: nn.Module, before: bool) -> nn.Module:
-    """Let an operator take what a layer is given, or gives, under the keys of the layer; its class stays a base."""
+class Around(nn.Module):
+    """Periodic map with some samples more at the end, so that a convolution gives as many as the period has.
+
+    Parameters
+    ----------
+    more : sequence of int
+        Samples, one number for each axis.
+    """
+
+    def __init__(self, more: Sequence[int]) -> None:
+        super().__init__()
+        self.more = tuple(more)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Extend maps (batch, channels, spatial axes)."""
+        return extend(x, tuple((0, n) for n in self.more), "circular")
+
+
+def pooled(layer: nn.Module, pool: nn.Module, before: bool, name: str = "pool") -> nn.Module:
+    """Let a module take what a layer is given, or gives, under the keys of the layer; its class stays a base."""
     kind = type(layer)
-    layer.add_module("pool", pool)
+    layer.add_module(name, pool)
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        y: Tensor = kind.forward(self, self.pool(x)) if before else self.pool(kind.forward(self, x))
+        inner = getattr(self, name)
+        y: Tensor = kind.forward(self, inner(x)) if before else inner(kind.forward(self, x))
         return y
 
     layer.__class__ = type(kind.__name__, (kind,), {"forward": forward})

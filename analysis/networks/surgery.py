@@ -29,7 +29,7 @@ from analysis.networks.layer_access import (
     tuple_of,
 )
 from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK
-from analysis.networks.own_convolution import densified, pooled
+from analysis.networks.own_convolution import Around, densified, pooled
 from analysis.networks.patch_merging import PatchMerging, PooledMerging
 from analysis.networks.phases import share_phases, with_leader
 from analysis.networks.place import places as network_places
@@ -134,6 +134,7 @@ def replace_pooling(
         site = _site(name, layer, channels[name], steps.get(name) == "before")
         near = layer if found.node is None else model.get_submodule(found.scope)
         mode = _padding_mode(model, near)
+        beyond = options.get("padding_mode", "circular" if operator == "ideal" else mode)
         try:
             new = make(site, mode)
         except ValueError as error:
@@ -143,12 +144,12 @@ def replace_pooling(
         new.to(**_neighbourhood(model, near)).train(near.training)
         before, shown, dense = repr(layer), repr(new), math.prod(site.stride)
         if isinstance(layer, CONVOLUTION):
-            place = _set_convolution(wiring, name, layer, new, steps[name])
+            place = _set_convolution(wiring, name, layer, new, steps[name], beyond == "circular")
             cost = "" if steps[name] == "before" else f" ({dense} times the products, and the memory of what comes out)"
             shown = f"stride 1{cost}, then {place}: {shown}"
         elif found.node is not None:
             if isinstance(layer, PatchMerging):
-                new = PooledMerging(layer, new, options.get("padding_mode", _merging_mode(operator, mode)))
+                new = PooledMerging(layer, new, "reflect" if beyond == "zeros" else beyond)
                 shown = f"patches at all positions ({dense} times the memory), then {shown}"
             wiring.insert(found.scope, found.node, new, f"{name.rpartition('.')[2]}_pool", instead=True)
         else:
@@ -227,13 +228,6 @@ def _named(model: nn.Module, name: str) -> Found:
     if isinstance(layer, CONVOLUTION) and not strides(layer):
         raise ValueError(f"layer {name!r} is a convolution of stride 1 and subsamples nothing")
     return Found(layer)
-
-
-def _merging_mode(operator: Any, mode: str) -> str:
-    """How maps go on where patches end beyond them: as convolutions do, or as a filter of the periodic map does."""
-    if operator == "ideal":
-        return "circular"
-    return "reflect" if mode == "zeros" else mode
 
 
 def _is(layer: nn.Module, types: type | tuple[type, ...]) -> bool:
@@ -381,14 +375,28 @@ def _step_for(wiring: Wiring, name: str, layer: Any) -> Step | str:
     return "before" if max(layer.kernel_size) == 1 and not any(map(any, convolution_pads(layer))) else "behind"
 
 
-def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step: Step | str) -> str:
-    """Set the stride to 1 and put the operator in its place; return what the place is called."""
+def _is_patch_embedding(layer: Any) -> bool:
+    """Tell if the windows of a convolution lie side by side."""
+    beside = tuple(layer.kernel_size) == tuple(layer.stride) and max(layer.dilation) == 1
+    return beside and not any(map(any, convolution_pads(layer)))
+
+
+def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step: Step | str, circular: bool) -> str:
+    """Set the stride to 1 and put the operator in its place; return what the place is called.
+
+    `circular`: maps go on as their own period, so that dense patches have to be as many as its samples.
+    """
     model, own = wiring.model, densified(layer)
+    around = None
+    if circular and own is None and _is_patch_embedding(layer):
+        around = Around([k - 1 for k in layer.kernel_size])
     if own is not None:
         put_everywhere(model, layer, own)
         layer = own
     if isinstance(step, Step):
         layer.stride = (1,) * len(layer.stride)
+        if around is not None:
+            pooled(layer, around, True, "around")
         calls = sum(node.target == step.node.target for node in step.node.graph.nodes if node.op == "call_module")
         if (
             step.module is None
@@ -415,5 +423,6 @@ def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step
         kind: Any = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
     else:
         kind = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
-    put_everywhere(model, layer, kind(layer, new).train(layer.training))
+    dense = kind(layer, new).train(layer.training)
+    put_everywhere(model, layer, dense if around is None else pooled(dense, around, True, "around"))
     return place

@@ -16,6 +16,7 @@ from torch.nn import functional  # noqa: E402
 
 from analysis.networks import APS, BlurPool, IdealPool, create, remedies, remedy, replace_pooling  # noqa: E402
 from analysis.networks.loading import LoadedNetwork, apply_remedy, normalised  # noqa: E402
+from analysis.networks.own_convolution import SameConv2d  # noqa: E402
 from analysis.networks.sites import Slicing  # noqa: E402
 
 C = 8
@@ -358,6 +359,54 @@ def test_patches_are_merged_on_the_grid_of_the_content():
     x = IdealPool(1).dense(torch.randn(1, 3, 16, 16, dtype=torch.float64))
     linear, _ = remedy("ideal")(nn.Sequential(MergingLast()).double())
     assert torch.allclose(linear(moved(x, 0.5)), moved(linear(x), 0.25)) and ideal(x).shape == model(x).shape
+
+
+class Same(nn.Conv2d):
+    """TensorFlow's padding, with circular borders: where patches begin depends on the stride."""
+
+    def forward(self, x):
+        missing = [max((-(-n // s) - 1) * s + 3 - n, 0) for n, s in zip(x.shape[:1:-1], self.stride, strict=True)]
+        return super().forward(functional.pad(x, [m for n in missing for m in (n // 2, n - n // 2)]))
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Conv2d(C, C, 1)])
+def test_patches_of_a_picture_are_embedded_on_the_grid_of_the_content(activation):
+    """Without padding, dense patches are fewer than the samples of the period, if they do not go around."""
+    head = (nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(C, 5))
+    embed = (nn.Conv2d(3, C, 4, 4), activation, nn.Conv2d(C, C, 3, 1, 1), nn.ReLU(), nn.Conv2d(C, C, 2, 2))
+    plain = circular(settled(nn.Sequential(*embed, *head))).double()
+    pooled, _ = remedy("aps-l2")(plain, padding_mode="circular")
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        assert close(pooled(x.roll((3, 5), (2, 3))), pooled(x), 1e-6) and pooled[:6](x).shape == plain[:6](x).shape
+        assert not close(plain(x.roll((3, 5), (2, 3))), plain(x), 1e-3)
+    ideal, _ = remedy("ideal")(nn.Sequential(nn.Conv2d(3, C, 4, 4)).double())
+    x = IdealPool(1).dense(x)
+    assert torch.allclose(ideal(moved(x, 0.5)), moved(ideal(x), 0.125))
+
+
+def test_own_padding_leaves_the_period_whole():
+    layer = Same(3, C, 3, 2).double()
+    dense = SameConv2d(layer)
+    x = torch.randn(1, 3, 16, 20, dtype=torch.float64)
+    assert dense(x).shape[2:] == x.shape[2:] and torch.allclose(dense(x)[..., ::2, ::2], layer(x))
+    assert dense(x[..., :15, :17]).shape[2:] == (16, 18)
+
+
+class Choice(nn.Module):
+    """Two samplings in code with an argument that need not be given."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.MaxPool2d(2), nn.MaxPool2d(2)
+
+    def forward(self, x, more=None):
+        return self.a(x) + self.b(x.relu())
+
+
+def test_samplings_in_code_that_cannot_be_followed_say_that_they_choose_for_themselves():
+    _, changes = remedy("aps-l2")(nn.Sequential(nn.Conv2d(3, C, 3, 1, 1), Choice()))
+    assert len(changes) == 2 and all("of its own" in change.after for change in changes)
 
 
 @pytest.mark.parametrize("kind", [MergingTwice, MergingByShape])
