@@ -35,4 +35,9 @@ def left_alone(model: nn.Module, example: Tensor) -> list[Place]:
     """
     modules = [(name, type(module).__module__) for name, module in model.named_modules() if name]
     ours = tuple(f"{name}." for name, home in modules if home.startswith(OPERATORS))
-    return [place for place in places(model, example) if place.fault and not f"{place.module}.".startswith(ours)]
+
+    def as_it_was(place: Place) -> bool:
+        around = not place.understood and any(name.startswith(f"{place.module}.") for name in ours)
+        return place.fault and not around and not f"{place.module}.".startswith(ours)
+
+    return [place for place in places(model, example) if as_it_was(place)]
