@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from hypothesis import HealthCheck, settings
 
 # setuptools puts its own distutils in the place of Python's when it is imported. Where a warning that is an
 # error here ends that half-way, torch's inductor finds the wrong one: so it happens before any test.
@@ -19,8 +20,13 @@ with warnings.catch_warnings():
 
 matplotlib.use("Agg")
 
-DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
+# The same examples on every run, whatever the machine: the first one may compile, and all are slow on a busy one.
+settings.register_profile(
+    "shiftscope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=50
+)
+settings.load_profile("shiftscope")
 
+DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
 
 COMMANDS = Path(__file__).parent / "analysis" / "commands"
 

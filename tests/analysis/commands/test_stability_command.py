@@ -199,7 +199,7 @@ def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_
     assert (out / "map.png").exists()
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_ten_crops_are_not_cut_from_enlarged_pictures(shiftscope, file, folder, tmp_path, monkeypatch):
     sides = []
 
@@ -216,6 +216,7 @@ def test_ten_crops_are_not_cut_from_enlarged_pictures(shiftscope, file, folder, 
     assert sides == [SIZE + 2, round(SIZE * 256 / 224), 29]
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_without_labels_there_is_no_accuracy(shiftscope, common, tmp_path):
     code, printed, _ = shiftscope(*common)
     assert code == 0
@@ -227,13 +228,7 @@ def test_without_labels_there_is_no_accuracy(shiftscope, common, tmp_path):
         accuracy_figure(ds)
 
 
-@pytest.fixture
-def unwritten(monkeypatch):
-    """No figures, which take longer than all the rest."""
-    monkeypatch.setattr("analysis.reports.stability.figures", lambda comparison: {})
-
-
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_a_stopped_run_is_continued(shiftscope, common, tmp_path, monkeypatch):
     measure, calls = NetworkStability.measure, []
 
@@ -258,7 +253,7 @@ def test_a_stopped_run_is_continued(shiftscope, common, tmp_path, monkeypatch):
     assert shiftscope(*common, "--remedy", "blur2", "--strict", "--quiet")[0] == 3
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_more_images_go_on_and_fewer_are_reported_alone(shiftscope, common, monkeypatch):
     measure, calls = NetworkStability.measure, []
 
@@ -273,7 +268,7 @@ def test_more_images_go_on_and_fewer_are_reported_alone(shiftscope, common, monk
     assert calls == [2, 1, 2]  # broken.jpg is the third of six
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_a_run_of_other_code_is_refused(shiftscope, common, file):
     args = f"{file}:pair", *common[1:], "--quiet"
     assert shiftscope(*args)[0] == 0
@@ -348,7 +343,7 @@ def test_what_subsamples_is_named_where_there_is_no_pooling(shiftscope, common, 
     assert message.endswith("subsample: 0 (Conv2d); layers are named as in blur3:LAYER,LAYER")
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_networks_by_name(shiftscope, common, tmp_path):
     args = common[1:]
     assert "unknown network 'resnet77' (did you mean 'resnet" in said(shiftscope("resnet77", *args))

@@ -494,7 +494,7 @@ def resize_matrix(length, short, size):
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 40))
 @example(10, 45, 1)  # the widest filter there is, beside the cut
 @example(45, 11, 1)

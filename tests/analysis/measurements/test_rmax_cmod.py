@@ -68,7 +68,7 @@ def test_equal_plain_loops(size, kernel, stride, q):
 @given(
     st.integers(1, 9), st.integers(1, 9), st.integers(0, 14), st.integers(0, 14), st.integers(1, 4), st.integers(0, 2)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_sizes_equal_plain_loops(h, w, extra_y, extra_x, stride, q):
     rng = np.random.default_rng(4)
     x = rng.standard_normal((h + extra_y, w + extra_x))

@@ -42,7 +42,7 @@ def test_cosines_move_as_the_formula_says(size, shift):
 
 
 @given(shifts, shifts, shifts, shifts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_shifts_add_up_and_keep_the_norm_on_odd_grids(a, b, c, d):
     x = np.random.default_rng(3).standard_normal((9, 13))
     once = translate(x, (a + c, b + d))

@@ -97,7 +97,7 @@ def test_draws_depend_on_seed_epoch_and_picture_alone():
     assert abs(draws(0, 0, np.arange(2000), 5).mean() - 0.5) < 0.01
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 500), st.integers(0, 5), st.integers(0, 5))
 def test_an_epoch_goes_through_everything_once(count, seed, epoch):
     order = epoch_order(seed, epoch, count)
@@ -105,7 +105,7 @@ def test_an_epoch_goes_through_everything_once(count, seed, epoch):
     assert count < 20 or not np.array_equal(order, epoch_order(seed, epoch + 1, count))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 100), st.integers(1, 20))
 def test_batches_hold_everything_but_a_single_one_left(count, size):
     parts = batch_slices(np.arange(count), size)
@@ -144,7 +144,7 @@ def test_half_of_the_pictures_are_mirrored():
     np.testing.assert_array_equal(flip(flip(x, u), u), x)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 10_000))
 def test_crops_lie_in_the_picture(height, width, row):
     top, left, h, w = crop_box(height, width, draws(0, 0, np.array([row]), 2 * TRIES + 3)[0].tolist())
@@ -251,7 +251,7 @@ def test_recordings_are_not_divided(archive):
     assert data.validation.clips.tolist() == np.repeat(np.arange(3), 3).tolist()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(2, 200), st.floats(0, 0.5))
 def test_splits_are_disjoint_and_always_the_same(count, held_out):
     examples = Examples(np.zeros((count, 2, 2, 3), np.uint8), np.zeros(count, np.int64))
