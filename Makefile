@@ -8,7 +8,9 @@ PY     := $(VENV)/bin/python
 PIN    := -q --disable-pip-version-check -c constraints.txt
 FROZEN := pyproject.toml constraints.txt shiftscope.py # the last holds the version
 JOBS   ?= 2# processes of the test suite, each with a part of the cores
-PYTEST := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+PYTEST := -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# Bytecode is kept, also where the environment says no: of 27,000 lines of tests, and for every process that they start.
+unexport PYTHONDONTWRITEBYTECODE
 
 # numpy 1.26 has no wheels for Python 3.13 and later, so the oracle world looks for an older one.
 OLD := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -41,7 +43,7 @@ fast: $(VENV)/test  ## the tests that are quick
 pytest: $(VENV)/test  ## the test suite, numba's jit on
 	OMP_NUM_THREADS=1 $(PY) $(PYTEST) -m "not oracle"
 
-nojit: $(VENV)/test  ## the small subset with numba's jit off, and its coverage
+nojit: $(VENV)/test  ## the tests of compiled loops with numba's jit off, and their coverage
 	NUMBA_DISABLE_JIT=1 $(PY) -m pytest -m "nojit and not oracle" --cov --cov-report=term
 
 oracle: $(if $(ORACLE_PYTHON),$(ORACLE)/oracle)  ## numpy 1.26, as in environment.yml: comparisons with dtcwt, every command

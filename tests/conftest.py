@@ -31,10 +31,14 @@ DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
 COMMANDS = Path(__file__).parent / "analysis" / "commands"
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
-        if COMMANDS in item.path.parents:
+        if COMMANDS in item.path.parents and "slow" not in item.keywords:
             item.add_marker("command")
+        if config.pluginmanager.hasplugin("xdist"):  # a file stays in one process, notebooks go wherever there is room
+            notebook = "notebook" in item.keywords
+            item.add_marker(pytest.mark.xdist_group(item.name if notebook else str(item.path)))
+    items.sort(key=lambda item: "notebook" not in item.keywords)  # the longest first
     if importlib.util.find_spec("dtcwt") is None:
         skip = pytest.mark.skip(reason="needs the package dtcwt")
         for item in items:

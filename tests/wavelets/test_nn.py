@@ -89,7 +89,7 @@ def test_equals_the_numpy_transform(levels, fine, size, boundary, device, method
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_equals_the_dense_reference(boundary, method):
-    module = DualTreePackets2d(2, "cf_1_2", boundary=boundary, method=method)
+    module = DualTreePackets2d(2, "cf_1_1", boundary=boundary, method=method)
     x = torch.randn(2, 3, 15, 20, dtype=torch.float64)
     assert close(module(x), reference.forward_2d(module.transform, x.numpy()))
 
@@ -350,7 +350,7 @@ def test_the_state_is_empty_and_the_filters_stay_exact():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_copies_pickles_and_saved_modules(method):
-    module = DualTreePackets2d(2, "cf_1_2", stride=2, boundary="zero", method=method)
+    module = DualTreePackets2d(2, "cf_1_1", stride=2, boundary="zero", method=method)
     x = torch.randn(12, 13)
     expected = module(x)
     file = io.BytesIO()
@@ -470,8 +470,8 @@ def test_auto_takes_numba_on_the_cpu_and_the_cheaper_one_elsewhere():
 
 
 def test_attributes_are_those_of_the_numpy_transform():
-    module, numpy = DualTreePackets2d(2, "cf_1_2", 2, "zero"), DualTreePackets2D(2, "cf_1_2", 2, "zero")
-    assert (module.levels, module.stride, module.boundary, module.bank.name) == (2, 2, "zero", "cf_1_2")
+    module, numpy = DualTreePackets2d(2, "cf_1_1", 2, "zero"), DualTreePackets2D(2, "cf_1_2", 2, "zero")
+    assert (module.levels, module.stride, module.boundary, module.bank.name) == (2, 2, "zero", "cf_1_1")
     assert (module.packets == numpy.packets).all() and (module.frequencies == numpy.frequencies).all()
     assert repr(module) == f"DualTreePackets2d({numpy!r}, method='auto')"
 

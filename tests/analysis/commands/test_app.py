@@ -348,6 +348,7 @@ def test_help_is_quick_and_names_every_option():
 
 
 @pytest.mark.slow
+@pytest.mark.command
 def test_verify_prints_every_statement_and_where_its_worst_case_is(shiftscope):
     code, printed, errors = shiftscope("verify", "--cases", 60, "--starts", 1, "--seed", 3)
     assert code == 0
@@ -390,6 +391,7 @@ def test_verify_refuses_bad_numbers(shiftscope, arguments, message):
 
 
 @pytest.mark.slow
+@pytest.mark.command
 @pytest.mark.usefixtures("empty_figures")
 def test_predict_writes_the_maps_beside_the_measured_ones(shiftscope, folder, tmp_path):
     out = tmp_path / "out"

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from analysis.measurements.ratios import ratio_statistics, ratio_sums
 
-pytestmark = pytest.mark.nojit
-
 
 def data(n, shape=(4, 3), seed=1):
     rng = np.random.default_rng(seed)

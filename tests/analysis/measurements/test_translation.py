@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from analysis import translate
 from analysis.measurements.translation import GUARD, check_shift, margin_for, windows
 
-pytestmark = pytest.mark.nojit
-
 RNG = np.random.default_rng(1)
 shifts = st.floats(-40, 40, allow_nan=False)
 

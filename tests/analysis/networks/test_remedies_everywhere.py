@@ -454,9 +454,10 @@ def test_a_convolution_with_two_names_is_replaced_under_both():
     assert len(changes) == 1 and close(pooled(x), y)
 
 
-@pytest.mark.parametrize("name", ["blur3", "blur5", "aps-l2", "ideal", "tlpf", "adaptive-blur"])
+@pytest.mark.parametrize("name", ["blur3", "aps-l2", "ideal", "tlpf", "adaptive-blur"])
 def test_every_remedy_in_a_residual_network(name):
     model, x = settled(ResNet18(8)), torch.randn(2, 3, 64, 64)
+    del model.layer3[1], model.layer4[1]  # blocks that subsample nothing
     pooled, _ = remedy(name)(model, x)
     pooled.eval()
     expected = pooled(x)

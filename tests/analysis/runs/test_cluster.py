@@ -170,8 +170,7 @@ def test_what_cannot_be_reached_is_one_error(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay", [0.0, 0.5])
-def test_ctrl_c_while_a_cluster_starts_ends_the_run_and_its_processes(delay, photographs, tmp_path):
+def test_ctrl_c_while_a_cluster_starts_ends_the_run_and_its_processes(photographs, tmp_path):
     """As a terminal sends it: to all processes of the run."""
     script = (
         "import sys, distributed; from analysis.commands import app\n"
@@ -195,7 +194,7 @@ def test_ctrl_c_while_a_cluster_starts_ends_the_run_and_its_processes(delay, pho
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout.readline() == "begun\n"
-    time.sleep(delay)
+    time.sleep(0.3)  # sooner or later: wherever the signal falls
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)  # pipes close when the last process has ended
     assert process.returncode == 130 and "Traceback" not in errors, errors

@@ -26,8 +26,6 @@ from analysis.theory import (
 from analysis.theory.verification import Case
 from wavelets import DualTreePackets2D, analytic
 
-pytestmark = pytest.mark.nojit
-
 PI = np.pi
 BANDWIDTHS = np.concatenate([[0.0], np.geomspace(1e-6, 0.1, 40), np.linspace(0.1, PI, 400)])
 

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from analysis import gamma, gamma_map, theory
 from analysis.theory import maximum_moments, narrow_band_change, phase_gaps
 
-pytestmark = pytest.mark.nojit
-
 PI = np.pi
 
 # (m theta, q, gamma squared, gamma): theory.md 3.3, as printed there.
