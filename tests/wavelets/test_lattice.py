@@ -12,7 +12,8 @@ from wavelets.engine.lattice import EXACT, Lattice, impulse_response, lattice
 from wavelets.engine.sweeps import analysis_sweep
 from wavelets.filters import MAX_TAPS
 
-PAIRS = [(K, taps // 2 - K) for taps in range(4, MAX_TAPS + 1, 2) for K in range(1, taps // 2)]
+# The ends and the middle of every length.
+PAIRS = [(K, n - K) for n in range(2, MAX_TAPS // 2 + 1) for K in sorted({1, n // 2, n - 1})]
 
 
 def polyphase(low, high):

@@ -149,7 +149,7 @@ def test_a_real_interrupt_signal_is_heard(shiftscope, folder, tmp_path):
     )
     assert process.stdout.readline() == "16\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130 and errors.endswith("shiftscope: interrupted\n")
     done = re.search(r"(\d+) images are kept in .*heatmaps.journal: run the same command again to continue", errors)
     assert done and int(done[1]) in (16, 32, 48, 64)

@@ -127,7 +127,7 @@ def test_an_interruption_during_imports(delay):
     assert process.stdout.readline() == "begun\n"
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode in (130, -signal.SIGINT)  # which a shell calls 130 too
     assert "Traceback" not in errors and errors.endswith("shiftscope: interrupted\n")
 
