@@ -97,7 +97,6 @@ def test_equals_the_dense_matrices(levels, fine, boundary):
         assert relative(two.forward(x), reference.forward_2d(two, x)) < 1e-12
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_a_bank_whose_filters_differ_in_length_equals_the_dense_matrices(boundary):
     shorter = np.pad(pywt.Wavelet("db2").dec_lo[::-1], (1, 3))
