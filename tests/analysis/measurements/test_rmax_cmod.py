@@ -334,7 +334,6 @@ def test_valid_region_counts_the_kernels_inside_one_by_one(levels, boundary):
             assert valid_region(t, (n, n + 3))[1][0] == len(inside)
 
 
-@pytest.mark.nojit
 def test_valid_region_errors():
     t = DualTreePackets2D(2, stride=2)
     K = t.kernel_size
@@ -418,7 +417,6 @@ def test_bad_complex_kernels(operator):
         operator(X, np.array([[1, complex(0, np.nan)]]), 1)
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize(
     ("images", "q", "error", "message"),
     [
