@@ -32,10 +32,17 @@ def pictures(notebook):
 
 # What is run with smaller numbers here, where those of the reader only make the figures finer.
 SMALLER = {
-    "03_theorems": {"CASES, STARTS = 1000, 2": "CASES, STARTS = 60, 1", "for _ in range(12):": "for _ in range(2):"},
+    "03_theorems": {
+        "CASES, STARTS = 1000, 2": "CASES, STARTS = 60, 1",
+        "for _ in range(12):": "for _ in range(2):",
+        "pictures = analysis.bundled_crops(224)": "pictures = analysis.bundled_crops(224)\n"
+        "from analysis.prediction import isolated\nisolated.DIRECTIONS = 2",
+    },
     "04_first_layer_kernels": {"IMAGES = bundled_crops(colour=True)": "IMAGES = bundled_crops(colour=True)[::4]"},
-    "06_remedies_on_a_real_network": {"fit(network, batches, 400)": "fit(network, batches, 200)"},
-    "07_twin_models": {"random_crops(photographs, 64, 32)": "random_crops(photographs, 64, 8)"},
+    "07_twin_models": {
+        "random_crops(photographs, 64, 32)": "random_crops(photographs, 64, 8)",
+        "changes(photographs, stage, shifts)": "changes(photographs[::4], stage, shifts)",
+    },
     "08_where_a_network_aliases": {"bundled_crops(64, colour=True)": "bundled_crops(64, colour=True)[::4]"},
 }
 

@@ -200,7 +200,8 @@ def test_perfect_reconstruction_and_adjoint_for_sizes_1_to_70(levels, fine, boun
     two = DualTreePackets2D(levels, stride=2 ** (levels - fine), boundary=boundary)
     for n in range(1, 71):
         _check_round_trip(one, rng.standard_normal((2, n)), rng)
-        _check_round_trip(two, rng.standard_normal((n, (37 * n) % 71)), rng)  # every pair of parities and both extremes
+        if levels < 3 or n % 3 == 1:  # deep ones at every remainder of 16, and with every pair of parities
+            _check_round_trip(two, rng.standard_normal((n, (37 * n) % 71)), rng)
     for size in ((1, 1), (1, 70), (70, 1)):
         _check_round_trip(two, rng.standard_normal(size), rng)
 
