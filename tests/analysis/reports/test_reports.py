@@ -120,6 +120,7 @@ def test_stability_of_a_module(images, tmp_path):
 # --- figures of the project are no photographs -----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_results_beside_the_photographs_are_no_photographs(shiftscope, images, monkeypatch):
     monkeypatch.chdir(images)
     arguments = "heatmaps", "--images", ".", "--levels", 1, "--size", 64, "--out", "."
