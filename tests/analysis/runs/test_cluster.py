@@ -81,27 +81,34 @@ class Troubled:
         return self.operators(pictures)
 
 
+@pytest.fixture(scope="module")
+def client():
+    """A cluster of two workers, which find this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]))
+        with cluster.cluster(workers=2) as client:
+            yield client
+
+
 @pytest.mark.slow
-def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs, expected, tmp_path, monkeypatch):
-    # the workers find this module
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]))
-    with cluster.cluster(workers=2) as client:
-        same(measure(photographs, executor=on_cluster(client)), expected)
-        experiment = packet_experiment(2, size=64)
-        troubled = replace(experiment, operators=Troubled(experiment.operators, tmp_path))
-        (dataset,) = run(photographs, [troubled], progress=False, block=4, executor=on_cluster(client))
-        same(dataset, expected)
+def test_a_cluster_changes_nothing(photographs, expected, client):
+    same(measure(photographs, executor=on_cluster(client)), expected)
+
+
+@pytest.mark.slow
+def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs, expected, client, tmp_path):
+    experiment = packet_experiment(2, size=64)
+    troubled = replace(experiment, operators=Troubled(experiment.operators, tmp_path))
+    (dataset,) = run(photographs, [troubled], progress=False, block=4, executor=on_cluster(client))
+    same(dataset, expected)
     died, slow = ((tmp_path / what).read_text() for what in ("dies", "slow"))
     assert died != slow
 
 
 @pytest.mark.slow
-def test_a_block_that_fails_for_good_is_an_error():
+def test_a_block_that_fails_for_good_is_an_error(client):
     wrong = packet_experiment(1, size=48)
-    with (
-        cluster.cluster(workers=1) as client,
-        pytest.raises(ClusterError, match=r"a block failed on the cluster: ValueError: .*\(n, 48, 48\)"),
-    ):
+    with pytest.raises(ClusterError, match=r"a block failed on the cluster: ValueError: .*\(n, 48, 48\)"):
         feed(["nowhere.png", np.zeros((64, 64))], [wrong], 64, progress=False, executor=on_cluster(client))
 
 
