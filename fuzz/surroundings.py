@@ -6,12 +6,13 @@ write nowhere but to the results; terminals without letters and pipes that are c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,20 +23,35 @@ ROOT = Path(__file__).resolve().parents[1]
 NOBODY = 65534
 
 
+# Another user, who may read everything, also an interpreter in the folder of root, but write nothing.
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+AS_NOBODY += ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+
+
 def begin(
-    arguments: list[str], out: Path, settings: Mapping[str, str], user: int | None = None
+    arguments: list[str],
+    out: Path,
+    settings: Mapping[str, str],
+    prefix: Sequence[str] = (),
+    output: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
     """Start a command with so few variables of its environment."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | settings
     return subprocess.Popen(
-        [sys.executable, "-m", "analysis", *arguments, "--out", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [*prefix, sys.executable, "-m", "analysis", *arguments, "--out", str(out)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
         env=environment,
         cwd="/",
-        user=user,
-        extra_groups=None if user is None else [],
     )
+
+
+def closed_pipe() -> int:
+    """Return a pipe that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    return write
 
 
 def together(name: str, runs: list[tuple[subprocess.Popen[bytes], Path]], wanted: dict[str, object] | None) -> bool:
@@ -47,7 +63,7 @@ def together(name: str, runs: list[tuple[subprocess.Popen[bytes], Path]], wanted
         if found is not None and (wanted is None or found == wanted):
             right += 1
         else:
-            tqdm.write(f"{name}: exit code {process.returncode}: {errors.decode(errors='replace')[-300:]}")
+            tqdm.write(f"{name}: exit code {process.returncode}: {(errors or b'').decode(errors='replace')[-300:]}")
     tqdm.write(f"{name}: {right} of {len(runs)} runs are right")
     return right == len(runs)
 
@@ -70,12 +86,18 @@ def main() -> int:
         arguments = [*commands(folder)["kernels"], "--limit", "16"]
         fine = True
 
-        def some(name: str, count: int, settings: Mapping[str, str], user: int | None = None) -> bool:
+        def some(
+            name: str,
+            count: int,
+            settings: Mapping[str, str],
+            prefix: Sequence[str] = (),
+            output: int = subprocess.PIPE,
+        ) -> bool:
             outs = [folder / f"out-{name}-{number}".replace(" ", "-") for number in range(count)]
-            for out in outs if user is not None else ():
+            for out in outs if prefix else ():
                 out.mkdir()
-                shutil.chown(out, user)
-            return together(name, [(begin(arguments, out, settings, user), out) for out in outs], wanted)
+                shutil.chown(out, NOBODY)
+            return together(name, [(begin(arguments, out, settings, prefix, output), out) for out in outs], wanted)
 
         wanted = None
         fine &= some("alone", 1, {})
@@ -87,9 +109,18 @@ def main() -> int:
             for how in range(3):
                 spoiled = damage(cache, how)
                 fine &= some(f"cache of {spoiled} files damaged in way {how}, {threads} threads", 2, settings)
-        fine &= some("closed locale", 1, {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
-        if os.geteuid() == 0:
-            fine &= some("a user without a home", 2, {}, NOBODY)
+        for encoding in ("ascii", "cp1252"):
+            fine &= some(f"output in {encoding}", 1, {"PYTHONIOENCODING": encoding, "LC_ALL": "C"})
+        fine &= some("closed pipe", 1, {}, output=closed_pipe())
+        with contextlib.suppress(FileNotFoundError):
+            fine &= some("output to a full disk", 1, {}, output=os.open("/dev/full", os.O_WRONLY))
+        if os.geteuid() == 0 and shutil.which("setpriv"):
+            fine &= some("a user without a home", 2, {}, AS_NOBODY)
+            fine &= some(
+                "a user without a home, nowhere to write", 1, {"HOME": "/nonexistent", "TMPDIR": "/proc"}, AS_NOBODY
+            )
+        else:
+            tqdm.write("a user without a home: not tried, which takes root and setpriv")
     return int(not fine)
 
 
