@@ -1,4 +1,4 @@
-"""Runs where the surroundings are poor: ``python -m fuzz.surroundings``.
+"""Runs where the surroundings are poor: ``python -m fuzz.surroundings [PART ...]``.
 
 Several processes with several threads each on a cold or damaged cache of compiled code; a user without a home who may
 write nowhere but to the results; terminals without letters and pipes that are closed. All runs give the same numbers.
@@ -6,6 +6,7 @@ write nowhere but to the results; terminals without letters and pipes that are c
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -21,6 +22,7 @@ from fuzz.kills import commands, materials, results
 
 ROOT = Path(__file__).resolve().parents[1]
 NOBODY = 65534
+PARTS = ("cache", "output", "user")
 
 
 # Another user, who may read everything, also an interpreter in the folder of root, but write nothing.
@@ -79,6 +81,9 @@ def damage(cache: Path, how: int) -> int:
 
 def main() -> int:
     """Return 0 if all runs gave the same numbers, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m fuzz.surroundings", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=PARTS, metavar="part", help=f"by default {', '.join(PARTS)}")
+    parts = parser.parse_args().parts
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         folder.chmod(0o755)
@@ -102,24 +107,25 @@ def main() -> int:
         wanted = None
         fine &= some("alone", 1, {})
         wanted = results(folder / "out-alone-0")
-        for threads in (1, 4):
+        for threads in (1, 4) if "cache" in parts else ():
             cache = folder / f"cache{threads}"
             settings = {"NUMBA_CACHE_DIR": str(cache), "NUMBA_NUM_THREADS": str(threads)}
             fine &= some(f"cold cache, {threads} threads", 4, settings)
             for how in range(3):
                 spoiled = damage(cache, how)
                 fine &= some(f"cache of {spoiled} files damaged in way {how}, {threads} threads", 2, settings)
-        for encoding in ("ascii", "cp1252"):
+        for encoding in ("ascii", "cp1252") if "output" in parts else ():
             fine &= some(f"output in {encoding}", 1, {"PYTHONIOENCODING": encoding, "LC_ALL": "C"})
-        fine &= some("closed pipe", 1, {}, output=closed_pipe())
-        with contextlib.suppress(FileNotFoundError):
-            fine &= some("output to a full disk", 1, {}, output=os.open("/dev/full", os.O_WRONLY))
-        if os.geteuid() == 0 and shutil.which("setpriv"):
+        if "output" in parts:
+            fine &= some("closed pipe", 1, {}, output=closed_pipe())
+            with contextlib.suppress(FileNotFoundError):
+                fine &= some("output to a full disk", 1, {}, output=os.open("/dev/full", os.O_WRONLY))
+        if "user" in parts and os.geteuid() == 0 and shutil.which("setpriv"):
             fine &= some("a user without a home", 2, {}, AS_NOBODY)
             fine &= some(
                 "a user without a home, nowhere to write", 1, {"HOME": "/nonexistent", "TMPDIR": "/proc"}, AS_NOBODY
             )
-        else:
+        elif "user" in parts:
             tqdm.write("a user without a home: not tried, which takes root and setpriv")
     return int(not fine)
 

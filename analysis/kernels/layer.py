@@ -91,8 +91,8 @@ class FirstLayer:
             )
         if weight.shape[-2:] == (1, 1):
             raise ValueError(
-                f"{named} has shape {weight.shape}: kernels of one pixel have no frequency and no phase, and so no RMax "
-                "beside a CMod; expected larger ones, perhaps those of a later layer of this network"
+                f"{named} has shape {weight.shape}: kernels of one pixel have no frequency and no phase, and so no "
+                "CMod beside RMax; expected larger ones, perhaps those of a later layer of this network"
             )
         if not weight.any():
             raise ValueError(f"{named} is zero everywhere: there is no kernel to analyse")
