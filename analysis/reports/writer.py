@@ -19,7 +19,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from analysis.files.atomic import write_atomically
-from analysis.files.folders import FIGURES
 from analysis.files.messages import one_line
 from analysis.files.results import save
 
@@ -124,8 +123,6 @@ class Report:
         dict of str to bytes
             Content of the files of the first format, of the figures that could be drawn.
         """
-        if foreign := [name for name in figures if not FIGURES.fullmatch(name)]:
-            raise AssertionError(f"{foreign} match no name in FIGURES: a later run would take them for photographs")
         drawn = {}
         for name, draw in tqdm(figures.items(), desc="figures", unit="figure", disable=not self.progress):
             figure = self.attempt(f"figure {name}", draw)
