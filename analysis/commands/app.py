@@ -110,8 +110,8 @@ def application() -> typer.Typer:
 class _Output:
     """Standard output or error that never ends a run.
 
-    What the terminal has no character for is replaced; what nobody reads any more, because the pipe is closed, is
-    dropped.
+    What the terminal has no character for is replaced; what can no longer be written, because the pipe is closed, the
+    disk is full or the terminal gone, is dropped.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -122,14 +122,14 @@ class _Output:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
+        except OSError:
             self._drop()
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             self._drop()
 
     def __getattr__(self, name: str) -> Any:

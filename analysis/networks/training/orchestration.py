@@ -178,7 +178,7 @@ def train_network(
     move(model, str(device))
     optimiser = chosen.make_optimiser(model)
     settings = {key: value for key, value in asdict(chosen).items() if key not in ("epochs", "source", "network")}
-    settings |= {"network": identity, "seed": seed, "precision": precision, "data": found.digest()}
+    settings |= {"network": identity, "seed": seed, "precision": precision} | found.digests()
     with RunFolder(writable_folder(out), LAST, settings, overwrite=overwrite) as folder:
         device = torch.device(device)
         scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
