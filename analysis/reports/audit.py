@@ -48,6 +48,14 @@ COLUMNS = {
     "gain": ("gone if mended alone %", "Share of the squared change that is gone if this place alone is mended."),
 }
 
+FORMS = {
+    "exact": "All subsets of places were run: the shares are exact.",
+    "sampled": "Each picture has one random order of the places and its reversal: the shares are unbiased, the column "
+    "gross is too large by the noise of that.",
+    "nested": "Places were mended in the order of execution alone: the shares are those of this order, not Shapley "
+    "values, and another order would give others.",
+}
+
 CAPTIONS = {
     "strip": "The network from input to output: side of the maps, aliased energy with yardsticks, and blame.",
     "shifts": "Blame of each place by shift; bars of one standard error over pictures.",
@@ -194,6 +202,7 @@ def page_values(audit: xr.Dataset, kernels: xr.Dataset | None) -> dict[str, Any]
     order = frame.dropna(subset="gain").sort_values("gain", ascending=False)
     return {
         "attrs": audit.attrs,
+        "form": FORMS[audit.attrs["form"]],
         "columns": [(*COLUMNS[name], name == "kind") for name in COLUMNS],
         "rows": [(row["place"], [_cell(row, name) for name in COLUMNS]) for row in frame.to_dict("records")],
         "unknown": frame[~frame.understood.astype(bool)].to_dict("records"),
