@@ -7,7 +7,7 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels, network_output
 from analysis.kernels.prescription import measure_designs, prescribe
 from analysis.kernels.sources import first_layer
-from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
+from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation, rank_interval
 from wavelets.complex_filters import complex_filters
 from wavelets.kernel_kinds import dead_kernels, first_colour
 
@@ -28,4 +28,5 @@ __all__ = [
     "network_output",
     "prescribe",
     "rank_correlation",
+    "rank_interval",
 ]

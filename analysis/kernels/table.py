@@ -188,6 +188,22 @@ def rank_correlation(table: xr.Dataset, first: str, second: str) -> tuple[float,
         (values.mean("shift") if "shift" in values.dims else values).values[keep].astype(float)
         for values in (table[first], table[second])
     )
+    return rank_interval(x, y)
+
+
+def rank_interval(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, float]:
+    """Spearman's rank correlation of two vectors, with its 95 % confidence interval.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Pairs with a value that is not finite are left out.
+
+    Returns
+    -------
+    correlation, low, high : float
+        NaN for fewer than four pairs, or where all values of a vector are equal; see `rank_correlation`.
+    """
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = x[finite], y[finite]
     if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
