@@ -42,7 +42,7 @@ OUTPUT = {"squeezenet": "pool1", "resnet20": "relu", "resnet56": "relu"}
 READ_BY = {"squeezenet": "fire2.conv1x1_1", "resnet20": "layer1.0.conv1", "resnet56": "layer1.0.conv1"}
 """Next convolution: the squares of its weights on a channel are a second guess at what the channel does."""
 GROUPS = {"squeezenet": 8, "resnet20": 4, "resnet56": 4}
-ANSWERS, SHARES = {"squeezenet": 64, "resnet20": 304, "resnet56": 304}, 200  # pictures
+ANSWERS, SHARES = {"squeezenet": 48, "resnet20": 304, "resnet56": 304}, 200  # pictures
 BLOCK = 16
 QUANTITIES = ("logits", "probability", "flips")
 
@@ -195,7 +195,7 @@ def summary(channels: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
             "channels": len(heard),
             "pictures": heard.pictures.iloc[0],
         }
-        # Where few channels leave the jackknife nothing to say: Fisher's z with the variance of Bonett and Wright (2000).
+        # Where the jackknife of few channels says nothing: Fisher's z, with the variance of Bonett and Wright (2000).
         reach = 1.96 * np.sqrt((1 + r**2 / 2) / (len(heard) - 3))
         fisher = np.tanh(np.arctanh(r) + np.array([-reach, reach]))
         row |= {"rank_correlation": r, "low": low, "high": high, "fisher_low": fisher[0], "fisher_high": fisher[1]}
