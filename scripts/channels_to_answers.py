@@ -42,8 +42,10 @@ OUTPUT = {"squeezenet": "pool1", "resnet20": "relu", "resnet56": "relu"}
 READ_BY = {"squeezenet": "fire2.conv1x1_1", "resnet20": "layer1.0.conv1", "resnet56": "layer1.0.conv1"}
 """Next convolution: the squares of its weights on a channel are a second guess at what the channel does."""
 GROUPS = {"squeezenet": 8, "resnet20": 4, "resnet56": 4}
-ANSWERS, SHARES = {"squeezenet": 48, "resnet20": 304, "resnet56": 304}, 200  # pictures
-BLOCK = 16
+ANSWERS, SHARES = {"squeezenet": 32, "resnet20": 304, "resnet56": 304}, 200  # pictures
+IN_TURN = {"squeezenet": True, "resnet20": False, "resnet56": False}
+"""Whether each picture is shifted one way only, down and right in turn: half the time for a large network."""
+BLOCK = 8
 QUANTITIES = ("logits", "probability", "flips")
 
 
@@ -51,7 +53,7 @@ QUANTITIES = ("logits", "probability", "flips")
 class ChannelsShifted:
     """Measurement of what a network's answers do when sets of channels of one layer are those of a shifted picture.
 
-    Sums are kept of every second picture apart, so that two halves of the pictures can be compared.
+    Sums are kept of two halves of the pictures apart, so that they can be compared.
 
     Parameters
     ----------
@@ -61,12 +63,15 @@ class ChannelsShifted:
     sets : ndarray, shape (K, C), bool
         The last set must have all channels.
     shifts : sequence of (float, float)
+    in_turn : bool
+        Take one of the shifts for each picture instead of all.
     """
 
     network: LoadedNetwork
     module: str
     sets: NDArray[np.bool_]
     shifts: Sequence[Sequence[float]] = SHIFTS
+    in_turn: bool = False
 
     @property
     def length(self) -> int:
@@ -81,9 +86,10 @@ class ChannelsShifted:
         """Return the sums of pictures (n, 3, size, size), R, G, B in [0, 1]."""
         halves = np.zeros((2, self._half))
         for index, picture in enumerate(pictures):
-            found = np.mean([self._changes(picture, shift) for shift in self.shifts], axis=0)
+            shifts = [self.shifts[index % len(self.shifts)]] if self.in_turn else self.shifts
+            found = np.mean([self._changes(picture, shift) for shift in shifts], axis=0)
             parts = [1.0, *found.ravel(), *(found**2).ravel(), *(found[0] * found[0, -1])]
-            halves[index % 2] += parts
+            halves[index // len(self.shifts) % 2] += parts
         return halves.ravel(), None
 
     def _changes(self, picture: NDArray[np.float32], shift: Sequence[float]) -> NDArray[np.float64]:
@@ -138,8 +144,9 @@ def table_of(name: str, data: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFra
     order = np.argsort(-share)
     groups = [np.isin(np.arange(len(share)), part) for part in np.array_split(order, GROUPS[name])]
     sets = np.stack([*np.eye(len(share), dtype=bool), *groups, np.ones(len(share), bool)])
-    measurement = ChannelsShifted(network, OUTPUT[name], sets)
+    measurement = ChannelsShifted(network, OUTPUT[name], sets, in_turn=IN_TURN[name])
     settings = {"network": name, "weights": WEIGHTS[name], "sets": sets.astype(int).tolist(), "size": size}
+    settings |= {"in_turn": IN_TURN[name], "block": BLOCK}
     out.mkdir(parents=True, exist_ok=True)
     with resumable(out, name, settings, [], False, False) as journal:
         (sums,), _ = feed(pictures, [measurement], size, True, block=BLOCK, journal=journal, desc=name)
