@@ -204,7 +204,7 @@ def summary(channels: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
         }
         # Where the jackknife of few channels says nothing: Fisher's z, with the variance of Bonett and Wright (2000).
         reach = 1.96 * np.sqrt((1 + r**2 / 2) / (len(heard) - 3))
-        fisher = np.tanh(np.arctanh(r) + np.array([-reach, reach]))
+        fisher = np.tanh(np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)) + np.array([-reach, reach]))
         row |= {"rank_correlation": r, "low": low, "high": high, "fisher_low": fisher[0], "fisher_high": fisher[1]}
         rows.append(row)
     found = pd.DataFrame(rows)

@@ -100,7 +100,7 @@ def prescribe_report(
     root = None if images is None else Path(images).resolve() if os.path.isdir(images) else Path(images)
     paths = [] if root is None else list(islice(ImageFolder(root, None), limit))
     if len(paths) == 1:
-        raise ValueError(f"{printable(str(root))} has one image; expected two or more, for the spectrum and to measure")
+        raise ValueError(f"one image of {printable(str(root))}; expected two or more, for the spectrum and to measure")
     report = Report(writable_folder(out), progress, on_skip)
     size = how.get("size", 224)
     power: str | ArrayLike = spectrum
