@@ -80,5 +80,5 @@ def _one_feature(
     signs = np.sign(np.cos(angle) * omega[:, None] + np.sin(angle) * omega)
     signs = (signs - mirrored(signs)) / 2
     place = rng.integers(len(omega), size=2)
-    moved: NDArray[np.complex128] = np.exp(-1j * omega * place[0])[:, None] * np.exp(-1j * omega * place[1])
-    return shape * (np.cos(psi) - 1j * np.sin(psi) * signs) * moved
+    moved = np.exp(-1j * omega * place[0])[:, None] * np.exp(-1j * omega * place[1])
+    return np.asarray(shape * (np.cos(psi) - 1j * np.sin(psi) * signs) * moved)

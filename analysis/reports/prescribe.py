@@ -116,9 +116,10 @@ def prescribe_report(
     with resumable(report.folder, "prescribe", settings, [], resume, overwrite) as journal:
         measured = None
         if paths:
-            feeding = {"progress": progress, "on_skip": report.skip, "root": root, "block": block, "journal": journal}
-            options = {name: how[name] for name in ("size", "shifts") if name in how}
-            measured = measure_designs(layer, table, chosen, paths[1::2], **options, **feeding)
+            options: dict[str, Any] = {"progress": progress, "on_skip": report.skip, "root": root}
+            options |= {"block": block, "journal": journal}
+            options |= {name: how[name] for name in ("size", "shifts") if name in how}
+            measured = measure_designs(layer, table, chosen, paths[1::2], **options)
             report.inputs = len(paths)
             report.save_skipped()
         write_prescription(report, table, measured)
