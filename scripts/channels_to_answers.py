@@ -42,7 +42,7 @@ OUTPUT = {"squeezenet": "pool1", "resnet20": "relu", "resnet56": "relu"}
 READ_BY = {"squeezenet": "fire2.conv1x1_1", "resnet20": "layer1.0.conv1", "resnet56": "layer1.0.conv1"}
 """Next convolution: the squares of its weights on a channel are a second guess at what the channel does."""
 GROUPS = {"squeezenet": 8, "resnet20": 4, "resnet56": 4}
-ANSWERS, SHARES = {"squeezenet": 32, "resnet20": 304, "resnet56": 304}, 200  # pictures
+ANSWERS, SHARES = {"squeezenet": 16, "resnet20": 304, "resnet56": 304}, 200  # pictures
 IN_TURN = {"squeezenet": True, "resnet20": False, "resnet56": False}
 """Whether each picture is shifted one way only, down and right in turn: half the time for a large network."""
 BLOCK = 8
