@@ -139,7 +139,7 @@ def prescription_summary(report: Report) -> str:
         lines.append(f"\nThe cheapest change that reaches {table.target:g}:\n  {table.sentence}")
     lines.append("\nPoints of the front:")
     lines += [f"  {sentence(table, design)}" for design in spread_front(table, 8)]
-    lines.append(f"\nResults: {printable(report.folder)}/report.html, prescribe.csv, prescribe.nc, front.png")
+    lines.append(f"\nResults: {printable(report.folder)}/prescribe.html, prescribe.csv, prescribe.nc, front.png")
     return "\n".join(lines)
 
 
