@@ -229,7 +229,7 @@ def training_batches(
     Batch
         As of :meth:`Examples.batch`.
     """
-    order = batch_slices(epoch_order(seed, epoch, len(examples)), recipe.batch)[start:]
+    order = batch_slices(epoch_order(seed, epoch, len(examples)), recipe.batch)[start : recipe.steps]
     return _load(_Batches(examples, recipe.size, recipe.augmentation, (seed, epoch)), order, workers, pin)
 
 

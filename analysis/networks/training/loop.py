@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -33,10 +34,24 @@ class Diverged(ValueError):
     """Error of a training whose loss is no longer a number."""
 
 
+class Task(Protocol):
+    """What a network is to learn, and how well it has: by default to tell classes apart, see :class:`Supervised`."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor, place: tuple[int, int, int]) -> Tensor:
+        """Loss of a batch that :meth:`analysis.networks.training.data.Data.prepared` made, and its targets.
+
+        `place` is seed, epoch and step, on which alone whatever is drawn depends.
+        """
+
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Return what the log has of an epoch, the recipe's metric among it."""
+
+
 def train_epochs(
     run: Run,
     recipe: Recipe,
     data: Data,
+    task: Task | None = None,
     *,
     seed: int = 0,
     precision: str = "float32",
@@ -52,6 +67,8 @@ def train_epochs(
     run : Run
         In a folder that is locked. It is resumed, and its model left in evaluation mode.
     recipe, data
+    task : Task, optional
+        By default to tell the classes of the data apart.
     seed, precision, workers, save_every, progress, on_skip
         As in :func:`analysis.networks.training.orchestration.train_network`.
 
@@ -63,7 +80,8 @@ def train_epochs(
         If the run cannot be resumed, or no picture can be read.
     """
     device, skip = run.device, _once(on_skip, run.skipped)
-    steps = len(batch_slices(np.arange(len(data.train)), recipe.batch))
+    steps = len(batch_slices(np.arange(len(data.train)), recipe.batch)[: recipe.steps])
+    task = task or Supervised(recipe, data, precision, workers, skip)
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"),
         tqdm(total=steps * recipe.epochs, unit="batch", disable=not progress) as bar,
@@ -79,11 +97,9 @@ def train_epochs(
             batches = training_batches(
                 data.train, recipe, seed, run.epoch, run.step, workers, pin=device.type == "cuda"
             )
-            _train_epoch(run, batches, recipe, data, seed, precision, save_every, bar, skip)
+            _train_epoch(run, batches, task, data, seed, precision, save_every, bar, skip)
             begin = perf_counter()
-            loss, metric = evaluate(
-                run.model, data.validation, data, recipe, precision=precision, workers=workers, on_skip=skip
-            )
+            scores = task.score(run.model)
             losses = torch.stack(run.losses).double().cpu()
             run.rows.append(
                 {
@@ -91,15 +107,14 @@ def train_epochs(
                     "step": (run.epoch + 1) * steps,
                     "learning_rate": run.optimiser.param_groups[0]["lr"],
                     "training_loss": float(losses @ torch.tensor(run.sizes).double()) / sum(run.sizes),
-                    "validation_loss": loss,
-                    recipe.metric: metric,
+                    **scores,
                     "seconds": round(run.seconds + perf_counter() - begin, 3),
                 }
             )
-            _step_schedule(run.schedule, metric)
+            _step_schedule(run.schedule, scores[recipe.metric])
             run.epoch, run.step, run.seconds, run.losses, run.sizes = run.epoch + 1, 0, 0.0, [], []
             if best_epoch(run.rows, recipe) == run.epoch:
-                run.save_best(mean=data.mean, std=data.std, **{recipe.metric: metric})
+                run.save_best(mean=data.mean, std=data.std, **{recipe.metric: scores[recipe.metric]})
             run.save()
     run.model.eval()
 
@@ -107,7 +122,7 @@ def train_epochs(
 def _train_epoch(
     run: Run,
     batches: Iterable[Batch],
-    recipe: Recipe,
+    task: Task,
     data: Data,
     seed: int,
     precision: str,
@@ -125,11 +140,8 @@ def _train_epoch(
         if len(inputs) > 1 or not skipped:  # batch normalisation needs two examples
             x = data.prepared(inputs.to(run.device, non_blocking=True))
             y = targets.to(run.device, non_blocking=True)
-            if recipe.mixup is not None:
-                x, y = _mixed(x, y, recipe, recipe.mixup, (seed, run.epoch, run.step))
             with torch.autocast(run.device.type, PRECISIONS[precision], enabled=precision != "float32"):
-                logits = run.model(x)
-            loss = objective(logits.float(), y, recipe)
+                loss = task.loss(run.model, x, y, (seed, run.epoch, run.step))
             if regularisation is not None:
                 loss = loss + regularisation()
             run.optimiser.zero_grad()
@@ -176,6 +188,46 @@ def _step_schedule(schedule: Schedule, metric: float) -> None:
             schedule.step(metric)
         else:
             schedule.step()
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """Task of telling the classes of a data set apart.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    data : Data
+    precision, workers, on_skip
+        As for :func:`evaluate`.
+    """
+
+    recipe: Recipe
+    data: Data
+    precision: str
+    workers: int
+    on_skip: OnSkip
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor, place: tuple[int, int, int]) -> Tensor:
+        """Cross-entropy of a batch, of mixtures if the recipe mixes."""
+        if self.recipe.mixup is not None:
+            x, y = _mixed(x, y, self.recipe, self.recipe.mixup, place)
+        logits = model(x).float()
+        with torch.autocast(x.device.type, enabled=False):
+            return objective(logits, y, self.recipe)
+
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Loss and metric on the validation set."""
+        loss, metric = evaluate(
+            model,
+            self.data.validation,
+            self.data,
+            self.recipe,
+            precision=self.precision,
+            workers=self.workers,
+            on_skip=self.on_skip,
+        )
+        return {"validation_loss": loss, self.recipe.metric: metric}
 
 
 def objective(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
