@@ -282,7 +282,8 @@ def _channels(model: nn.Module, chosen: dict[str, Found], example: Tensor | None
     """Channels of the input of every layer, all that are seen on an example; None without one."""
     if example is None:
         return dict.fromkeys(chosen)
-    seen: dict[str, set[int] | None] = {name: None if found.node else set() for name, found in chosen.items()}
+    watched = {name: _watched(model, found) for name, found in chosen.items()}
+    seen: dict[str, set[int] | None] = {name: None if layer is None else set() for name, layer in watched.items()}
 
     def look(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -292,7 +293,7 @@ def _channels(model: nn.Module, chosen: dict[str, Found], example: Tensor | None
 
         return hook
 
-    hooks = [found.layer.register_forward_pre_hook(look(name)) for name, found in chosen.items() if not found.node]
+    hooks = [layer.register_forward_pre_hook(look(name)) for name, layer in watched.items() if layer is not None]
     try:
         with torch.no_grad(), evaluating(model):
             model(example)
@@ -300,6 +301,15 @@ def _channels(model: nn.Module, chosen: dict[str, Found], example: Tensor | None
         for hook in hooks:
             hook.remove()
     return seen
+
+
+def _watched(model: nn.Module, found: Found) -> nn.Module | None:
+    """Module that is given the map which a place subsamples: the layer, or the module in whose code it stands first."""
+    if found.node is None:
+        return found.layer
+    source: Any = found.node.args[0]
+    first = next(iter(source.graph.nodes))
+    return model.get_submodule(found.scope) if source is first and source.op == "placeholder" else None
 
 
 class _PooledConvolution:
