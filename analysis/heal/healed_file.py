@@ -19,6 +19,9 @@ from analysis.networks.weights import load_weights
 
 FORMAT = "shiftscope-healed-1"
 
+HEALED_NAME = ", healed"
+"""End of the name that a healed network has in tables, after that of its remedy."""
+
 
 def save_healed(
     path: str | os.PathLike[str], model: nn.Module, network: str, remedy: str, changes: Sequence[str], size: int
@@ -90,6 +93,11 @@ def load_healed(path: str | os.PathLike[str], model: nn.Module | LoadedNetwork) 
     except ValueError as error:
         raise ValueError(f"{shown} is of another network ({network}): {error}") from error
     return healed.eval()
+
+
+def healed_name(path: str | os.PathLike[str]) -> str:
+    """Name in tables of the network in a file: that of its remedy, and that it was healed."""
+    return (read_header(path).get("remedy") or "no remedy") + HEALED_NAME
 
 
 def remedied(network: LoadedNetwork, remedy: str) -> tuple[nn.Module, list[str]]:

@@ -69,6 +69,8 @@ class Healed:
         Steps of the whole run, as far as it was not stopped early.
     before : dict of str to float
         Agreement and flips (percent) and divergence (nats) before healing, as in `rows`.
+    at_first : dict of str to float
+        The same of the plain network.
     rows : list of dict
         The log, a row a round: epoch, step, learning_rate, training_loss, agreement, divergence, flips, seconds.
     best : int
@@ -86,6 +88,7 @@ class Healed:
     plan: Plan
     steps: int
     before: dict[str, float]
+    at_first: dict[str, float]
     rows: list[Row]
     best: int
     learnt: Examples
@@ -176,7 +179,7 @@ def heal_network(
         count = integer("steps", steps, 1) if steps is not None else patient.calibrated(folder, minutes, overwrite)
         run, recipe = patient.run(folder, count, minutes, device, overwrite)
         stack.enter_context(run.folder)
-        before = patient.task.score(run.model)
+        before, at_first = (patient.task.score(each) for each in (run.model, network.model))
         stack.enter_context(learning_ends(patient.student))
         stack.callback(patient.task.close)
         train_epochs(
@@ -202,6 +205,7 @@ def heal_network(
         plan=chosen,
         steps=recipe.epochs * (recipe.steps or 0),
         before=before,
+        at_first=at_first,
         rows=run.rows,
         best=best_epoch(run.rows, recipe),
         learnt=learnt,
