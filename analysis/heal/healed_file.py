@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from analysis.files.atomic import write_atomically
@@ -50,7 +50,7 @@ def save_healed(
         "size": str(size),
     }
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    return write_atomically(path, lambda file: save_file(weights, file, header))
+    return write_atomically(path, lambda file: file.write_bytes(save(weights, header)))
 
 
 def load_healed(path: str | os.PathLike[str], model: nn.Module | LoadedNetwork) -> nn.Module:

@@ -93,7 +93,7 @@ def train_epochs(
         bar.initial = run.epoch * steps + run.step  # what was done before does not count for the rate
         bar.update(bar.initial)
         while run.epoch < recipe.epochs and not _exhausted(run.rows, recipe):
-            bar.set_description(f"epoch {run.epoch + 1}/{recipe.epochs}")
+            bar.set_description(_described(run, recipe))
             batches = training_batches(
                 data.train, recipe, seed, run.epoch, run.step, workers, pin=device.type == "cuda"
             )
@@ -117,6 +117,14 @@ def train_epochs(
                 run.save_best(mean=data.mean, std=data.std, **{recipe.metric: scores[recipe.metric]})
             run.save()
     run.model.eval()
+
+
+def _described(run: Run, recipe: Recipe) -> str:
+    """Number of the epoch, and what the one before was worth."""
+    before = run.rows[-1] if run.rows else {}
+    known = ("epoch", "step", "learning_rate", "training_loss", "seconds")
+    scores = (f"{name} {value:.4g}" for name, value in before.items() if name not in known)
+    return ", ".join([f"epoch {run.epoch + 1}/{recipe.epochs}", *scores])
 
 
 def _train_epoch(
