@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.files.folders import ImageFolder
-from analysis.files.messages import printable
 from analysis.files.results import writable_folder
 from analysis.heal.healed_file import remedied, save_healed
 from analysis.heal.plan import Plan
@@ -42,6 +41,9 @@ LEAST = 20
 
 MOST_HELD = 500
 """Images held out at most."""
+
+LOOKED_AT = 8
+"""Images whose size is looked at."""
 
 TIMED = 3
 """Steps that are timed to turn minutes into a number of steps, after one that is not."""
@@ -173,6 +175,7 @@ def heal_network(
     check_runs(network, {remedy: unhealed})
     examples = examples_of(images, limit)
     learnt, held = _parts(examples, chosen)
+    _check_sizes(held, network)
     with ExitStack() as stack:
         folder = writable_folder(out if out is not None else stack.enter_context(tempfile.TemporaryDirectory()))
         patient = _Patient(network, remedy, unhealed, chosen, learnt, held, on_skip)
@@ -237,7 +240,7 @@ class _Patient:
     ) -> None:
         self.network, self.remedy, self.plan = network, remedy, plan
         self.data = Data(learnt, held, None, (0.0,) * 3, (1.0,) * 3)
-        reading = plan.recipe(network.size, 1, len(learnt), 1)
+        reading = plan.recipe(network.size, 1, 1)
         batches = [inputs for inputs, _, _ in evaluation_batches(held, reading) if len(inputs)]
         if not batches:
             raise ValueError("none of the images held out can be read")
@@ -253,11 +256,9 @@ class _Patient:
 
     def recipe(self, steps: int) -> Recipe:
         """Recipe of so many steps."""
-        return self.plan.recipe(self.network.size, self.logits.shape[1], len(self.data.train), steps)
+        return self.plan.recipe(self.network.size, self.logits.shape[1], steps)
 
-    def run(
-        self, folder: Path, steps: int, minutes: float | None, device: str, overwrite: bool
-    ) -> tuple[Run, Recipe]:
+    def run(self, folder: Path, steps: int, minutes: float | None, device: str, overwrite: bool) -> tuple[Run, Recipe]:
         """Return the state of a run of so many steps in a folder, and its recipe."""
         recipe = self.recipe(steps)
         optimiser = recipe.make_optimiser(self.student)
@@ -312,7 +313,7 @@ class _Patient:
 def _differ(network: LoadedNetwork, changed: nn.Module, remedy: str, pictures: Tensor) -> Tensor:
     """Logits of the plain network; ValueError if the remedy leaves all of them as they are."""
     with torch.no_grad():
-        plain = Prepared(network.model, network.preprocess)(pictures)
+        plain: Tensor = Prepared(network.model, network.preprocess)(pictures)
         same = bool(remedy) and torch.equal(plain, Prepared(changed, network.preprocess)(pictures))
     if same:
         raise ValueError(f"remedy {remedy!r} changes nothing: {network.name} answers the same with it")
@@ -346,6 +347,18 @@ def examples_of(images: Images, limit: int | None = None) -> Examples:
     else:
         inputs = [image if isinstance(image, np.ndarray) else os.fspath(image) for image in images][:limit]
     return Examples(inputs, np.zeros(len(inputs), np.int64))
+
+
+def _check_sizes(examples: Examples, network: LoadedNetwork) -> None:
+    """Raise ValueError if the first images are so small that they would be enlarged more than twice."""
+    for row in examples.rows[:LOOKED_AT].tolist():
+        image = examples.image(row, [])
+        if image is not None and 2 * min(image.size) < network.size:
+            width, height = image.size
+            raise ValueError(
+                f"an image is {height}×{width} pixels; {network.name} takes {network.size}×{network.size}, "
+                "expected at least half of that"
+            )
 
 
 def _parts(examples: Examples, plan: Plan) -> tuple[Examples, Examples]:

@@ -121,8 +121,8 @@ class Lesson:
     def mean_of_teacher(self) -> Tensor:
         """Probabilities of the teacher, mean over the batch as it is and under each shift."""
         with torch.no_grad():
-            others = self.teacher(torch.cat(self.views)).float().unflatten(0, (len(self.views), -1))
-        return softmax(torch.cat([self.both[0][None], others]) / self.temperature, 2).mean(0)
+            others = self.teacher(torch.cat(self.views)).float()
+        return softmax(torch.stack([self.both[0], *others.chunk(len(self.views))]) / self.temperature, 2).mean(0)
 
 
 def divergence(target: Tensor, logits: Tensor, temperature: float = 1.0) -> Tensor:

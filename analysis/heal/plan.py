@@ -16,7 +16,7 @@ SMALL = 64
 """Side of the input, pixels, up to which pictures are small: many in a batch, cropped from a border."""
 
 ROUNDS = 10
-"""Rounds, after each of which the network is looked at; more if one would go through all images."""
+"""Rounds, after each of which the network is looked at."""
 
 
 @dataclass(frozen=True)
@@ -94,34 +94,28 @@ class Plan:
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}; expected a fraction between 0 and 1")
 
-    def batch_of(self, size: int) -> int:
-        """Pictures of a step, of so many pixels a side."""
-        return self.batch or (128 if size <= SMALL else 16)
-
-    def recipe(self, size: int, classes: int, images: int, steps: int) -> Recipe:
-        """Recipe of a training of about so many steps on so many images, in rounds of equal length.
+    def recipe(self, size: int, classes: int, steps: int) -> Recipe:
+        """Recipe of a training of about so many steps, in rounds of equal length.
 
         Parameters
         ----------
         size : int
             Side of the input, pixels.
-        classes, images, steps : int
+        classes, steps : int
 
         Returns
         -------
         Recipe
             Of `epochs` times `steps` steps: at most those asked for.
         """
-        batch = self.batch_of(size)
-        a_pass = max(1, images // batch)
-        rounds = min(steps, max(ROUNDS, -(-steps // a_pass)))
+        rounds = min(steps, ROUNDS)
         return Recipe(
             name="heal",
             source="analysis.heal",
             network="",
             classes=classes,
             size=(size, size),
-            batch=batch,
+            batch=self.batch or (128 if size <= SMALL else 16),
             epochs=rounds,
             rate=self.rate,
             optimiser="adam",

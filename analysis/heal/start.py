@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,11 +43,9 @@ def match_moments(plain: nn.Module, remedied: nn.Module, pictures: Tensor) -> in
     return count
 
 
-def _match(
-    plain: nn.Module, remedied: nn.Module, pictures: Tensor, name: str, cmod: CMod, module: nn.Module
-) -> int:
+def _match(plain: nn.Module, remedied: nn.Module, pictures: Tensor, name: str, cmod: CMod, module: nn.Module) -> int:
     order = [n for n, _ in passed(plain, pictures[:1])]
-    later = {n: plain.get_submodule(n) for n in order[order.index(name) + 1 :]}
+    later: dict[str, Any] = {n: plain.get_submodule(n) for n in order[order.index(name) + 1 :]}
     pool = next(m for m in later.values() if isinstance(m, MAX))
     upto = list(later.values()).index(pool)
     norm = next((n for n, m in list(later.items())[:upto] if isinstance(m, NORMALISATION)), None)
@@ -56,7 +56,7 @@ def _match(
         each.close()
     maximum, modulus = (each.found[name].transpose(0, 1) for each in maps)
     if norm is not None:  # where its scale is negative, surgery turned kernels and scale round
-        signs = plain.get_submodule(norm).weight.sign()
+        signs = later[norm].weight.sign()
         maximum = maximum * signs.view(-1, *(1,) * (maximum.ndim - 1))
     maximum = pool(maximum.transpose(0, 1)).transpose(0, 1)
     channels = torch.arange(len(maximum), device=maximum.device)
@@ -70,7 +70,8 @@ def _match(
     if cmod.bias is not None:
         cmod.bias.copy_(offset)
     elif norm is not None:
-        remedied.get_submodule(norm).running_mean[channels] -= offset
+        statistics: Any = remedied.get_submodule(norm)
+        statistics.running_mean[channels] -= offset
     return len(channels)
 
 

@@ -135,7 +135,7 @@ class Student(nn.Module):
         for parameter in network.parameters():
             parameter.requires_grad_(id(parameter) in learning)
         if not learning:
-            raise ValueError(f"weights is {weights!r}, but the network has no {WEIGHTS[weights]}")
+            raise ValueError(f"weights is {weights!r}, {WEIGHTS[weights]}, and the network has none")
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:

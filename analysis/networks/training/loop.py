@@ -80,7 +80,7 @@ def train_epochs(
         If the run cannot be resumed, or no picture can be read.
     """
     device, skip = run.device, _once(on_skip, run.skipped)
-    steps = len(batch_slices(np.arange(len(data.train)), recipe.batch)[: recipe.steps])
+    steps = recipe.steps or len(batch_slices(np.arange(len(data.train)), recipe.batch))
     task = task or Supervised(recipe, data, precision, workers, skip)
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"),
@@ -327,7 +327,7 @@ def evaluate(
 
 
 def best_epoch(rows: list[Row], recipe: Recipe) -> int:
-    """Epoch with the best validation metric, from 1; the first of equal ones; 0 if there are no rows."""
+    """Epoch with the best validation metric, from 1; the first of equal ones, of agreement the last; 0 if there are no rows."""
     best = 0
     for number, row in enumerate(rows, start=1):
         if not best or recipe.better(row[recipe.metric], rows[best - 1][recipe.metric]):

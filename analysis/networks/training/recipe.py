@@ -62,7 +62,7 @@ class Recipe:
     held_out : float
         Fraction of the training set that is not trained on but validated with; 0 validates with the test set.
     steps : int, optional
-        Steps of an epoch, where that does not go through all examples.
+        Steps of an epoch, where that does not go through all examples just once.
     """
 
     name: str
@@ -126,7 +126,9 @@ class Recipe:
         return self.loss == "binary cross-entropy"
 
     def better(self, a: float, b: float) -> bool:
-        """Tell whether the value `a` of the metric is better than `b`."""
+        """Tell whether the value `a` of the metric is better than `b`, which was before; equal agreement counts."""
+        if self.metric == "agreement":  # of few pictures it is often equal, and the later weights are the better
+            return a >= b
         return a < b if self.metric == "top1_error" else a > b
 
     def make_optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
