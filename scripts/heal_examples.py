@@ -55,7 +55,7 @@ REMEDIES = {
 LEARNT = 18_000
 """Training images of CIFAR-10 that are learnt from; the others are for `choice`."""
 
-STEPS = {"choice": 40, "resnet20": 150, "resnet56": 80, "squeezenet": 60}
+STEPS = {"choice": 40, "resnet20": 60, "resnet56": 80, "squeezenet": 60}
 SETTINGS: dict[str, Any] = {"losses": ("averaged",), "borders": "both", "shifts": 2, "rate": 1e-3}
 SHIFTED = 2000
 """Test images that are shifted: each takes three passes more."""
@@ -190,7 +190,7 @@ def healed_by(network: LoadedNetwork, remedy: str, images: Any, work: Path, **ho
     return done.model, about
 
 
-def choice(data: Path, out: Path, names: list[str]) -> None:
+def choice(data: Path, out: Path, names: list[str], steps: int) -> None:
     """What to learn from: ResNet-20 with blur3, few steps, 2,000 training images that were not learnt from."""
     network = load_network("resnet20-cifar", data / "weights" / WEIGHTS["resnet20"])
     pictures, truth = cifar(data, "train")
@@ -213,12 +213,12 @@ def choice(data: Path, out: Path, names: list[str]) -> None:
     for what, how in CHOICES.items():
         if (not names or what in names) and not table.has(what=what):
             name = what.replace(" ", "_").replace(",", "")
-            how = {"steps": STEPS["choice"], **SETTINGS, **how}
+            how = {"steps": steps, **SETTINGS, **how}
             model, about = healed_by(network, "blur3", pictures[:LEARNT], out / "work" / f"choice_{name}", **how)
             table.add(what=what, **row(model), **about)
 
 
-def residual(name: str, data: Path, out: Path, remedies: list[str]) -> None:
+def residual(name: str, data: Path, out: Path, remedies: list[str], steps: int) -> None:
     """ResNet on all test images of CIFAR-10: plain, with each remedy, and healed."""
     network = load_network(f"{name}-cifar", data / "weights" / WEIGHTS[name])
     learnt, test = cifar(data, "train")[0][:LEARNT], cifar(data, "test")
@@ -228,16 +228,16 @@ def residual(name: str, data: Path, out: Path, remedies: list[str]) -> None:
         table.add(remedy="plain", healed=0, **row_of(plain, plain))
     for remedy in remedies or REMEDIES[name]:
         shown = remedy or "plain"
-        if not table.has(remedy=shown, healed=STEPS[name]):
-            work = out / "work" / f"{name}_{shown}_{STEPS[name]}"
-            model, about = healed_by(network, remedy, learnt, work, steps=STEPS[name], **SETTINGS)
-            table.add(remedy=shown, healed=STEPS[name], **row_of(cifar_answers(model, network, *test), plain), **about)
+        if not table.has(remedy=shown, healed=steps):
+            work = out / "work" / f"{name}_{shown}_{steps}"
+            model, about = healed_by(network, remedy, learnt, work, steps=steps, **SETTINGS)
+            table.add(remedy=shown, healed=steps, **row_of(cifar_answers(model, network, *test), plain), **about)
         if not table.has(remedy=shown, healed=0):
             model, _ = apply_remedy(network, remedy)
             table.add(remedy=shown, healed=0, **row_of(cifar_answers(model, network, *test), plain))
 
 
-def squeezenet(data: Path, out: Path, remedies: list[str], folds: int) -> None:
+def squeezenet(data: Path, out: Path, remedies: list[str], steps: int, folds: int) -> None:
     """SqueezeNet on photographs: 800 to learn from, the others to report, in folds."""
     network = load_network("squeezenet", data / "weights" / WEIGHTS["squeezenet"])
     pictures, labels = read(data / "imagenet-sample", 1000)
@@ -256,7 +256,6 @@ def squeezenet(data: Path, out: Path, remedies: list[str], folds: int) -> None:
             if remedy and not table.has(remedy=shown, fold=fold, healed=0):
                 model, _ = apply_remedy(network, remedy)
                 table.add(remedy=shown, fold=fold, healed=0, **row_of(photograph_answers(model, network, *test), plain))
-            steps = STEPS["squeezenet"]
             if not table.has(remedy=shown, fold=fold, healed=steps):
                 work = out / "work" / f"squeezenet_{shown}_{fold}_{steps}"
                 how = {"steps": steps, "losses": ("averaged",), "rate": 1e-4, "held_out": 0.05}
@@ -273,16 +272,18 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("remedies", nargs="*")
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="in place of the steps named in this file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    steps = arguments.steps or STEPS[arguments.name]
     given = ["" if name == "plain" else name for name in arguments.remedies]
     (arguments.out / "work").mkdir(parents=True, exist_ok=True)
     if arguments.name == "choice":
-        choice(arguments.data, arguments.out, arguments.remedies)
+        choice(arguments.data, arguments.out, arguments.remedies, steps)
     elif arguments.name == "squeezenet":
-        squeezenet(arguments.data, arguments.out, given, arguments.folds)
+        squeezenet(arguments.data, arguments.out, given, steps, arguments.folds)
     else:
-        residual(arguments.name, arguments.data, arguments.out, given)
+        residual(arguments.name, arguments.data, arguments.out, given, steps)
 
 
 if __name__ == "__main__":

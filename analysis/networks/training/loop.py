@@ -327,7 +327,7 @@ def evaluate(
 
 
 def best_epoch(rows: list[Row], recipe: Recipe) -> int:
-    """Epoch with the best validation metric, from 1; the first of equal ones, of agreement the last; 0 if there are no rows."""
+    """Epoch with the best validation metric, from 1; of equal ones the first, of agreement the last; 0 without rows."""
     best = 0
     for number, row in enumerate(rows, start=1):
         if not best or recipe.better(row[recipe.metric], rows[best - 1][recipe.metric]):

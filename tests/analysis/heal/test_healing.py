@@ -127,7 +127,7 @@ def test_only_the_chosen_weights_learn(plain, weights, first):
 
 def test_dropout_stays_off_and_what_does_not_learn_keeps_its_mode(plain):
     model, _ = remedies()["blur3"](plain)
-    student = Student(model, "behind", layout_of(plain, model, torch.rand(1, 3, SIDE, SIDE))).train()
+    Student(model, "behind", layout_of(plain, model, torch.rand(1, 3, SIDE, SIDE))).train()
     modes = {name: module.training for name, module in model.named_modules() if name}
     assert [name for name, mode in modes.items() if mode] == ["5"]
 
