@@ -8,18 +8,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from torch import nn
 
 from analysis import plots
+from analysis.files.folders import ImageFolder
 from analysis.files.messages import printable
 from analysis.files.results import writable_folder
 from analysis.heal.healed_file import HEALED_NAME
 from analysis.heal.healing import Healed, Images, heal_network
 from analysis.networks.loading import SIZE, LoadedNetwork, load_network
 from analysis.networks.remedy_table import remedy as remedy_named
-from analysis.reports.stability import DPI, figures, page_values
+from analysis.reports.stability import DPI, figures, page_values, with_error
 from analysis.reports.writer import OnSkip, Report
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import compare_remedies, table
@@ -106,6 +106,9 @@ def heal_report(
         loaded = LoadedNetwork(type(network).__name__, network, size=size or SIZE)
     folder = images if isinstance(images, (str, os.PathLike)) else None
     classes = None if labels is None else read_labels(labels, folder)
+    if classes is not None and folder is not None:
+        for file in ImageFolder(folder, how.get("limit")):  # before anything is learnt
+            classes.of(printable(file))
     if "learn" in how:
         how["weights"] = how.pop("learn")
     report = Report(writable_folder(out), progress, on_skip)
@@ -205,10 +208,10 @@ def verdict(done: Healed, comparison: xr.Dataset) -> str:
     """
     rows = table(comparison)
     plain, healed = rows.iloc[0], rows.iloc[-1]
-    fewer = healed.flips_1px_fewer
+    fewer, error = healed.flips_1px_fewer, healed.get("flips_1px_fewer_se", np.nan)
     text = (
-        f"One pixel on, {_with_error(healed, 'flips_1px')} % of the answers are others; of the plain network "
-        f"{_with_error(plain, 'flips_1px')} %, so {abs(fewer):.1f} ± {healed.flips_1px_fewer_se:.1f} points "
+        f"One pixel on, {with_error(healed, 'flips_1px')} % of the answers are others; of the plain network "
+        f"{with_error(plain, 'flips_1px')} %, so {abs(fewer):.1f}{f' ± {error:.1f}' if np.isfinite(error) else ''} points "
         f"{'fewer' if fewer >= 0 else 'more'}. "
     )
     kept = done.rows[done.best - 1]
@@ -217,13 +220,9 @@ def verdict(done: Healed, comparison: xr.Dataset) -> str:
         f"and did on {done.before['agreement']:.1f} % before healing."
     )
     if np.isfinite(healed.get("top1", np.nan)):
-        middle = f", unhealed {_with_error(rows.iloc[1], 'top1')} %" if len(rows) > 2 else ""
-        text += f" Accuracy: plain {_with_error(plain, 'top1')} %{middle}, healed {_with_error(healed, 'top1')} %."
+        middle = f", unhealed {with_error(rows.iloc[1], 'top1')} %" if len(rows) > 2 else ""
+        text += f" Accuracy: plain {with_error(plain, 'top1')} %{middle}, healed {with_error(healed, 'top1')} %."
     return text
-
-
-def _with_error(row: pd.Series, name: str) -> str:
-    return f"{row[name]:.1f} ± {row[f'{name}_se']:.1f}"
 
 
 def healing_summary(report: Report) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 def tiny():
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 5), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(), nn.Linear(800, 6)
+        nn.Conv2d(3, 8, 5), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(), nn.Linear(648, 6)
     )
     with torch.no_grad():
         model[0].weight -= model[0].weight.mean((1, 2, 3), keepdim=True)  # blind to the mean
