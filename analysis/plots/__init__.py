@@ -32,6 +32,7 @@ from analysis.plots.prediction import prediction_figure
 from analysis.plots.prescribe import front_figure
 from analysis.plots.published import (
     consistency_figure,
+    published_corruptions_figure,
     published_scores_figure,
     published_training_figure,
     sound_figure,
@@ -78,6 +79,7 @@ __all__ = [
     "packet_groups_figure",
     "phase_image",
     "prediction_figure",
+    "published_corruptions_figure",
     "published_scores_figure",
     "published_training_figure",
     "quadrant_figure",
