@@ -365,5 +365,5 @@ def _parts(examples: Examples, plan: Plan) -> tuple[Examples, Examples]:
     """Images to learn from and images held out."""
     if len(examples) < LEAST:
         raise ValueError(f"there are {len(examples)} images; expected at least {LEAST} to heal with")
-    training, held = split(examples, plan.held_out)
-    return examples.select(np.sort(training)), examples.select(np.sort(held[:MOST_HELD]))
+    training, held = split(examples, min(plan.held_out, MOST_HELD / len(examples)))
+    return examples.select(np.sort(training)), examples.select(np.sort(held))

@@ -1,13 +1,15 @@
-"""A healing, round by round: agreement with the plain network, and flips."""
+"""A healing, round by round; and what came of several: accuracy and stability with a remedy, before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from analysis.plots.style import BLUE, VERMILION, Style
+from analysis.plots.style import BLUE, VERMILION, Style, side_legend, styles
 
 Scores = Mapping[str, float]
 
@@ -50,4 +52,42 @@ def healing_figure(
             ax.plot(minutes[best], values[best], "*", color="black", markersize=12, label=f"kept: round {best}")
         if ax.get_legend_handles_labels()[0]:
             ax.legend()
+    return figure
+
+
+def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
+    """Accuracy against stability of networks with remedies, before and after healing, joined by arrows.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns ``remedy`` ("plain" for no remedy), ``healed`` (steps, 0 for none), ``right`` (percent) and the measures,
+        each with its ``_stderr``; as ``results/heal/resnet20.csv`` has them.
+    measures : mapping of str to str
+        Columns to draw on the horizontal axis, a panel each, and their labels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = ["plain", *(name for name in dict.fromkeys(rows.remedy) if name != "plain")]
+    looks = styles(names, reference=True)
+    figure = Figure(figsize=(5.4 * len(measures), 4.4), layout="compressed")
+    axes = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for ax, (measure, label) in zip(axes, measures.items(), strict=True):
+        plain = rows[(rows.remedy == "plain") & (rows.healed == 0)].iloc[0]
+        ax.axhline(plain.right, color="0.8", linewidth=0.8, zorder=0)
+        ax.axvline(plain[measure], color="0.8", linewidth=0.8, zorder=0)
+        for name, look in looks.items():
+            points = rows[rows.remedy == name].sort_values("healed")
+            ax.plot(points[measure], points.right, color=look["color"], linewidth=0.8, linestyle=":", zorder=1)
+            for _, point in points.iterrows():
+                style = {**look, "linestyle": "none", "elinewidth": 0.8, "capsize": 2, "linewidth": 1}
+                filled = {"markerfacecolor": look["color"] if point.healed else "white"}
+                across, up = point[f"{measure}_stderr"], point.right_stderr
+                ax.errorbar(point[measure], point.right, up, across, markersize=8, **style, **filled)
+        ax.set(xlabel=label, xlim=(0, None))
+    axes[0].set(ylabel="right (%)")
+    shown = [Line2D([], [], **{**look, "linestyle": "none"}, markersize=8, label=name) for name, look in looks.items()]
+    side_legend(figure, shown, "open: remedy alone,\nfilled: healed;\nbars: ± 1 standard error")
     return figure
