@@ -12,11 +12,11 @@ ResNet-20 with its test, 1 for each row of `choice`, 8 for ResNet-56, 8 for each
 ResNet-20 were set before any run, not tuned.
 
 CIFAR-10: the network learns from the first 18,000 training images, without labels, of which 225 are held out to choose
-the round (in the run of 150 steps 1,800, of which 500 were looked at). Accuracy is of all 10,000 test images, flips and consistency of the first 2,000. Flips: moved by one pixel
-(mirrored, every second image down, the others right); consistency: two circular shifts drawn for each image. `choice`
-is measured on the other 2,000 training images, of which the plain network knows 99.85 % by heart, and on the first
-2,000 test images, in columns test_*; it decided nothing. SqueezeNet: five folds of the photographs by their number, 800
-to learn from, 200 to report.
+the round (in the run of 150 steps, which was the first, 1,800, of which 500 were looked at). Accuracy is of all 10,000
+test images, flips and consistency of the first 2,000. Flips: moved by one pixel (mirrored, every second image down, the
+others right); consistency: two circular shifts drawn for each image. `choice` is measured on the other 2,000 training
+images, of which the plain network knows 99.85 % by heart, and on the first 2,000 test images, in columns test_*; it
+decided nothing. SqueezeNet: five folds of the photographs by their number, 800 to learn from, 200 to report.
 """
 
 from __future__ import annotations

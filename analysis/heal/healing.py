@@ -22,7 +22,7 @@ from analysis.files.results import writable_folder
 from analysis.heal.healed_file import remedied, save_healed
 from analysis.heal.plan import Plan
 from analysis.heal.start import match_moments
-from analysis.heal.student import Layout, Student, layout_of, learning_ends
+from analysis.heal.student import Layout, Student, layout_of
 from analysis.heal.task import Healing, Prepared
 from analysis.networks.layer_access import evaluation
 from analysis.networks.loading import SIZE, LoadedNetwork, check_runs, move
@@ -167,15 +167,8 @@ def heal_network(
     if (steps is None) == (minutes is None):
         raise ValueError("expected steps or minutes, one of them")
     chosen = Plan(**plan)
-    network = model if isinstance(model, LoadedNetwork) else LoadedNetwork(type(model).__name__, model, size=size)
-    evaluation(network.model)
-    move(network.model, device)
-    check_runs(network, {"plain": network.model})
-    unhealed, changes = remedied(network, remedy)
-    check_runs(network, {remedy: unhealed})
-    examples = examples_of(images, limit)
-    learnt, held = _parts(examples, chosen)
-    _check_sizes(held, network)
+    network, unhealed, changes = _networks(model, remedy, size, device)
+    learnt, held = _parts(examples_of(images, limit), chosen, network)
     with ExitStack() as stack:
         folder = writable_folder(out if out is not None else stack.enter_context(tempfile.TemporaryDirectory()))
         patient = _Patient(network, remedy, unhealed, chosen, learnt, held, on_skip)
@@ -183,7 +176,7 @@ def heal_network(
         run, recipe = patient.run(folder, count, minutes, device, overwrite)
         stack.enter_context(run.folder)
         before, at_first = (patient.task.score(each) for each in (run.model, network.model))
-        stack.enter_context(learning_ends(patient.student))
+        stack.callback(patient.student.end)
         stack.callback(patient.task.close)
         train_epochs(
             run,
@@ -349,21 +342,32 @@ def examples_of(images: Images, limit: int | None = None) -> Examples:
     return Examples(inputs, np.zeros(len(inputs), np.int64))
 
 
-def _check_sizes(examples: Examples, network: LoadedNetwork) -> None:
-    """Raise ValueError if the first images are so small that they would be enlarged more than twice."""
+def _networks(
+    model: nn.Module | LoadedNetwork, remedy: str, size: int, device: str
+) -> tuple[LoadedNetwork, nn.Module, list[str]]:
+    """Plain network on the device, the same with the remedy, and a line for each place; both run."""
+    network = model if isinstance(model, LoadedNetwork) else LoadedNetwork(type(model).__name__, model, size=size)
+    evaluation(network.model)
+    move(network.model, device)
+    check_runs(network, {"plain": network.model})
+    unhealed, changes = remedied(network, remedy)
+    check_runs(network, {remedy: unhealed})
+    return network, unhealed, changes
+
+
+def _parts(examples: Examples, plan: Plan, network: LoadedNetwork) -> tuple[Examples, Examples]:
+    """Images to learn from and images held out; ValueError for too few, or if they would be enlarged more than twice.
+
+    Of the first images the size is looked at.
+    """
+    if len(examples) < LEAST:
+        raise ValueError(f"there are {len(examples)} images; expected at least {LEAST} to heal with")
     for row in examples.rows[:LOOKED_AT].tolist():
         image = examples.image(row, [])
         if image is not None and 2 * min(image.size) < network.size:
-            width, height = image.size
             raise ValueError(
-                f"an image is {height}×{width} pixels; {network.name} takes {network.size}×{network.size}, "
+                f"an image is {image.height}×{image.width} pixels; {network.name} takes {network.size}×{network.size}, "
                 "expected at least half of that"
             )
-
-
-def _parts(examples: Examples, plan: Plan) -> tuple[Examples, Examples]:
-    """Images to learn from and images held out."""
-    if len(examples) < LEAST:
-        raise ValueError(f"there are {len(examples)} images; expected at least {LEAST} to heal with")
     training, held = split(examples, min(plan.held_out, MOST_HELD / len(examples)))
     return examples.select(np.sort(training)), examples.select(np.sort(held))

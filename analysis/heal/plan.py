@@ -78,12 +78,10 @@ class Plan:
                 raise ValueError(unknown("loss", name, LOSSES))
         if not set(self.losses) & set(TEACHING):
             raise ValueError(f"losses are {', '.join(self.losses) or 'none'}; expected one of {', '.join(TEACHING)}")
-        known = {"weights": WEIGHTS, "borders": BORDERS}
+        known = {"weights": WEIGHTS, "borders": BORDERS, "augmentation": (None, *AUGMENTATIONS)}
         for name, names in known.items():
             if getattr(self, name) not in names:
-                raise ValueError(unknown(name, getattr(self, name), names))
-        if self.augmentation is not None and self.augmentation not in AUGMENTATIONS:
-            raise ValueError(unknown("augmentation", self.augmentation, AUGMENTATIONS))
+                raise ValueError(unknown(name, getattr(self, name), filter(None, names)))
         for name, least in {"shifts": 1, "span": 1, "seed": 0}.items():
             integer(name, getattr(self, name), least)
         for name in ("batch", "patience"):

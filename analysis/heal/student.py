@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -150,13 +148,8 @@ class Student(nn.Module):
             module.train(mode)
         return self
 
-
-@contextmanager
-def learning_ends(student: Student) -> Iterator[None]:
-    """Leave a network in evaluation mode, with gradients for all parameters, as networks come."""
-    try:
-        yield
-    finally:
-        student.eval()
-        for parameter in student.network.parameters():
+    def end(self) -> None:
+        """Leave the network in evaluation mode, with gradients for all parameters, as networks come."""
+        self.eval()
+        for parameter in self.network.parameters():
             parameter.requires_grad_(True)

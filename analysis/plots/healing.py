@@ -61,8 +61,8 @@ def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     Parameters
     ----------
     rows : DataFrame
-        Columns ``remedy`` ("plain" for no remedy), ``healed`` (steps, 0 for none), ``right`` (percent) and the measures,
-        each with its ``_stderr``; as ``results/heal/resnet20.csv`` has them.
+        Columns ``remedy`` ("plain" for no remedy), ``healed`` (steps, 0 for none), ``right`` (percent) and the
+        measures, each with its ``_stderr``; as ``results/heal/resnet20.csv`` has them.
     measures : mapping of str to str
         Columns to draw on the horizontal axis, a panel each, and their labels.
 

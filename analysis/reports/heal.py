@@ -209,9 +209,10 @@ def verdict(done: Healed, comparison: xr.Dataset) -> str:
     rows = table(comparison)
     plain, healed = rows.iloc[0], rows.iloc[-1]
     fewer, error = healed.flips_1px_fewer, healed.get("flips_1px_fewer_se", np.nan)
+    about = f" ± {error:.1f}" if np.isfinite(error) else ""
     text = (
         f"One pixel on, {with_error(healed, 'flips_1px')} % of the answers are others; of the plain network "
-        f"{with_error(plain, 'flips_1px')} %, so {abs(fewer):.1f}{f' ± {error:.1f}' if np.isfinite(error) else ''} points "
+        f"{with_error(plain, 'flips_1px')} %, so {abs(fewer):.1f}{about} points "
         f"{'fewer' if fewer >= 0 else 'more'}. "
     )
     kept = done.rows[done.best - 1]
