@@ -8,8 +8,10 @@
 DATA holds imagenet-sample/, cifar10/ (sheets as ``scripts.pack_data`` describes) and weights/. Each run adds a row to
 OUT/*.csv as soon as it has ended; the same command leaves out what is there, and continues a run that was stopped.
 Seed 0 throughout; one thread. Budget in processor time, set before anything was run: 4 minutes for each remedy of
-ResNet-20 with its test, 1 for each row of `choice`, 8 for ResNet-56, 8 for each fold of SqueezeNet. The settings of
-ResNet-20 were set before any run, not tuned.
+ResNet-20 with its test, 1 for each row of `choice`, 8 for ResNet-56, 8 for each fold of SqueezeNet. The settings of the
+first run (rate 1e-3, loss "averaged"; resnet20_first.csv) were fixed before it, and failed. Then three settings were
+tried on training images for 30 steps each, to take the one with the least inconsistency whose accuracy there is within
+half a point of the plain network's, or else the most accurate; all other runs have it. Test images decided nothing.
 
 CIFAR-10: the network learns from the first 18,000 training images, without labels, of which 225 are held out to choose
 the round (in the run of 150 steps, which was the first, 1,800, of which 500 were looked at). Accuracy is of all 10,000
@@ -55,33 +57,33 @@ REMEDIES = {
 LEARNT = 18_000
 """Training images of CIFAR-10 that are learnt from; the others are for `choice`."""
 
-STEPS = {"choice": 40, "resnet20": 60, "resnet56": 80, "squeezenet": 60}
+STEPS = {"choice": 30, "resnet20": 120, "resnet56": 80, "squeezenet": 60}
 SETTINGS: dict[str, Any] = {
-    "losses": ("averaged",),
+    "losses": ("answers", "consistency"),
     "borders": "both",
     "shifts": 2,
-    "rate": 1e-3,
+    "rate": 3e-4,
     "held_out": 0.0125,
 }
 SHIFTED = 2000
 """Test images that are shifted: each takes three passes more."""
 
 CHOICES: dict[str, dict[str, Any]] = {
-    "as in resnet20": {},
+    "answers, consistency": {},
+    "answers, consistency, rate 1e-4": {"rate": 1e-4},
+    "averaged": {"losses": ("averaged",)},
     "answers": {"losses": ("answers",)},
-    "averaged, mirrored": {"borders": "reflect"},
-    "answers and consistency": {"losses": ("answers", "consistency")},
-    "only norms": {"weights": "norms"},
-    "only behind": {"weights": "behind"},
-    "1000 images": {"limit": 1000},
-    "100 images": {"limit": 100},
-    "answers and features": {"losses": ("answers", "features")},
-    "averaged and consistency": {"losses": ("averaged", "consistency")},
-    "10,000 images": {"limit": 10_000},
-    "one shift": {"shifts": 1},
-    "four shifts": {"shifts": 4},
+    "averaged, mirrored": {"losses": ("averaged",), "borders": "reflect"},
+    "answers, consistency, only behind": {"weights": "behind"},
+    "answers, consistency, only norms": {"weights": "norms"},
+    "answers, consistency, 1000 images": {"limit": 1000},
+    "answers, consistency, 100 images": {"limit": 100},
+    "answers, features": {"losses": ("answers", "features")},
+    "averaged, consistency": {"losses": ("averaged", "consistency")},
+    "answers, consistency, 10,000 images": {"limit": 10_000},
+    "averaged, four shifts": {"losses": ("averaged",), "shifts": 4},
 }
-"""What differs from :data:`SETTINGS`."""
+"""What differs from :data:`SETTINGS`; the first three were to choose from."""
 
 Arrays = dict[str, np.ndarray]
 
