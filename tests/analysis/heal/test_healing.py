@@ -21,7 +21,14 @@ from analysis.networks.remedy_table import remedies  # noqa: E402
 
 SIDE = 16
 QUICK = {"size": SIDE, "batch": 8, "progress": False, "losses": ("averaged", "consistency")}
-GENTLE = QUICK | {"batch": 24, "losses": ("answers",), "weights": "all", "augmentation": "none", "held_out": 0.3}
+GENTLE = QUICK | {
+    "batch": 24,
+    "rate": 1e-3,
+    "losses": ("answers",),
+    "weights": "all",
+    "augmentation": "none",
+    "held_out": 0.3,
+}
 
 
 def pictures(count=48, side=SIDE, seed=0):
