@@ -57,13 +57,13 @@ class Plan:
         If a setting is out of range, or a name unknown.
     """
 
-    losses: Sequence[str] = ("averaged",)
+    losses: Sequence[str] = ("answers", "consistency")
     weights: str = "all"
     shifts: int = 4
     span: int = 2
     borders: str = "reflect"
     temperature: float = 2.0
-    rate: float = 1e-3
+    rate: float = 1e-4
     batch: int | None = None
     augmentation: str | None = None
     held_out: float = 0.1
