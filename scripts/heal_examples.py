@@ -266,7 +266,7 @@ def squeezenet(data: Path, out: Path, remedies: list[str], steps: int, folds: in
                 table.add(remedy=shown, fold=fold, healed=0, **row_of(photograph_answers(model, network, *test), plain))
             if not table.has(remedy=shown, fold=fold, healed=steps):
                 work = out / "work" / f"squeezenet_{shown}_{fold}_{steps}"
-                how = {"steps": steps, "losses": ("averaged",), "rate": 1e-4, "held_out": 0.05}
+                how = {"steps": steps, "losses": ("answers",), "rate": 1e-4, "held_out": 0.05}
                 model, about = healed_by(network, remedy, images[~apart], work, **how)
                 answers = photograph_answers(model, network, *test)
                 table.add(remedy=shown, fold=fold, healed=steps, **row_of(answers, plain), **about)
