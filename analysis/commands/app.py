@@ -28,6 +28,7 @@ COMMANDS = (
     "audit",
     "heal",
     "train",
+    "study",
     "recipes",
 )
 """Commands, each in the file of its name."""

@@ -39,6 +39,7 @@ from analysis.plots.published import (
     sound_shifts_figure,
 )
 from analysis.plots.shift_maps import feature_distance_figure, shift_map_figure
+from analysis.plots.study import study_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
 from analysis.plots.training import training_figure
@@ -92,6 +93,7 @@ __all__ = [
     "sound_shifts_figure",
     "stability_figure",
     "strip_figure",
+    "study_figure",
     "tiling_figure",
     "trade_figure",
     "training_figure",
