@@ -86,8 +86,10 @@ def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
                 filled = {"markerfacecolor": look["color"] if point.healed else "white"}
                 across, up = point[f"{measure}_stderr"], point.right_stderr
                 ax.errorbar(point[measure], point.right, up, across, markersize=8, **style, **filled)
+                if point.healed:
+                    ax.annotate(f"{point.healed}", (point[measure], point.right), (6, 6), textcoords="offset points")
         ax.set(xlabel=label, xlim=(0, None))
     axes[0].set(ylabel="right (%)")
     shown = [Line2D([], [], **{**look, "linestyle": "none"}, markersize=8, label=name) for name, look in looks.items()]
-    side_legend(figure, shown, "open: remedy alone,\nfilled: healed;\nbars: ± 1 standard error")
+    side_legend(figure, shown, "open: as it is;\nfilled: healed, so many steps;\nbars: ± 1 standard error")
     return figure
