@@ -39,11 +39,13 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax, softmax
 
 from analysis.files.atomic import write_atomically
+from analysis.heal.healed_file import remedied
 from analysis.heal.healing import heal_network
 from analysis.heal.losses import shifted
 from analysis.heal.task import Prepared
 from analysis.networks.loading import LoadedNetwork, apply_remedy, load_network
 from analysis.networks.metrics import resized, window
+from analysis.networks.training.checkpoint import load_checkpoint
 from scripts.feature_distances import read
 from scripts.pack_data import pictures_of
 
@@ -201,6 +203,14 @@ def healed_by(network: LoadedNetwork, remedy: str, images: Any, work: Path, **ho
     return done.model, about
 
 
+def last_round(network: LoadedNetwork, remedy: str, work: Path) -> nn.Module:
+    """Network after the last round of a run, whether it was the best or not."""
+    model, _ = remedied(network, remedy)
+    state = load_checkpoint(work / "last.pt")["model"]
+    model.load_state_dict({key.removeprefix("network."): value for key, value in state.items()})
+    return model
+
+
 def choice(data: Path, out: Path, names: list[str]) -> None:
     """What to learn from: ResNet-20 with blur3, few steps, 2,000 training images that were not learnt from."""
     network = load_network("resnet20-cifar", data / "weights" / WEIGHTS["resnet20"])
@@ -245,6 +255,10 @@ def residual(name: str, data: Path, out: Path, remedies: list[str], settings: st
             found = row_of(cifar_answers(model, network, *test), plain)
             table.add(remedy=shown, healed=steps, settings=settings, **found, **about)
             shutil.copy(work / "log.csv", out / f"{name}_{shown}_{settings}_log.csv")
+        if settings == "third" and not table.has(remedy=shown, settings="third, last round"):
+            model = last_round(network, remedy, out / "work" / f"{name}_{shown}_{settings}")
+            found = row_of(cifar_answers(model, network, *test), plain)
+            table.add(remedy=shown, healed=steps, settings="third, last round", **found)
         if not table.has(remedy=shown, healed=0):
             model, _ = apply_remedy(network, remedy)
             table.add(remedy=shown, healed=0, settings="", **row_of(cifar_answers(model, network, *test), plain))

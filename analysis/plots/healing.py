@@ -15,7 +15,7 @@ Scores = Mapping[str, float]
 
 
 def healing_figure(
-    rows: Sequence[Scores], before: Scores, plain: Scores, title: str = "", best: int | None = None
+    rows: Sequence[Scores], before: Scores, plain: Scores | None = None, title: str = "", best: int | None = None
 ) -> Figure:
     """Agreement and flips on the images held out, against the time that was spent.
 
@@ -23,8 +23,10 @@ def healing_figure(
     ----------
     rows : sequence of mapping
         The log: agreement, flips (percent) and seconds of each round.
-    before, plain : mapping
-        Agreement and flips with the remedy before healing, and of the plain network.
+    before : mapping
+        Agreement and flips with the remedy before healing; NaN where they are not known.
+    plain : mapping, optional
+        Flips of the plain network.
     title : str
     best : int, optional
         Round that is marked, from 1.
@@ -46,8 +48,11 @@ def healing_figure(
         ax.plot(minutes, values, color=colour, **style)
         ax.set(xlabel="elapsed (minutes)", ylabel=label)
         if name == "flips":
-            ax.axhline(plain[name], color="black", linestyle="--", label="plain network")
-            ax.set_ylim(0, None)
+            highest = np.nanmax(values)
+            if plain is not None:
+                ax.axhline(plain[name], color="black", linestyle="--", label="plain network")
+                highest = max(highest, plain[name])
+            ax.set_ylim(0, 1.1 * highest or 1)
         if best is not None:
             ax.plot(minutes[best], values[best], "*", color="black", markersize=12, label=f"kept: round {best}")
         if ax.get_legend_handles_labels()[0]:
