@@ -26,6 +26,7 @@ COMMANDS = (
     "compare",
     "stability",
     "audit",
+    "heal",
     "train",
     "study",
     "recipes",

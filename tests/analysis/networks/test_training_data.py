@@ -190,6 +190,23 @@ def test_augmented_batches(name):
     assert torch.equal(alone[0], inputs[9:10])
 
 
+@pytest.mark.parametrize("steps", [1, 3, 5, 11])
+def test_an_epoch_has_as_many_steps_as_the_recipe_says(steps):
+    """In passes through all examples, each in another order and augmented otherwise; and from any step on."""
+    x = np.random.default_rng(0).integers(0, 256, (35, 8, 8, 3), dtype=np.uint8)
+    examples, chosen = Examples(x, np.arange(35)), replace(SMALL, augmentation="pad-crop", batch=8, steps=steps)
+    epochs = [list(training_batches(examples, chosen, 0, epoch)) for epoch in (0, 1)]
+    assert [len(batches) for batches in epochs] == [steps, steps]
+    numbers = [torch.cat([batch[1] for batch in batches]).tolist() for batches in epochs]
+    for each in numbers:
+        for start in range(0, len(each), 35):
+            assert len(set(each[start : start + 35])) == len(each[start : start + 35])
+    assert numbers[0] != numbers[1] and numbers[0][:35] != numbers[0][35:70]
+    for start in range(steps):
+        later = list(training_batches(examples, chosen, 0, 1, start))
+        assert all(torch.equal(a[0], b[0]) for a, b in zip(epochs[1][start:], later, strict=True))
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12, if there are threads
 def test_processes_that_read_change_nothing(folder):
     examples, chosen = load_data(folder, SMALL, progress=False).train, replace(SMALL, augmentation="resized-crop")
