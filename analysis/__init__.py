@@ -74,6 +74,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "reports.audit": [
             "audit_report",
         ],
+        "reports.explorer": [
+            "explore",
+        ],
         "reports.heatmaps": [
             "heatmap_report",
         ],

@@ -28,6 +28,7 @@ COMMANDS = (
     "audit",
     "train",
     "recipes",
+    "explore",
 )
 """Commands, each in the file of its name."""
 
