@@ -22,7 +22,7 @@ panels.card = {
       return element("span", { class: `bar ${name}`, style: `width:${(60 * row[name] / top).toFixed(1)}px` });
     };
     const measured = FIGURES.filter(([name]) => Number.isFinite(row[name])).map(([name, label]) => element("tr", {}, [
-      element("th", { scope: "row" }, label), element("td", {}, withError(row[name], row[`${name}_stderr`])), element("td", { class: "bars" }, bar(name)),
+      element("th", { scope: "row" }, label), element("td", {}, name === "rho" ? plainWithError(row.rho, row.rho_stderr) : withError(row[name], row[`${name}_stderr`])), element("td", { class: "bars" }, bar(name)),
     ]));
     const described = [
       ["characteristic frequency θ", `${number(row.theta_y)} vertical, ${number(row.theta_x)} horizontal rad/sample`],

@@ -28,7 +28,7 @@ panels.compare = {
     const at = chart(byId("compare-chart"), { x: axis(state.across, (p) => p.x), y: axis(state.up, (p) => p.y), height: 340, label: "All results on shared axes" });
     if (MEASURES[state.across][1] === MEASURES[state.up][1] && state.across.startsWith("eta") && state.up.startsWith("eta")) {
       const end = Math.min(at.xOf(at.box.left + at.box.width), at.yOf(at.box.top));
-      at.layer.append(line(at, [[0, 0], [end, end]], { class: "cursor" }), shape("text", { x: at.x(end) - 6, y: at.y(end) + 16, "text-anchor": "end", class: "small" }, "equal change"));
+      at.layer.append(line(at, [[0, 0], [end, end]], { class: "cursor" }), shape("text", { x: at.x(end) - 16, y: at.y(end) + 16, "text-anchor": "end", class: "small" }, "equal change"));
     }
     for (const { s, k, row, x, y } of points) {
       const mine = s === state.set && k === state.pinned;
@@ -50,8 +50,9 @@ panels.compare = {
     const higher = ["top1", "top5", "consistency"].includes(name);
     rows.sort((a, b) => (higher ? b.value - a.value : a.value - b.value));
     const low = Math.min(0, ...rows.map((row) => row.value - row.error)), high = Math.max(...rows.map((row) => row.value + row.error)) * 1.05;
+    const svg = byId("remedies-chart"), narrow = (svg.clientWidth || svg.parentElement.clientWidth) < 600;
     const height = 22 * rows.length + 56, longest = Math.max(...rows.map((row) => row.label.length));
-    const at = chart(byId("remedies-chart"), { x: { low, high, label: rows[0].axis }, y: { low: rows.length, high: 0, label: "", count: 1e-9 }, height, margin: [4, 14, 42, Math.min(7 * longest + 14, 210)], label: rows[0].axis });
+    const at = chart(svg, { x: { low, high, label: narrow ? rows[0].axis.match(/\((.*)\)/)[1] : rows[0].axis }, y: { low: rows.length, high: 0, label: "", count: 1e-9 }, height, margin: [4, 14, 42, Math.min(7 * longest + 14, 210)], label: rows[0].axis });
     rows.forEach((row, i) => {
       const y = at.y(i + 0.5), plain = /(^|, )plain$/.test(row.label);
       at.layer.append(

@@ -24,10 +24,13 @@ const percent = (value, digits = 0) => (Number.isFinite(value) ? `${(100 * value
 /** Value with its standard error, both in percent. */
 const withError = (value, error) => (Number.isFinite(error) ? `${(100 * value).toFixed(1)} ± ${(100 * error).toFixed(1)} %` : percent(value, 1));
 
+const plainWithError = (value, error) => (Number.isFinite(error) ? `${number(value, 3)} ± ${number(error, 3)}` : number(value, 3));
+
 /** Colour [r, g, b] of a part of 1 in a map of colours. */
 function colourOf(map, part) {
-  const at = Math.min(Math.max(part, 0), 1) * (map.length - 1), i = Math.min(Math.floor(at), map.length - 2);
-  return map[i].map((low, c) => low + (at - i) * (map[i + 1][c] - low));
+  const at = Math.min(Math.max(part, 0), 1) * (map.length - 1), i = Math.min(Math.floor(at), map.length - 2), t = at - i;
+  const [low, high] = [map[i], map[i + 1]];
+  return [low[0] + t * (high[0] - low[0]), low[1] + t * (high[1] - low[1]), low[2] + t * (high[2] - low[2])];
 }
 const css = (rgb) => `rgb(${rgb.map(Math.round).join(" ")})`;
 
@@ -35,7 +38,13 @@ const css = (rgb) => `rgb(${rgb.map(Math.round).join(" ")})`;
 function paint(canvas, rows, columns, colour) {
   Object.assign(canvas, { width: columns, height: rows });
   const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
-  for (let i = 0; i < rows * columns; i++) image.data.set([...colour(i), 255], 4 * i);
+  for (let i = 0; i < rows * columns; i++) {
+    const [r, g, b] = colour(i);
+    image.data[4 * i] = r;
+    image.data[4 * i + 1] = g;
+    image.data[4 * i + 2] = b;
+    image.data[4 * i + 3] = 255;
+  }
   context.putImageData(image, 0, 0);
   return canvas;
 }

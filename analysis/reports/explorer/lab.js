@@ -69,7 +69,7 @@ panels.lab = {
   maps(u) {
     if (!this.steps.has(u)) {
       const [y, x] = PATHS[state.path][1];
-      const maps = pooled(translated(this.responses, [y * u, x * u], state.m), state.m, state.q);
+      const maps = pooled(translated(this.responses, [y * u, x * u], state.m), state.q);
       const still = this.still || maps;
       this.steps.set(u, { ...maps, etaR: relativeChange(maps.rmax, u ? still.rmax : maps.rmax), etaC: relativeChange(maps.cmod, u ? still.cmod : maps.cmod) });
     }
@@ -80,6 +80,11 @@ panels.lab = {
     const silent = state.pinned === null || !Number.isFinite(dataset().rows[state.pinned].theta_x);
     byId("lab").classList.toggle("empty", silent);
     if (silent) return;
+    if (!this.painted) { // the rest of the page first
+      this.painted = true;
+      setTimeout(() => this.draw(), 50);
+      return;
+    }
     this.prepare();
     const now = this.maps(state.u), { side } = now, wide = 2 * state.m * side;
     if (state.cell === null || state.cell >= side * side) this.cell = this.still.cmod.indexOf(Math.max(...this.still.cmod));

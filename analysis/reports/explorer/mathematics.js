@@ -223,39 +223,50 @@ function responseSpectrum(pictures, filters) {
   return sum;
 }
 
-/** Field translated by u = (down, right) pixels, whole or fractional, from its spectrum: Shannon's interpolation. */
-function translated(spectrum, [uY, uX], rows = 1) {
-  const { n } = spectrum, moved = complexZeros(n);
-  const factors = (u) => Array.from({ length: n }, (_, k) => {
-    if (2 * k === n) return [Math.cos(Math.PI * u), 0]; // the Nyquist frequency of a real picture
-    const angle = TURN * (2 * k < n ? k : k - n) * u / n;
-    return [Math.cos(angle), -Math.sin(angle)];
-  });
-  const vertical = factors(uY), horizontal = factors(uX);
+/** Factors of the spectrum along one axis that translate by u pixels, [cosines, sines]. */
+function translation(n, u) {
+  const cosine = new Float64Array(n), sine = new Float64Array(n);
+  for (let k = 0; k < n; k++) {
+    const angle = -TURN * (2 * k < n ? k : k - n) * u / n;
+    [cosine[k], sine[k]] = 2 * k === n ? [Math.cos(Math.PI * u), 0] : [Math.cos(angle), Math.sin(angle)]; // Nyquist: real pictures
+  }
+  return [cosine, sine];
+}
+
+/**
+ * Field translated by u = (down, right) pixels, whole or fractional (Shannon's interpolation), at every m-th position,
+ * from its spectrum. Where m divides n, sampling is a folding of the spectrum, and the transform a small one.
+ */
+function translated(spectrum, [uY, uX], m = 1) {
+  const { re, im, n } = spectrum, folds = n % m === 0, size = folds ? n / m : n, moved = complexZeros(size);
+  const [vertical, horizontal] = [translation(n, uY), translation(n, uX)];
   for (let y = 0, i = 0; y < n; y++) {
-    const [a, b] = vertical[y];
+    const [a, b] = [vertical[0][y], vertical[1][y]], row = (y % size) * size;
     for (let x = 0; x < n; x++, i++) {
-      const [c, d] = horizontal[x], e = a * c - b * d, f = a * d + b * c;
-      moved.re[i] = spectrum.re[i] * e - spectrum.im[i] * f;
-      moved.im[i] = spectrum.re[i] * f + spectrum.im[i] * e;
+      const c = horizontal[0][x], d = horizontal[1][x], e = a * c - b * d, f = a * d + b * c, at = row + (x % size);
+      moved.re[at] += re[i] * e - im[i] * f;
+      moved.im[at] += re[i] * f + im[i] * e;
     }
   }
-  return transform(moved, true, rows);
+  transform(moved, true, folds ? 1 : m);
+  const part = folds ? 1 / m ** 2 : 1, positions = Math.floor((n - 1) / m) + 1, step = folds ? 1 : m, sampled = complexZeros(positions);
+  for (let y = 0; y < positions; y++) {
+    for (let x = 0; x < positions; x++) {
+      const from = y * step * size + x * step, at = y * positions + x;
+      [sampled.re[at], sampled.im[at]] = [part * moved.re[from], part * moved.im[from]];
+    }
+  }
+  return sampled;
 }
 
 /** RMax and CMod of responses at stride m: windows of 2q + 1 positions, every second one, inside the picture. */
-function pooled(responses, m, q) {
-  const { re, im, n } = responses, positions = Math.floor((n - 1) / m) + 1;
-  const side = Math.floor((positions - 2 * q - 1) / 2) + 1;
-  const rmax = new Float64Array(side * side), cmod = new Float64Array(side * side);
+function pooled({ re, im, n }, q) {
+  const side = Math.floor((n - 2 * q - 1) / 2) + 1, rmax = new Float64Array(side * side), cmod = new Float64Array(side * side);
   for (let y = 0; y < side; y++) {
     for (let x = 0; x < side; x++) {
       let largest = -Infinity;
-      for (let py = 0; py <= 2 * q; py++) {
-        const row = (2 * y + py) * m * n;
-        for (let px = 0; px <= 2 * q; px++) largest = Math.max(largest, re[row + (2 * x + px) * m]);
-      }
-      const centre = (2 * y + q) * m * n + (2 * x + q) * m;
+      for (let row = 2 * y; row <= 2 * (y + q); row++) for (let column = 2 * x; column <= 2 * (x + q); column++) largest = Math.max(largest, re[row * n + column]);
+      const centre = (2 * y + q) * n + 2 * x + q;
       rmax[y * side + x] = largest;
       cmod[y * side + x] = Math.hypot(re[centre], im[centre]);
     }
@@ -313,27 +324,17 @@ function envelope(kind, random) {
 
 /** Moduli of an envelope at its SAMPLES^2 positions after a shift; its square has the side kappa, u in pixels. */
 function moduli(c, kappa, u) {
-  const omega = (k) => kappa * (k / (BINS - 1) - 0.5);
-  const values = new Float64Array(SAMPLES * SAMPLES);
-  const rows = complexZeros(SAMPLES);
-  for (let y = 0; y < SAMPLES; y++) {
-    for (let kx = 0; kx < BINS; kx++) {
-      for (let ky = 0; ky < BINS; ky++) {
-        const angle = TURN * ky * y / SAMPLES - omega(ky) * u[0], i = ky * BINS + kx;
-        rows.re[y * SAMPLES + kx] += c.re[i] * Math.cos(angle) - c.im[i] * Math.sin(angle);
-        rows.im[y * SAMPLES + kx] += c.re[i] * Math.sin(angle) + c.im[i] * Math.cos(angle);
-      }
-    }
-    for (let x = 0; x < SAMPLES; x++) {
-      let re = 0, im = 0;
-      for (let kx = 0; kx < BINS; kx++) {
-        const angle = TURN * kx * x / SAMPLES - omega(kx) * u[1], i = y * SAMPLES + kx;
-        re += rows.re[i] * Math.cos(angle) - rows.im[i] * Math.sin(angle);
-        im += rows.re[i] * Math.sin(angle) + rows.im[i] * Math.cos(angle);
-      }
-      values[y * SAMPLES + x] = Math.hypot(re, im);
+  const field = complexZeros(SAMPLES), values = new Float64Array(SAMPLES * SAMPLES);
+  for (let y = 0; y < BINS; y++) {
+    for (let x = 0; x < BINS; x++) {
+      const from = y * BINS + x, at = y * SAMPLES + x;
+      const angle = -kappa * ((y / (BINS - 1) - 0.5) * u[0] + (x / (BINS - 1) - 0.5) * u[1]), cosine = Math.cos(angle), sine = Math.sin(angle);
+      field.re[at] = c.re[from] * cosine - c.im[from] * sine;
+      field.im[at] = c.re[from] * sine + c.im[from] * cosine;
     }
   }
+  transform(field, true);
+  for (let i = 0; i < values.length; i++) values[i] = Math.hypot(field.re[i], field.im[i]);
   return values;
 }
 

@@ -11,8 +11,8 @@ panels.plane = {
   make() {
     const svg = byId("plane-chart");
     byId("plane-controls").append(
-      (this.m = slider("stride m", { min: 1, max: 8, step: 1, value: state.m, id: "slider-m", show: (m) => `${m} px`, change: (m) => update({ m }) })),
-      (this.q = slider("window q", { min: 0, max: 3, step: 1, value: state.q, id: "slider-q", show: (q) => `${2 * q + 1}×${2 * q + 1}`, change: (q) => update({ q }) })),
+      (this.m = slider("stride m", { min: 1, max: LARGEST.m, step: 1, value: state.m, id: "slider-m", show: (m) => `${m} px`, change: (m) => update({ m }) })),
+      (this.q = slider("window q", { min: 0, max: LARGEST.q, step: 1, value: state.q, id: "slider-q", show: (q) => `${2 * q + 1}×${2 * q + 1}`, change: (q) => update({ q }) })),
       choice("colour", Object.entries(COLOURINGS).filter(([key]) => key in dataset().rows[0]), state.colouring, (colouring) => update({ colouring })),
       (this.reset = button("the layer's own m and q", () => update({ m: dataset().stride, q: dataset().q }))),
       (this.box = button("select by a box", () => update({ boxing: !state.boxing }), { "aria-pressed": "false" })),
@@ -102,7 +102,7 @@ panels.plane = {
     if (!this.image || changed.has("m") || changed.has("q") || changed.has("set") || changed.has("theme")) {
       const map = gammaMap(state.m, state.q, POINTS), [paper, ink] = [shade("--gamma-low"), shade("--gamma-high")];
       const top = Math.sqrt(1.5);
-      const canvas = paint(document.createElement("canvas"), POINTS, POINTS, (i) => paper.map((low, c) => low + (ink[c] - low) * map[i] / top));
+      const canvas = paint(document.createElement("canvas"), POINTS, POINTS, (i) => colourOf([paper, ink], map[i] / top));
       this.image = canvas.toDataURL();
     }
     const { left, top, width, height } = at.box;

@@ -7,10 +7,11 @@ const panels = {}; // by name: { hears: names of the state, make(), draw(changed
 const { sets, photograph: packed } = JSON.parse(document.getElementById("data").textContent);
 const SIDE = 256; // pixels of the photograph
 const photograph = bytes(packed);
+const LARGEST = { m: Math.max(8, ...sets.map((set) => set.stride || 0)), q: Math.max(3, ...sets.map((set) => set.q || 0)) };
 const initial = {};
 const state = {
   set: 0, pinned: null, hovered: null, selected: null, boxing: false, colouring: "eta_rmax", m: 1, q: 1,
-  u: 0, path: "right", scene: "photograph", cell: null, theta: [0, 0], phi: 0.6, kind: "", find: "", sort: ["eta_rmax", true],
+  u: 1, path: "right", scene: "photograph", cell: null, theta: [0, 0], phi: 0.6, kind: "", find: "", sort: ["eta_rmax", true],
   across: "eta_rmax", up: "eta_cmod", metric: "", kappa: 0.5, shift: [0, 1], theme: "", explain: "on",
 };
 const caches = { filters: new Map(), thumbnails: new Map() };
@@ -81,7 +82,7 @@ function recalled(hash) {
   const rows = sets[found.set ?? state.set]?.rows;
   if (!rows) return {};
   const valid = {
-    pinned: (k) => k in rows, selected: (list) => list.every((k) => k in rows), m: (m) => m >= 1 && m <= 8 && m % 1 === 0, q: (q) => q >= 0 && q <= 3 && q % 1 === 0,
+    pinned: (k) => k in rows, selected: (list) => list.every((k) => k in rows), m: (m) => m >= 1 && m <= LARGEST.m && m % 1 === 0, q: (q) => q >= 0 && q <= LARGEST.q && q % 1 === 0,
     u: (u) => u >= 0 && u <= FARTHEST && (u / STEP) % 1 === 0, path: (p) => p in PATHS, scene: (s) => ["photograph", "wave"].includes(s), across: (a) => a in MEASURES, up: (a) => a in MEASURES,
     colouring: (c) => c in rows[0], theta: (pair) => pair.length === 2 && pair.every(Number.isFinite), shift: (pair) => pair.length === 2 && pair.every((v) => v >= 0 && v <= 4),
     kappa: (v) => v > 0 && v <= Math.PI, cell: (i) => i >= 0 && i % 1 === 0, sort: ([name]) => COLUMNS.some(([known]) => known === name),
