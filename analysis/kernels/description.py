@@ -59,8 +59,8 @@ def describe_kernels(
         wave); `monochrome` (share of the first colour), `colour` (its direction), `chroma` (part of that off the grey
         axis); `gabor_r2`; `coherence` and `passes_zero`, which decide the class; `cell_y`, `cell_x` (cell of the packet
         tiling of depth `levels` in which theta lies, from 0 at -pi); `gamma` (:math:`\gamma_q(m\theta)`); `gabor`, the
-        parameters of the Gabor fit (see :func:`analysis.kernels.fit_gabor`); `weight`, the kernels themselves (further
-        dimensions `row` and `column`), and `gain`, the layer's. NaN, and -1 for cells, where a kernel is dead.
+        parameters of the Gabor fit (see :func:`analysis.kernels.fit_gabor`). NaN, and -1 for cells, where a kernel is
+        dead.
 
     Raises
     ------
@@ -102,8 +102,6 @@ def describe_kernels(
     dataset["colour"] = (("kernel", "channel"), np.where(dead[:, None], np.nan, colour), {"long_name": "first colour"})
     dataset["gabor"] = (("kernel", "gabor_parameter"), gabors, {"long_name": "parameters of the Gabor fit"})
     dataset = dataset.assign_coords(gabor_parameter=list(PARAMETERS))
-    dataset["weight"] = (("kernel", "channel", "row", "column"), layer.weight, {"long_name": "correlation kernel V"})
-    dataset["gain"] = ("kernel", layer.gain, {"long_name": "factor of the responses; its sign decides what is pooled"})
     return dataset.assign_attrs(
         title="Kernels of a trained first layer",
         layer=layer.name,

@@ -1,4 +1,4 @@
-"""Explorer: one HTML page, without a server, in which kernels, shifts, phases and the theorem are looked at and moved."""
+"""Explorer: one HTML page, without a server, in which kernels, shifts, phases and the theorem are seen to move."""
 
 from __future__ import annotations
 

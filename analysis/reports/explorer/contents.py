@@ -174,7 +174,9 @@ def with_kernels(table: xr.Dataset, name: str, weights: Iterable[Any] = ()) -> x
         layer = source if isinstance(source, FirstLayer) else first_layer(source, stride=int(table.attrs["stride"]))
         for weight in (layer.weight, layer.weight[:, ::-1]):
             if _was_measured(weight, table):
-                return table.assign(weight=(("kernel", "channel", "row", "column"), weight), gain=("kernel", layer.gain))
+                return table.assign(
+                    weight=(("kernel", "channel", "row", "column"), weight), gain=("kernel", layer.gain)
+                )
     if sources:
         raise ValueError(f"{name} was not measured on these weights: the colours of its kernels are others")
     raise ValueError(f"{name} has no kernels: it is of an older version; give them with --weights FILE")

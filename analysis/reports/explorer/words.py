@@ -84,13 +84,13 @@ def tasks(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "Which kernel is the jumpiest? Find it in the table and pin it.",
-            f"Sort by “RMax changes”: {who}{numbers}. Its stripes are fine, so that one pixel is a large part of a wave.",
+            f"Sort by “RMax changes”: {who}{numbers}. One pixel is a large part of its wave.",
         ),
         (
             f"In the phase clock, press “θ = (0, 2π/m)”, that is 2π/{m}. What do the phases of the window do, "
             "and what does γ?",
-            "They all coincide: from one sample of the window to the next the wave goes round exactly once, so that all "
-            "samples are equal and the maximum is no better than a single one. RMax follows the wave through its "
+            "They all coincide: from one sample of the window to the next the wave goes round exactly once, so that "
+            "all samples are equal and the maximum is no better than a single one. RMax follows the wave through its "
             "troughs, and γ has its largest value, √(3/2) = 1.22. The modulus does not care.",
         ),
         (
