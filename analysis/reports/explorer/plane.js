@@ -87,7 +87,10 @@ panels.plane = {
         class: `point${k === shown() ? " shown" : ""}${chosen ? "" : " dimmed"}${faint ? " twin" : ""}`,
         fill: css(colourOf(VIRIDIS, values[k] / top)), "data-kernel": faint ? null : k,
       }));
-      if (k === shown() && !faint) at.layer.append(shape("text", { x: x + 13, y: y + 5, class: "name" }, `${row.index}`));
+      if (k === shown() && !faint) {
+        const inside = x < at.box.left + at.box.width - 40;
+        at.layer.append(shape("text", { x: x + (inside ? 13 : -13), y: y + 5, "text-anchor": inside ? "start" : "end", class: "name" }, `${row.index}`));
+      }
     };
     const order = rows.map((_, k) => k).filter((k) => Number.isFinite(rows[k].theta_x) && k !== shown());
     order.forEach((k) => drawn(k, -1, true));

@@ -134,7 +134,7 @@ function kernelColour(values, largest) {
   return values.length === 3 ? values.map(level) : Array(3).fill(level(values[0]));
 }
 /** Side of the part of a packet filter that its pictures show, pixels. */
-const cropSide = () => Math.min(dataset().grid, 9 * dataset().stride);
+const cropSide = () => Math.min(dataset().grid, 6 * dataset().stride);
 
 /** Small picture of kernel k as an address. */
 function thumbnail(k) {

@@ -100,8 +100,10 @@ def tasks(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "The jumpiest kernels often lie where γ is low. Why is that no contradiction?",
-            "γ says how well one window, at rest, catches the crest. The change under a shift also depends on how far "
-            "the phase moves a pixel, |θ|, and how wide the band is: fine kernels move many radians a pixel.",
+            "γ speaks of one endless wave: where it is low, one sample or other of the window is always near a crest. "
+            "Choose “a wave at θ” in the shift lab: RMax hardly changes. What a photograph shows is often no larger than "
+            "the kernel, so that only a sample or two meet it; then its phase counts, which a pixel moves by |θ|: most "
+            "in fine kernels.",
         ),
         (
             "In the theorem, keep u and halve κ. What happens to the bound, and what where κ‖u‖₁ passes π?",
