@@ -28,7 +28,7 @@ panels.compare = {
     const at = chart(byId("compare-chart"), { x: axis(state.across, (p) => p.x), y: axis(state.up, (p) => p.y), height: 340, label: "All results on shared axes" });
     if (MEASURES[state.across][1] === MEASURES[state.up][1] && state.across.startsWith("eta") && state.up.startsWith("eta")) {
       const end = Math.min(at.xOf(at.box.left + at.box.width), at.yOf(at.box.top));
-      at.layer.append(line(at, [[0, 0], [end, end]], { class: "cursor" }), shape("text", { x: at.x(end) - 16, y: at.y(end) + 16, "text-anchor": "end", class: "small" }, "equal change"));
+      at.layer.append(line(at, [[0, 0], [end, end]], { class: "cursor" }));
     }
     for (const { s, k, row, x, y } of points) {
       const mine = s === state.set && k === state.pinned;
@@ -36,7 +36,7 @@ panels.compare = {
       dot.append(shape("title", {}, `${sets[s].name} ${row.index}: ${row.words}`));
       at.layer.append(dot);
     }
-    byId("compare-legend").replaceChildren(...shownSets.map(([set, s]) => element("span", {}, [element("i", { class: `swatch set-${s % 4}` }), `${set.name} (${set.rows.length})`])));
+    byId("compare-legend").replaceChildren(...shownSets.map(([set, s]) => element("span", {}, [element("i", { class: `swatch set-${s % 4}` }), `${set.name} (${set.rows.length})`])), element("span", {}, [element("i", { class: "line equal" }), "equal change"]));
     this.remedies();
   },
   /** One metric of all networks and remedies as dots with standard errors, the best first. */

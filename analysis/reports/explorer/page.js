@@ -31,6 +31,7 @@ function start() {
   byId("explain").addEventListener("click", () => update({ explain: state.explain === "on" ? "off" : "on" }));
   applyTheme();
   for (const panel of Object.values(panels)) panel.make();
+  addEventListener("hashchange", () => location.reload()); // an address that was pasted into this tab
   let width = document.body.clientWidth;
   new ResizeObserver(() => {
     if (document.body.clientWidth === width) return;

@@ -101,9 +101,9 @@ def tasks(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "The jumpiest kernels often lie where γ is low. Why is that no contradiction?",
             "γ speaks of one endless wave: where it is low, one sample or other of the window is always near a crest. "
-            "Choose “a wave at θ” in the shift lab: RMax hardly changes. What a photograph shows is often no larger than "
-            "the kernel, so that only a sample or two meet it; then its phase counts, which a pixel moves by |θ|: most "
-            "in fine kernels.",
+            "Choose “a wave at θ” in the shift lab: RMax hardly changes. What a photograph shows is often no larger "
+            "than the kernel, so that only a sample or two meet it; then its phase counts, which a pixel moves by |θ|: "
+            "most in fine kernels.",
         ),
         (
             "In the theorem, keep u and halve κ. What happens to the bound, and what where κ‖u‖₁ passes π?",
@@ -115,7 +115,7 @@ def tasks(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def percent(part: float, digits: int = 0) -> str:
     """Part of one as a percentage."""
-    return f"{100 * part:.{digits}f} %"
+    return f"{100 * part:.{digits}f}\u00a0%"
 
 
 def _look(row: Row) -> str:

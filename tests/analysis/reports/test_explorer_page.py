@@ -212,8 +212,9 @@ def point(visit, k):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_tap_shows_the_kernel_everywhere_and_the_address_keeps_it(fresh, width):
-    visit = fresh(width)
-    visit.page.mouse.click(*point(visit, 3))
+    visit = fresh(width, has_touch=width == min(WIDTHS))
+    tap = visit.page.touchscreen.tap if width == min(WIDTHS) else visit.page.mouse.click
+    tap(*point(visit, 3))
     visit.settle()
     assert "3" in visit.text("card-title") and "not pinned" not in visit.text("card-title")
     assert visit.page.locator("#table tr.pinned").get_attribute("data-kernel") == "3"
