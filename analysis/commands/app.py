@@ -27,6 +27,7 @@ COMMANDS = (
     "stability",
     "audit",
     "train",
+    "study",
     "recipes",
     "explore",
 )
