@@ -14,7 +14,7 @@ panels.card = {
       box.replaceChildren(element("p", { class: "muted" }, "Tap a point or a kernel."));
       return;
     }
-    const row = rows[k];
+    const row = rows[k], heard = Number.isFinite(row.theta_x);
     const images = this.images(k).map(([name, canvas]) => element("figure", {}, [canvas, element("figcaption", {}, name)]));
     const bar = (name) => {
       const tops = ["eta_rmax", "eta_cmod"].includes(name) ? ["eta_rmax", "eta_cmod"] : [name];
@@ -25,11 +25,11 @@ panels.card = {
       element("th", { scope: "row" }, label), element("td", {}, name === "rho" ? plainWithError(row.rho, row.rho_stderr) : withError(row[name], row[`${name}_stderr`])), element("td", { class: "bars" }, bar(name)),
     ]));
     const described = [
-      ["characteristic frequency θ", `${number(row.theta_y)} vertical, ${number(row.theta_x)} horizontal rad/sample`],
-      ["wavelength, direction", `${number(row.wavelength, 1)} pixels, ${number(row.orientation, 0)}°`],
+      ["characteristic frequency θ", heard && `${number(row.theta_y)} vertical, ${number(row.theta_x)} horizontal rad/sample`],
+      ["wavelength, direction", heard && `${number(row.wavelength, 1)} pixels, ${number(row.orientation, 0)}°`],
       ["bandwidth (90 % of the energy)", row.bandwidth && `${number(row.bandwidth)} rad/sample`],
       ["Gabor fit R²", row.gabor_r2 && number(row.gabor_r2)],
-      [`γ at m = ${stride}, q = ${q}`, number(gamma([stride * row.theta_y, stride * row.theta_x], q))],
+      [`γ at m = ${stride}, q = ${q}`, heard && number(gamma([stride * row.theta_y, stride * row.theta_x], q))],
     ].filter(([, value]) => value).map(([label, value]) => element("tr", {}, [element("th", { scope: "row" }, label), element("td", { colspan: 2 }, value)]));
     const where = pictures ? `on ${pictures} photographs, ± standard error` : "as measured";
     box.replaceChildren(

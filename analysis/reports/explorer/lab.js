@@ -79,7 +79,10 @@ panels.lab = {
     this.u.set(state.u);
     const silent = state.pinned === null || !Number.isFinite(dataset().rows[state.pinned].theta_x);
     byId("lab").classList.toggle("empty", silent);
-    if (silent) return;
+    if (silent) {
+      byId("lab-note").textContent = "This kernel answers to nothing: pin another one.";
+      return;
+    }
     if (!this.painted) { // the rest of the page first
       this.painted = true;
       setTimeout(() => this.draw(), 50);
