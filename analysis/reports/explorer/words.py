@@ -53,8 +53,8 @@ def verdict(contents: Mapping[str, Any]) -> str:
     jumpiest, middle = rows[0], float(np.median([row["eta_rmax"] for row in rows]))
     calmer = sum(row["eta_cmod"] < row["eta_rmax"] for row in rows)
     said = [
-        f"Jumpiest {what[:-1]}: number {jumpiest['index']}. Shifting the picture {moved} changes its RMax (max pooling) "
-        f"by {percent(jumpiest['eta_rmax'])}, its CMod (modulus) by {percent(jumpiest['eta_cmod'])}; half of the "
+        f"Jumpiest {what[:-1]}: number {jumpiest['index']}. Shifting the picture {moved} changes its RMax (max "
+        f"pooling) by {percent(jumpiest['eta_rmax'])}, its CMod (modulus) by {percent(jumpiest['eta_cmod'])}; half of the "
         f"{len(rows)} {what} change by more than {percent(middle)} in RMax.",
         f"CMod changes less than RMax for {calmer} of {len(rows)}.",
     ]
