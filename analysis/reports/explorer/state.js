@@ -82,9 +82,9 @@ function recalled(hash) {
   const rows = sets[found.set ?? state.set]?.rows;
   if (!rows) return {};
   const valid = {
-    pinned: (k) => k in rows, selected: (list) => list.every((k) => k in rows), m: (m) => m >= 1 && m <= LARGEST.m && m % 1 === 0, q: (q) => q >= 0 && q <= LARGEST.q && q % 1 === 0,
-    u: (u) => u >= 0 && u <= FARTHEST && (u / STEP) % 1 === 0, path: (p) => p in PATHS, scene: (s) => ["photograph", "wave"].includes(s), across: (a) => a in MEASURES, up: (a) => a in MEASURES,
-    colouring: (c) => c in rows[0], theta: (pair) => pair.length === 2 && pair.every(Number.isFinite), shift: (pair) => pair.length === 2 && pair.every((v) => v >= 0 && v <= 4),
+    pinned: (k) => Object.hasOwn(rows, k), selected: (list) => list.every((k) => Object.hasOwn(rows, k)), m: (m) => m >= 1 && m <= LARGEST.m && m % 1 === 0, q: (q) => q >= 0 && q <= LARGEST.q && q % 1 === 0,
+    u: (u) => u >= 0 && u <= FARTHEST && (u / STEP) % 1 === 0, path: (p) => Object.hasOwn(PATHS, p), scene: (s) => ["photograph", "wave"].includes(s), across: (a) => Object.hasOwn(MEASURES, a), up: (a) => Object.hasOwn(MEASURES, a),
+    colouring: (c) => Object.hasOwn(COLOURINGS, c) && c in rows[0], theta: (pair) => pair.length === 2 && pair.every(Number.isFinite), shift: (pair) => pair.length === 2 && pair.every((v) => v >= 0 && v <= 4),
     kappa: (v) => v > 0 && v <= Math.PI, cell: (i) => i >= 0 && i % 1 === 0, sort: ([name]) => COLUMNS.some(([known]) => known === name),
     metric: (name) => sets.some((set) => set.metrics?.some((metric) => metric.name === name)), theme: (t) => ["light", "dark"].includes(t),
   };

@@ -52,10 +52,11 @@ def verdict(contents: Mapping[str, Any]) -> str:
         return f"{contents['name']}: none of its {what} answers to anything."
     jumpiest, middle = rows[0], float(np.median([row["eta_rmax"] for row in rows]))
     calmer = sum(row["eta_cmod"] < row["eta_rmax"] for row in rows)
+    rmax, cmod = percent(jumpiest["eta_rmax"]), percent(jumpiest["eta_cmod"])
     said = [
-        f"Jumpiest {what[:-1]}: number {jumpiest['index']}. Shifting the picture {moved} changes its RMax (max "
-        f"pooling) by {percent(jumpiest['eta_rmax'])}, its CMod (modulus) by {percent(jumpiest['eta_cmod'])}; half of the "
-        f"{len(rows)} {what} change by more than {percent(middle)} in RMax.",
+        f"Jumpiest {what[:-1]}: number {jumpiest['index']}. Shifting the picture {moved} changes its RMax "
+        f"(max pooling) by {rmax}, its CMod (modulus) by {cmod}; half of the {len(rows)} {what} change by more than "
+        f"{percent(middle)} in RMax.",
         f"CMod changes less than RMax for {calmer} of {len(rows)}.",
     ]
     shares = sorted((row.get("share_of_change") or 0 for row in rows), reverse=True)

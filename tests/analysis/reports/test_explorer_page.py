@@ -52,8 +52,8 @@ def address(explorer, tmp_path_factory):
 class Visit:
     """A page that is open, with all requests and complaints that it made."""
 
-    def __init__(self, browser, address, width=1400, **context):
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, **context)
+    def __init__(self, browser, address, width=1400):
+        self.context = browser.new_context(viewport={"width": width, "height": 900})
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
         self.requests, self.complaints = [], []
@@ -80,67 +80,68 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def visit(browser, address):
+def opened(browser, address):
+    """The page, which all tests share: to open it anew costs seconds."""
     visit = Visit(browser, address)
     yield visit
-    assert not visit.complaints
+    assert not visit.complaints and without_data(visit.requests) == [address]
 
 
 @pytest.fixture
-def fresh(browser, address):
-    """Open the page anew, at some width and some part of the address; all of them are closed at the end."""
-    visits = []
+def visit(opened):
+    """The page as it is when it has been opened."""
+    opened.page.set_viewport_size({"width": 1400, "height": 900})
+    opened.page.emulate_media(media="screen", color_scheme="light")
+    opened.computed("(update({ ...initial, hovered: null }), applyTheme())")
+    opened.settle()
+    return opened
 
-    def open_page(width=1400, part="", **context):
-        visits.append(Visit(browser, address + part, width, **context))
-        return visits[-1]
 
-    yield open_page
-    for each in visits:
-        each.context.close()
-        assert not each.complaints
+def without_data(requests):
+    """Addresses that were asked for, without what follows a # and without those that hold their data."""
+    return [url.partition("#")[0] for url in requests if not url.startswith("data:")]
 
 
 # ---- numbers --------------------------------------------------------------------------------------------------------
 
 
-def test_gamma_is_numpys(visit):
+def test_gamma_is_numpys(opened):
     omega = np.random.default_rng(0).uniform(-7, 7, (40, 2))
     omega[:6] = [[0, 0], [np.pi, np.pi], [2 * np.pi, 0], [1e-12, 0], [0.01, 0.02], [2 * np.pi / 3, 2 * np.pi / 3]]
     for q in range(4):
-        found = visit.computed("given[0].map((omega) => gamma(omega, given[1]))", omega.tolist(), q)
+        found = opened.computed("given[0].map((omega) => gamma(omega, given[1]))", omega.tolist(), q)
         np.testing.assert_allclose(found, gamma(omega, q), atol=1e-6)
-    found = visit.computed("list(gammaMap(3, 1, 33))")
+    found = opened.computed("list(gammaMap(3, 1, 33))")
     np.testing.assert_allclose(np.reshape(found, (33, 33)), gamma_map(3, 33), atol=1e-6)
 
 
-def test_complex_filters_are_numpys(visit, layer):
+def test_complex_filters_are_numpys(opened, layer):
     signs = np.where(layer.gain < 0, -1, 1)[:, None, None, None]
     expected = complex_filters(signs * layer.weight.astype(float))
     scale = np.abs(layer.weight).max()
     for k in range(len(layer.weight)):
-        found = visit.computed(f"complexFilters({k}).map((f) => [list(f.re), list(f.im)])")
+        found = opened.computed(f"complexFilters({k}).map((f) => [list(f.re), list(f.im)])")
         filters = np.reshape([np.array(re) + 1j * np.array(im) for re, im in found], expected[k].shape)
         np.testing.assert_allclose(filters, expected[k], atol=1e-6 * scale)
 
 
 @pytest.mark.parametrize("shift", [(1, 0), (0.25, -3.5), (8, 8)])
-def test_translation_is_numpys(visit, shift):
+def test_translation_is_numpys(opened, shift):
     image = np.random.default_rng(1).random((16, 16))
-    moved = visit.computed("list(translated(spectra([given[0]], 16)[0], given[1]).re)", image.ravel().tolist(), shift)
+    moved = opened.computed("list(translated(spectra([given[0]], 16)[0], given[1]).re)", image.ravel().tolist(), shift)
     np.testing.assert_allclose(np.reshape(moved, (16, 16)), analysis.translate(image, shift), atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("stride", "q", "shift"), [(2, 1, (0, 1)), (4, 2, (0.25, 0)), (3, 1, (1.5, 1.5)), (5, 0, (2, 2))]
 )
-def test_rmax_and_cmod_of_a_kernel_are_numpys(visit, layer, stride, q, shift):
+def test_rmax_and_cmod_of_a_kernel_are_numpys(opened, layer, stride, q, shift):
     pixels = np.frombuffer(base64.b64decode(photograph()), np.uint8).reshape(SIDE, SIDE, 3).transpose(2, 0, 1) / 255
     normalised = (pixels - np.reshape(layer.mean, (3, 1, 1))) / np.reshape(layer.std, (3, 1, 1))
     expected = numpy_maps(normalised, complex_filters(layer.weight.astype(float))[0], stride, q, shift)
-    visit.computed(f"update({{ set: 0, pinned: 0, scene: 'photograph', m: {stride}, q: {q}, u: 0 }})")
-    visit.settle()
-    found = visit.computed(
+    opened.computed(f"update({{ set: 0, pinned: 0, scene: 'photograph', path: 'right', m: {stride}, q: {q}, u: 0 }})")
+    opened.settle()
+    found = opened.computed(
         "((maps) => [list(maps.rmax), list(maps.cmod)])"
         "(pooled(translated(panels.lab.responses, given[1], given[0]), given[2]))",
         stride,
@@ -149,25 +150,23 @@ def test_rmax_and_cmod_of_a_kernel_are_numpys(visit, layer, stride, q, shift):
     )
     for mine, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(np.reshape(mine, theirs.shape), theirs, atol=1e-6 * np.abs(theirs).max())
-    visit.computed("update({ m: dataset().stride, q: dataset().q })")
 
 
-def test_rmax_and_cmod_of_a_packet_and_their_change_are_numpys(visit, maps):
+def test_rmax_and_cmod_of_a_packet_and_their_change_are_numpys(opened, maps):
     k = 9
     pixels = np.frombuffer(base64.b64decode(photograph()), np.uint8).reshape(SIDE, SIDE, 3) / 255
     grey = (pixels @ [0.299, 0.587, 0.114])[None]
     kernel = DualTreePackets2D(2, maps.attrs["filters"], stride=2).kernels()[k][None]
     still, moved = (numpy_maps(grey, kernel, 2, 1, (0, u)) for u in (0, 0.75))
-    visit.computed(f"update({{ set: 1, pinned: {k}, path: 'right', u: 0.75 }})")
-    visit.settle()
-    found = visit.computed(
+    opened.computed(f"update({{ set: 1, pinned: {k}, path: 'right', u: 0.75 }})")
+    opened.settle()
+    found = opened.computed(
         "((maps) => [list(maps.rmax), list(maps.cmod), maps.etaR, maps.etaC])(panels.lab.maps(0.75))"
     )
     for i in (0, 1):
         np.testing.assert_allclose(np.reshape(found[i], moved[i].shape), moved[i], atol=1e-6 * np.abs(moved[i]).max())
         eta = np.linalg.norm(moved[i] - still[i]) / np.linalg.norm(still[i])
         assert abs(found[2 + i] - eta) < 1e-6
-    visit.computed("update({ set: 0 })")
 
 
 def numpy_maps(image, kernels, stride, q, shift):
@@ -179,11 +178,11 @@ def numpy_maps(image, kernels, stride, q, shift):
     return pool(sum(strided_correlation(x, w, stride) for x, w in zip(image, kernels, strict=True)), q)
 
 
-def test_theorem_is_numpys_and_no_image_breaks_it(visit):
+def test_theorem_is_numpys_and_no_image_breaks_it(opened):
     tau = np.linspace(0, 8, 33)
-    found = visit.computed("given[0].map(alphaSharp)", tau.tolist())
+    found = opened.computed("given[0].map(alphaSharp)", tau.tolist())
     np.testing.assert_allclose(found, alpha_sharp(np.stack([tau, 0 * tau], axis=-1)), atol=1e-6)
-    parts = visit.computed(
+    parts = opened.computed(
         "((c) => [list(c.re), list(c.im), modulusChange(c, 0.7, [1, 2])])(envelope('gaussian', randomNumbers(3)))"
     )
     c = np.reshape(parts[0], (7, 7)) + 1j * np.reshape(parts[1], (7, 7))
@@ -192,10 +191,10 @@ def test_theorem_is_numpys_and_no_image_breaks_it(visit):
     still, moved = (np.abs(np.fft.ifft2(np.pad(part, ((0, 9), (0, 9))))) for part in (c, moved))
     assert abs(parts[2] - np.linalg.norm(moved - still) / np.linalg.norm(still)) < 1e-6
     for kappa, u in itertools.product([0.1, 0.8, 3], [(0, 1), (2, 2), (0.5, 3)]):
-        changes = visit.computed("panels.theorem.envelopes.map((c) => modulusChange(c, given[0], given[1]))", kappa, u)
+        changes = opened.computed("panels.theorem.envelopes.map((c) => modulusChange(c, given[0], given[1]))", kappa, u)
         bound = alpha_sharp(kappa * np.array(u))
         assert max(changes) <= bound * (1 + 1e-9)
-    near = visit.computed("panels.theorem.envelopes.map((c) => modulusChange(c, 0.2, [1, 1]))")
+    near = opened.computed("panels.theorem.envelopes.map((c) => modulusChange(c, 0.2, [1, 1]))")
     assert max(near) > 0.95 * alpha_sharp([0.2, 0.2])
 
 
@@ -211,38 +210,46 @@ def point(visit, k):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_tap_shows_the_kernel_everywhere_and_the_address_keeps_it(fresh, width):
-    visit = fresh(width, has_touch=width == min(WIDTHS))
-    tap = visit.page.touchscreen.tap if width == min(WIDTHS) else visit.page.mouse.click
-    tap(*point(visit, 3))
+def test_a_tap_shows_the_kernel_everywhere(visit, width):
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.settle()
+    x, y = point(visit, 3)
+    if width == max(WIDTHS):
+        visit.page.mouse.click(x, y)
+    else:
+        for name in ("pointerdown", "pointerup"):
+            visit.page.dispatch_event("#plane-chart", name, {"pointerType": "touch", "clientX": x, "clientY": y})
     visit.settle()
     assert "3" in visit.text("card-title") and "not pinned" not in visit.text("card-title")
     assert visit.page.locator("#table tr.pinned").get_attribute("data-kernel") == "3"
     assert visit.page.locator("#kernel-3").get_attribute("aria-selected") == "true"
     theta = visit.computed("[state.theta, dataset().rows[3]]")
     assert theta[0] == [theta[1]["theta_y"], theta[1]["theta_x"]]
-    visit.computed("update({ u: 2.5, m: 3, kappa: 0.33, find: 'fine', sort: ['rho', false] })")
-    visit.settle()
-    again = fresh(width, "#" + visit.page.url.partition("#")[2])
-    names = "m q u pinned kappa find sort theta set".split()
-    states = [each.computed("given[0].map((name) => state[name])", names) for each in (visit, again)]
-    assert states[0] == states[1]
-    for each in (visit, again):
-        assert [url.partition("#")[0] for url in each.requests if not url.startswith("data:")] == [
-            each.page.url.partition("#")[0]
-        ]
-        assert each.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_an_address_that_asks_for_nonsense_is_no_harm(fresh):
-    visit = fresh(
-        part="#pinned=999&m=0&q=x&u=77&path=up&theta=1&sort=no_true&set=9&across=toString&kappa=-1&selected=1_99"
+def test_the_address_keeps_what_was_chosen(visit, browser, address):
+    visit.computed(
+        "update({ pinned: 3, u: 2.5, m: 3, kappa: 0.33, find: 'fine', sort: ['rho', false], selected: [1, 3] })"
     )
-    assert "Kernel" in visit.text("card-title") and visit.computed("state.u") == 1
+    visit.settle()
+    again = Visit(browser, address + "#" + visit.page.url.partition("#")[2], min(WIDTHS))
+    names = ["m", "q", "u", "pinned", "kappa", "find", "sort", "theta", "set", "selected"]
+    kept, found = (each.computed("given[0].map((name) => state[name])", names) for each in (visit, again))
+    again.context.close()
+    assert kept == found and not again.complaints and without_data(again.requests) == [address]
 
 
-def test_the_shift_changes_the_maps(fresh):
-    visit = fresh()
+def test_an_address_that_asks_for_nonsense_is_no_harm(opened):
+    nonsense = (
+        "pinned=999 m=0 q=x u=77 path=up theta=1 sort=no_true set=9 across=toString kappa=-1 selected=1_99 cell=-1"
+    )
+    for part in nonsense.split():
+        assert opened.computed("recalled(given[0])", f"#{part}") == {}, part
+    assert opened.computed("recalled('#u=1.5&path=up&phi=1')") == {"u": 1.5, "phi": 1}
+
+
+def test_the_shift_changes_the_maps(visit):
     visit.computed("update({ u: 0 })")
     visit.settle()
     names = ("lab-picture", "lab-rmax", "lab-cmod", "lab-rmax-change")
@@ -259,8 +266,7 @@ def test_the_shift_changes_the_maps(fresh):
     assert visit.computed("panels.lab.maps(1.25).etaC") < 0.01 < 0.1 < visit.computed("panels.lab.maps(1.25).etaR")
 
 
-def test_phases_coincide_at_two_pi(fresh):
-    visit = fresh()
+def test_phases_coincide_at_two_pi(visit):
     visit.page.click("#clock-coincide")
     visit.settle()
     assert visit.computed("new Set(windowPhases(state.theta.map((t) => state.m * t), state.q)).size") == 1
@@ -269,8 +275,7 @@ def test_phases_coincide_at_two_pi(fresh):
     assert positions == 9
 
 
-def test_a_box_selects_the_table_follows_and_is_saved(fresh):
-    visit = fresh()
+def test_a_box_selects_the_table_follows_and_is_saved(visit):
     x, y = point(visit, 1)
     mouse = visit.page.mouse
     mouse.move(x - 9, y - 9)
@@ -288,8 +293,7 @@ def test_a_box_selects_the_table_follows_and_is_saved(fresh):
     assert lines[0].startswith("index,kind,") and len(lines) == 1 + len(inside)
 
 
-def test_table_is_searched_filtered_and_sorted(fresh):
-    visit = fresh()
+def test_table_is_searched_filtered_and_sorted(visit):
     shown = "list(document.querySelectorAll('#table tbody tr')).map((row) => Number(row.dataset.kernel))"
     visit.page.get_by_role("button", name="CMod changes").click()
     visit.settle()
@@ -304,8 +308,7 @@ def test_table_is_searched_filtered_and_sorted(fresh):
     assert visit.computed(shown) == [2]
 
 
-def test_keyboard_goes_through_the_kernels(fresh):
-    visit = fresh()
+def test_keyboard_goes_through_the_kernels(visit):
     visit.page.focus("#kernel-list [tabindex='0']")
     visit.page.keyboard.press("Home")
     visit.page.keyboard.press("ArrowRight")
@@ -313,8 +316,9 @@ def test_keyboard_goes_through_the_kernels(fresh):
     assert visit.computed("state.pinned") == 1 and visit.computed("document.activeElement.id") == "kernel-1"
 
 
-def test_theme_explanations_and_print(fresh):
-    visit = fresh(color_scheme="dark")
+def test_theme_explanations_and_print(visit):
+    visit.page.emulate_media(color_scheme="dark")
+    visit.computed("applyTheme()")
     back = "getComputedStyle(document.body).backgroundColor"
     dark = visit.computed(back)
     visit.page.click("#theme")
