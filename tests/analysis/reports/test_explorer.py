@@ -144,22 +144,3 @@ def test_a_layer_of_dead_kernels_has_a_page(table):
         warnings.simplefilter("error")
         contents = kernel_contents(silent)
     assert verdict(contents) and len(tasks(contents)) == 5
-
-
-def test_command_writes_the_page_and_errors_are_one_line(shiftscope, table, tmp_path):
-    kernels, old = (
-        analysis.save(t, tmp_path / f"{n}.nc") for n, t in (("new", table), ("old", without_kernels(table)))
-    )
-    page = tmp_path / "page.html"
-    code, printed, _ = shiftscope("explore", kernels, "--out", page)
-    assert code == 0 and "page.html" in printed and data_of(page.read_text("utf-8"))["sets"]
-    (tmp_path / "text.nc").write_text("no netCDF")
-    for arguments, words in [
-        ((old,), "no kernels"),
-        ((tmp_path / "text.nc",), "netCDF"),
-        ((tmp_path / "missing.nc",), "missing.nc"),
-        ((kernels, "--out", tmp_path / "page.png"), "page.png"),
-        ((old, "--weights", tmp_path / "none.npz"), "none.npz"),
-    ]:
-        code, printed, error = shiftscope("explore", "--out", page, *arguments)
-        assert code == 2 and not printed and words in error and error.count("\n") == 1
