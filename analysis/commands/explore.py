@@ -13,7 +13,7 @@ from analysis.commands import options
 def command(
     results: Annotated[
         list[Path],
-        typer.Argument(help="Results: kernels.nc, heatmaps_J*.nc, and stability.nc beside them; the first one opens."),
+        typer.Argument(help="Files kernels.nc, heatmaps_J*.nc, stability.nc, or folders of them; the first one opens."),
     ],
     out: Annotated[Path, typer.Option(help="The page.")] = Path("explorer.html"),
     weights: Annotated[

@@ -27,6 +27,7 @@ from analysis.reports.explorer.contents import (
 from analysis.reports.explorer.words import tasks, verdict
 
 SCRIPTS = ("mathematics", "drawing", "state", "plane", "card", "lab", "clock", "table", "compare", "theorem", "page")
+PATTERNS = ("kernels.nc", "heatmaps_J*.nc", "stability.nc")
 HEIGHT = 900  # pixels of the frame in a notebook
 
 Result = str | os.PathLike[str] | xr.Dataset
@@ -65,8 +66,9 @@ def explore(*results: Result, weights: Any = ()) -> Explorer:
     Parameters
     ----------
     *results : path or xarray.Dataset
-        Tables of kernels (`kernels.nc`, :func:`analysis.kernel_table`), packet maps (`heatmaps_J*.nc`,
-        :func:`analysis.heatmaps`) and the stability of networks (`stability.nc`): at least one of the first two.
+        Datasets, files or folders of them: tables of kernels (`kernels.nc`, :func:`analysis.kernel_table`), packet maps
+        (`heatmaps_J*.nc`, :func:`analysis.heatmaps`) and the stability of networks (`stability.nc`); at least one of
+        the first two.
     weights : what :func:`analysis.first_layer` takes, or a sequence of them
         Kernels for tables that were written before they held them.
 
@@ -89,10 +91,21 @@ def explore(*results: Result, weights: Any = ()) -> Explorer:
     ``mathematics.js``. What was measured on many photographs is shown as it stands in the tables.
     """
     sources = list(weights) if isinstance(weights, (list, tuple)) else [weights]
-    contents = [_contents(result, number, sources) for number, result in enumerate(results, 1)]
+    found = [file for result in results for file in _files(result)]
+    contents = [_contents(result, number, sources) for number, result in enumerate(found, 1)]
     if not any(part["what"] != "stability" for part in contents):
         raise ValueError("there are no kernels to explore; expected kernels.nc or heatmaps_J*.nc among the results")
     return Explorer(_page(contents))
+
+
+def _files(result: Result) -> list[Result]:
+    """Results in a folder; anything else as it is."""
+    if isinstance(result, xr.Dataset) or not Path(result).is_dir():
+        return [result]
+    files: list[Result] = [file for pattern in PATTERNS for file in sorted(Path(result).glob(pattern))]
+    if not files:
+        raise FileNotFoundError(f"no results in {printable(result)}: expected one of {', '.join(PATTERNS)}")
+    return files
 
 
 def _contents(result: Result, number: int, weights: Iterable[Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ const state = {
 };
 const caches = { filters: new Map(), thumbnails: new Map() };
 const changedNow = new Set();
-let frame = null;
+let frame = null, resting = null;
+const REST = 250; // milliseconds: browsers count how often a page writes its address
 
 const dataset = () => sets[state.set];
 /** Position of the kernel that the card shows: the one under the pointer, else the pinned one. */
@@ -60,12 +61,16 @@ function redraw() {
   remember();
 }
 
-/** Write the state into the address, without an entry in the history; in a frame without an address it is kept here only. */
+/** Write the state into the address when it has been at rest, without an entry in the history. */
 function remember() {
+  clearTimeout(resting);
+  resting = setTimeout(writeAddress, REST);
+}
+function writeAddress() {
   const pairs = [...NUMBERS, ...TEXTS, ...LISTS].filter((name) => !same(state[name], initial[name])).map((name) => [name, LISTS.includes(name) && state[name] ? state[name].join("_") : state[name] ?? ""]);
   try {
     history.replaceState(null, "", `#${new URLSearchParams(pairs)}`);
-  } catch { /* a page inside a notebook */ }
+  } catch { /* a frame in a notebook has no address: the state is kept here only */ }
 }
 const same = (a, b) => String(a) === String(b);
 

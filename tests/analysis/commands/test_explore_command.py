@@ -14,7 +14,7 @@ def test_the_page_is_written_and_its_size_is_said(shiftscope, tmp_path):
     code, printed, _ = shiftscope("explore", MAPS, RESULTS / "remedies" / "squeezenet" / "stability.nc", "--out", page)
     assert code == 0 and "page.html" in printed and "MB" in printed
     assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
-    code, printed, error = shiftscope("explore", MAPS, "--out", page, "--quiet")
+    code, printed, error = shiftscope("explore", MAPS.parent, "--out", page, "--quiet")
     assert (code, printed, error) == (0, "", "")
 
 
@@ -29,6 +29,7 @@ def test_errors_are_one_line(shiftscope, tmp_path):
         ((RESULTS / "remedies" / "squeezenet" / "stability.nc",), "no kernels to explore"),
         ((tmp_path / "text.nc",), "netCDF"),
         ((tmp_path / "missing.nc",), "missing.nc"),
+        ((tmp_path,), "no results in"),
         ((MAPS, "--out", tmp_path / "page.png"), "page.png"),
         ((MAPS, "--out", tmp_path / "missing" / "page.html"), "page.html"),
     ]:

@@ -232,7 +232,7 @@ def test_the_address_keeps_what_was_chosen(visit, browser, address):
     visit.computed(
         "update({ pinned: 3, u: 2.5, m: 3, kappa: 0.33, find: 'fine', sort: ['rho', false], selected: [1, 3] })"
     )
-    visit.settle()
+    visit.page.wait_for_url(lambda url: "kappa=0.33" in url)
     again = Visit(browser, address + "#" + visit.page.url.partition("#")[2], min(WIDTHS))
     names = ["m", "q", "u", "pinned", "kappa", "find", "sort", "theta", "set", "selected"]
     kept, found = (each.computed("given[0].map((name) => state[name])", names) for each in (visit, again))
