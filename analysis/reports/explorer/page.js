@@ -17,10 +17,23 @@ function start() {
   Object.assign(state, { m: dataset().stride, q: dataset().q, pinned: jumpiest(state.set) });
   Object.assign(initial, state);
   const asked = recalled(location.hash);
-  if ("set" in asked && asked.set !== state.set) Object.assign(state, { set: asked.set, m: dataset().stride, q: dataset().q, pinned: jumpiest(asked.set) });
+  if ("set" in asked && asked.set !== state.set)
+    Object.assign(state, { set: asked.set, m: dataset().stride, q: dataset().q, pinned: jumpiest(asked.set) });
   Object.assign(state, asked);
   if (!("theta" in asked)) state.theta = thetaOf(state.pinned);
-  byId("set-box").append(...(kept.length > 1 ? [choice("result", kept.map(([set, s]) => [s, set.name]), state.set, (s) => update({ set: Number(s) }), "set-choice")] : []));
+  byId("set-box").append(
+    ...(kept.length > 1
+      ? [
+          choice(
+            "result",
+            kept.map(([set, s]) => [s, set.name]),
+            state.set,
+            (s) => update({ set: Number(s) }),
+            "set-choice",
+          ),
+        ]
+      : []),
+  );
   byId("theme").addEventListener("click", () => {
     state.theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
     applyTheme();
@@ -38,7 +51,7 @@ function start() {
     width = document.body.clientWidth;
     update({ all: {} });
   }).observe(document.body);
-  changedNow.add("all").add("set");
+  changedNow.add("all").add("set").add("pinned");
   redraw();
   document.documentElement.dataset.ready = "yes";
 }
