@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands import options
-
 
 def command(
     results: Annotated[
@@ -20,7 +18,7 @@ def command(
         list[str] | None,
         typer.Option(help="For a kernels.nc without kernels: the network or file they are in; may be given again."),
     ] = None,
-    quiet: options.Quiet = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what was written.")] = False,
 ) -> None:
     """Make one HTML page in which kernels, shifts and phases are looked at and moved, without a server."""
     if out.suffix.lower() not in (".html", ".htm"):
