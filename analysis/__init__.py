@@ -79,6 +79,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "reports.audit": [
             "audit_report",
         ],
+        "reports.explorer": [
+            "explore",
+        ],
         "reports.heal": [
             "heal_report",
         ],

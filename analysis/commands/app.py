@@ -30,6 +30,7 @@ COMMANDS = (
     "train",
     "study",
     "recipes",
+    "explore",
 )
 """Commands, each in the file of its name."""
 

@@ -96,7 +96,8 @@ def kernel_table(
         same pictures, NaN for all but band-pass kernels: `predicted_rho`, the best one of `rho_rms`, a Gaussian field
         with the part of isolated features that :func:`analysis.prediction.typical_share` takes from packets;
         `gaussian_rho`, `predicted_eta_rmax`, `predicted_eta_cmod`, of a Gaussian field alone; `rank`, 1 for the kernel
-        that makes the largest `share_of_change`.
+        that makes the largest `share_of_change`; `weight`, the kernels themselves, with further dimensions `row` and
+        `column`, and `gain`, the layer's.
 
     Raises
     ------
@@ -125,6 +126,8 @@ def kernel_table(
     rank = np.where(table.kind != "dead", rankdata(-np.nan_to_num(table.share_of_change), method="ordinal"), -1)
     meaning = "place by the share of the layer's change, 1 = largest; -1 if dead"
     table["rank"] = ("kernel", rank.astype(int), {"long_name": meaning})
+    table["weight"] = (("kernel", "channel", "row", "column"), layer.weight, {"long_name": "correlation kernel V"})
+    table["gain"] = ("kernel", layer.gain, {"long_name": "factor of the responses; its sign decides what is pooled"})
     return table
 
 
