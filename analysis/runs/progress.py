@@ -202,11 +202,10 @@ class Bar:
     def _share(self) -> float:
         """Part of all steps that is done, in time; of this step, by number, as long as no speed is known."""
         here = min(self.n / self.total, 1.0) if self.total else 0.0
-        gone = monotonic() - self._begin
-        if self.n == self.before or not self.total:
-            return here if not _plan.spent else _plan.spent / (_plan.spent + _plan.later() + 1)
-        whole = gone * self.total / (self.n - self.before)
-        return (_plan.spent + here * whole) / (_plan.spent + whole + _plan.later())
+        known = self.total is not None and self.n > self.before
+        whole = (monotonic() - self._begin) * (self.total or 0) / (self.n - self.before) if known else 0.0
+        everything = _plan.spent + whole + _plan.later()
+        return (_plan.spent + here * whole) / everything if everything else here
 
     def _tenths(self) -> int:
         return 10 * self.n // self.total if self.total else 0
