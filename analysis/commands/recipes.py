@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from textwrap import fill
 from typing import Annotated
 
@@ -29,9 +30,10 @@ def command(
     found = listing(*words or ())
     if shared.asked.json:
         shared.print_json(found)
-    else:
+    elif any(found.values()):
         print("\n\n".join(_section(kind, lines) for kind, lines in found.items() if lines))
     if not any(found.values()):
+        print(f"shiftscope: no recipe and no network has all of: {' '.join(words or ())}", file=sys.stderr)
         raise typer.Exit(1)
 
 

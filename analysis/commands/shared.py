@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import inspect
 import json
 import math
@@ -98,12 +98,9 @@ def _versions() -> str:
     """What computes here, in a line."""
     from analysis.runs.provenance import distribution_version
 
-    names = ("shiftscope", "numpy", "scipy", "numba", "torch")
-    found = {name: distribution_version(name) for name in names if importlib.util.find_spec(name)}
-    return ", ".join(
-        [*(f"{name} {number}" for name, number in found.items()), f"Python {platform.python_version()}"]
-        + [f"{os.cpu_count()} processors"]
-    )
+    names = [name for name in ("shiftscope", "numpy", "scipy", "numba", "torch") if importlib.util.find_spec(name)]
+    found = [f"{name} {distribution_version(name)}" for name in names]
+    return ", ".join([*found, f"Python {platform.python_version()}", f"{os.cpu_count()} processors"])
 
 
 def paint(text: str, kind: str) -> str:
