@@ -63,7 +63,7 @@ class _Plan:
         if name not in self.names:
             return ""
         self.reached = max(self.reached, self.names.index(name))
-        return f" [{self.reached + 1}/{len(self.names)}]" if len(self.names) > 1 else ""
+        return f"[{self.reached + 1}/{len(self.names)}] " if len(self.names) > 1 else ""
 
     def later(self) -> float:
         """Seconds that the steps behind this one usually take."""
@@ -189,7 +189,7 @@ class Bar:
         if (left := self._left(gone)) is not None and self.n > self.before:
             times.append(f"{_clock(left)} left")
         parts = [f"{share}{self.n}{of} {self.unit}", *times, *([self.added] if self.added else [])]
-        return f"{self.name}{self._number}: {', '.join(parts)}"
+        return f"{self._number}{self.name}: {', '.join(parts)}"
 
     def _left(self, gone: float) -> float | None:
         """Seconds that are left of this step and of those that a plan has behind it; None if nobody knows."""
