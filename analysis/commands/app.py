@@ -32,6 +32,7 @@ COMMANDS = (
     "stability",
     "audit",
     "train",
+    "study",
     "recipes",
 )
 """Commands, each in the file of its name."""

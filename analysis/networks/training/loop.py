@@ -17,7 +17,15 @@ from analysis.files.messages import printable
 from analysis.networks.audio import clip_scores, mixup
 from analysis.networks.metrics import MultilabelScores, TopK
 from analysis.networks.training.checkpoint import LAST, Row, Run
-from analysis.networks.training.data import Batch, Data, Examples, batch_slices, evaluation_batches, training_batches
+from analysis.networks.training.data import (
+    Batch,
+    Data,
+    Examples,
+    batch_slices,
+    epoch_examples,
+    evaluation_batches,
+    training_batches,
+)
 from analysis.networks.training.recipe import Recipe, Schedule
 from analysis.runs.progress import Bar
 
@@ -63,7 +71,7 @@ def train_epochs(
         If the run cannot be resumed, or no picture can be read.
     """
     device, skip = run.device, _once(on_skip, run.skipped)
-    steps = len(batch_slices(np.arange(len(data.train)), recipe.batch))
+    steps = len(batch_slices(epoch_examples(data.train, recipe, seed, 0), recipe.batch))
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"),
         Bar("training", steps * recipe.epochs, "batches", progress, resumes=(run.folder.folder / LAST).exists()) as bar,
