@@ -26,7 +26,9 @@ exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 
 # Formulas are drawn by MathJax from the site's own folder, as SVG, which needs no fonts.
+# A formula is drawn when it comes into view: the page of the theory has two thousand.
 mathjax_path = "mathjax/tex-svg-full.js"
+mathjax3_config = {"loader": {"load": ["ui/lazy"]}}
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 4

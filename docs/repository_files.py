@@ -68,12 +68,13 @@ def _moved(target: str, origin: Path, page: Path) -> str:
 
 
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
-    """Put MathJax into the site: one file, of a package that brings it along."""
+    """Put MathJax into the site: two files, of a package that brings them along."""
     spec = importlib.util.find_spec("sphinx-mathjax-offline")
     if error is None and app.builder.format == "html":
         assert spec is not None and spec.origin is not None
-        source = Path(spec.origin).parent / "static" / app.config.mathjax_path
-        copy_asset(str(source), str(Path(app.outdir) / "_static" / "mathjax"))
+        folder, static = Path(spec.origin).parent / "static", Path(app.outdir) / "_static"
+        for file in (app.config.mathjax_path, "mathjax/ui/lazy.js"):
+            copy_asset(str(folder / file), str((static / file).parent))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -13,13 +14,16 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "results").glob("*.md")])
+PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "howto").glob("*.md")]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *PAGES, *(ROOT / "results").glob("*.md")])
+MODULES = ("networks", "plots", "theory")  # of analysis, with pages of their own
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 
 
 def block_with(text):
-    """The one block of Python that holds a text."""
-    (block,) = (b for b in re.findall(r"```python\n(.*?)```", TEXTS["README.md"], re.DOTALL) if text in b)
+    """The block of Python that holds a text; documents that show it show the same."""
+    blocks = [block for page in TEXTS.values() for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
+    (block,) = {block for block in blocks if text in block}
     return block
 
 
@@ -84,6 +88,39 @@ def test_the_workflow_calls_both_targets_with_every_python():
         for step in job["steps"]:
             for path in re.findall(r"[\w./]*/[\w.]+(?= |$)", step.get("run", "")):
                 assert (ROOT / path).exists(), path
+
+
+def test_readme_is_short_and_its_pictures_are_small():
+    text = TEXTS["README.md"]
+    assert len(text.split()) <= 900
+    pictures = [ROOT / path for path in re.findall(r"!\[.*?\]\((.*?)\)", text)]
+    assert len(pictures) >= 2 and all(path.stat().st_size < 1_000_000 for path in pictures)
+    with Image.open(pictures[0]) as moving:
+        assert moving.n_frames > 10
+
+
+def test_the_reference_has_every_public_name():
+    reference = (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^   (analysis|wavelets)((?:\.\w+)+)$", reference, re.MULTILINE))
+    names = {package + name for package, name in listed}
+    for package in ("analysis", "wavelets", "analysis.networks", "analysis.theory", "analysis.plots"):
+        module = importlib.import_module(package)
+        wanted = {f"{package}.{name}" for name in module.__all__} - {f"analysis.{m}" for m in MODULES}
+        assert wanted <= names, wanted - names
+
+
+@pytest.mark.slow
+def test_quick_start_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(block_with("import shiftscope"), names := {})
+    assert (tmp_path / "quick_start.png").is_file() and names["maps"].sizes["filter"] == 128
+
+
+def test_block_of_a_new_remedy_runs():
+    torch = pytest.importorskip("torch")
+    exec(block_with("class MeanOfMaxima"), names := {})
+    x = torch.rand(2, 3, 32, 32)
+    assert len(names["changes"]) == 5 and names["mended"](x).shape == names["network"](x).shape
 
 
 @pytest.mark.slow
