@@ -63,7 +63,7 @@ fuzz: $(VENV)/fuzz  ## feed the readers of images and checkpoints 200,000 change
 
 clean:      ## remove the environments and everything generated
 	rm -rf $(VENV) $(ORACLE) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
-		.ruff_cache .import_linter_cache .hypothesis fuzz/found docs/_build docs/api/generated docs/notebooks
+		.ruff_cache .import_linter_cache .hypothesis fuzz/found docs/_build docs/api docs/notebooks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made:

@@ -1,10 +1,11 @@
-"""Sphinx extension: pages that are files of the repository elsewhere, their links, and MathJax.
+"""Sphinx extension: pages that are files of the repository elsewhere, their links, the list of all names, and MathJax.
 
 Documents link to each other as GitHub wants it; where a file lies elsewhere on the site, its links are changed here.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -24,6 +25,22 @@ PAGES = {
 }
 """Pages whose text is that of a file outside docs/, which a page of that name in docs/ only links to."""
 
+REFERENCE = {
+    "analysis": ("Measurements, analyses, reports", "``from analysis import ...``"),
+    "wavelets": ("Transforms", "``from wavelets import ...``: numpy arrays in and out; torch tensors are taken."),
+    "wavelets.nn": (
+        "Transforms for torch",
+        "``from wavelets.nn import ...``: tensors in and out, on any device, differentiable.",
+    ),
+    "analysis.networks": ("Networks, remedies, training", "``from analysis import networks``; needs torch."),
+    "analysis.theory": ("Theory", "``from analysis import theory``; see :doc:`/theory`."),
+    "analysis.plots": (
+        "Figures",
+        "``from analysis import plots``: datasets and arrays in, matplotlib figures out.",
+    ),
+}
+"""Packages with public names: heading and text of each on the page of the reference."""
+
 NOTEBOOKS = DOCS / "notebooks"
 """Copies of the notebooks, with their outputs; not kept."""
 
@@ -34,6 +51,28 @@ def copy_notebooks(app: Sphinx, config: object) -> None:
     NOTEBOOKS.mkdir()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         shutil.copy(path, NOTEBOOKS)
+
+
+def write_reference(app: Sphinx, config: object) -> None:
+    """Write api/index.rst, which has every public name, so that autosummary makes a page of each."""
+    title = "API reference"
+    lines = [title, "=" * len(title), "", "Names of ``analysis`` and ``wavelets`` are names of ``shiftscope`` too."]
+    for package, (heading, text) in REFERENCE.items():
+        names = _public_names(package) | ({"list"} if package == "analysis.networks" else set())
+        listed = sorted(name for name in names if f"{package}.{name}" not in REFERENCE)
+        lines += ["", heading, "-" * len(heading), "", text, "", ".. autosummary::", "   :toctree: generated", ""]
+        lines += [f"   {package}.{name}" for name in sorted(listed, key=str.casefold)]
+    path, written = DOCS / "api" / "index.rst", "\n".join(lines) + "\n"
+    path.parent.mkdir(exist_ok=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != written:
+        path.write_text(written, encoding="utf-8")
+
+
+def _public_names(package: str) -> set[str]:
+    """Return what a package says is public, or else what it defines without an underscore."""
+    module = importlib.import_module(package)
+    own = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == package}
+    return set(getattr(module, "__all__", (name for name in own if not name.startswith("_"))))
 
 
 def read(app: Sphinx, name: str, source: list[str]) -> None:
@@ -80,6 +119,7 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the functions above."""
     app.connect("config-inited", copy_notebooks)
+    app.connect("config-inited", write_reference)
     app.connect("source-read", read)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True}

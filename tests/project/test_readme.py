@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import re
 import shlex
@@ -16,7 +15,6 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "howto").glob("*.md")]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *PAGES, *(ROOT / "results").glob("*.md")])
-MODULES = ("networks", "plots", "theory")  # of analysis, with pages of their own
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 
 
@@ -97,16 +95,6 @@ def test_readme_is_short_and_its_pictures_are_small():
     assert len(pictures) >= 2 and all(path.stat().st_size < 1_000_000 for path in pictures)
     with Image.open(pictures[0]) as moving:
         assert moving.n_frames > 10
-
-
-def test_the_reference_has_every_public_name():
-    reference = (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^   (analysis|wavelets)((?:\.\w+)+)$", reference, re.MULTILINE))
-    names = {package + name for package, name in listed}
-    for package in ("analysis", "wavelets", "analysis.networks", "analysis.theory", "analysis.plots"):
-        module = importlib.import_module(package)
-        wanted = {f"{package}.{name}" for name in module.__all__} - {f"analysis.{m}" for m in MODULES}
-        assert wanted <= names, wanted - names
 
 
 @pytest.mark.slow
