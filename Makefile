@@ -55,7 +55,7 @@ bench: $(VENV)/test  ## time the transforms and the experiment beside their peer
 	$(PY) -m benchmarks
 
 docs: $(VENV)/docs  ## the documentation site, into docs/_build/html; warnings are errors
-	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(PY) -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 fuzz: $(VENV)/fuzz  ## feed the readers of images and checkpoints 200,000 changed files (RUNS=, SEED=)

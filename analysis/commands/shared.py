@@ -45,6 +45,7 @@ class Asked:
     debug: bool = False
     json: bool = False
     open: bool = False
+    answered: bool = False  # in JSON
 
 
 asked = Asked()
@@ -86,7 +87,12 @@ def with_shared_options(name: str, command: Callable[..., None]) -> Callable[...
             print(f"shiftscope {name}: {_versions()}", file=sys.stderr)
         if not asked.quiet:
             progress.starting(name)
-        command(**given)
+        try:
+            command(**given)
+        except typer.Exit:
+            _end(given.get("out"))
+            raise
+        _end(given.get("out"))
 
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
     vars(call)["__signature__"] = signature.replace(parameters=[*parameters, *added])
@@ -111,6 +117,7 @@ def paint(text: str, kind: str) -> str:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; NaN and infinity are null."""
+    asked.answered = True
     print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -164,7 +171,7 @@ def _plain(value: Any) -> Any:
 def finish(report: Report, strict: bool, quiet: bool) -> None:
     """End a command: say what was left out or could not be made, and exit with 2 or 3 for it.
 
-    Prints the summary in JSON and opens the report if that was asked for.
+    Prints the summary in JSON if that was asked for.
     """
     if asked.json:
         print_json(report_data(report))
@@ -178,8 +185,6 @@ def finish(report: Report, strict: bool, quiet: bool) -> None:
         warnings.append(f"{len(report.skipped)} of {report.inputs} images skipped, see {report.folder}/skipped.txt")
     for warning in [] if quiet else warnings:
         progress.say(f"{paint('shiftscope: warning:', 'warning')} {warning}")
-    if asked.open:
-        _open(report.folder)
     if report.failures:
         first, *others = report.failures
         raise OSError(f"{first}; and {len(others)} more files" if others else first)
@@ -187,9 +192,17 @@ def finish(report: Report, strict: bool, quiet: bool) -> None:
         raise typer.Exit(3)
 
 
-def _open(folder: Path) -> None:
-    """Show the page of a report in the browser, or the folder if it has none."""
-    page = folder / "report.html"
-    target = (page if page.is_file() else folder).resolve()
+def _end(out: Path | None) -> None:
+    """Answer in JSON if the command has not, and open its results, if that was asked for."""
+    if asked.json and not asked.answered:
+        print_json({"out": None if out is None else str(out)})
+    if asked.open and out is not None and out.exists():
+        _open(out)
+
+
+def _open(out: Path) -> None:
+    """Show a page in the browser: `out` itself, or of a folder its report, or the folder if it has none."""
+    page = out / "report.html"
+    target = (page if page.is_file() else out).resolve()
     if not webbrowser.open(target.as_uri()):
         progress.say(f"{paint('shiftscope: warning:', 'warning')} no browser was found for {printable(target)}")

@@ -70,6 +70,21 @@ def test_json_is_all_that_is_printed(shiftscope, a_command, tmp_path):
     assert things["variables"]["many"]["values"] == {"min": 0.0, "median": 499.5, "max": 999.0}
 
 
+def test_a_command_without_a_summary_answers_in_json_too(shiftscope, monkeypatch, tmp_path):
+    def command(out: options.Out) -> None:
+        """Make a page."""
+        out.write_text("<p>")
+
+    module, shown = type(sys)("analysis.commands.page"), []
+    module.command = command
+    monkeypatch.setitem(sys.modules, "analysis.commands.page", module)
+    monkeypatch.setattr(app, "COMMANDS", ("page", "compare"))
+    monkeypatch.setattr(webbrowser, "open", lambda url: not shown.append(url))
+    page = tmp_path / "page.html"
+    code, printed, errors = shiftscope("page", "--out", page, "--json", "--open")
+    assert (code, json.loads(printed), errors, shown) == (0, {"out": str(page)}, "", [page.as_uri()])
+
+
 def test_json_of_a_comparison_keeps_the_exit_code(shiftscope, results):
     code, printed, errors = shiftscope("compare", *results, "--json")
     assert (code, errors) == (1, "") and json.loads(printed)["agree"] is False
