@@ -56,4 +56,4 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "quickstart": [], "gallery": [], "glossary": [], "results": [], "benchmarks": []}
+html_sidebars = {name: [] for name in ("index", "quickstart", "gallery", "theory")}  # pages without siblings
