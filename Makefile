@@ -20,7 +20,7 @@ ORACLE_PYTHON := $(shell for p in "$(PYTHON)" python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help figures check test lint fast pytest nojit oracle notebooks bench fuzz matrix clean
+.PHONY: help figures check test lint fast pytest nojit oracle notebooks bench docs fuzz matrix clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -57,6 +57,10 @@ notebooks: $(VENV)/test  ## open the notebooks in JupyterLab
 bench: $(VENV)/test  ## time the transforms and the experiment beside their peers (ten minutes)
 	$(PY) -m benchmarks
 
+docs: $(VENV)/docs  ## the documentation site, into docs/_build/html; warnings are errors
+	$(PY) -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 fuzz: $(VENV)/fuzz  ## feed the readers of images and checkpoints 200,000 changed files (RUNS=, SEED=)
 	$(PY) -m fuzz --runs $(or $(RUNS),200000) --seed $(or $(SEED),1)
 
@@ -65,7 +69,7 @@ matrix: $(MATRIX)/matrix  ## try places, audit and remedies on 20 architectures 
 
 clean:      ## remove the environments and everything generated
 	rm -rf $(VENV) $(ORACLE) $(MATRIX) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
-		.ruff_cache .import_linter_cache .hypothesis fuzz/found
+		.ruff_cache .import_linter_cache .hypothesis fuzz/found docs/_build docs/api docs/notebooks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made:
@@ -84,6 +88,10 @@ $(VENV)/test: $(FROZEN) | $(VENV)/made
 
 $(VENV)/fuzz: $(FROZEN) | $(VENV)/made
 	$(PY) -m pip install $(PIN) -e '.[torch,fuzz]'
+	@touch $@ $(VENV)/core
+
+$(VENV)/docs: $(FROZEN) | $(VENV)/made
+	$(PY) -m pip install $(PIN) -e '.[torch,docs]'
 	@touch $@ $(VENV)/core
 
 $(ORACLE)/oracle: $(FROZEN)

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from scipy.stats import t as student_t
 
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.layer import FirstLayer
@@ -123,6 +121,8 @@ def kernel_table(
     )
     table = table.assign_attrs(described.attrs | measured.attrs)
     _add_prediction(table, layer, filters, power.spectrum.values, progress)
+    from scipy.stats import rankdata  # half a second to import
+
     rank = np.where(table.kind != "dead", rankdata(-np.nan_to_num(table.share_of_change), method="ordinal"), -1)
     meaning = "place by the share of the layer's change, 1 = largest; -1 if dead"
     table["rank"] = ("kernel", rank.astype(int), {"long_name": meaning})
@@ -214,6 +214,8 @@ def rank_interval(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, float
     r = float(_spearman(x, y))
     if abs(r) == 1:  # a perfect order, also without any of them
         return r, r, r
+    from scipy.stats import t as student_t  # half a second to import
+
     n = len(x)
     others = np.array([np.delete(np.arange(n), k) for k in range(n)])
     z, left_out = np.arctanh(r), np.arctanh(np.clip(_spearman(x[others], y[others]), -1 + 1e-12, 1 - 1e-12))
@@ -223,6 +225,8 @@ def rank_interval(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, float
 
 def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     """Pearson correlation of the ranks along the last axis; NaN where all are equal."""
+    from scipy.stats import rankdata  # half a second to import
+
     x, y = (rankdata(v, axis=-1) for v in (x, y))
     x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
     scale = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
