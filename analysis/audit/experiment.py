@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import check_shift
 from analysis.networks.place import Place, intercept, places
 from analysis.networks.resolution import Call
+from analysis.networks.weights import weights_digest
 from analysis.runs.feed import run
 from wavelets.checks import integer
 
@@ -144,13 +144,8 @@ class NetworkAudit:
 
     def settings(self) -> dict[str, Any]:
         """Return everything that the sums depend on beside the pictures, as JSON can hold it."""
-        digest = hashlib.sha256()
-        for name, value in self.network.model.state_dict().items():
-            if isinstance(value, Tensor):
-                digest.update(name.encode())
-                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return {
-            "weights_sha256": digest.hexdigest(),
+            "weights_sha256": weights_digest(self.network.model),
             "places": [str(place) for place in self.places],
             "size": self.size,
             "shifts": self.shifts,

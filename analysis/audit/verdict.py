@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import spearmanr
 
 from analysis.audit.experiment import HEAD
 
@@ -121,6 +120,8 @@ def _agreement(places: pd.DataFrame) -> str:
 
 def rank_agreement(shares: pd.Series, gains: pd.Series) -> float:
     """Spearman's rank correlation of two columns; NaN for less than two places."""
+    from scipy.stats import spearmanr  # half a second to import
+
     known = np.isfinite(shares) & np.isfinite(gains)
     return float(spearmanr(shares[known], gains[known]).statistic) if known.sum() > 1 else float("nan")
 

@@ -226,14 +226,15 @@ def _from_file(file: str, factory: str, size: int) -> LoadedNetwork:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {shown}")
     spec = importlib.util.spec_from_file_location(f"_shiftscope_{path.stem}", path)
-    assert spec is not None and spec.loader is not None  # its name ends in .py
+    assert spec is not None and spec.origin is not None  # its name ends in .py
     module = importlib.util.module_from_spec(spec)
     beside = str(path.resolve().parent)
     sys.path.insert(0, beside)  # as for a script
     sys.modules[spec.name] = module
     try:
-        version = hashlib.sha256(path.read_bytes()).hexdigest()
-        spec.loader.exec_module(module)
+        content = path.read_bytes()
+        version = hashlib.sha256(content).hexdigest()
+        exec(compile(content, spec.origin, "exec"), vars(module))  # what was hashed, no bytecode of an older state
         make = getattr(module, factory, None)
         made = make() if callable(make) else None
     except (Exception, SystemExit) as error:

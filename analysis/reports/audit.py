@@ -33,7 +33,9 @@ COLUMNS = {
     "cost": ("cost", "Millions of multiplications or comparisons a picture."),
     "aliased_energy": (
         "aliased energy %",
-        "Energy of the samples that comes from above their Nyquist frequency, mean over the pictures.",
+        "Energy of the samples that comes from above their Nyquist frequency, mean over the pictures; a dash where the "
+        "maps before subsampling are not known (code that is not understood), or the size does not shrink by whole "
+        "steps.",
     ),
     "aliased_energy_median": ("median channel %", "The same of the median channel."),
     "aliased_energy_worst": ("worst channel %", "The same of the channel that aliases most."),

@@ -631,6 +631,7 @@ def test_a_convolution_with_two_names_is_replaced_under_both():
 @pytest.mark.parametrize("name", ["blur3", "aps-l2"])
 def test_remedied_residual_networks_are_exported(name):
     model, x = settled(ResNet18(8)), torch.randn(2, 3, 64, 64)
+    del model.layer3[1], model.layer4[1]  # blocks that subsample nothing
     pooled, _ = remedy(name)(model, x)
     program = torch.export.export(pooled.eval(), (x,)).module()
     assert close(program(x), pooled(x), 1e-5) and pooled(x).shape == model(x).shape

@@ -125,7 +125,7 @@ def test_the_maximum_is_that_of_the_layer_at_every_size(kernel, stride, padding,
     plain, _ = replace_pooling(
         model, lambda site: MaxPool(site.kernel_size, site.stride, site.padding, "zeros", site.ceil_mode)
     )
-    for height, width in itertools.product(range(8, 14), (9, 12)):
+    for height, width in zip(range(8, 14), itertools.cycle((9, 12, 12, 9))):  # every pair of parities
         x = images(height, width)
         assert torch.equal(plain(x), model(x))
         for name in ("blur3", "blur4", "aps-l1"):
@@ -208,7 +208,7 @@ def circular_windows(x, kernel, stride, padding, counts):
 )
 def test_circular_pooling_keeps_sizes_and_centres(kernel, stride, padding, ceil_mode):
     model = nn.Sequential(nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode))
-    for height, width in itertools.product(range(7, 13), (9, 12)):
+    for height, width in zip(range(7, 13), itertools.cycle((9, 12, 12, 9))):
         x = images(height, width)
         sizes = model(x).shape
         for name in ("blur3", "blur4", "aps-l1"):
