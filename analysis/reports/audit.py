@@ -202,7 +202,7 @@ def page_values(audit: xr.Dataset, kernels: xr.Dataset | None) -> dict[str, Any]
     order = frame.dropna(subset="gain").sort_values("gain", ascending=False)
     return {
         "attrs": audit.attrs,
-        "form": FORMS[audit.attrs["form"]],
+        "form": FORMS[audit.attrs.get("form", "exact" if audit.attrs.get("exact") else "sampled")],  # as it once was
         "columns": [(*COLUMNS[name], name == "kind") for name in COLUMNS],
         "rows": [(row["place"], [_cell(row, name) for name in COLUMNS]) for row in frame.to_dict("records")],
         "unknown": frame[~frame.understood.astype(bool)].to_dict("records"),
