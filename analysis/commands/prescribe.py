@@ -60,6 +60,7 @@ def command(
     """
     shifts = options.parse_shifts(shift)
     means, deviations = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
+    options.plan({"spectrum": None, "random fields": None, "designs": None, "figures": 2.0})
     from analysis.kernels import first_layer
     from analysis.reports.prescribe import prescribe_report
     from analysis.reports.summaries import prescription_summary

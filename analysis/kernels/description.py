@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from analysis.kernels.gabor_fit import PARAMETERS, fit_gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.sources import first_layer
+from analysis.runs.progress import track
 from analysis.theory import gamma
 from wavelets import characteristic_frequency
 from wavelets.complex_filters import GRID, complex_filters
@@ -85,7 +85,7 @@ def describe_kernels(
     for name in ("cell_y", "cell_x"):
         columns[name] = np.full(count, -1)
     gabors = np.full((count, len(PARAMETERS)), np.nan)
-    for index in tqdm(np.flatnonzero(~dead), desc="describe", unit="kernel", disable=not progress):
+    for index in track(np.flatnonzero(~dead).tolist(), "describe", "kernels", progress):
         row, gabors[index] = _measured(filters[index], plane[index], m, levels)
         row["gamma"] = gamma(m * np.array([row["theta_y"], row["theta_x"]]), layer.q)
         for name, value in row.items():

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from analysis.kernels.description import characteristic_frequencies
 from analysis.kernels.designs import Energies, Way, WayMaps, memory, multiplications, ways_of
@@ -23,6 +22,7 @@ from analysis.measurements.spectra import (
     power_law_spectrum,
 )
 from analysis.runs.feed import run
+from analysis.runs.progress import track
 from wavelets.checks import integer
 from wavelets.kernel_kinds import kernel_kinds
 
@@ -115,7 +115,7 @@ def prescribe(
     rng = np.random.default_rng(seed)
     sampled = [
         maps(_field(root, layer, isolated, rng)[..., :size, :size].astype(np.float32))
-        for _ in tqdm(range(fields), desc="random fields", unit="field", disable=not progress)
+        for _ in track(range(fields), "random fields", "fields", progress)
     ]
     energies = Energies(*(np.concatenate(part) for part in zip(*sampled, strict=True)))
     names, choices = _designs(layer, ways, energies)

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from scipy.stats import t as student_t
 
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.layer import FirstLayer
@@ -96,7 +94,8 @@ def kernel_table(
         same pictures, NaN for all but band-pass kernels: `predicted_rho`, the best one of `rho_rms`, a Gaussian field
         with the part of isolated features that :func:`analysis.prediction.typical_share` takes from packets;
         `gaussian_rho`, `predicted_eta_rmax`, `predicted_eta_cmod`, of a Gaussian field alone; `rank`, 1 for the kernel
-        that makes the largest `share_of_change`.
+        that makes the largest `share_of_change`; `weight`, the kernels themselves, with further dimensions `row` and
+        `column`, and `gain`, the layer's.
 
     Raises
     ------
@@ -122,9 +121,13 @@ def kernel_table(
     )
     table = table.assign_attrs(described.attrs | measured.attrs)
     _add_prediction(table, layer, filters, power.spectrum.values, progress)
+    from scipy.stats import rankdata  # half a second to import
+
     rank = np.where(table.kind != "dead", rankdata(-np.nan_to_num(table.share_of_change), method="ordinal"), -1)
     meaning = "place by the share of the layer's change, 1 = largest; -1 if dead"
     table["rank"] = ("kernel", rank.astype(int), {"long_name": meaning})
+    table["weight"] = (("kernel", "channel", "row", "column"), layer.weight, {"long_name": "correlation kernel V"})
+    table["gain"] = ("kernel", layer.gain, {"long_name": "factor of the responses; its sign decides what is pooled"})
     return table
 
 
@@ -211,6 +214,8 @@ def rank_interval(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, float
     r = float(_spearman(x, y))
     if abs(r) == 1:  # a perfect order, also without any of them
         return r, r, r
+    from scipy.stats import t as student_t  # half a second to import
+
     n = len(x)
     others = np.array([np.delete(np.arange(n), k) for k in range(n)])
     z, left_out = np.arctanh(r), np.arctanh(np.clip(_spearman(x[others], y[others]), -1 + 1e-12, 1 - 1e-12))
@@ -220,6 +225,8 @@ def rank_interval(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, float
 
 def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     """Pearson correlation of the ranks along the last axis; NaN where all are equal."""
+    from scipy.stats import rankdata  # half a second to import
+
     x, y = (rankdata(v, axis=-1) for v in (x, y))
     x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
     scale = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))

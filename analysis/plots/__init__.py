@@ -18,6 +18,7 @@ from analysis.plots.first_layer import (
     ranking_figure,
 )
 from analysis.plots.fourier_plane import cell_grid, draw_cells, draw_plane
+from analysis.plots.healing import healed_figure, healing_figure
 from analysis.plots.heatmaps import (
     compare_figure,
     difference_figure,
@@ -69,6 +70,8 @@ __all__ = [
     "front_figure",
     "gamma_figure",
     "grids_figure",
+    "healed_figure",
+    "healing_figure",
     "kernel_image",
     "kernel_plane_figure",
     "kernel_prediction_figure",

@@ -8,19 +8,21 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jinja2
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 from PIL import Image
-from tqdm import tqdm
 
 from analysis.files.atomic import write_atomically
 from analysis.files.messages import one_line
 from analysis.files.results import save
+from analysis.runs.progress import track
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 OnSkip = Callable[[str, str], object]
@@ -124,7 +126,7 @@ class Report:
             Content of the files of the first format, of the figures that could be drawn.
         """
         drawn = {}
-        for name, draw in tqdm(figures.items(), desc="figures", unit="figure", disable=not self.progress):
+        for name, draw in track(list(figures.items()), "figures", "figures", self.progress):
             figure = self.attempt(f"figure {name}", draw)
             for suffix in suffixes if figure is not None else ():
                 content = self.attempt(f"{name}.{suffix}", rendered, figure, suffix, dpi)

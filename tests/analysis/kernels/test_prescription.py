@@ -70,7 +70,6 @@ def slow_map(layer, kernel, way, picture, border):
     return np.array([[(part * blur).sum() for part in row] for row in rows])
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("scale", [None, np.array([1, -1, 2, -0.5, 1.0])])
 def test_maps_equal_slow_ones_in_every_way(scale):
     layer = grey(bias=np.array([0.1, -0.05, 0, 0.2, -0.1]), scale=scale)

@@ -562,7 +562,6 @@ def agree(a, b, **tolerance):
         np.testing.assert_allclose(a[name], b[name], err_msg=name, **tolerance)
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("isolated", [0, 0.5, 1])
 def test_no_shift_changes_nothing_and_its_sign_does_not_matter(isolated):
     shifts = [(0, 0), (1, -2), (-1, 2), (1, 2)]
@@ -576,7 +575,6 @@ def test_no_shift_changes_nothing_and_its_sign_does_not_matter(isolated):
         assert name == "eta_cmod_rms" or abs(there - aside)[0] > 0.02  # across the wave, not along it
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("isolated", [0, 0.5, 1])
 def test_scale_does_not_matter(isolated):
     kernels, spectrum = np.stack([lopsided(), lopsided(seed=2)]), slanted_spectrum(15)
