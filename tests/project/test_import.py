@@ -32,6 +32,17 @@ found = {"numba", "torch", "dtcwt", "matplotlib", "analysis"} & set(sys.modules)
 assert not found, found
 """
 
+LARGE = """
+import sys
+
+{statement}
+
+large = {{"distributed", "matplotlib", "numba", "numpy", "pandas", "scipy", "torch", "typer", "xarray"}}
+large |= {{"scipy.optimize", "scipy.signal", "scipy.stats"}}
+found = {allowed} ^ (large & set(sys.modules))
+assert not found, found
+"""
+
 TRANSFORM = """
 import numpy as np
 import wavelets
@@ -60,6 +71,18 @@ needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs num
 
 def test_import_brings_no_optional_package_along():
     run(IMPORT)
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import analysis", set()),
+        ("import analysis.reports.heatmaps", {"numba", "numpy", "pandas", "scipy", "xarray"}),
+        ("import analysis.commands.app", set()),
+    ],
+)
+def test_what_people_wait_for_imports_nothing_large(statement, allowed):
+    run(LARGE.format(statement=statement, allowed=allowed or "set()"))
 
 
 @needs_jit

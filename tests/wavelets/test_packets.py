@@ -482,3 +482,7 @@ def test_values_that_would_overflow_are_refused(dtype, levels):
         assert np.isfinite(np.asarray(transform.forward((largest * x).astype(dtype)))).all()
         with pytest.raises(ValueError, match=np.dtype(dtype).name):
             transform.forward((2 * largest * x).astype(dtype))
+        c = np.asarray(transform.forward(x.astype(dtype)))
+        assert np.isfinite(transform.inverse((largest * c).astype(c.dtype), x.shape[1:])).all()
+        with pytest.raises(ValueError, match="c holds values so large"):
+            transform.inverse(c / np.abs(c).max() * np.finfo(dtype).max, x.shape[1:])

@@ -184,7 +184,7 @@ def test_a_layer_without_a_band_pass_kernel(shiftscope, images, tmp_path):
     options = ("--stride", 2, "--size", 64, "--images", images, "--limit", 1)
     code, printed, errors = shiftscope("kernels", tmp_path / "blob.npz", *options, "--out", tmp_path / "out")
     assert code == 0 and names(tmp_path / "out") == FILES and "Warning" not in errors
-    assert "blob: 1 blob, 1 dead" in printed and "nan  (nan to nan)" in printed
+    assert "blob: 1 blob, 1 dead" in printed and "0 band-pass kernels" in printed and " nan" not in printed
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

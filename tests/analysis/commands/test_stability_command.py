@@ -384,6 +384,7 @@ def test_labels_are_read(tmp_path):
         ("one,two,three\n", "expected columns file and index"),
         ("file,index\na.png,x\n", "line 2: 'a.png,x'; expected a file name and a class index"),
         ("a.png,1\nb.png\n", "line 2: 'b.png'; expected"),
+        ("file,index\na.png,1\nb.png,1\n a.png,2\n", "line 4: a.png has the class 2, and 1 in line 2"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
@@ -391,6 +392,20 @@ def test_labels_are_read(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"labels\.csv is not a CSV file"):
         read_labels(path)
+
+
+def test_one_row_of_labels_is_for_one_picture(tmp_path):
+    path, pictures = tmp_path / "labels.csv", [str(tmp_path / name) for name in ("a/1.png", "b/1.png", "2.png")]
+    for text in ("a/1.png,0\nb/1.png,1\n2.png,1\n2.png,1\n", "a/1.png,0\n1.png,1\n2.png,1\n"):
+        path.write_text(text)
+        read_labels(path, tmp_path).check(pictures)
+    path.write_text("1.png,0\n2.png,1\n")
+    read_labels(path, tmp_path).check(pictures[1:])
+    with pytest.raises(ValueError, match=r"one class for 1\.png, the name of .*a/1\.png and of .*b/1\.png"):
+        read_labels(path, tmp_path).check(pictures)
+    path.write_text("a/1.png,0\n2.png,1\n")
+    with pytest.raises(ValueError, match=r"no class for b/1\.png"):
+        read_labels(path, tmp_path).check(pictures)
 
 
 def test_help_says_that_the_file_is_executed(shiftscope):

@@ -190,6 +190,23 @@ def test_augmented_batches(name):
     assert torch.equal(alone[0], inputs[9:10])
 
 
+@pytest.mark.parametrize("steps", [1, 3, 5, 11])
+def test_an_epoch_has_as_many_steps_as_the_recipe_says(steps):
+    """In passes through all examples, each in another order and augmented otherwise; and from any step on."""
+    x = np.random.default_rng(0).integers(0, 256, (35, 8, 8, 3), dtype=np.uint8)
+    examples, chosen = Examples(x, np.arange(35)), replace(SMALL, augmentation="pad-crop", batch=8, steps=steps)
+    epochs = [list(training_batches(examples, chosen, 0, epoch)) for epoch in (0, 1)]
+    assert [len(batches) for batches in epochs] == [steps, steps]
+    numbers = [torch.cat([batch[1] for batch in batches]).tolist() for batches in epochs]
+    for each in numbers:
+        for start in range(0, len(each), 35):
+            assert len(set(each[start : start + 35])) == len(each[start : start + 35])
+    assert numbers[0] != numbers[1] and numbers[0][:35] != numbers[0][35:70]
+    for start in range(steps):
+        later = list(training_batches(examples, chosen, 0, 1, start))
+        assert all(torch.equal(a[0], b[0]) for a, b in zip(epochs[1][start:], later, strict=True))
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12, if there are threads
 def test_processes_that_read_change_nothing(folder):
     examples, chosen = load_data(folder, SMALL, progress=False).train, replace(SMALL, augmentation="resized-crop")
@@ -269,10 +286,10 @@ def test_limits(archive):
     assert set(data.train.rows) < set(more.train.rows)
     whole = load_data(archive(), replace(SMALL, held_out=0.0))
     assert whole.validation is whole.test and len(whole.train) == 30
-    assert len({load_data(archive(), SMALL, limit).digest() for limit in (5, 9, None)}) == 3
+    assert len({str(load_data(archive(), SMALL, limit).digests()) for limit in (5, 9, None)}) == 3
     changed = pictures()
     changed[:] = 255 - changed
-    assert load_data(archive(train_x=changed), SMALL).digest() != load_data(archive(), SMALL).digest()
+    assert load_data(archive(train_x=changed), SMALL).digests() != load_data(archive(), SMALL).digests()
     for limit, message in ((1, "limit is 1"), (0, "limit is 0")):
         with pytest.raises(ValueError, match=message):
             load_data(archive(), SMALL, limit)
@@ -392,16 +409,16 @@ def test_val_and_test_are_for_choice_and_for_the_score(folder):
 
 
 def test_a_changed_file_is_another_data_set(folder):
-    before = load_data(folder, SMALL).digest()
-    assert load_data(folder, SMALL).digest() == before
+    before = load_data(folder, SMALL).digests()
+    assert load_data(folder, SMALL).digests() == before
     file = folder / "train" / "b" / "2.png"
     status = file.stat()
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert load_data(folder, SMALL).digest() != before
+    assert load_data(folder, SMALL).digests() != before
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert load_data(folder, SMALL).digest() == before
+    assert load_data(folder, SMALL).digests() == before
     file.rename(file.with_name("2_.png"))
-    assert load_data(folder, SMALL).digest() != before
+    assert load_data(folder, SMALL).digests() != before
 
 
 def test_evaluation_of_nothing_that_can_be_read_fails(folder):
