@@ -98,11 +98,12 @@ def verdict(audit: xr.Dataset) -> str:
             f"{100 * first.aliased_energy_worst:.0f} % in the worst channel"
         )
     text += f". The head, all that follows the last place, has {100 * head:.0f} %."
-    best = places.gain.idxmax()
-    if places.gain[best] > 0:
-        text += f" Of single places, mending {best} takes most of the change away, {100 * places.gain[best]:.0f} %."
-    else:
-        text += " Mending any single place takes nothing of the change away."
+    if places.gain.notna().any():
+        best = places.gain.idxmax()
+        if places.gain[best] > 0:
+            text += f" Of single places, mending {best} takes most of the change away, {100 * places.gain[best]:.0f} %."
+        else:
+            text += " Mending any single place takes nothing of the change away."
     lost = places[places.blame < 0].index
     if len(lost):
         have = "has" if len(lost) == 1 else "have"
@@ -112,9 +113,9 @@ def verdict(audit: xr.Dataset) -> str:
 
 def _agreement(places: pd.DataFrame) -> str:
     value = rank_agreement(places.blame, places.gain)
-    return (
-        f" Shares and the gains of mending one place have the rank correlation {value:.2f}." if len(places) > 2 else ""
-    )
+    if len(places) < 3 or not np.isfinite(value):
+        return ""
+    return f" Shares and the gains of mending one place have the rank correlation {value:.2f}."
 
 
 def rank_agreement(shares: pd.Series, gains: pd.Series) -> float:

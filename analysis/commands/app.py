@@ -31,9 +31,11 @@ COMMANDS = (
     "compare",
     "stability",
     "audit",
+    "heal",
     "train",
     "study",
     "recipes",
+    "explore",
 )
 """Commands, each in the file of its name."""
 
@@ -133,8 +135,8 @@ def application() -> typer.Typer:
 class _Output:
     """Standard output or error that never ends a run.
 
-    What the terminal has no character for is replaced; what nobody reads any more, because the pipe is closed, is
-    dropped. The line of a progress bar is erased before anything is printed.
+    What the terminal has no character for is replaced; what can no longer be written, because the pipe is closed, the
+    disk is full or the terminal gone, is dropped. The line of a progress bar is erased before anything is printed.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -146,14 +148,14 @@ class _Output:
         progress.erase()
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
+        except OSError:
             self._drop()
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             self._drop()
 
     def __getattr__(self, name: str) -> Any:

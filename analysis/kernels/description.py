@@ -123,6 +123,29 @@ def describe_kernels(
     )
 
 
+def characteristic_frequencies(layer: FirstLayer, grid: int = GRID) -> NDArray[np.float64]:
+    """Characteristic frequency of each kernel, as `describe_kernels` finds it, without the rest.
+
+    Parameters
+    ----------
+    layer : FirstLayer
+    grid : int
+        Side of the grid of the Hilbert transform, in sides of the kernel.
+
+    Returns
+    -------
+    ndarray, shape (L, 2), float64
+        Vertical and horizontal, rad/sample, the latter not negative; NaN where a kernel is dead.
+    """
+    dead = dead_kernels(layer.weight)
+    _, colour, _ = first_colour(layer.weight)
+    filters = np.einsum("lc,lcyx->lyx", colour, complex_filters(layer.weight.astype(np.float64), grid))
+    theta = np.full((len(dead), 2), np.nan)
+    for index in np.flatnonzero(~dead):
+        theta[index] = facing_right(characteristic_frequency(filters[index], np.pi / layer.stride))
+    return theta
+
+
 MEANINGS = {
     "theta_y": ("characteristic frequency, vertical", "rad/sample"),
     "theta_x": ("characteristic frequency, horizontal", "rad/sample"),

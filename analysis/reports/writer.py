@@ -136,8 +136,14 @@ class Report:
                         drawn[name] = content
         return drawn
 
-    def save_page(self, template: str, describe: Callable[[], Mapping[str, Any]], drawn: Mapping[str, bytes]) -> None:
-        """Write report.html.
+    def save_page(
+        self,
+        template: str,
+        describe: Callable[[], Mapping[str, Any]],
+        drawn: Mapping[str, bytes],
+        name: str = "report.html",
+    ) -> None:
+        """Write the page.
 
         Parameters
         ----------
@@ -147,10 +153,12 @@ class Report:
             Returns what the template shows beside the figures.
         drawn : mapping of str to bytes
             PNG files of the figures.
+        name : str
+            Of its file.
         """
-        text = self.attempt("report.html", lambda: page(template, describe(), drawn))
+        text = self.attempt(name, lambda: page(template, describe(), drawn))
         if text is not None:
-            self._write_bytes("report.html", text.encode())
+            self._write_bytes(name, text.encode())
 
     def _write_bytes(self, name: str, content: bytes) -> None:
         self.attempt(name, write_atomically, self.folder / name, lambda path: path.write_bytes(content))

@@ -177,8 +177,9 @@ def train_network(
     check_network(model, title, chosen, found)
     move(model, str(device))
     optimiser = chosen.make_optimiser(model)
-    settings = {key: value for key, value in asdict(chosen).items() if key not in ("epochs", "source", "network")}
-    settings |= {"network": identity, "seed": seed, "precision": precision, "data": found.digest()}
+    apart = ("epochs", "source", "network", *(["steps"] if chosen.steps is None else []))
+    settings = {key: value for key, value in asdict(chosen).items() if key not in apart}
+    settings |= {"network": identity, "seed": seed, "precision": precision} | found.digests()
     with RunFolder(writable_folder(out), LAST, settings, overwrite=overwrite) as folder:
         device = torch.device(device)
         scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
