@@ -19,7 +19,7 @@ from analysis import plots
 from analysis.files.messages import printable
 from analysis.heal.healed_file import HEALED_NAME, healed_name, load_healed
 from analysis.networks.layer_access import evaluation
-from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
+from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, left_lines, load_network, move
 from analysis.networks.remedy_table import remedy
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, number
@@ -200,7 +200,8 @@ def _with_remedies(
     at_once = min(2, batch or 2)  # a second picture tells of a model that takes one at a time
     check_runs(loaded, models, at_once)
     for text in remedies:
-        models[text], changes[text] = apply_remedy(loaded, text)
+        models[text], lines = apply_remedy(loaded, text)
+        changes[text] = [*lines, *left_lines(loaded, text, models[text])]
     return models, changes
 
 
