@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "prescribe",
         ],
         "measurements.correlation": [
-            "band_pass_correlation",
+            "map_correlation",
         ],
         "measurements.rmax_cmod": [
             "cmod",
@@ -78,6 +78,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "reports.audit": [
             "audit_report",
+        ],
+        "reports.explorer": [
+            "explore",
         ],
         "reports.heal": [
             "heal_report",

@@ -39,9 +39,9 @@ def command(
     loss: Annotated[
         list[str] | None,
         typer.Option(
-            help="What is learnt: answers (the plain network's), consistency (of the own answers under a shift), averaged "
-            "(the plain network's, mean over shifts), features; may be given again, they are added. Default: the first "
-            "two."
+            help="What is learnt: answers (the plain network's), consistency (of the own answers under a shift), "
+            "averaged (the plain network's, mean over shifts), features; may be given again, they are added. Default: "
+            "the first two."
         ),
     ] = None,
     learn: Annotated[str | None, typer.Option(help="Weights that learn: all (default), behind, norms.")] = None,

@@ -77,6 +77,7 @@ def command(
     FILE.py:FACTORY executes the file, with all that is in it.
     """
     options.need_torch()
+    options.plan({"stability": None, "figures": 4.0})
     from analysis.reports.stability import stability_report
     from analysis.reports.summaries import stability_summary
 

@@ -262,7 +262,7 @@ class _Patient:
             "size": self.network.size,
             "steps": steps,
             "minutes": minutes,
-            "data": self.data.digest(),
+            **self.data.digests(),
         }
         held = RunFolder(folder, LAST, settings, [HEALED], overwrite=overwrite)
         scaler = torch.amp.GradScaler(device, enabled=False)

@@ -29,7 +29,7 @@ from analysis.plots.heatmaps import (
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
 from analysis.plots.network_stability import accuracy_figure, divergence_figure, flip_figure, trade_figure
 from analysis.plots.prediction import prediction_figure
-from analysis.plots.prescribe import front_figure
+from analysis.plots.prescribe import answers_figure, front_figure
 from analysis.plots.published import (
     consistency_figure,
     published_corruptions_figure,
@@ -47,6 +47,7 @@ from analysis.plots.twins import change_figure, packet_groups_figure, selection_
 
 __all__ = [
     "accuracy_figure",
+    "answers_figure",
     "bank_figure",
     "blame_by_shift_figure",
     "card_figure",

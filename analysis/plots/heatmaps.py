@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.files.comparison import largest_differences
-from analysis.measurements.correlation import band_pass_correlation
+from analysis.measurements.correlation import map_correlation
+from analysis.measurements.packet_coordinates import not_low_pass
 from analysis.plots.fourier_plane import draw_filters, draw_plane
 from analysis.plots.style import BLUE, VERMILION, Style, colour_bar, pad_panels, shift_names
 
@@ -207,11 +208,11 @@ def _discrepancy_row(axes: Sequence[Axes], ds: xr.Dataset, theory: ArrayLike | N
         axes[1].set_title(title, fontsize=11)
     colour_bar(axes[1], predicted, LABELS["gamma"])
 
-    correlation = band_pass_correlation(ds)
+    correlation = map_correlation(ds)
     _scatter(axes[2], ds, gamma, rho, _values(ds, "rho_stderr"))
     axes[2].set(xlabel=LABELS["gamma"], ylabel="ρ", xlim=(0, None), ylim=(0, None), box_aspect=1)
     shown = f"{correlation:.2f}" if np.isfinite(correlation) else "undefined"
-    axes[2].set_title(f"band-pass filters, correlation {shown}", fontsize=11)
+    axes[2].set_title(f"all but the low-pass filters, correlation {shown}", fontsize=11)
     axes[2].legend(loc="lower right", fontsize=9)
 
 
@@ -226,14 +227,14 @@ def _stability_maps(axes: Sequence[Axes], ds: xr.Dataset, index: int) -> None:
 
 def _stability_scatter(ax: Axes, ds: xr.Dataset, index: int) -> None:
     """Draw both operators against the phase by which the shift advances each filter's wave."""
-    band_pass = _band_pass(ds)
+    kept = not_low_pass(ds)
     dy, dx = _shifts(ds)[index]
-    phase = np.abs(ds.theta_y.values * dy + ds.theta_x.values * dx)[band_pass]
+    phase = np.abs(ds.theta_y.values * dy + ds.theta_x.values * dx)[kept]
     for operator, marker, colour in (("RMax", "^", VERMILION), ("CMod", "o", BLUE)):
-        eta = _values(ds, f"eta_{operator.lower()}", index)[band_pass]
+        eta = _values(ds, f"eta_{operator.lower()}", index)[kept]
         ax.plot(phase, eta, marker, color=colour, markersize=4, alpha=0.7, label=operator)
     ax.set(xlabel="phase advance |⟨θ, u⟩| (rad)", ylabel="change η", xlim=(0, None), ylim=(0, None), box_aspect=1)
-    ax.set_title("band-pass filters", fontsize=11)
+    ax.set_title("all but the low-pass filters", fontsize=11)
     ax.legend(loc="upper left", fontsize=9)
 
 
@@ -241,9 +242,9 @@ def _scatter(
     ax: Axes, ds: xr.Dataset, x: NDArray[np.float64], y: NDArray[np.float64], error: NDArray[np.float64]
 ) -> None:
     """Band-pass filters, one point each; those that are not analytic told apart by colour and marker."""
-    edge, band_pass = ds["edge"].values.astype(bool), _band_pass(ds)
+    edge, kept = ds["edge"].values.astype(bool), not_low_pass(ds)
     for chosen, marker, colour, label in ((~edge, "o", BLUE, "interior"), (edge, "^", VERMILION, "edge")):
-        chosen = chosen & band_pass
+        chosen = chosen & kept
         if chosen.any():
             style: Style = {"fmt": marker, "color": colour, "markersize": 4, "alpha": 0.7, "elinewidth": 0.8}
             ax.errorbar(x[chosen], y[chosen], error[chosen], label=label, **style)
@@ -256,18 +257,14 @@ def _require(ds: xr.Dataset, *names: str) -> None:
         raise ValueError(f"the dataset lacks {', '.join(missing)}; expected what the heatmap experiment returns")
 
 
-def _band_pass(ds: xr.Dataset) -> NDArray[np.bool_]:
-    return ~ds["low_pass"].values.astype(bool)
-
-
 def _values(ds: xr.Dataset, name: str, shift: int | None = None) -> NDArray[np.float64]:
     array = ds[name] if shift is None else ds[name].isel(shift=shift)
     return array.transpose("filter", ...).values.astype(np.float64)
 
 
 def _scale(*parts: tuple[xr.Dataset, NDArray[np.float64]]) -> float:
-    """Upper end of a colour scale for the band-pass filters of all parts."""
-    values = np.concatenate([array[_band_pass(ds)].ravel() for ds, array in parts])
+    """Upper end of a colour scale for all but the low-pass filters of all parts."""
+    values = np.concatenate([array[not_low_pass(ds)].ravel() for ds, array in parts])
     values = values[np.isfinite(values)]
     return float(values.max()) if values.size and values.max() > 0 else 1.0
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.measurements.packet_coordinates import not_low_pass
 from analysis.plots.fourier_plane import draw_filters
 from analysis.plots.heatmaps import LABELS
 from analysis.plots.style import BLUE, VERMILION, colour_bar, equality_line, pad_panels, shift_names
@@ -56,7 +57,7 @@ def prediction_figure(measured: xr.Dataset, prediction: xr.Dataset, shift: int =
 def _row(axes: NDArray[np.object_], ds: xr.Dataset, models: dict[str, xr.Dataset], variable: str, name: str) -> None:
     """Draw three maps on one scale, and both predictions against the measurement."""
     m = ds[variable].values
-    keep = ~ds.low_pass.values & np.isfinite(m)
+    keep = not_low_pass(ds) & np.isfinite(m)
     top = max(float(np.nanmax(values[variable].values[keep])) for values in (ds, *models.values())) or 1.0
     draw_filters(axes[0], ds, m, f"measured {name}", vmax=top)
     scatter: Axes = axes[3]

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.spectra import POINTS, SpectrumMeasurement
 from analysis.packet_maps import packet_experiment
-from analysis.plots import overview_figure, prediction_figure
 from analysis.prediction import predict_like
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report
 from analysis.runs.feed import run
 from analysis.theory import gamma_map
 from wavelets.filters import DEFAULT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 150
 SUFFIXES = ("png", "pdf")
@@ -93,6 +94,8 @@ def heatmap_report(
 
 def _predict(report: Report, datasets: list[xr.Dataset], spectrum: np.ndarray, filters: str) -> None:
     """Predict the maps of every depth, fit the share of isolated features, and write results and figures."""
+    from analysis.plots import prediction_figure
+
     for dataset in datasets:
         prediction = predict_like(dataset, spectrum, filters, progress=report.progress)
         prediction.attrs["spectrum"] = "mean over the images, each with its mean removed, under a Hann window"
@@ -102,4 +105,6 @@ def _predict(report: Report, datasets: list[xr.Dataset], spectrum: np.ndarray, f
 
 
 def _overview(dataset: xr.Dataset) -> Figure:
+    from analysis.plots import overview_figure  # the first image is not to wait for matplotlib
+
     return overview_figure(dataset, gamma_map(dataset.stride))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import plots
@@ -18,6 +19,7 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.plots.first_layer import filter_crop
+from analysis.reports.prescribe import LINK, NO_LINK, PAGE
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, picture
 from analysis.theory import gamma_map
@@ -122,10 +124,11 @@ def write_kernels(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
     report.save(table, "kernels")
     report.save_table(lambda: kernel_frame(table), "kernels", index=False)
     drawn = report.draw(figures(table, layer), DPI)
-    report.save_page("kernels.html.j2", partial(page_values, table, layer), drawn)
+    prescribed = (report.folder / PAGE).is_file()
+    report.save_page("kernels.html.j2", partial(page_values, table, layer, prescribed), drawn)
 
 
-def page_values(table: xr.Dataset, layer: FirstLayer) -> dict[str, Any]:
+def page_values(table: xr.Dataset, layer: FirstLayer, prescribed: bool = False) -> dict[str, Any]:
     """Values that the page shows: numbers of the layer, correlations, and a card for each kernel."""
     rows = kernel_frame(table).to_dict("records")
     plane, _, _ = first_colour(layer.weight)
@@ -140,6 +143,7 @@ def page_values(table: xr.Dataset, layer: FirstLayer) -> dict[str, Any]:
         "correlations": {label: rank_correlation(table, *names) for label, names in CORRELATIONS.items()},
         "cards": [_card(row, kernel, fitted, w, layer.stride) for row, kernel, fitted, w in parts],
         "verdict": verdict(table),
+        "prescription": Markup(LINK if prescribed else NO_LINK),
         "gamma": plots.first_layer.gamma_name(table),
         "shifts": list(zip(table.shift_y.values.tolist(), table.shift_x.values.tolist(), strict=True)),
     }

@@ -139,8 +139,7 @@ def stability_report(
     session = Session("stability", images, out, loaded.size, colour=True, block=block, **how)
     classes = None if labels is None else read_labels(labels, session.root)
     if classes is not None:
-        for file in session.sources:  # before anything is measured
-            classes.of(printable(file))
+        classes.check(map(printable, session.sources))  # before anything is measured
     with _named(loaded):
         experiment = NetworkStability(
             models,

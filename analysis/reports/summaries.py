@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,8 @@ import xarray as xr
 from analysis.files.messages import printable
 from analysis.kernels.prescription import sentence, spread_front
 from analysis.kernels.table import kernel_frame, rank_correlation
-from analysis.measurements.correlation import band_pass_correlation
+from analysis.measurements.correlation import map_correlation
+from analysis.measurements.packet_coordinates import not_low_pass
 from analysis.prediction import agreement
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def heatmap_summary(report: Report) -> str:
-    """Smallest, median and largest value of each quantity over the band-pass filters, a line each; fits of predictions.
+    """Smallest, median and largest value of each quantity, without the low-pass filters; fits of predictions.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def heatmap_summary(report: Report) -> str:
 
 
 def _ranges(ds: xr.Dataset) -> list[str]:
-    keep = ~ds.low_pass.values
+    keep = not_low_pass(ds)
     rows = {"rho, RMax against CMod": ds.rho.values, "gamma_1, theory": ds.gamma.values}
     for s in range(ds.sizes["shift"]):
         shift = f"shift ({ds.shift_y.values[s]:g}, {ds.shift_x.values[s]:g}) px"
@@ -57,7 +59,7 @@ def _ranges(ds: xr.Dataset) -> list[str]:
     for label, values in rows.items():
         low, middle, high = np.nanmin(values[keep]), np.nanmedian(values[keep]), np.nanmax(values[keep])
         lines.append(f"{begin}{label:<34} {low:7.3f} {middle:7.3f} {high:7.3f}")
-    return [*lines, f"{begin}{'correlation of rho with gamma_1':<34} {band_pass_correlation(ds):7.3f}"]
+    return [*lines, f"{begin}{'correlation of rho with gamma_1':<34} {map_correlation(ds):7.3f}"]
 
 
 def _fits(measured: xr.Dataset, prediction: xr.Dataset) -> list[str]:
@@ -100,12 +102,28 @@ def kernel_summary(report: Report) -> str:
             f"{100 * row.share_of_change:>5.1f} % {row.rho:>6.3f} {row.eta_rmax:>9.3f} {row.eta_cmod:>6.3f} "
             f"{row.eta_output:>6.3f}"
         )
-    lines.append("\nRank correlations over the band-pass kernels, with 95 % intervals:")
-    for label, names in CORRELATIONS.items():
-        value, low, high = rank_correlation(table, *names)
-        lines.append(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
+    lines += _correlations(table, CORRELATIONS)
     lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, kernels.csv, kernels.nc, *.png")
     return "\n".join(lines)
+
+
+def _correlations(table: xr.Dataset, pairs: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Lines of the rank correlations; in words what could not be correlated."""
+    lines, unknown = [], []
+    for label, names in pairs.items():
+        value, low, high = rank_correlation(table, *names)
+        if np.isnan(value):
+            unknown.append(label)
+        else:
+            lines.append(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
+    if lines:
+        lines.insert(0, "\nRank correlations over the band-pass kernels, with 95 % intervals:")
+    if unknown:
+        count = int((table.kind == "band-pass").sum())
+        lines.append(
+            f"\nNo rank correlation of {count} band-pass kernels (four that differ are needed): {'; '.join(unknown)}"
+        )
+    return lines
 
 
 def prescription_summary(report: Report) -> str:
@@ -122,7 +140,7 @@ def prescription_summary(report: Report) -> str:
         lines.append(f"\nThe cheapest change that reaches {table.target:g}:\n  {table.sentence}")
     lines.append("\nPoints of the front:")
     lines += [f"  {sentence(table, design)}" for design in spread_front(table, 8)]
-    lines.append(f"\nResults: {printable(report.folder)}/report.html, prescribe.csv, prescribe.nc, front.png")
+    lines.append(f"\nResults: {printable(report.folder)}/prescribe.html, prescribe.csv, prescribe.nc, front.png")
     return "\n".join(lines)
 
 

@@ -159,9 +159,10 @@ class Data:
     std: tuple[float, ...]
     origins: dict[str, str] = field(default_factory=dict)
 
-    def digest(self) -> str:
-        """Digest of what is trained on and validated with."""
-        return f"{self.train.digest()[:32]}{self.validation.digest()[:32]}"
+    def digests(self) -> dict[str, str]:
+        """Digests of what is trained on and of what is validated with, by names for messages."""
+        parts = {"training data": self.train, "validation data": self.validation}
+        return {name: part.digest()[:32] for name, part in parts.items()}
 
     def prepared(self, inputs: Tensor) -> Tensor:
         """Normalise a batch of :meth:`Examples.batch`: (B, channels, H, W), float32, one channel for spectrograms."""

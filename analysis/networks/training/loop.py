@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from tqdm import tqdm
 
 from analysis.files.messages import printable
 from analysis.networks.audio import clip_scores, mixup
 from analysis.networks.metrics import MultilabelScores, TopK
-from analysis.networks.training.checkpoint import Row, Run
+from analysis.networks.training.checkpoint import LAST, Row, Run
 from analysis.networks.training.data import (
     Batch,
     Data,
@@ -29,6 +28,7 @@ from analysis.networks.training.data import (
     training_batches,
 )
 from analysis.networks.training.recipe import Recipe, Schedule
+from analysis.runs.progress import Bar
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -92,16 +92,15 @@ def train_epochs(
     task = task or Supervised(recipe, data, precision, workers, skip)
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"),
-        tqdm(total=steps * recipe.epochs, unit="batch", disable=not progress) as bar,
+        Bar("training", steps * recipe.epochs, "batches", progress, resumes=(run.folder.folder / LAST).exists()) as bar,
     ):
         torch.manual_seed(seed)
         run.resume()
         for name, reason in run.skipped.items():
             _told(on_skip)(name, reason)
-        bar.initial = run.epoch * steps + run.step  # what was done before does not count for the rate
-        bar.update(bar.initial)
+        bar.update(run.epoch * steps + run.step, before=True)
         while run.epoch < recipe.epochs and not _exhausted(run.rows, recipe):
-            bar.set_description(_described(run, recipe))
+            bar.added = _described(run, recipe)
             batches = training_batches(
                 data.train, recipe, seed, run.epoch, run.step, workers, pin=device.type == "cuda"
             )
@@ -143,7 +142,7 @@ def _train_epoch(
     seed: int,
     precision: str,
     save_every: int | None,
-    bar: tqdm[None],
+    bar: Bar,
     on_skip: OnSkip,
 ) -> None:
     """Train for the rest of an epoch."""
@@ -179,7 +178,7 @@ def _train_epoch(
     _check_losses(run, bar)
 
 
-def _check_losses(run: Run, bar: tqdm[None]) -> None:
+def _check_losses(run: Run, bar: Bar) -> None:
     if not run.losses:
         return
     recent = torch.stack(run.losses[-CHECK:]).double().cpu()
@@ -188,7 +187,7 @@ def _check_losses(run: Run, bar: tqdm[None]) -> None:
             f"training diverged: the loss is {recent[-1]:g} in epoch {run.epoch + 1}, step {run.step}; a lower "
             f"learning rate may help. Files that were saved before are kept in {printable(run.folder.folder)}"
         )
-    bar.set_postfix(loss=f"{recent.mean():.3f}", refresh=False)
+    bar.added = f"epoch {run.epoch + 1}, loss {recent.mean():.3f}"
 
 
 def _unreadable(purpose: str, skipped: Mapping[str, str]) -> ValueError:
