@@ -19,7 +19,7 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.plots.first_layer import filter_crop
-from analysis.reports.prescribe import LINK, NO_LINK, PAGE
+from analysis.reports.links import LINK, NO_LINK, PAGE
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, picture
 from analysis.theory import gamma_map

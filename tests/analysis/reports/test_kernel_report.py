@@ -18,7 +18,7 @@ from analysis.files import results
 from analysis.kernels import FirstLayer, gabor, kernel_frame, kernel_table, rank_correlation
 from analysis.kernels.table import COLUMNS
 from analysis.reports.kernels import CORRELATIONS, figures, kernel_card, page_values, write_kernels
-from analysis.reports.prescribe import LINK, NO_LINK, PAGE
+from analysis.reports.links import LINK, NO_LINK, PAGE
 from analysis.reports.writer import Report
 from analysis.reports.writer import page as render
 
