@@ -19,7 +19,7 @@ from analysis.prediction import predict_like
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report
 from analysis.runs.feed import run
-from analysis.theory import gamma_map
+from analysis.theory import gamma_over_cells
 from wavelets.filters import DEFAULT
 
 DPI = 150
@@ -102,4 +102,5 @@ def _predict(report: Report, datasets: list[xr.Dataset], spectrum: np.ndarray, f
 
 
 def _overview(dataset: xr.Dataset) -> Figure:
-    return overview_figure(dataset, gamma_map(dataset.stride))
+    theta = np.stack([dataset.theta_y.values, dataset.theta_x.values], axis=-1)
+    return overview_figure(dataset, gamma_over_cells(theta, int(dataset.levels), int(dataset.stride)))

@@ -77,7 +77,7 @@ def test_a_figure_that_fails_costs_nothing_else(layer, pictures, tmp_path, monke
     assert "figure ranking could not be drawn" in page and page.count("<figure") == 4
 
 
-@pytest.mark.parametrize("fails", ["overview_figure", "gamma_map"])
+@pytest.mark.parametrize("fails", ["overview_figure", "gamma_over_cells"])
 def test_the_command_reports_a_failing_figure_in_one_line(shiftscope, images, tmp_path, monkeypatch, fails):
     def draw(*_):
         raise ZeroDivisionError("no figure")
