@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+# Ten more for curves that are many, from Paul Tol's muted scheme, so that none is used twice.
+MORE = ("#882255", "#999933", "#332288", "#44AA99", "#AA4499", "#661100", "#6699CC", "#DDCC77", "#117733", "#888888")
 MARKERS = "os^Dv<P*X"
 LINES = ("-", "--", ":", "-.")
 
@@ -158,7 +160,9 @@ def side_bar(ax: Axes, mappable: ScalarMappable, label: str) -> Colorbar:
 
 
 def styles(names: Iterable[str], reference: bool = False) -> dict[str, Style]:
-    """Give each name a look of its own: colour and marker, then also the line, so that colour alone says nothing.
+    """Give each name a look of its own: colour, marker and line, so that colour alone says nothing.
+
+    No colour is used twice for up to 16 names and the reference.
 
     Parameters
     ----------
@@ -174,7 +178,7 @@ def styles(names: Iterable[str], reference: bool = False) -> dict[str, Style]:
     others, found = list(names), dict[str, Style]()
     if reference:
         found[others.pop(0)] = {"color": BLACK, "linestyle": "-", "marker": MARKERS[0], "linewidth": 2}
-    looks = zip(others, cycle(COLOURS), cycle(MARKERS[int(reference) :]), strict=False)
+    looks = zip(others, cycle(COLOURS + MORE), cycle(MARKERS[int(reference) :]), strict=False)
     for number, (name, colour, marker) in enumerate(looks):
         found[name] = {"color": colour, "linestyle": LINES[number // len(COLOURS) % len(LINES)], "marker": marker}
     return found

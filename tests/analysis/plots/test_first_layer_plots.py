@@ -63,10 +63,6 @@ def render(figure):
     return figure
 
 
-def tiles(figure):
-    return [ax for ax in figure.axes if ax.images]
-
-
 # --- pictures of one kernel ------------------------------------------------------------------------------------------
 
 

@@ -185,7 +185,6 @@ def test_map_samples_the_square_from_minus_pi_to_pi():
     assert gamma_map(4)[128, 64] == pytest.approx(np.sqrt(1.5), abs=1e-9)  # theta = (0, -pi / 2): 2 pi / m
 
 
-@pytest.mark.parametrize("q", [0, 1, 2, 3])
 def test_gamma_over_cells_is_the_root_mean_square_over_each_cell():
     levels, stride = 2, 2
     theta = np.array([[0.1, 0.1], [-0.1, 2.0]])
@@ -198,6 +197,7 @@ def test_gamma_over_cells_is_the_root_mean_square_over_each_cell():
         theory.gamma_over_cells(theta, 0, stride)
 
 
+@pytest.mark.parametrize("q", [0, 1, 2, 3])
 def test_largest_cosine_equals_plain_loops(q):
     rng = np.random.default_rng(3)
     phi, omega = rng.uniform(-20, 20, 100), rng.uniform(-7, 7, (100, 2))
