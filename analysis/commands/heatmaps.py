@@ -31,6 +31,7 @@ def command(
     block: options.Block = 128,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    figures: options.Figures = True,
     strict: options.Strict = False,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
@@ -39,8 +40,8 @@ def command(
 ) -> None:
     """Measure RMax-CMod discrepancy and shift stability of every dual-tree packet filter.
 
-    Writes heatmaps_J{levels}.nc, .png and .pdf for each depth, and skipped.txt if images had to be left out; with
-    --predict also prediction_J{levels}.nc, .png and .pdf.
+    Writes heatmaps_J{levels}.nc, .png and .pdf for each depth, report.html, and skipped.txt if images had to be left
+    out; with --predict also prediction_J{levels}.nc, .png and .pdf.
     """
     shifts = options.parse_shifts(shift)
     from analysis.reports.heatmaps import heatmap_report
@@ -57,6 +58,7 @@ def command(
         block=block,
         resume=resume,
         overwrite=overwrite,
+        figures=figures,
         scheduler=scheduler,
         workers=workers,
         threads=threads,

@@ -131,7 +131,7 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
     gamma : array_like, shape (P, P)
         See :func:`analysis.gamma_map`.
     labels : int
-        Name this many kernels whose RMax changes most under shifts, where that was measured.
+        Name this many kernels with the largest shares of the layer's change, where that was measured.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
         ax.scatter(-x, -y, area, facecolor="none", edgecolor=colour, alpha=0.8, **style)
     numbers = ""
     if labels and "rank" in table:
-        numbers = "; numbers: largest change of RMax"
+        numbers = "; numbers: largest shares of the layer's change"
         halo = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
         text: Style = {"textcoords": "offset points", "fontsize": 9, "bbox": halo, "zorder": 4, "clip_on": True}
         for index in np.flatnonzero((table["rank"].values >= 1) & (table["rank"].values <= labels)):
