@@ -24,6 +24,7 @@ COMMANDS = (
     "prescribe",
     "verify",
     "compare",
+    "report",
     "stability",
     "audit",
     "train",

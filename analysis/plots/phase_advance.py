@@ -1,4 +1,4 @@
-"""Why fine kernels are jumpy though gamma is low at their frequencies: a shift moves their phase, gamma knows no shift."""
+"""Why fine kernels are jumpy although gamma is low there: a shift moves their phase, and gamma knows no shift."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def phase_advance_figure(table: xr.Dataset) -> Figure:
         for wave, kernel in zip(waves, _examples(table, band, advance[:, 0], length), strict=True):
             _wave(wave, table, kernel, length, advance[:, 0])
     waves[0].legend(fontsize=8, loc="lower left", ncols=2, framealpha=0.9)
-    waves[1].set_xlabel(f"place along the shift (pixels); points: what the window sees, m = {table.attrs['stride']} apart")
+    waves[1].set_xlabel(
+        f"place along the shift (pixels); points: what the window sees, m = {table.attrs['stride']} apart"
+    )
     _changes(ax, table, band, advance)
     return figure
 
@@ -88,7 +90,9 @@ def _changes(ax: Axes, table: xr.Dataset, band: np.ndarray, advance: np.ndarray)
     if known.sum() > 3:
         with np.errstate(invalid="ignore"):
             by_phase, by_gamma = (spearmanr(values[known], rmax[known]).statistic for values in (x, gamma))
-        title += f"\nrank correlation of η of RMax: {by_phase:.2f} with the advance, {by_gamma:.2f} with γ".replace("-", "−")
+        title += f"\nrank correlation of η of RMax: {by_phase:.2f} with the advance, {by_gamma:.2f} with γ".replace(
+            "-", "−"
+        )
     ax.set_title(title, fontsize=10)
     ax.set(xlabel="advance of the phase |⟨θ, u⟩| (rad)", ylabel="change η", xlim=(0, None), ylim=(0, None))
     ax.legend(fontsize=9, loc="upper left", title=f"u = {' and '.join(shift_names(table))} px", title_fontsize=8)

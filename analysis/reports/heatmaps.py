@@ -204,7 +204,7 @@ def verdict(dataset: xr.Dataset) -> str:
     if frame.empty:
         return begin + "no band-pass filter responds to these images."
     worst = frame.loc[frame.eta_rmax.idxmax()]
-    where = f"({worst.theta_y / np.pi:.2f} π, {worst.theta_x / np.pi:.2f} π)"
+    where = f"({worst.theta_y / np.pi:.2f} π, {worst.theta_x / np.pi:.2f} π)".replace("-", "−")
     text = (
         f"{begin}max pooling differs from the modulus by {100 * frame.rho.min():.0f} to {100 * frame.rho.max():.0f} % "
         f"(median {100 * frame.rho.median():.0f}). Under the shifts it changes by "

@@ -183,7 +183,7 @@ def page_values(table: xr.Dataset, layer: FirstLayer, fitted: bool = False) -> d
         "groups": _groups(cards),
         "columns": columns(gamma),
         "csv_file": csv_uri(frame),
-        "sentences": [verdict(table), *_beside_the_modulus(table)],
+        "sentences": verdicts(table),
         "fitted": fitted,
         "gamma": gamma,
         "shifts": list(zip(table.shift_y.values.tolist(), table.shift_x.values.tolist(), strict=True)),
@@ -214,6 +214,11 @@ def verdict(table: xr.Dataset) -> str:
         return "Nothing changes in the layer's output under these shifts."
     named = ", ".join(f"{i} ({100 * share[i]:.1f} %)" for i in order[: min(half, NAMED)])
     return f"{half} of {len(share)} kernels make half of the change of the layer's output; the largest parts: {named}."
+
+
+def verdicts(table: xr.Dataset) -> list[str]:
+    """Sentences that begin the page."""
+    return [verdict(table), *_beside_the_modulus(table)]
 
 
 def _beside_the_modulus(table: xr.Dataset) -> list[str]:

@@ -263,12 +263,8 @@ def page_values(comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) ->
         ],
         "csv_file": csv_uri(rows, index=True),
         "captions": {name: caption for name, (_, caption) in todo.items()},
-        "flips": curves(
-            comparison.flip_rate, "distance of two windows (px)", "flips (%)", todo["flips"][1]
-        ),
-        "divergence": curves(
-            comparison.divergence, "shift (px)", "KL divergence (nats)", todo["divergence"][1]
-        ),
+        "flips": curves(comparison.flip_rate, "distance of two windows (px)", "flips (%)", todo["flips"][1]),
+        "divergence": curves(comparison.divergence, "shift (px)", "KL divergence (nats)", todo["divergence"][1]),
         "changes": changes,
         "orders": orders(comparison),
     }
@@ -319,7 +315,7 @@ def verdict(comparison: xr.Dataset) -> list[str]:
 
 
 def _fewer(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Percentage points of flips one pixel apart that each remedy avoids, and standard errors, paired if they are known."""
+    """Points of flips one pixel apart that each remedy avoids, and standard errors, paired where they are known."""
     if "flips_1px_fewer" in rows and "flips_1px_fewer_se" in rows:
         return rows.flips_1px_fewer, rows.flips_1px_fewer_se
     errors = rows.get("flips_1px_se", pd.Series(np.inf, rows.index))

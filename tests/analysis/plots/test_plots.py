@@ -438,7 +438,10 @@ def test_prediction_of_filters_without_response_is_left_out():
 def test_prediction_of_a_shift_of_zero_is_drawn_without_an_error_figure():
     measured, prediction = prediction_of(dataset(1))
     figure = render(plots.prediction_figure(measured.assign(eta_cmod_rms=0 * measured.rho_rms), prediction))
-    labels = [text.get_text() for text in [ax for ax in figure.axes if ax.get_xlabel() == "predicted"][2].get_legend().get_texts()]
+    labels = [
+        text.get_text()
+        for text in [ax for ax in figure.axes if ax.get_xlabel() == "predicted"][2].get_legend().get_texts()
+    ]
     assert labels == ["Gaussian field", "mixture"]
 
 
