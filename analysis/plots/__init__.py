@@ -28,6 +28,7 @@ from analysis.plots.heatmaps import (
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
 from analysis.plots.network_stability import accuracy_figure, divergence_figure, flip_figure, trade_figure
 from analysis.plots.phase_advance import phase_advance_figure
+from analysis.plots.phase_clock import phase_clock_figure
 from analysis.plots.prediction import prediction_figure
 from analysis.plots.prescribe import front_figure
 from analysis.plots.published import (
@@ -76,6 +77,7 @@ __all__ = [
     "overview_figure",
     "packet_groups_figure",
     "phase_advance_figure",
+    "phase_clock_figure",
     "phase_image",
     "prediction_figure",
     "published_scores_figure",

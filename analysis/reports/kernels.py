@@ -255,7 +255,7 @@ def fitted_layer(table: xr.Dataset) -> FirstLayer:
     shape = (int(attrs["height"]), int(attrs["width"]))
     fits = [np.zeros(shape) if not np.isfinite(g).all() else gabor(g, shape) for g in table.gabor.values]
     colours = np.nan_to_num(table.colour.values)
-    geometry = {name: int(attrs[name]) for name in ("stride", "padding", "pool", "pool_padding")}
+    geometry: dict[str, Any] = {name: int(attrs[name]) for name in ("stride", "padding", "pool", "pool_padding")}
     return FirstLayer(
         attrs["layer"],
         np.stack([np.multiply.outer(colour, fit) for colour, fit in zip(colours, fits, strict=True)]),

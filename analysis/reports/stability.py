@@ -213,13 +213,21 @@ def write_stability(report: Report, comparison: xr.Dataset, changes: Mapping[str
     """
     report.save(comparison, "stability")
     report.save_table(lambda: table(comparison), "stability", index=True)
-    todo = figures(comparison)
-    drawn = report.draw({name: partial(draw, comparison) for name, (draw, _) in todo.items()}, DPI)
+    drawn = report.draw(figures(comparison), DPI)
     report.save_page("stability.html.j2", lambda: page_values(comparison, changes), drawn)
 
 
-def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Figure], str]]:
-    """Functions that draw a comparison, and captions, by the names of the files.
+CAPTIONS = {
+    "trade": "Flips between neighbouring windows, beside what they cost; bars of one standard error over pictures.",
+    "flips": "How often two windows of a picture get different classes, by their distance.",
+    "divergence": "Divergence of the probabilities from those of the first window.",
+    "accuracy": "Accuracy along the diagonal, and of an adversary who picks the worst shift.",
+    "map": "Accuracy at every shift.",
+}
+
+
+def figures(comparison: xr.Dataset) -> dict[str, Callable[[], Figure]]:
+    """Figures of a comparison, by the names of the files; each is drawn when called.
 
     Parameters
     ----------
@@ -228,31 +236,20 @@ def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Fi
 
     Returns
     -------
-    dict of str to (callable, str)
+    dict of str to callable
     """
-    drawn: dict[str, tuple[Callable[[xr.Dataset], Figure], str]] = {
-        "trade": (
-            plots.trade_figure,
-            "Flips between neighbouring windows, beside what they cost; bars of one standard error over pictures.",
-        ),
-        "flips": (plots.flip_figure, "How often two windows of a picture get different classes, by their distance."),
-        "divergence": (plots.divergence_figure, "Divergence of the probabilities from those of the first window."),
-    }
+    drawn = {"trade": plots.trade_figure, "flips": plots.flip_figure, "divergence": plots.divergence_figure}
     if "adversary" in comparison:
-        drawn["accuracy"] = (
-            plots.accuracy_figure,
-            "Accuracy along the diagonal, and of an adversary who picks the worst shift.",
-        )
+        drawn["accuracy"] = plots.accuracy_figure
         if comparison.accuracy.notnull().all():
-            drawn["map"] = (plots.shift_map_figure, "Accuracy at every shift.")
-    return drawn
+            drawn["map"] = plots.shift_map_figure
+    return {name: partial(draw, comparison) for name, draw in drawn.items()}
 
 
 def page_values(comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Values that the page shows beside the figures: verdict, curves, table."""
     rows = table(comparison)
     shown = [name for name in COLUMNS if name in rows]
-    todo = figures(comparison)
     return {
         "attrs": comparison.attrs,
         "sentences": verdict(comparison),
@@ -262,9 +259,9 @@ def page_values(comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) ->
             for name, row in rows.iterrows()
         ],
         "csv_file": csv_uri(rows, index=True),
-        "captions": {name: caption for name, (_, caption) in todo.items()},
-        "flips": curves(comparison.flip_rate, "distance of two windows (px)", "flips (%)", todo["flips"][1]),
-        "divergence": curves(comparison.divergence, "shift (px)", "KL divergence (nats)", todo["divergence"][1]),
+        "captions": {name: CAPTIONS[name] for name in figures(comparison)},
+        "flips": curves(comparison.flip_rate, "distance of two windows (px)", "flips (%)", CAPTIONS["flips"]),
+        "divergence": curves(comparison.divergence, "shift (px)", "KL divergence (nats)", CAPTIONS["divergence"]),
         "changes": changes,
         "orders": orders(comparison),
     }

@@ -118,7 +118,7 @@ def kind_of(dataset: xr.Dataset, weights: str | os.PathLike[str] | None = None, 
             "remedy",
             "stability.html.j2",
             stability.DPI,
-            lambda ds: {name: lambda d=draw: d(ds) for name, (draw, _) in stability.figures(ds).items()},
+            stability.figures,
             lambda ds: stability.page_values(ds, {}),
             table,
             {name: stability.COLUMNS[name][0] for name in names},
@@ -159,14 +159,12 @@ def _kernels(dataset: xr.Dataset, weights: str | os.PathLike[str] | None, weight
 def _genuine(dataset: xr.Dataset, weights: str | os.PathLike[str], weight: str | None) -> Any:
     """Layer from its file, in the order of channels that has the Gabor fits of the result."""
     attrs = dataset.attrs
-    geometry = {name: int(attrs[name]) for name in ("stride", "padding", "pool", "pool_padding")}
-    scale = {name: np.ravel(attrs[name]).tolist() for name in ("mean", "std")}
+    known: dict[str, Any] = {name: int(attrs[name]) for name in ("stride", "padding", "pool", "pool_padding")}
+    known |= {name: np.ravel(attrs[name]).tolist() for name in ("mean", "std")}
     fitted = kernels.fitted_layer(dataset).weight
     found = []
     for order in ("RGB", "BGR") if fitted.shape[1] == 3 else (None,):
-        layer = first_layer(
-            weights, weight=weight, channels=order, name=str(attrs["layer"]), progress=False, **geometry, **scale
-        )
+        layer = first_layer(weights, weight=weight, channels=order, name=str(attrs["layer"]), progress=False, **known)
         if layer.weight.shape != fitted.shape:
             raise ValueError(f"{weights} has kernels of shape {layer.weight.shape}; the result is of {fitted.shape}")
         likeness = float((layer.weight * fitted).sum() / np.linalg.norm(layer.weight) / (np.linalg.norm(fitted) or 1))
@@ -307,7 +305,8 @@ def _difference(table: pd.DataFrame, name: str, kind: Kind, names: Sequence[str]
     if not difference.abs().max() > 0:
         return f"{title}: no difference."
     most = difference.abs().idxmax()
+    size = f"{difference[most]:+.3f}".replace("-", "−")
     return (
         f"{title}: median {number(float(a.median()))} in {names[0]}, {number(float(b.median()))} in {names[1]}; "
-        f"largest difference {difference[most]:+.3f} ({kind.rows} {most})."
-    ).replace("-", "−")
+        f"largest difference {size} ({kind.rows} {most})."
+    )

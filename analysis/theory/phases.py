@@ -228,7 +228,8 @@ def gamma_over_cells(theta: ArrayLike, levels: int, stride: int, q: int = 1, poi
     inside = (np.arange(points) + 0.5) / points
     offsets = np.stack(np.meshgrid(inside, inside, indexing="ij"), axis=-1).reshape(-1, 2)
     omega = side * (np.floor(theta / side)[..., None, :] + offsets)
-    return np.sqrt((gamma(stride * omega, q) ** 2).mean(axis=-1))
+    found: NDArray[np.float64] = np.sqrt((gamma(stride * omega, q) ** 2).mean(axis=-1))
+    return found
 
 
 def narrow_band_change(omega: ArrayLike, advance: ArrayLike, q: int = 1) -> NDArray[np.float64]:

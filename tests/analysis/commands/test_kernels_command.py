@@ -20,7 +20,7 @@ from analysis.kernels.known_networks import NETWORKS
 FILES = sorted(
     [
         *("kernels.nc", "kernels.csv", "kernels.journal", "report.html"),
-        *(f"{name}.png" for name in ("mosaic", "fourier", "plane", "predicted", "ranking")),
+        *(f"{name}.png" for name in ("mosaic", "fourier", "why", "plane", "predicted", "ranking")),
     ]
 )
 
@@ -68,7 +68,7 @@ def weights(tmp_path):
 @pytest.fixture
 def empty_figures(monkeypatch):
     """Figures with nothing in them, where it is not they that matter: drawing takes most of the time."""
-    figures = dict.fromkeys(("mosaic", "fourier", "plane", "predicted", "ranking"), lambda: Figure((1, 1)))
+    figures = dict.fromkeys(("mosaic", "fourier", "why", "plane", "predicted", "ranking"), lambda: Figure((1, 1)))
     monkeypatch.setattr("analysis.reports.kernels.figures", lambda table, layer: figures)
 
 

@@ -509,3 +509,16 @@ def test_feature_distance_maps_refuse_what_is_not_there():
         plots.feature_distance_figure({"a": feature_distances().isel(shift=slice(1, None))})
     with pytest.raises(ValueError, match="distances is empty"):
         plots.feature_distance_figure({})
+
+
+def test_the_clock_has_the_phases_of_the_window_and_the_largest_is_what_the_curve_says():
+    theta, shift, m = (0.4, 1.1), 1.5, 4
+    figure = render(plots.phase_clock_figure(theta, shift, m, plane=gamma_map(m, 9)))
+    clock, curve, plane = figure.axes
+    dots = max(clock.lines, key=lambda line: len(line.get_xdata()) == 9)
+    phases = [m * (theta[0] * i + theta[1] * j) - theta[1] * shift for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    np.testing.assert_allclose(dots.get_xdata(), np.cos(phases))
+    rmax, cmod, now = curve.lines
+    assert now.get_ydata()[0] == pytest.approx(max(np.cos(phases)))
+    assert np.interp(shift, rmax.get_xdata(), rmax.get_ydata()) == pytest.approx(now.get_ydata()[0], abs=1e-2)
+    assert (cmod.get_ydata() == 1).all() and len(plane.images) == 1
