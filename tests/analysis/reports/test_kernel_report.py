@@ -27,7 +27,7 @@ FIGURES = ["fourier", "mosaic", "plane", "predicted", "ranking", "why"]
 FILES = sorted(["kernels.nc", "kernels.csv", "report.html", *(f"{name}.png" for name in FIGURES)])
 STRIDE, DEAD = 2, 2
 NAME = '<b>&"x'
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "br"}
 
 
 def kernels():
