@@ -65,6 +65,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "predict",
         ],
         "published.tables": [
+            "archived_corruptions",
             "archived_scores",
             "archived_shifts",
             "poster_beside_archive",

@@ -28,6 +28,7 @@ COMMANDS = (
     "stability",
     "audit",
     "train",
+    "study",
     "recipes",
 )
 """Commands, each in the file of its name."""

@@ -69,7 +69,8 @@ def command(
     for option, count in {"limit": limit, "threads": threads, "save_every": save_every}.items():
         if count is not None:
             integer(option, count, 1)
-    chosen = known_recipe(recipe, epochs=epochs, batch=batch, rate=rate, classes=classes)
+    given = {"epochs": epochs, "batch": batch, "rate": rate, "classes": classes}
+    chosen = known_recipe(recipe, **{name: value for name, value in given.items() if value is not None})
     if threads is not None:
         torch.set_num_threads(threads)
     report = Report(writable_folder(out), not quiet, options.skips_shown(quiet))

@@ -33,12 +33,14 @@ from analysis.plots.prediction import prediction_figure
 from analysis.plots.prescribe import front_figure
 from analysis.plots.published import (
     consistency_figure,
+    published_corruptions_figure,
     published_scores_figure,
     published_training_figure,
     sound_figure,
     sound_shifts_figure,
 )
 from analysis.plots.shift_maps import feature_distance_figure, shift_map_figure
+from analysis.plots.study import study_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
 from analysis.plots.training import training_figure
@@ -80,6 +82,7 @@ __all__ = [
     "phase_clock_figure",
     "phase_image",
     "prediction_figure",
+    "published_corruptions_figure",
     "published_scores_figure",
     "published_training_figure",
     "quadrant_figure",
@@ -91,6 +94,7 @@ __all__ = [
     "sound_shifts_figure",
     "stability_figure",
     "strip_figure",
+    "study_figure",
     "tiling_figure",
     "trade_figure",
     "training_figure",

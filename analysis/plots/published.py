@@ -34,16 +34,13 @@ FILTERS = {"Delta": BLACK, "Rectangle": VERMILION, "Triangle": ORANGE, "Binomial
 CROPS = {"one_crop_top1": "one crop", "ten_crops_top1": "ten crops"}
 
 
-def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = None) -> Figure:
+def published_scores_figure(scores: pd.DataFrame) -> Figure:
     """Top-1 error against mean flip rate, twins of a way of pooling joined: the poster's Figs. 9 and 10.
 
     Parameters
     ----------
     scores : DataFrame
         Result of :func:`analysis.published.tables.archived_scores`.
-    poster : DataFrame, optional
-        Result of :func:`analysis.published.tables.poster_beside_archive`; numbers that are legible and printed
-        otherwise than archived are drawn too, hollow and tied to what they became.
 
     Returns
     -------
@@ -53,7 +50,6 @@ def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = 
     families = list(scores.family.unique())
     figure = Figure(figsize=(9.6, 3.9 * len(families) + 0.5), layout="compressed")
     pad_panels(figure, hspace=0.06)
-    different = False
     axes = figure.subplots(len(families), len(CROPS), squeeze=False)
     for row, family in zip(axes, families, strict=True):
         for ax, (score, crops) in zip(row, CROPS.items(), strict=True):
@@ -61,24 +57,61 @@ def published_scores_figure(scores: pd.DataFrame, poster: pd.DataFrame | None = 
             for pooling, line in POOLINGS.items():
                 group = members[(members.pooling == pooling) & ~members.ablated.astype(bool)]
                 ax.plot(group.mfr, group[score], line, color="0.6", linewidth=1.2, zorder=1)
-            for network, one in members.iterrows():
+            for _, one in members.iterrows():
                 colour, marker = TWINS[str(one.twin)]
                 face = "0.75" if one.ablated else colour
                 ax.plot(one.mfr, one[score], marker, color=colour, markerfacecolor=face, markersize=8)
-                if poster is not None:
-                    different |= _as_printed(ax, poster, str(network), score, one)
             ax.set(title=f"{family}, {crops}", xlabel="mean flip rate, mFR (%)", ylabel="top-1 error (%)")
             ax.margins(0.12)
     handles = [legend_entry(twin, **twin_style(twin) | {"linestyle": ""}) for twin in TWINS]
     if scores.ablated.any():
         look = twin_style("RMax") | {"markerfacecolor": "0.75", "linestyle": ""}
         handles.append(legend_entry("RMax, no blur on\nthe Gabor channels", **look))
-    if different:
-        hollow: Style = {"color": "0.4", "marker": "o", "markerfacecolor": "none", "linestyle": ""}
-        handles.append(legend_entry("as printed, before\na new training", **hollow))
     present = [pooling for pooling in POOLINGS if pooling in set(scores.pooling)]
     handles += [legend_entry(f"{name} pooling", color="0.6", linestyle=POOLINGS[name]) for name in present]
     side_legend(figure, handles)
+    return figure
+
+
+def published_corruptions_figure(relative: pd.DataFrame, networks: Mapping[str, tuple[str, str]]) -> Figure:
+    """Errors on corrupted pictures and flips on perturbed ones, relative to AlexNet.
+
+    Parameters
+    ----------
+    relative : DataFrame
+        Result of :func:`analysis.published.tables.archived_corruptions`.
+    networks : mapping of str to (str, str)
+        Networks to draw, with their twins and their poolings.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        ImageNet-C to the left, ImageNet-P to the right; a row a kind, worst for the last network first, the mean on
+        top. Poolings other than by the maximum are hollow.
+    """
+    figure = Figure(figsize=(10, 5), layout="compressed")
+    sequences = [kind for kind in relative if str(kind).endswith(" sequence")]
+    corruptions = [kind for kind in relative if kind not in (*sequences, "mce", "mfr_p")]
+    last = list(networks)[-1]
+    for ax, kinds, mean, label in zip(
+        figure.subplots(1, 2),
+        (corruptions, sequences),
+        ("mce", "mfr_p"),
+        ("top-1 error, ImageNet-C (% of AlexNet's)", "flip rate, ImageNet-P (% of AlexNet's)"),
+        strict=True,
+    ):
+        rows = [*relative.loc[last, kinds].sort_values().index, mean]
+        for network, (twin, pooling) in networks.items():
+            colour, marker = TWINS[twin]
+            face = colour if pooling == "max" else "none"
+            look: Style = {"color": colour, "marker": marker, "markerfacecolor": face, "linestyle": ""}
+            ax.plot(relative.loc[network, rows], range(len(rows)), **look, label=network)
+        names = [str(kind).removesuffix(" sequence").replace("_", " ") for kind in rows[:-1]]
+        ax.set_yticks(range(len(rows)), [*names, "mean of all"])
+        ax.axvline(100, color="0.6", linewidth=0.8, zorder=0)
+        ax.axhline(len(rows) - 1.5, color="0.6", linewidth=0.8, zorder=0)
+        ax.set(xlabel=label)
+    side_legend(figure)
     return figure
 
 
@@ -219,18 +252,6 @@ def sound_shifts_figure(table: pd.DataFrame) -> Figure:
         ax.margins(y=0.12)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
     return figure
-
-
-def _as_printed(ax: Axes, poster: pd.DataFrame, network: str, score: str, archived: pd.Series) -> bool:
-    """Draw what the poster has for a network, if all is legible and more than rounding lies between; say whether."""
-    mine = poster[poster.network == network].set_index("score").value
-    x, y = mine.get("mfr", np.nan), mine.get(score, np.nan)
-    if not np.isfinite([x, y]).all() or max(abs(x - archived.mfr), abs(y - archived[score])) < 0.06:
-        return False
-    colour, marker = TWINS[str(archived.twin)]
-    ax.plot([x, archived.mfr], [y, archived[score]], color=colour, linewidth=0.7, alpha=0.6, zorder=1)
-    ax.plot(x, y, marker, color=colour, markerfacecolor="white", markersize=8)
-    return True
 
 
 def _dots(ax: Axes, rows: pd.DataFrame, at: Iterable[int], colour: str, marker: str) -> None:

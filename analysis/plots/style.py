@@ -31,7 +31,7 @@ LINES = ("-", "--", ":", "-.")
 
 # The colour and the marker say which twin a network is, the line how it pools.
 TWINS = {"standard": (BLACK, "o"), "RMax": (BLUE, "s"), "CMod": (VERMILION, "^")}
-POOLINGS = {"max": "-", "Blur": "--", "ABlur": ":"}
+POOLINGS = {"max": "-", "Blur": "--", "4-tap Blur": "-.", "ABlur": ":"}
 
 Style = dict[str, Any]
 """Keyword arguments of matplotlib's functions that draw lines and markers."""

@@ -6,18 +6,21 @@ flip rate, which is computed from archived flip rates. theory.md, sections 6.4, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 
 import pandas as pd
 import xarray as xr
 
-from analysis.measurements.flip_rates import mean_flip_rate
+from analysis.measurements.relative_rates import mean_corruption_error, mean_flip_rate
 
 TABLES = {
-    "wcnn": "sizes and errors (%) of 35 networks on the test sets of ImageNet and CIFAR-10, archived",
+    "wcnn": "sizes and errors (%) of 41 networks on the test sets of ImageNet and CIFAR-10, archived",
     "wcnn_flips": "their flip rates (%) by direction and distance (px), archived",
     "wcnn_divergence": "their Kullback-Leibler divergences (nats) by direction and step of the shift, archived",
     "wcnn_validation": "their top-1 validation errors (%) by epoch, archived",
+    "wcnn_corruptions": "top-1 errors (%) of nine of them on ImageNet-C by corruption and severity, archived",
+    "wcnn_perturbations": "their flip rates (%) on the sequences of ImageNet-P by distance in frames, archived",
     "poster": "the poster, Figs. 9 and 10: errors (%) and mFR (%) as text; '?' is a digit that could not be read",
     "sound": "the sound study, Tables I, II and IV: mAP with its standard deviation over three runs, and d'",
     "sound_shifts": "the sound study, Table III: consistency (%) and mean absolute change under shifts",
@@ -29,6 +32,8 @@ Zhang 2019."""
 
 REFERENCE = {"ImageNet": "alexnet", "CIFAR-10": "resnet18"}
 """Network that the mean flip rates of a data set are relative to."""
+
+Rates = dict[str, list[float]]
 
 SCORES = ("one_crop_top1", "one_crop_top5", "ten_crops_top1", "ten_crops_top5", "mfr")
 FAMILIES = {"alexnet": "AlexNet", "resnet18": "ResNet-18", "resnet34": "ResNet-34"}
@@ -68,9 +73,9 @@ def archived_scores(dataset: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index: network. Columns: ``family``, ``twin`` ("standard", "RMax" or "CMod"), ``pooling`` ("max", "Blur" or
-        "ABlur"), ``ablated`` (the Gabor channels alone keep max pooling), those of the table "wcnn", and ``mfr``:
-        per cent of the flips of `REFERENCE`.
+        Index: network. Columns: ``family``, ``twin`` ("standard", "RMax" or "CMod"), ``pooling`` ("max", "Blur",
+        "4-tap Blur" or "ABlur"), ``ablated`` (the Gabor channels alone keep max pooling), those of the table "wcnn" and
+        ``mfr``: per cent of the flips of `REFERENCE`.
 
     Raises
     ------
@@ -146,8 +151,8 @@ def poster_beside_archive() -> pd.DataFrame:
     -------
     DataFrame
         One row a number: ``dataset``, ``network``, ``score`` (one of `SCORES`), ``printed`` (text; "?" is a digit that
-        could not be read), ``value`` (NaN unless all digits could be read) and ``archived``. The archived networks with
-        Blur on ImageNet were trained again after the poster.
+        could not be read), ``value`` (NaN unless all digits could be read) and ``archived``. The networks with Blur on
+        ImageNet have filters of 4 taps, as the authors' first release says; those of 3 taps are of the second.
     """
     names = ["dataset", "network"]
     printed = published_table("poster").melt(names, list(SCORES), "score", "printed")
@@ -159,6 +164,30 @@ def poster_beside_archive() -> pd.DataFrame:
     value = pd.to_numeric(both.printed.where(~both.printed.str.contains("?", regex=False)))
     both.insert(4, "value", value)
     return both
+
+
+def archived_corruptions() -> pd.DataFrame:
+    """Errors on ImageNet-C and flips on ImageNet-P of the networks that were measured there, relative to AlexNet.
+
+    Returns
+    -------
+    DataFrame
+        Per cent of AlexNet's; index: network. Columns: the 15 corruptions, each the ratio of the top-1 errors summed
+        over five severities; ``mce``, their mean; the 8 sequences, named ``motion_blur sequence`` and so on, each the
+        ratio of the flip rates of neighbouring frames; ``mfr_p``, their mean. NaN where a network was not measured.
+
+    Notes
+    -----
+    Hendrycks and Dietterich 2019, section 4.3. The mean flip rate of windows that move is another quantity: ``mfr`` of
+    :func:`archived_scores`.
+    """
+    errors = published_table("wcnn_corruptions").set_index(["network", "corruption"])
+    flips = published_table("wcnn_perturbations").set_index(["network", "perturbation"])[["1"]]
+    by_kind = _relative(errors, "mce", mean_corruption_error)
+    sequences = _relative(flips, "mfr_p", mean_flip_rate).rename(
+        columns=lambda name: name if name == "mfr_p" else f"{name} sequence"
+    )
+    return by_kind.join(sequences)
 
 
 def parts_of(network: str) -> dict[str, str | bool]:
@@ -176,13 +205,28 @@ def parts_of(network: str) -> dict[str, str | bool]:
     """
     body, *options = network.split("-")
     twin = {"rmax": "RMax", "cmod": "CMod"}
-    pooling = {"blur": "Blur", "ablur": "ABlur"}
+    pooling = {"blur": "Blur", "blur4": "4-tap Blur", "ablur": "ABlur"}
     return {
         "family": FAMILIES[body.removeprefix("w")],
         "twin": next((twin[o] for o in options if o in twin), "standard"),
         "pooling": next((pooling[o] for o in options if o in pooling), "max"),
         "ablated": "ablated" in options,
     }
+
+
+def _relative(table: pd.DataFrame, mean: str, metric: Callable[[Rates, Rates], float]) -> pd.DataFrame:
+    """Per cent of the reference's rates by kind, and the metric, their mean, in the column of this name."""
+
+    def rates(network: str) -> dict[str, list[float]]:
+        return {str(kind): values.tolist() for kind, values in table.loc[network].iterrows()}
+
+    reference = rates(REFERENCE["ImageNet"])
+    rows = {}
+    for network in table.index.unique("network"):
+        mine = rates(network)
+        rows[network] = {kind: metric({kind: mine[kind]}, {kind: reference[kind]}) for kind in mine}
+        rows[network][mean] = metric(mine, reference)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
 
 
 def _of(dataset: str, table: str) -> pd.DataFrame:

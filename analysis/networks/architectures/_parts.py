@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, fx, nn
 
 from analysis.networks.checks import floating_maps
+from wavelets.checks import positive
 
 PICTURES = "(N, 3, H, W)"
 
@@ -18,6 +21,12 @@ def checked_input(given: object, network: str, channels: int = 3, least: int = 1
 
 
 fx.wrap("checked_input")  # surgery traces networks, and there is nothing to see in the check
+
+
+def scaled(widths: Sequence[int], factor: float) -> list[int]:
+    """Widths of a network that is narrower or wider, at least one channel each."""
+    positive("width", factor)
+    return [max(1, round(factor * width)) for width in widths]
 
 
 def start_kaiming(module: nn.Module) -> None:

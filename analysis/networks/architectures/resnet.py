@@ -83,6 +83,8 @@ class ResNet(nn.Module):
     first : Module, optional
         Instead of everything up to and including the max pooling, from (N, 3, H, W) to 64 channels; `pooling` is for
         the rest. It keeps the weights that it has.
+    width : float
+        Factor of the widths behind the stem, whose 64 channels stay.
     max_size : {3, 2}
         Side of the max pooling. The public code of BlurPool has 2; the poster's networks have 3, blurred or not.
 
@@ -107,6 +109,7 @@ class ResNet(nn.Module):
         *,
         form: str = "imagenet",
         first: nn.Module | None = None,
+        width: float = 1.0,
         max_size: int = 3,
     ) -> None:
         super().__init__()
@@ -125,17 +128,18 @@ class ResNet(nn.Module):
             self.relu = nn.ReLU()
             site = square_site("max", max_size, 2, (max_size - 1) // 2, 64, "maxpool")
             self.maxpool = pooling_at(site, pooling) if imagenet else nn.Identity()
-        width = 64
+        outputs = 64
         self.stages = [f"layer{number}" for number in range(1, len(counts) + 1)]
-        for number, (name, count) in enumerate(zip(self.stages, counts, strict=True)):
+        widths = _parts.scaled([64 * 2**number for number in range(len(counts))], width)
+        for number, (name, count, channels) in enumerate(zip(self.stages, counts, widths, strict=True)):
             stage = nn.Sequential()
             for index in range(count):
-                inputs, width = width, 64 * 2**number
+                inputs, outputs = outputs, channels
                 stride = 2 if number and not index else 1
-                stage.append(BasicBlock(inputs, width, stride, pooling, f"{name}.{index}"))
+                stage.append(BasicBlock(inputs, outputs, stride, pooling, f"{name}.{index}"))
             self.add_module(name, stage)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(width, integer("classes", classes, 1))
+        self.fc = nn.Linear(outputs, integer("classes", classes, 1))
         for child in self.children():
             if child is not first:
                 start_kaiming(child)

@@ -21,6 +21,8 @@ class VGG41(nn.Module):
     classes : int
     pooling : str or callable
         Of the max poolings 2/2 after the first three blocks.
+    width : float
+        Factor of all widths.
     intrablock : bool
         Put a dense 3×3 maximum between the two convolutions of every block.
 
@@ -39,20 +41,22 @@ class VGG41(nn.Module):
 
     multiplier = 1
 
-    def __init__(self, classes: int = 200, pooling: Pooling = "max", *, intrablock: bool = False) -> None:
+    def __init__(
+        self, classes: int = 200, pooling: Pooling = "max", *, width: float = 1.0, intrablock: bool = False
+    ) -> None:
         super().__init__()
-        inputs, *widths = (self.multiplier * width for width in (32, 48, 64, 128, 256))
+        inputs, *widths = _parts.scaled((32, 48, 64, 128, 256), self.multiplier * width)
         self.features = nn.Sequential()
         self.features.add_module("front", convolved(1, inputs))
-        for number, width in enumerate(widths, start=1):
-            block = nn.Sequential(convolved(inputs, width), convolved(width, width))
+        for number, channels in enumerate(widths, start=1):
+            block = nn.Sequential(convolved(inputs, channels), convolved(channels, channels))
             if intrablock:
                 block.insert(1, IntraBlockPool(3))
             self.features.add_module(f"block{number}", block)
             if number < len(widths):
-                site = square_site("max", 2, 2, 0, width, f"features.pool{number}", ceil_mode=True)
+                site = square_site("max", 2, 2, 0, channels, f"features.pool{number}", ceil_mode=True)
                 self.features.add_module(f"pool{number}", pooling_at(site, pooling))
-            inputs = width
+            inputs = channels
         self.classifier = nn.Linear(inputs, integer("classes", classes, 1))
         for child in self.modules():
             if isinstance(child, nn.Conv2d | nn.Linear):

@@ -23,6 +23,8 @@ class VGG13(nn.Module):
     classes : int
     pooling : str or callable
         Of the five max poolings.
+    width : float
+        Factor of all widths.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}
         Of the convolutions, and of pooling that is given by name. "circular" is the test bed of the BlurPool paper:
         there subsampling alone does what shifts change.
@@ -40,17 +42,24 @@ class VGG13(nn.Module):
     with standard deviation 0.01.
     """
 
-    def __init__(self, classes: int = 10, pooling: Pooling = "max", *, padding_mode: PaddingMode = "zeros") -> None:
+    def __init__(
+        self,
+        classes: int = 10,
+        pooling: Pooling = "max",
+        *,
+        width: float = 1.0,
+        padding_mode: PaddingMode = "zeros",
+    ) -> None:
         super().__init__()
         self.features = nn.Sequential()
         inputs = 3
-        for width in (64, 128, 256, 512, 512):
+        for channels in _parts.scaled((64, 128, 256, 512, 512), width):
             for _ in range(2):
-                self.features.append(nn.Conv2d(inputs, width, 3, padding=1, padding_mode=padding_mode))
-                self.features.append(nn.BatchNorm2d(width))
+                self.features.append(nn.Conv2d(inputs, channels, 3, padding=1, padding_mode=padding_mode))
+                self.features.append(nn.BatchNorm2d(channels))
                 self.features.append(nn.ReLU())
-                inputs = width
-            site = square_site("max", 2, 2, 0, width, f"features.{len(self.features)}")
+                inputs = channels
+            site = square_site("max", 2, 2, 0, channels, f"features.{len(self.features)}")
             self.features.append(pooling_at(site, pooling, padding_mode))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(inputs, integer("classes", classes, 1))

@@ -1,6 +1,6 @@
 """Metrics of stability and of accuracy. The streaming ones have ``update``, ``merge`` and ``compute``."""
 
-from analysis.measurements.flip_rates import mean_flip_rate
+from analysis.measurements.relative_rates import mean_corruption_error, mean_flip_rate
 from analysis.networks.metrics.accuracy import AccuracyByShift, TopK
 from analysis.networks.metrics.bootstrap import Bootstrap, standard_error
 from analysis.networks.metrics.consistency import Consistency, MeanAbsoluteChange, Variation
@@ -35,6 +35,7 @@ __all__ = [
     "kernel_variation",
     "line",
     "lines",
+    "mean_corruption_error",
     "mean_flip_rate",
     "resized",
     "spectrogram_stability",

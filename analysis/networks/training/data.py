@@ -229,8 +229,19 @@ def training_batches(
     Batch
         As of :meth:`Examples.batch`.
     """
-    order = batch_slices(epoch_order(seed, epoch, len(examples)), recipe.batch)[start:]
+    order = batch_slices(epoch_examples(examples, recipe, seed, epoch), recipe.batch)[start:]
     return _load(_Batches(examples, recipe.size, recipe.augmentation, (seed, epoch)), order, workers, pin)
+
+
+def epoch_examples(examples: Examples, recipe: Recipe, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Examples that an epoch goes through, in their order: all, or one patch of each recording."""
+    order = epoch_order(seed, epoch, len(examples))
+    if not recipe.one_patch:
+        return order
+    if examples.clips is None:
+        raise ValueError("one_patch needs to know which recording a patch is of; expected arrays with train_clip")
+    first = np.unique(examples.clips[order], return_index=True)[1]
+    return order[np.sort(first)]
 
 
 def batch_slices(order: NDArray[np.int64], batch: int) -> list[NDArray[np.int64]]:

@@ -18,7 +18,15 @@ from analysis.files.messages import printable
 from analysis.networks.audio import clip_scores, mixup
 from analysis.networks.metrics import MultilabelScores, TopK
 from analysis.networks.training.checkpoint import Row, Run
-from analysis.networks.training.data import Batch, Data, Examples, batch_slices, evaluation_batches, training_batches
+from analysis.networks.training.data import (
+    Batch,
+    Data,
+    Examples,
+    batch_slices,
+    epoch_examples,
+    evaluation_batches,
+    training_batches,
+)
 from analysis.networks.training.recipe import Recipe, Schedule
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -63,7 +71,7 @@ def train_epochs(
         If the run cannot be resumed, or no picture can be read.
     """
     device, skip = run.device, _once(on_skip, run.skipped)
-    steps = len(batch_slices(np.arange(len(data.train)), recipe.batch))
+    steps = len(batch_slices(epoch_examples(data.train, recipe, seed, 0), recipe.batch))
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"),
         tqdm(total=steps * recipe.epochs, unit="batch", disable=not progress) as bar,

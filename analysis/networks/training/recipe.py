@@ -48,6 +48,8 @@ class Recipe:
         Epochs without a better validation metric after which training ends.
     augmentation : str
         Key of :data:`analysis.networks.training.augmentation.AUGMENTATIONS`.
+    one_patch : bool
+        In an epoch train on one patch of each recording, drawn at random, not on all.
     mixup : float, optional
         Both parameters of the Beta distribution from which the weight of a mixture of two examples is drawn.
     loss : {"cross-entropy", "binary cross-entropy"}
@@ -78,6 +80,7 @@ class Recipe:
     patience: int | None = None
     stop_after: int | None = None
     augmentation: str = "none"
+    one_patch: bool = False
     mixup: float | None = None
     loss: Literal["cross-entropy", "binary cross-entropy"] = "cross-entropy"
     metric: Literal["top1_error", "mAP"] = "top1_error"
@@ -109,6 +112,8 @@ class Recipe:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
         if self.kind == "spectrograms" and self.augmentation != "none":
             raise ValueError(f"augmentation is {self.augmentation!r}, which is for pictures; expected 'none'")
+        if self.one_patch and self.kind != "spectrograms":
+            raise ValueError(f"one_patch is of spectrograms of recordings, but the recipe is for {self.kind}")
         if self.multilabel and self.metric == "top1_error":
             raise ValueError("metric is 'top1_error', but examples can be of several classes; expected 'mAP'")
         if not 0 <= self.held_out < 1:
@@ -240,6 +245,12 @@ RECIPES = {
         _sound,
         replace(
             _sound,
+            name="vgg41-fsd50k-plain",
+            source=f"{AUDIO}: VGG41 without mixup, Table I; the share held out and normalisation are not printed",
+            mixup=None,
+        ),
+        replace(
+            _sound,
             name="vgg41-esc10",
             source=f"{AUDIO}: the training of Table II on ESC-10, where clips have one class; no document prints it",
             classes=10,
@@ -268,7 +279,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
     ----------
     name : str
     **changes
-        Attributes of :class:`Recipe`; those that are None stay as they are.
+        Attributes of :class:`Recipe`.
 
     Returns
     -------
@@ -283,4 +294,4 @@ def recipe(name: str, **changes: Any) -> Recipe:
     """
     if name not in RECIPES:
         raise ValueError(unknown("recipe", name, RECIPES))
-    return replace(RECIPES[name], **{key: value for key, value in changes.items() if value is not None})
+    return replace(RECIPES[name], **changes)

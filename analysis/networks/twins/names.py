@@ -1,4 +1,4 @@
-"""The twins of the poster by name."""
+"""The twins of the poster by name; those with the published filters have "-qshift" at its end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from analysis.networks.twins.walexnet import WAlexNet
 from analysis.networks.twins.wresnet import WResNet
 
 GABOR = {"rmax": "max pooling of the Gabor channels", "cmod": "modulus of complex Gabor channels"}
+PUBLISHED_FILTERS = "qshift_a"
+QSHIFT = "filters qshift_a, as published; they need dtcwt"
+OWN_FILTERS = "filters cf_3_3, where the published ones are qshift_a"
 DEEPER = {
     "": "",
     "-blur": ", 3-tap binomial filters everywhere else",
+    "-blur4": ", 4-tap binomial filters everywhere else",
     "-ablur": ", adaptive filters of Zou et al. everywhere else",
 }
 
@@ -23,19 +27,24 @@ def twins() -> Iterator[Entry]:
     """WAlexNet and WResNet, RMax and CMod, with and without blur, and the ablated forms."""
 
     def entry(name: str, make: Callable[..., nn.Module], form: str) -> Entry:
+        form += f"; {QSHIFT if name.endswith('-qshift') else OWN_FILTERS}"
         return Entry(name, make, partial(poster_description, name, form))
 
     make: Callable[..., nn.Module]
     for twin, gabor in GABOR.items():
-        for blur in ("", "-blur"):
+        for blur in ("", "-blur", "-blur4"):
             make = partial(WAlexNet, twin=twin, pooling=BLURS[blur])
             yield entry(f"walexnet-{twin}{blur}", make, f"WAlexNet, {gabor}{deeper(twin, blur)}")
+        make = partial(WAlexNet, twin=twin, filters=PUBLISHED_FILTERS)
+        yield entry(f"walexnet-{twin}-qshift", make, f"WAlexNet, {gabor}")
     for base, blocks in BLOCKS.items():
         title = f"WResNet-{base.removeprefix('resnet')}"
         for twin, gabor in GABOR.items():
             for blur, pooling in BLURS.items():
                 make = partial(WResNet, blocks, twin=twin, pooling=pooling)
                 yield entry(f"w{base}-{twin}{blur}", make, f"{title}, {gabor}{deeper(twin, blur)}")
+            make = partial(WResNet, blocks, twin=twin, filters=PUBLISHED_FILTERS)
+            yield entry(f"w{base}-{twin}-qshift", make, f"{title}, {gabor}")
         for blur in ("-blur", "-ablur"):
             make = partial(WResNet, blocks, pooling=BLURS[blur], gabor_pooling="max")
             form = f"{title}, plain max pooling of the Gabor channels{DEEPER[blur]}: the subtractive ablation"

@@ -42,6 +42,8 @@ class WResNet(ResNet):
         Max pooling after the packets, or complex packets and the modulus.
     pooling
         As in :class:`analysis.networks.ResNet`. The Gabor channels of a CMod twin have no pooling.
+    width
+        As in :class:`analysis.networks.ResNet`.
     **options
         `gabor_pooling`, `groups`, `luminance`, `filters`, `trainable`: see :class:`analysis.networks.TwinStage`.
 
@@ -56,9 +58,11 @@ class WResNet(ResNet):
         classes: int = 1000,
         twin: str = "rmax",
         pooling: Pooling = "max",
+        *,
+        width: float = 1.0,
         **options: Any,
     ) -> None:
-        super().__init__(blocks, classes, pooling, first=resnet_stage(twin, pooling, **options))
+        super().__init__(blocks, classes, pooling, first=resnet_stage(twin, pooling, **options), width=width)
 
     @property
     def stage(self) -> TwinStage:

@@ -275,6 +275,13 @@ def test_mean_flip_rate_is_the_mean_of_three_ratios():
     assert metrics.mean_flip_rate(rates, reference) == pytest.approx(100 * (0.5 + 1.5 + 0) / 3)
 
 
+def test_mean_corruption_error_is_the_mean_of_the_ratios_by_corruption():
+    reference = {"fog": [50, 70], "snow": [80, 90]}
+    assert metrics.mean_corruption_error({"fog": [30, 30], "snow": [85, 85]}, reference) == pytest.approx(75)
+    with pytest.raises(ValueError, match="no fog errors"):
+        metrics.mean_corruption_error(reference, {**reference, "fog": [0, 0]})
+
+
 @pytest.mark.parametrize(
     ("rates", "reference", "message"),
     [

@@ -29,6 +29,8 @@ def operators(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_makes_a_network_and_says_what_it_is(name):
+    if name.endswith("-qshift"):
+        pytest.importorskip("dtcwt")
     model = made(name, classes=7)
     assert model.training
     last = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]
@@ -37,21 +39,37 @@ def test_every_name_makes_a_network_and_says_what_it_is(name):
     assert text.endswith(".") and re.search("BlurPool paper|sound study|no table|poster", text)
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-qshift")])
+def test_twins_with_the_published_filters(name):
+    published, own = create(name), create(name.removesuffix("-qshift"))
+    assert published.stage.block.packets.bank.name == "qshift_a" != own.stage.block.packets.bank.name
+    count = [sum(p.numel() for p in model.parameters()) for model in (published, own)]
+    assert count[0] == count[1]
+
+
 def test_the_rows_of_the_tables_are_there():
     filters = {f"{'blur' if f == 'binomial' else f}{n}" for f, sizes in TABLE.items() for n in sizes}
     assert len(filters) == 18
     wanted = {f"{base}-{f}" for base in ("vgg13", "densenet40") for f in filters}
-    wanted |= {f"vgg13-{f}-before" for f in filters} | {"vgg13", "densenet40", "alexnet", "alexnet-blur"}
-    wanted |= {f"resnet{n}{tail}" for n in (18, 34) for tail in ("", "-blur", "-ablur", "-cifar")}
+    wanted |= {f"vgg13-{f}-before" for f in filters} | {
+        "vgg13",
+        "densenet40",
+        "alexnet",
+        "alexnet-blur",
+        "alexnet-blur4",
+    }
+    wanted |= {f"resnet{n}{tail}" for n in (18, 34) for tail in ("", "-blur", "-blur4", "-ablur", "-cifar")}
     wanted |= {"resnet20-cifar", "resnet56-cifar"}
     sizes = [f"tlpf{size}" for size in ("3", "4", "5", "6", "1x4", "1x5", "1x6", "4x1", "5x1", "6x1")]
     tails = ["blur3", "blur5", "blur5-ibp", "aps-l1", "aps-l2", "aps-l1-ibp", "ibp", "tlpf5-aps-l1"]
     wanted |= {"vgg41", *(f"vgg41-{t}" for t in [*tails, *sizes, *(f"{s}-ibp" for s in sizes)])}
     wanted |= {"vgg42", "vgg42-aps-l1", "vgg42-tlpf5-ibp", "vgg42-tlpf5-aps-l1"}
-    poster = [f"{twin}{blur}" for twin in ("rmax", "cmod") for blur in ("", "-blur", "-ablur")]
+    poster = [f"{twin}{blur}" for twin in ("rmax", "cmod") for blur in ("", "-blur", "-blur4", "-ablur", "-qshift")]
     poster += ["rmax-blur-ablated", "rmax-ablur-ablated", "rmax-blur-additive"]
     wanted |= {f"wresnet{n}-{p}" for n in (18, 34) for p in poster}
-    wanted |= {f"walexnet-{p}" for p in ("rmax", "cmod", "rmax-blur", "cmod-blur")}
+    wanted |= {f"walexnet-{p}" for p in ("rmax", "cmod", "rmax-blur", "cmod-blur", "rmax-blur4", "cmod-blur4")}
+    wanted |= {"walexnet-rmax-qshift", "walexnet-cmod-qshift"}
     assert wanted == set(NAMES)
 
 
@@ -76,6 +94,10 @@ def test_operators(name, found):
     [
         ("resnet34-ablur", ["26.1/8.3", "23.5/7.0", "60.8", "16.3", "12.8", "91.9"]),
         ("alexnet", ["45.3/22.2", "41.3/19.3", "100.0"]),
+        ("alexnet-blur4", ["4-tap", "Fig. 9", "44.8/22.0", "58.1"]),
+        ("alexnet-blur", ["3-tap", "records", "44.37/21.56", "63.8"]),
+        ("wresnet34-cmod-blur4", ["4-tap", "26.6/8.6", "61.5"]),
+        ("walexnet-cmod-qshift", ["qshift_a", "44.3/21.3", "88.0"]),
         ("vgg13-blur5", ["93.2 92.6 96.3", "93.1 93.2 98.4"]),
         ("vgg41-tlpf5-aps-l1", [".484±.002", ".514±.003"]),
         ("vgg41-tlpf6x1-ibp", [".472±.002", "6×1"]),
@@ -144,11 +166,11 @@ def test_digits_that_print_has_lost_come_from_the_records(printed, archived, exp
 
 
 def test_parameters_of_all_archived_networks():
-    """The 35 networks whose parameters their authors counted."""
+    """The 41 networks whose parameters their authors counted."""
     from analysis import published_table
 
     archive = published_table("wcnn")
-    assert len(archive) == 35
+    assert len(archive) == 41
     for row in archive.itertuples():
         assert sum(p.numel() for p in made(row.network, classes=row.classes).parameters()) == row.parameters, (
             row.network

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from analysis import plots
 from analysis.published.tables import (
+    archived_corruptions,
     archived_scores,
     archived_shifts,
     parts_of,
-    poster_beside_archive,
     published_table,
     validation_errors,
 )
@@ -42,19 +42,24 @@ def labels(figure):
 
 @pytest.mark.parametrize(("dataset", "families"), [("ImageNet", 2), ("CIFAR-10", 2)])
 def test_scores(dataset, families):
-    pytest.importorskip("torch")
-    scores, poster = archived_scores(dataset), poster_beside_archive()
-    figure = drawn(plots.published_scores_figure(scores, poster[poster.dataset == dataset]))
+    scores = archived_scores(dataset)
+    figure = drawn(plots.published_scores_figure(scores))
     assert len(figure.axes) == 2 * families
     for number, family in enumerate(scores.family.unique()):
         for ax, score in zip(figure.axes[2 * number :], ["one_crop_top1", "ten_crops_top1"], strict=False):
             mine = scores[scores.family == family]
             assert {(round(x, 6), round(y, 6)) for x, y in zip(mine.mfr, mine[score], strict=True)} <= points(ax)
-    assert any("printed" in label for label in labels(figure)) == (dataset == "ImageNet")
-    if dataset == "ImageNet":
-        assert (58.1, 44.8) in points(figure.axes[0])  # the poster's AlexNet with Blur, trained again since
-        assert (100.0, 45.3) not in points(figure.axes[0])
-    drawn(plots.published_scores_figure(scores))
+    assert ("4-tap Blur pooling" in labels(figure)) == (dataset == "ImageNet")
+
+
+def test_corruptions():
+    relative = archived_corruptions()
+    figure = drawn(plots.published_corruptions_figure(relative, {n: LOOKS[n] for n in ("alexnet", "walexnet-cmod")}))
+    for ax, mean, count in zip(figure.axes, ("mce", "mfr_p"), (16, 9), strict=True):
+        names = [text.get_text() for text in ax.get_yticklabels()]
+        cmod = next(line for line in ax.lines if line.get_label() == "walexnet-cmod").get_xdata()
+        assert len(names) == len(cmod) == count and names[-1] == "mean of all"
+        assert cmod[-1] == relative.loc["walexnet-cmod", mean] and (np.diff(cmod[:-1]) >= 0).all()
 
 
 def test_training():

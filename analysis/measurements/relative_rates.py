@@ -1,4 +1,4 @@
-"""Mean flip rate relative to a reference network (mFR)."""
+"""Rates of flips and errors relative to those of a reference network: mFR and mCE."""
 
 from __future__ import annotations
 
@@ -28,6 +28,32 @@ def mean_flip_rate(rates: Mapping[str, ArrayLike], reference: Mapping[str, Array
         If the directions or distances differ, rates are negative or not finite, or the reference never flips along a
         direction.
     """
+    return _mean_ratio(rates, reference, "flips")
+
+
+def mean_corruption_error(errors: Mapping[str, ArrayLike], reference: Mapping[str, ArrayLike]) -> float:
+    r"""Errors on corrupted pictures relative to those of a reference network, in percent (mCE).
+
+    Parameters
+    ----------
+    errors, reference : mapping of str to sequence of float
+        Error by severity for each corruption; both in the same unit.
+
+    Returns
+    -------
+    float
+        :math:`\frac{100}{C}\sum_c\sum_s E_c(s)/\sum_s E^\mathrm{ref}_c(s)`: the mean of the C corruptions' ratios, 100
+        for the reference itself (Hendrycks and Dietterich 2019, section 4.3, where the reference is AlexNet).
+
+    Raises
+    ------
+    ValueError
+        As by :func:`mean_flip_rate`.
+    """
+    return _mean_ratio(errors, reference, "errors")
+
+
+def _mean_ratio(rates: Mapping[str, ArrayLike], reference: Mapping[str, ArrayLike], what: str) -> float:
     if not rates or set(rates) != set(reference):
         raise ValueError(f"rates are of {sorted(rates)}, the reference of {sorted(reference)}; expected the same")
     total = 0.0
@@ -41,6 +67,6 @@ def mean_flip_rate(rates: Mapping[str, ArrayLike], reference: Mapping[str, Array
             if not (np.isfinite(values) & (values >= 0)).all():
                 raise ValueError(f"{direction} {name} are {values.tolist()}; expected finite numbers from 0")
         if not other.any():
-            raise ValueError(f"the reference has no {direction} flips: nothing to divide by")
+            raise ValueError(f"the reference has no {direction} {what}: nothing to divide by")
         total += mine.sum() / other.sum()
     return float(100 * total / len(rates))

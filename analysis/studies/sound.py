@@ -1,0 +1,147 @@
+"""Study of sound: the sound study's Tables I and III, on data sets that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from analysis.networks.audio import clip_scores
+from analysis.networks.metrics import MultilabelScores, TopK, spectrogram_stability
+from analysis.networks.training.data import Data, Examples
+from analysis.networks.training.recipe import recipe
+from analysis.published.tables import published_table
+from analysis.studies.study import Claim, Run, Study
+
+WIDTH = 0.25
+"""Factor of the widths at the scale "small"."""
+
+METHODS = {
+    "baseline": "vgg41",
+    "BlurPool 3x3": "vgg41-blur3",
+    "BlurPool 5x5": "vgg41-blur5",
+    "TLPF 3x3": "vgg41-tlpf3",
+    "TLPF 5x5": "vgg41-tlpf5",
+    "APS l1": "vgg41-aps-l1",
+    "APS l2": "vgg41-aps-l2",
+    "IBP": "vgg41-ibp",
+    "TLPF 5x5 + APS l1": "vgg41-tlpf5-aps-l1",
+    "TLPF 5x5 + IBP": "vgg41-tlpf5-ibp",
+}
+"""Network of each method of Table I that is run."""
+
+MIXED = ("baseline", "BlurPool 3x3", "BlurPool 5x5", "TLPF 3x3")
+"""Methods that are trained with mixup too."""
+
+SHIFTS = (1, 3, 5)
+STEP = 50
+"""Frames between the beginnings of two patches of a recording in the arrays."""
+
+PROTOCOLS = {
+    f"{kind}-{n}": f"{words} by {n}" for kind, words in (("time", "frames"), ("freq", "bands")) for n in SHIFTS
+}
+
+
+def esc10_runs(scale: str, seeds: Sequence[int]) -> list[Run]:
+    """Each method, without and (four of them) with mixup; small: quarter width, five folds of ESC-10."""
+    if scale == "small":
+        base = replace(
+            recipe("vgg41-esc10"), epochs=60, batch=32, rate=1e-3, patience=15, stop_after=None, one_patch=True
+        )
+        parts, options = [f"fold{number}" for number in range(1, 6)], {"width": WIDTH}
+    else:
+        base, parts, options = recipe("vgg41-fsd50k"), [""], {}
+    return [
+        Run({"method": method, "mixup": mixup}, METHODS[method], replace(base, mixup=alpha), seed, options, part)
+        for seed in seeds
+        for part in parts
+        for mixup, alpha in (("no", None), ("yes", 1.25))
+        for method in (METHODS if mixup == "no" else MIXED)
+    ]
+
+
+def sound_metrics(model: nn.Module, data: Data) -> dict[str, float]:
+    """Top-1 accuracy (%) and mean average precision of recordings, consistency (%) and change under shifts."""
+    if data.test is None or data.test.clips is None:
+        raise ValueError("the data have no test set of recordings; expected arrays test_x, test_y and test_clip")
+    patches = torch.from_numpy(np.asarray(data.test.inputs)[data.test.rows])
+    clips = data.test.clips
+    truth = torch.from_numpy(data.test.targets[np.unique(clips, return_index=True)[1]])
+    exclusive = truth.ndim == 1
+    with torch.no_grad():
+        logits = torch.cat([model(data.prepared(part)).double() for part in torch.split(patches, 256)])
+    scores = clip_scores(logits.softmax(1) if exclusive else logits.sigmoid(), torch.from_numpy(clips))
+    precision = MultilabelScores()
+    precision.update(scores, nn.functional.one_hot(truth, scores.shape[1]) if exclusive else truth)
+    found = {"mean_ap": float(precision.compute()["mAP"])}
+    if exclusive:
+        top = TopK((1,))
+        top.update(scores, truth)
+        found["accuracy"] = 100 * top.compute()[1]
+    activation = "softmax" if exclusive else "sigmoid"
+    table = spectrogram_stability(
+        lambda x: model(data.prepared(x[:, 0])), whole(data.test), STEP, shifts=SHIFTS, activation=activation
+    )
+    for protocol, row in table.iterrows():
+        found |= {f"consistency_{protocol}": float(row.consistency), f"change_{protocol}": float(row.mac)}
+    return found
+
+
+def whole(examples: Examples) -> Iterator[Tensor]:
+    """Spectrograms (1, 1, T, F) of recordings, put together from patches that begin every `STEP` frames."""
+    assert examples.clips is not None
+    for clip in np.unique(examples.clips):
+        patches = np.asarray(examples.inputs)[examples.rows[examples.clips == clip]]
+        parts = [*(patch[:STEP] for patch in patches[:-1]), patches[-1]]
+        yield torch.from_numpy(np.concatenate(parts)).float()[None, None]
+
+
+def sound_published() -> pd.DataFrame:
+    """Table I, and of the methods that are run with mixup Table II, for VGG41 on FSD50K."""
+    table = published_table("sound")
+    table = table[(table.network == "vgg41") & ~((table.table == "II") & (table.mixup == "no"))]
+    return table[["method", "mixup", "mean_ap"]]
+
+
+def _method(method: str, mixup: str = "no") -> Mapping[str, str]:
+    return {"method": method, "mixup": mixup}
+
+
+BASELINE = _method("baseline")
+
+SOUND = Study(
+    name="sound",
+    title="the sound study (Fonseca et al. 2021), Tables I and III: VGG41; small: on ESC-10, published: on FSD50K",
+    data="small: folder of fold1.npz to fold5.npz with the arrays of ESC-10; published: FSD50K as arrays (.npz)",
+    factors=("method", "mixup"),
+    metrics={
+        "mean_ap": "mean average precision",
+        "accuracy": "accuracy of recordings (%)",
+        **{f"consistency_{name}": f"consistency, {words} (%)" for name, words in PROTOCOLS.items()},
+        **{f"change_{name}": f"mean absolute change, {words}" for name, words in PROTOCOLS.items()},
+    },
+    runs=esc10_runs,
+    measure=sound_metrics,
+    claims=(
+        Claim("BlurPool raises mAP.", "mean_ap", _method("BlurPool 5x5"), BASELINE, 1),
+        Claim("Trainable low-pass filters raise mAP.", "mean_ap", _method("TLPF 5x5"), BASELINE, 1),
+        Claim("Adaptive polyphase sampling (l1) raises mAP.", "mean_ap", _method("APS l1"), BASELINE, 1),
+        Claim("It does so more by l1 than by l2.", "mean_ap", _method("APS l1"), _method("APS l2"), 1),
+        Claim("Intra-block pooling raises mAP.", "mean_ap", _method("IBP"), BASELINE, 1),
+        Claim("Filter and APS together are best.", "mean_ap", _method("TLPF 5x5 + APS l1"), _method("TLPF 5x5"), 1),
+        Claim("Filter and APS are more consistent under shifts in time.", "consistency_time-1",
+              _method("TLPF 5x5 + APS l1"), BASELINE, 1),
+        Claim("And under shifts in frequency.", "consistency_freq-1", _method("TLPF 5x5 + APS l1"), BASELINE, 1),
+        Claim("Their answers change less.", "change_time-1", _method("TLPF 5x5 + APS l1"), BASELINE, -1),
+        Claim("Mixup raises mAP.", "mean_ap", _method("baseline", "yes"), BASELINE, 1),
+    ),
+    published=sound_published,
+    costs={
+        "small": "60 epochs of 320 patches: about 3 minutes a run on two cores, 70 runs a seed",
+        "published": "150 epochs of FSD50K: hours a run on one GPU, 14 runs a seed",
+    },
+)  # fmt: skip

@@ -1,0 +1,115 @@
+"""Means over seeds with their intervals, and what became of each claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from analysis.studies.study import Claim, Study
+
+LEVEL = 0.95
+
+
+def interval(values: ArrayLike) -> tuple[float, float]:
+    """Mean of independent values and the half width of its 95 % interval (Student); NaN of fewer than two values."""
+    found = np.asarray(values, np.float64)
+    count = found.size
+    if count < 2:
+        return (float(found.mean()) if count else np.nan), np.nan
+    return float(found.mean()), float(stdtrit(count - 1, (1 + LEVEL) / 2) * found.std(ddof=1) / count**0.5)
+
+
+def summary(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds beside the published numbers.
+
+    Parameters
+    ----------
+    study : Study
+    runs : DataFrame
+        A row a run: the factors, ``seed``, ``part``, and the metrics.
+
+    Returns
+    -------
+    DataFrame
+        A row for each combination of factors: ``seeds``, and of every metric its mean, ``_interval``, half the width of
+        its 95 % interval over seeds (parts are averaged before), and ``_published``, NaN where nothing is printed.
+    """
+    factors, metrics = list(study.factors), list(study.metrics)
+    if runs.empty:
+        return pd.DataFrame(columns=[*factors, "seeds"])
+    rows = []
+    for levels, group in _by_seed(study, runs).groupby(factors, sort=False):
+        row: dict[str, object] = dict(zip(factors, levels, strict=True)) | {"seeds": len(group)}
+        for metric in metrics:
+            row[metric], row[f"{metric}_interval"] = interval(group[metric].dropna())
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    published = study.published().rename(columns={metric: f"{metric}_published" for metric in metrics})
+    return table.merge(published, on=factors, how="left")
+
+
+def verdicts(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """What these runs say of every claim.
+
+    Parameters
+    ----------
+    study : Study
+    runs : DataFrame
+        As for :func:`summary`.
+
+    Returns
+    -------
+    DataFrame
+        A row a claim: ``claim``, ``metric``, ``published``, the printed difference (NaN if it is not printed),
+        ``effect``, the difference here, paired by seed, ``interval``, half the width of its 95 % interval, ``seeds``,
+        and ``verdict``: "holds", "does not hold" or "undecided here".
+    """
+    rows = []
+    for claim in study.claims:
+        mean, half, seeds = np.nan, np.nan, 0
+        if not runs.empty:
+            found = differences(study, claim, _by_seed(study, runs)).groupby("seed").difference.mean()
+            (mean, half), seeds = interval(found), len(found)
+        printed = differences(study, claim, study.published().assign(seed=0)).difference.mean()
+        rows.append(
+            {
+                "claim": claim.text,
+                "metric": study.metrics[claim.metric],
+                "published": printed,
+                "effect": mean,
+                "interval": half,
+                "seeds": seeds,
+                "verdict": verdict(claim.sign * mean, half),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def verdict(effect: float, half: float) -> str:
+    """Verdict on an effect in the claimed direction, with half the width of its interval."""
+    if effect - half > 0:
+        return "holds"
+    return "does not hold" if effect + half < 0 else "undecided here"
+
+
+def differences(study: Study, claim: Claim, rows: pd.DataFrame) -> pd.DataFrame:
+    """Differences of a claim's metric between what is compared, paired by all that is not: seed and other factors."""
+    compared = {*claim.of, *claim.than}
+    keys = [factor for factor in study.factors if factor not in compared] + ["seed"]
+    if claim.metric not in rows:
+        return pd.DataFrame(columns=[*keys, "difference"])
+    both = _chosen(rows, claim.of).merge(_chosen(rows, claim.than), on=keys, suffixes=("", "_than"))
+    return both[keys].assign(difference=both[claim.metric] - both[f"{claim.metric}_than"])
+
+
+def _chosen(rows: pd.DataFrame, levels: Mapping[str, str]) -> pd.DataFrame:
+    return rows[np.logical_and.reduce([rows[factor] == level for factor, level in levels.items()])]
+
+
+def _by_seed(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the parts of each seed: they share their training data and are not independent."""
+    return runs.groupby([*study.factors, "seed"], sort=False)[list(study.metrics)].mean().reset_index()
