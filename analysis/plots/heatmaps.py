@@ -23,6 +23,7 @@ from analysis.plots.style import (
     side_bar,
     square_panels,
 )
+from analysis.theory import gamma_over_cells
 
 LABELS = {
     "rho": "ρ = ‖RMax − CMod‖ / ‖CMod‖",
@@ -47,9 +48,9 @@ def discrepancy_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figur
     ----------
     ds : xarray.Dataset
         Dimension `filter`; coordinates `theta_y`, `theta_x` (rad/sample), `edge`, `low_pass`; variables `rho`,
-        `rho_stderr`, `gamma`; attribute `levels`.
+        `rho_stderr`; attribute `levels`.
     theory : array_like, shape (L,), optional
-        One value a filter, such as :func:`analysis.theory.gamma_over_cells`. By default `ds.gamma`.
+        One value a filter, by default :func:`analysis.theory.gamma_over_cells`.
 
     Returns
     -------
@@ -202,9 +203,9 @@ def difference_figure(a: xr.Dataset, b: xr.Dataset, variable: str = "rho_rms") -
 
 
 def _discrepancy_row(axes: NDArray[np.object_], ds: xr.Dataset, theory: ArrayLike | None) -> None:
-    _require(ds, "rho", "rho_stderr", "gamma", "edge", *FILTER_COORDS)
+    _require(ds, "rho", "rho_stderr", "edge", *FILTER_COORDS)
     rho = _values(ds, "rho")
-    gamma = _values(ds, "gamma") if theory is None else np.asarray(theory, dtype=np.float64)
+    gamma = _over_cells(ds) if theory is None else np.asarray(theory, dtype=np.float64)
     if gamma.shape != rho.shape:
         raise ValueError(f"theory has shape {gamma.shape}; expected one value for each of the {len(rho)} filters")
     added = added_by_bandwidth(ds, gamma)
@@ -223,6 +224,12 @@ def _discrepancy_row(axes: NDArray[np.object_], ds: xr.Dataset, theory: ArrayLik
     shown = f"{correlation:.2f}" if np.isfinite(correlation) else "undefined"
     axes[3].set_title(f"a point a filter, correlation {shown}", fontsize=11)
     axes[3].legend(loc="lower right", fontsize=9)
+
+
+def _over_cells(ds: xr.Dataset) -> NDArray[np.float64]:
+    """Theory of narrow bands, at the resolution of the maps."""
+    theta, levels = np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1), int(ds.attrs["levels"])
+    return gamma_over_cells(theta, levels, int(ds.attrs.get("stride", 2 ** (levels - 1))), int(ds.attrs.get("q", 1)))
 
 
 def _stability_row(axes: NDArray[np.object_], ds: xr.Dataset, index: int, last: bool) -> None:

@@ -21,7 +21,6 @@ from analysis.prediction import predict_like
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, csv_uri, number
 from analysis.runs.feed import run
-from analysis.theory import gamma_over_cells
 from wavelets.filters import DEFAULT
 
 DPI = 150
@@ -119,16 +118,10 @@ def figures(datasets: Sequence[xr.Dataset], predictions: Sequence[xr.Dataset] = 
     """
     drawn: dict[str, Callable[[], Figure]] = {}
     for dataset in datasets:
-        drawn[f"heatmaps_J{dataset.levels}"] = partial(overview, dataset)
+        drawn[f"heatmaps_J{dataset.levels}"] = partial(overview_figure, dataset)
     for dataset, prediction in zip(datasets, predictions, strict=False):
         drawn[f"prediction_J{dataset.levels}"] = partial(prediction_figure, dataset, prediction)
     return drawn
-
-
-def overview(dataset: xr.Dataset) -> Figure:
-    """Figure of one depth: all maps, with theory over the same cells."""
-    theta = np.stack([dataset.theta_y.values, dataset.theta_x.values], axis=-1)
-    return overview_figure(dataset, gamma_over_cells(theta, int(dataset.levels), int(dataset.stride)))
 
 
 COLUMNS = {

@@ -49,8 +49,8 @@ def dataset(levels, shifts=SHIFTS, images=5):
     )
 
 
-def frequencies(ds):
-    return np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1)
+def theory_of(ds):
+    return gamma_over_cells(np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1), ds.levels, ds.stride)
 
 
 def render(figure):
@@ -198,7 +198,7 @@ def test_a_continuous_map_puts_its_samples_at_their_frequencies(ax):
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_every_heatmap_figure_builds(levels):
     ds = dataset(levels, SHIFTS[:levels])
-    figure = render(plots.overview_figure(ds, gamma_over_cells(frequencies(ds), levels, ds.stride)))
+    figure = render(plots.overview_figure(ds, theory_of(ds)))
     assert len(maps(figure)) == 3 * (1 + levels)
     assert len(maps(plots.discrepancy_figure(ds))) == 3
     for ax in maps(figure):
@@ -211,7 +211,7 @@ def test_every_heatmap_figure_builds(levels):
 
 def test_the_scale_spans_the_values_and_theory_shares_it():
     ds = dataset(3)
-    ds["rho"][:] = np.where(ds.low_pass, 9.0, np.sqrt(0.4**2 + ds.gamma**2))
+    ds["rho"][:] = np.where(ds.low_pass, 9.0, np.sqrt(0.4**2 + theory_of(ds) ** 2))
     measured, theory, difference = maps(render(plots.discrepancy_figure(ds)))
     inside = np.ma.compressed(image_of(measured).get_array())
     np.testing.assert_allclose(image_of(measured).get_clim(), (inside.min(), inside.max()))
@@ -246,7 +246,7 @@ def test_one_image_has_no_standard_error_and_missing_values_are_left_out():
 
 def test_the_correlation_is_that_of_the_band_pass_filters():
     ds = dataset(2)
-    ds["rho"][:] = np.where(ds.low_pass, 9.0, 0.3 + 2 * ds.gamma)
+    ds["rho"][:] = np.where(ds.low_pass, 9.0, 0.3 + 2 * theory_of(ds))
     assert any("correlation 1.00" in ax.get_title() for ax in plots.discrepancy_figure(ds).axes)
 
 
