@@ -238,7 +238,11 @@ def figures(comparison: xr.Dataset) -> dict[str, Callable[[], Figure]]:
     -------
     dict of str to callable
     """
-    drawn = {"trade": plots.trade_figure, "flips": plots.flip_figure, "divergence": plots.divergence_figure}
+    drawn: dict[str, Callable[..., Figure]] = {
+        "trade": plots.trade_figure,
+        "flips": plots.flip_figure,
+        "divergence": plots.divergence_figure,
+    }
     if "adversary" in comparison:
         drawn["accuracy"] = plots.accuracy_figure
         if comparison.accuracy.notnull().all():
