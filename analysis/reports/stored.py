@@ -80,53 +80,63 @@ def kind_of(dataset: xr.Dataset, weights: str | os.PathLike[str] | None = None, 
     if weights is not None:
         raise ValueError("weights are asked for, but only pages of kernels show them")
     if {"rho", "eta_rmax"} <= set(dataset) and "filter" in dataset.dims and "model" not in dataset.dims:
-        shown = {"gamma": "γ₁(mθ)", "rho": "ρ", "eta_rmax": "η RMax", "eta_cmod": "η CMod"}
-        return Kind(
-            "packet maps",
-            "filter",
-            "heatmaps.html.j2",
-            heatmaps.DPI,
-            lambda ds: heatmaps.figures([ds]),
-            lambda ds: heatmaps.page_values([ds]),
-            lambda ds: heatmaps.heatmap_frame(ds).set_index("filter"),
-            shown,
-            lambda ds: [heatmaps.verdict(ds)],
-        )
+        return _maps()
     if "place" in dataset.dims and "blame" in dataset:
-        from analysis.audit.verdict import audit_frame
-        from analysis.reports import audit  # needs torch
-
-        shown = {"aliased_energy": "aliased energy", "blame": "blame", "gain": "gone if mended alone"}
-        return Kind(
-            "audits",
-            "place",
-            "audit.html.j2",
-            audit.DPI,
-            audit.figures,
-            lambda ds: audit.page_values(ds, None),
-            lambda ds: audit_frame(ds).set_index("place"),
-            shown,
-            lambda ds: [str(ds.attrs["verdict"])],
-        )
+        return _audits()
     if "remedy" in dataset.dims and "flip_rate" in dataset:
-        from analysis.reports import stability  # needs torch
-        from analysis.stability.experiment import table
-
-        names = ("top1", "accuracy_lost", "flips_1px", "consistency", "time_added")
-        return Kind(
-            "networks with remedies",
-            "remedy",
-            "stability.html.j2",
-            stability.DPI,
-            stability.figures,
-            lambda ds: stability.page_values(ds, {}),
-            table,
-            {name: stability.COLUMNS[name][0] for name in names},
-            stability.verdict,
-        )
+        return _remedies()
     raise ValueError(
         f"no page is made of such a result ({dataset.attrs.get('title', 'without a title')}); "
         "expected kernels.nc, heatmaps_J*.nc, audit.nc or stability.nc"
+    )
+
+
+def _maps() -> Kind:
+    return Kind(
+        "packet maps",
+        "filter",
+        "heatmaps.html.j2",
+        heatmaps.DPI,
+        lambda ds: heatmaps.figures([ds]),
+        lambda ds: heatmaps.page_values([ds]),
+        lambda ds: heatmaps.heatmap_frame(ds).set_index("filter"),
+        {"gamma": "γ₁(mθ)", "rho": "ρ", "eta_rmax": "η RMax", "eta_cmod": "η CMod"},
+        lambda ds: [heatmaps.verdict(ds)],
+    )
+
+
+def _audits() -> Kind:
+    from analysis.audit.verdict import audit_frame
+    from analysis.reports import audit  # needs torch
+
+    return Kind(
+        "audits",
+        "place",
+        "audit.html.j2",
+        audit.DPI,
+        audit.figures,
+        lambda ds: audit.page_values(ds, None),
+        lambda ds: audit_frame(ds).set_index("place"),
+        {"blame": "blame", "aliased_energy": "aliased energy", "gain": "gone if mended alone"},
+        lambda ds: [str(ds.attrs["verdict"])],
+    )
+
+
+def _remedies() -> Kind:
+    from analysis.reports import stability  # needs torch
+    from analysis.stability.experiment import table
+
+    names = ("flips_1px", "consistency", "top1", "accuracy_lost", "time_added")
+    return Kind(
+        "networks with remedies",
+        "remedy",
+        "stability.html.j2",
+        stability.DPI,
+        stability.figures,
+        lambda ds: stability.page_values(ds, {}),
+        table,
+        {name: stability.COLUMNS[name][0] for name in names},
+        stability.verdict,
     )
 
 
