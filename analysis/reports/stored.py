@@ -133,11 +133,19 @@ def _remedies() -> Kind:
         "stability.html.j2",
         stability.DPI,
         stability.figures,
-        lambda ds: stability.page_values(ds, {}),
+        lambda ds: stability.page_values(ds, _changes(ds)),
         table,
         {name: stability.COLUMNS[name][0] for name in names},
         stability.verdict,
     )
+
+
+def _changes(comparison: xr.Dataset) -> dict[str, list[str]]:
+    """Return the lines about what each remedy changed, where the result has them."""
+    if "changes" not in comparison:
+        return {}
+    texts = comparison.changes.to_series()
+    return {str(name): str(text).splitlines() for name, text in texts.items() if text}
 
 
 def _kernels(dataset: xr.Dataset, weights: str | os.PathLike[str] | None, weight: str | None) -> Kind:
