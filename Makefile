@@ -4,11 +4,14 @@
 PYTHON ?= python3
 VENV   := .venv
 ORACLE := .venv-oracle
+MATRIX := .venv-matrix
 PY     := $(VENV)/bin/python
 PIN    := -q --disable-pip-version-check -c constraints.txt
 FROZEN := pyproject.toml constraints.txt shiftscope.py # the last holds the version
 JOBS   ?= 2# processes of the test suite, each with a part of the cores
-PYTEST := -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+PYTEST := -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# Bytecode is kept, also where the environment says no: of 27,000 lines of tests, and for every process that they start.
+unexport PYTHONDONTWRITEBYTECODE
 
 # numpy 1.26 has no wheels for Python 3.13 and later, so the oracle world looks for an older one.
 OLD := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -17,7 +20,7 @@ ORACLE_PYTHON := $(shell for p in "$(PYTHON)" python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help figures check test lint fast pytest nojit oracle notebooks bench fuzz clean
+.PHONY: help figures check test lint fast pytest nojit oracle notebooks bench docs fuzz matrix clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -41,7 +44,7 @@ fast: $(VENV)/test  ## the tests that are quick
 pytest: $(VENV)/test  ## the test suite, numba's jit on
 	OMP_NUM_THREADS=1 $(PY) $(PYTEST) -m "not oracle"
 
-nojit: $(VENV)/test  ## the small subset with numba's jit off, and its coverage
+nojit: $(VENV)/test  ## the tests of compiled loops with numba's jit off, and their coverage
 	NUMBA_DISABLE_JIT=1 $(PY) -m pytest -m "nojit and not oracle" --cov --cov-report=term
 
 oracle: $(if $(ORACLE_PYTHON),$(ORACLE)/oracle)  ## numpy 1.26, as in environment.yml: comparisons with dtcwt, every command
@@ -54,12 +57,19 @@ notebooks: $(VENV)/test  ## open the notebooks in JupyterLab
 bench: $(VENV)/test  ## time the transforms and the experiment beside their peers (ten minutes)
 	$(PY) -m benchmarks
 
+docs: $(VENV)/docs  ## the documentation site, into docs/_build/html; warnings are errors
+	$(PY) -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 fuzz: $(VENV)/fuzz  ## feed the readers of images and checkpoints 200,000 changed files (RUNS=, SEED=)
 	$(PY) -m fuzz --runs $(or $(RUNS),200000) --seed $(or $(SEED),1)
 
+matrix: $(MATRIX)/matrix  ## try places, audit and remedies on 20 architectures of timm and torchvision (5 GB, an hour)
+	OMP_NUM_THREADS=1 $(MATRIX)/bin/python -m scripts.coverage_matrix results/coverage
+
 clean:      ## remove the environments and everything generated
-	rm -rf $(VENV) $(ORACLE) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
-		.ruff_cache .import_linter_cache .hypothesis fuzz/found
+	rm -rf $(VENV) $(ORACLE) $(MATRIX) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
+		.ruff_cache .import_linter_cache .hypothesis fuzz/found docs/_build docs/api docs/notebooks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/made:
@@ -80,7 +90,20 @@ $(VENV)/fuzz: $(FROZEN) | $(VENV)/made
 	$(PY) -m pip install $(PIN) -e '.[torch,fuzz]'
 	@touch $@ $(VENV)/core
 
+$(VENV)/docs: $(FROZEN) | $(VENV)/made
+	$(PY) -m pip install $(PIN) -e '.[torch,docs]'
+	@touch $@ $(VENV)/core
+
 $(ORACLE)/oracle: $(FROZEN)
 	"$(ORACLE_PYTHON)" -m venv $(ORACLE)
 	$(ORACLE)/bin/python -m pip install $(PIN) -e '.[test,torch,distributed,dtcwt]' numpy==1.26.4
+	@touch $@
+
+$(MATRIX)/matrix: $(FROZEN) constraints-matrix.txt
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "Python 3.11 is needed: make matrix PYTHON=python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(MATRIX)
+	{ grep -v '^torch==' constraints.txt; cat constraints-matrix.txt; } > $(MATRIX)/constraints.txt
+	$(MATRIX)/bin/python -m pip install -q --disable-pip-version-check -c $(MATRIX)/constraints.txt \
+		-e . torch torchvision timm
 	@touch $@

@@ -31,6 +31,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "load",
             "save",
         ],
+        "heal": [
+            "heal_network",
+            "load_healed",
+        ],
         "kernels": [
             "FirstLayer",
             "describe_kernels",
@@ -74,6 +78,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "reports.audit": [
             "audit_report",
+        ],
+        "reports.explorer": [
+            "explore",
+        ],
+        "reports.heal": [
+            "heal_report",
         ],
         "reports.heatmaps": [
             "heatmap_report",

@@ -224,14 +224,27 @@ def outcome(run: Run) -> str:
     return {0: "used", 2: "refused"}.get(code, f"exit code {code}")
 
 
+def with_weights(folder: Path) -> dict[str, list[str]]:
+    """Arguments of each command that reads a file of weights, with {} for the file."""
+    pictures = ["--images", str(folder / "images"), "--limit", "4", "--quiet"]
+    small = [*pictures, "--size", "32"]
+    return {
+        "kernels": ["kernels", "{}", "--stride", "2", *pictures, "--size", "64"],
+        "prescribe": ["prescribe", "{}", "--stride", "2", *pictures, "--size", "64"],
+        "stability": ["stability", "resnet20-cifar", "--weights", "{}", *small],
+        "audit": ["audit", "resnet20-cifar", "--weights", "{}", *small],
+    }
+
+
 def attack_weights(folder: Path, arguments: list[str]) -> Counter[str]:
-    """Give every file of weights to `kernels`."""
+    """Give every file of weights to a command."""
     counts: Counter[str] = Counter()
     for name, make in tqdm(checkpoints(folder).items(), unit="file"):
-        (folder / "weights").mkdir(exist_ok=True)
         path = folder / "weights" / name
-        make(path)
-        run = Run(["kernels", str(path), *arguments[2:], "--limit", "4"], folder / "out")
+        if not os.path.lexists(path):
+            path.parent.mkdir(exist_ok=True)
+            make(path)
+        run = Run([str(path) if argument == "{}" else argument for argument in arguments], folder / "out")
         found = outcome(run)
         if found not in ("used", "refused") or (folder / "sprung").exists():
             tqdm.write(f"{name}: {found}{', and its code was run' * (folder / 'sprung').exists()}")
@@ -245,15 +258,20 @@ def attack_weights(folder: Path, arguments: list[str]) -> Counter[str]:
 
 def main() -> int:
     """Return 0 if nothing was found, else 1."""
-    for name in LOADED:
+    for name in (*LOADED, "analysis.reports.audit", "analysis.reports.prescribe"):
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         materials(folder)
         known = commands(folder)
-        counts = attack_weights(folder, known["kernels"])
-        tqdm.write(f"weights: {dict(counts)}")
-        wrong = set(counts) - {"used", "refused"}
+        images = ["--images", str(folder / "images"), "--quiet"]
+        known["audit"] = ["audit", f"{folder / 'net.py'}:tiny", *images, "--size", "48"]
+        known["prescribe"] = ["prescribe", str(folder / "weight.npy"), "--stride", "2", *images, "--size", "64"]
+        wrong: set[str] = set()
+        for name, arguments in with_weights(folder).items():
+            counts = attack_weights(folder, arguments)
+            tqdm.write(f"weights, {name}: {dict(counts)}")
+            wrong |= set(counts) - {"used", "refused"}
         made = pictures(folder / "images")
         pictures(folder / "data" / "train" / "a")
         for name, arguments in known.items():

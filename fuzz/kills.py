@@ -26,7 +26,13 @@ from tqdm import tqdm
 from analysis.commands.app import main as main_of_commands
 from analysis.files.atomic import UNFINISHED
 
-LOADED = ("torch", "analysis.reports.heatmaps", "analysis.reports.kernels", "analysis.reports.stability")
+LOADED = (
+    "torch",
+    "analysis.reports.heatmaps",
+    "analysis.reports.kernels",
+    "analysis.reports.stability",
+    "analysis.reports.heal",
+)
 LOADED += ("analysis.networks.training.orchestration", "analysis.plots.training", "analysis.networks")
 
 NETWORK = """
@@ -39,7 +45,14 @@ def tiny(classes=2):
                          nn.Flatten(), nn.Linear(8, classes))
 """
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
-TIMES = ("time", "seconds", "milliseconds", "date", "clock")  # in names of what differs between equal runs
+TIMES = (
+    "time",
+    "seconds",
+    "milliseconds",
+    "date",
+    "clock",
+    "memory_order",
+)  # in names of what differs between equal runs
 
 
 def materials(folder: Path) -> None:
@@ -65,6 +78,10 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "heatmaps": ["heatmaps", *images, "--size", "64", "--levels", "2", "--block", "8"],
         "kernels": ["kernels", str(folder / "weight.npy"), "--stride", "2", *images, "--size", "64", "--block", "8"],
         "stability": ["stability", network, *images, "--size", "48", "--remedy", "blur3", "--block", "8"],
+        "heal": [
+            *("heal", network, *images, "--remedy", "blur3", "--size", "48", "--steps", "30", "--batch", "8"),
+            *("--loss", "averaged", "--loss", "consistency", "--save-every", "2", "--threads", "1", "--reported", "4"),
+        ],
         "train": [
             *("train", "resnet-cifar10", "--network", network, "--data", str(folder / "data")),
             *("--classes", "2", "--epochs", "6", "--batch", "8", "--save-every", "3", "--threads", "1", "--quiet"),
@@ -108,6 +125,7 @@ def results(out: Path) -> dict[str, object]:
             for name, values in dataset.variables.items():
                 if not any(part in str(name) for part in TIMES):
                     found[f"{path.name}:{name}"] = values.values.tobytes()
+    found |= {path.name: path.read_bytes() for path in out.glob("*.safetensors")}
     for path in sorted(out.glob("log.csv")):
         with open(path, newline="") as file:
             rows = [{k: v for k, v in row.items() if not any(t in k for t in TIMES)} for row in csv.DictReader(file)]

@@ -1,4 +1,4 @@
-"""Runs where the surroundings are poor: ``python -m fuzz.surroundings``.
+"""Runs where the surroundings are poor: ``python -m fuzz.surroundings [PART ...]``.
 
 Several processes with several threads each on a cold or damaged cache of compiled code; a user without a home who may
 write nowhere but to the results; terminals without letters and pipes that are closed. All runs give the same numbers.
@@ -6,12 +6,14 @@ write nowhere but to the results; terminals without letters and pipes that are c
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,22 +22,38 @@ from fuzz.kills import commands, materials, results
 
 ROOT = Path(__file__).resolve().parents[1]
 NOBODY = 65534
+PARTS = ("cache", "output", "user")
+
+
+# Another user, who may read everything, also an interpreter in the folder of root, but write nothing.
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+AS_NOBODY += ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
 def begin(
-    arguments: list[str], out: Path, settings: Mapping[str, str], user: int | None = None
+    arguments: list[str],
+    out: Path,
+    settings: Mapping[str, str],
+    prefix: Sequence[str] = (),
+    output: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
     """Start a command with so few variables of its environment."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | settings
     return subprocess.Popen(
-        [sys.executable, "-m", "analysis", *arguments, "--out", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        [*prefix, sys.executable, "-m", "analysis", *arguments, "--out", str(out)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
         env=environment,
         cwd="/",
-        user=user,
-        extra_groups=None if user is None else [],
     )
+
+
+def closed_pipe() -> int:
+    """Return a pipe that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    return write
 
 
 def together(name: str, runs: list[tuple[subprocess.Popen[bytes], Path]], wanted: dict[str, object] | None) -> bool:
@@ -47,7 +65,7 @@ def together(name: str, runs: list[tuple[subprocess.Popen[bytes], Path]], wanted
         if found is not None and (wanted is None or found == wanted):
             right += 1
         else:
-            tqdm.write(f"{name}: exit code {process.returncode}: {errors.decode(errors='replace')[-300:]}")
+            tqdm.write(f"{name}: exit code {process.returncode}: {(errors or b'').decode(errors='replace')[-300:]}")
     tqdm.write(f"{name}: {right} of {len(runs)} runs are right")
     return right == len(runs)
 
@@ -63,6 +81,9 @@ def damage(cache: Path, how: int) -> int:
 
 def main() -> int:
     """Return 0 if all runs gave the same numbers, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m fuzz.surroundings", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=PARTS, metavar="part", help=f"by default {', '.join(PARTS)}")
+    parts = parser.parse_args().parts
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         folder.chmod(0o755)
@@ -70,26 +91,42 @@ def main() -> int:
         arguments = [*commands(folder)["kernels"], "--limit", "16"]
         fine = True
 
-        def some(name: str, count: int, settings: Mapping[str, str], user: int | None = None) -> bool:
+        def some(
+            name: str,
+            count: int,
+            settings: Mapping[str, str],
+            prefix: Sequence[str] = (),
+            output: int = subprocess.PIPE,
+        ) -> bool:
             outs = [folder / f"out-{name}-{number}".replace(" ", "-") for number in range(count)]
-            for out in outs if user is not None else ():
+            for out in outs if prefix else ():
                 out.mkdir()
-                shutil.chown(out, user)
-            return together(name, [(begin(arguments, out, settings, user), out) for out in outs], wanted)
+                shutil.chown(out, NOBODY)
+            return together(name, [(begin(arguments, out, settings, prefix, output), out) for out in outs], wanted)
 
         wanted = None
         fine &= some("alone", 1, {})
         wanted = results(folder / "out-alone-0")
-        for threads in (1, 4):
+        for threads in (1, 4) if "cache" in parts else ():
             cache = folder / f"cache{threads}"
             settings = {"NUMBA_CACHE_DIR": str(cache), "NUMBA_NUM_THREADS": str(threads)}
             fine &= some(f"cold cache, {threads} threads", 4, settings)
             for how in range(3):
                 spoiled = damage(cache, how)
                 fine &= some(f"cache of {spoiled} files damaged in way {how}, {threads} threads", 2, settings)
-        fine &= some("closed locale", 1, {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
-        if os.geteuid() == 0:
-            fine &= some("a user without a home", 2, {}, NOBODY)
+        for encoding in ("ascii", "cp1252") if "output" in parts else ():
+            fine &= some(f"output in {encoding}", 1, {"PYTHONIOENCODING": encoding, "LC_ALL": "C"})
+        if "output" in parts:
+            fine &= some("closed pipe", 1, {}, output=closed_pipe())
+            with contextlib.suppress(FileNotFoundError):
+                fine &= some("output to a full disk", 1, {}, output=os.open("/dev/full", os.O_WRONLY))
+        if "user" in parts and os.geteuid() == 0 and shutil.which("setpriv"):
+            fine &= some("a user without a home", 2, {}, AS_NOBODY)
+            fine &= some(
+                "a user without a home, nowhere to write", 1, {"HOME": "/nonexistent", "TMPDIR": "/proc"}, AS_NOBODY
+            )
+        elif "user" in parts:
+            tqdm.write("a user without a home: not tried, which takes root and setpriv")
     return int(not fine)
 
 

@@ -1,6 +1,6 @@
 """Audit the three trained networks of results/audit: SqueezeNet on photographs, ResNet-20 and ResNet-56 on CIFAR-10.
 
-    python -m scripts.audit_examples NAME DATA OUT
+    python -m scripts.audit_examples NAME DATA OUT [--borders circular|own|both]
 
 NAME is squeezenet, resnet20 or resnet56. DATA is a folder with imagenet-sample/, cifar10/ (sheets as
 ``scripts.pack_data`` describes) and weights/. The same command continues a run that was stopped.
@@ -19,7 +19,7 @@ from analysis.reports.audit import audit_report
 from analysis.reports.summaries import audit_summary
 from scripts.pack_data import pictures_of
 
-PHOTOGRAPHS, TEST_IMAGES = 48, {"resnet20": 200, "resnet56": 96}
+PHOTOGRAPHS, TEST_IMAGES = 48, 200
 PERIOD = ((0.0, 1.0), (1.0, 0.0), (0.0, 2.0), (2.0, 0.0), (0.0, 4.0))
 """Shifts that, with their opposites, go through one period of the CIFAR networks along each axis."""
 
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("name", choices=WEIGHTS)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--borders", choices=["circular", "own", "both"], default="both")
     arguments = parser.parse_args()
     weights = arguments.data / "weights" / WEIGHTS[arguments.name]
     images: Any
@@ -43,12 +44,13 @@ def main() -> None:
         network = load_network("squeezenet", weights)
         files = sorted((arguments.data / "imagenet-sample").glob("*.jpg"))
         images = [str(file) for file in files[:: len(files) // PHOTOGRAPHS]][:PHOTOGRAPHS]
-        shifts, borders = ((0.0, 1.0), (0.0, 4.0)), ("circular",)
+        shifts = ((0.0, 1.0), (0.0, 4.0))
     else:
         network = load_network(f"{arguments.name}-cifar", weights)
         sheet = pictures_of(arguments.data / "cifar10" / "test_00.webp")
-        images = [np.ascontiguousarray(picture) for picture in sheet[: TEST_IMAGES[arguments.name]]]
-        shifts, borders = PERIOD, ("circular", "own")
+        images = [np.ascontiguousarray(picture) for picture in sheet[:TEST_IMAGES]]
+        shifts = PERIOD
+    borders = ("circular", "own") if arguments.borders == "both" else (arguments.borders,)
     report = audit_report(network, images, arguments.out, shifts=shifts, borders=borders, options={"turns": True})
     print(audit_summary(report))
 

@@ -2,12 +2,16 @@
 
 ``python -m scripts.prescribe_results`` needs the weights and photographs that SHIFTSCOPE_DATA names. The spectrum is
 estimated on 100 photographs, and 12 points of each front are measured on 60 others.
+
+With ``--blind`` both are photographs that had no part in the choice of the model: not among the first 160, nor in any
+evenly spaced sample that was used before (every 2nd, 3rd, 5th, 6th, 8th or 10th photograph). All else is as it was.
+This makes results/prescribe/blind.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 from pathlib import Path
 from time import process_time
 
@@ -21,6 +25,10 @@ from analysis.files.pictures import ImageFolder
 from analysis.kernels.prescription import measure_designs, prescribe, spread_front
 
 POINTS, TRAINING, HELD_OUT = 12, 100, 60
+FIRST, SPACINGS = 160, (2, 3, 5)
+"""Of the photographs that were used before: so many at the beginning, and those at multiples of these numbers."""
+
+DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "data"))
 OUT = Path(__file__).resolve().parent.parent / "results" / "prescribe"
 LAYERS = {
     "embedded": ("default", {}),
@@ -31,35 +39,54 @@ LAYERS = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Measure the layers of these names, all by default, and write a table for each and one of all."""
-    data = Path(os.environ["SHIFTSCOPE_DATA"])
-    paths = list(ImageFolder(data / "imagenet-sample"))[:: 1000 // (TRAINING + HELD_OUT)]
-    order = np.random.default_rng(0).permutation(len(paths))
-    training, held_out = (
-        [paths[i] for i in part] for part in (order[:TRAINING], order[TRAINING : TRAINING + HELD_OUT])
-    )
-    OUT.mkdir(parents=True, exist_ok=True)
-    for name in names or LAYERS:
-        source, options = LAYERS[name]
-        layer = first_layer(source if source == "default" else data / "weights" / source, **options)
-        spectrum = estimate_spectrum(training, colour=True, level=layer.mean, progress=False)
-        start = process_time()
-        table = prescribe(layer, spectrum, progress=False)
-        seconds = process_time() - start
-        points = spread_front(table, POINTS)
-        measured = measure_designs(layer, table, points, held_out, progress=False)
-        shown = table.isel(design=points)[["name", "eta", "eta_stderr", "rho", "multiplications", "memory"]]
-        frame = shown.to_dataframe().assign(layer=name, spectrum_n=TRAINING, n=HELD_OUT, cpu_seconds=round(seconds, 1))
-        for variable in ("eta", "eta_stderr", "rho"):
-            frame[f"measured_{variable}"] = measured[variable].values
+def main() -> None:
+    """Command line: measure layers and write a table for each and one of all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(LAYERS)}; all by default")
+    parser.add_argument("--blind", action="store_true", help="on photographs that were never used before")
+    arguments = parser.parse_args()
+    out = OUT / "blind" if arguments.blind else OUT
+    training, held_out = photographs(arguments.blind)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in arguments.names or LAYERS:
+        frame = predicted_and_measured(name, training, held_out)
         write_atomically(
-            OUT / f"{name}.csv", lambda path, frame=frame: frame.to_csv(path, index=False, float_format="%.5g")
+            out / f"{name}.csv", lambda path, frame=frame: frame.to_csv(path, index=False, float_format="%.5g")
         )
         print(summary(name, frame).to_string(), flush=True)
-    found = {name: pd.read_csv(OUT / f"{name}.csv") for name in LAYERS if (OUT / f"{name}.csv").exists()}
+    found = {name: pd.read_csv(out / f"{name}.csv") for name in LAYERS if (out / f"{name}.csv").exists()}
     whole = pd.concat([summary(name, frame) for name, frame in found.items()])
-    write_atomically(OUT / "summary.csv", lambda path: whole.to_csv(path, index=False, float_format="%.4g"))
+    write_atomically(out / "summary.csv", lambda path: whole.to_csv(path, index=False, float_format="%.4g"))
+
+
+def photographs(blind: bool) -> tuple[list[Path], list[Path]]:
+    """Photographs for the spectrum, and others to measure; if blind, of those that were never used before."""
+    paths = list(ImageFolder(DATA / "imagenet-sample"))
+    if blind:
+        paths = [path for i, path in enumerate(paths) if i >= FIRST and all(i % k for k in SPACINGS)]
+    else:
+        paths = paths[:: 1000 // (TRAINING + HELD_OUT)]
+    order = np.random.default_rng(0).permutation(len(paths))
+    end = None if blind else TRAINING + HELD_OUT
+    return [paths[i] for i in order[:TRAINING]], [paths[i] for i in order[TRAINING:end]]
+
+
+def predicted_and_measured(name: str, training: list[Path], held_out: list[Path]) -> pd.DataFrame:
+    """One row a point of the front of a layer: what the first photographs' spectrum predicts, the others measure."""
+    source, options = LAYERS[name]
+    layer = first_layer(source if source == "default" else DATA / "weights" / source, **options)
+    spectrum = estimate_spectrum(training, colour=True, level=layer.mean, progress=False)
+    start = process_time()
+    table = prescribe(layer, spectrum, progress=False)
+    seconds = process_time() - start
+    points = spread_front(table, POINTS)
+    measured = measure_designs(layer, table, points, held_out, progress=False)
+    shown = table.isel(design=points)[["name", "eta", "eta_stderr", "rho", "multiplications", "memory"]]
+    counts = {"spectrum_n": len(training), "n": len(held_out), "cpu_seconds": round(seconds, 1)}
+    frame = shown.to_dataframe().assign(layer=name, **counts)
+    for variable in ("eta", "eta_stderr", "rho"):
+        frame[f"measured_{variable}"] = measured[variable].values
+    return frame
 
 
 def summary(name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -75,4 +102,4 @@ def summary(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib
 import pytest
+from hypothesis import HealthCheck, settings
 
 # setuptools puts its own distutils in the place of Python's when it is imported. Where a warning that is an
 # error here ends that half-way, torch's inductor finds the wrong one: so it happens before any test.
@@ -19,16 +20,25 @@ with warnings.catch_warnings():
 
 matplotlib.use("Agg")
 
-DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
+# The same examples on every run, whatever the machine: the first one may compile, and all are slow on a busy one.
+settings.register_profile(
+    "shiftscope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=50
+)
+settings.load_profile("shiftscope")
 
+DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
 
 COMMANDS = Path(__file__).parent / "analysis" / "commands"
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
-        if COMMANDS in item.path.parents:
+        if COMMANDS in item.path.parents and "slow" not in item.keywords:
             item.add_marker("command")
+        if config.pluginmanager.hasplugin("xdist"):  # a file stays in one process, notebooks go wherever there is room
+            notebook = "notebook" in item.keywords
+            item.add_marker(pytest.mark.xdist_group(item.name if notebook else str(item.path)))
+    items.sort(key=lambda item: "notebook" not in item.keywords)  # the longest first
     if importlib.util.find_spec("dtcwt") is None:
         skip = pytest.mark.skip(reason="needs the package dtcwt")
         for item in items:
@@ -43,6 +53,21 @@ def imagenet_sample():
     if not folder.is_dir():
         pytest.skip("needs the ImageNet sample (set SHIFTSCOPE_DATA)")
     return folder
+
+
+@pytest.fixture
+def empty_figures(monkeypatch):
+    """Figures of reports with nothing in them, where it is not they that matter: drawing takes most of the time."""
+    from matplotlib.figure import Figure
+
+    from analysis.reports.writer import Report
+
+    draw = Report.draw
+
+    def emptied(self, figures, *how, **options):
+        return draw(self, dict.fromkeys(figures, lambda: Figure((1, 1))), *how, **options)
+
+    monkeypatch.setattr(Report, "draw", emptied)
 
 
 @pytest.fixture

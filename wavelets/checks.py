@@ -92,6 +92,12 @@ def refuse_overflow(array: NDArray[Any], name: str) -> None:
         raise ValueError(f"{name} holds values up to {largest:.3g}; expected at most {limit:.3g} in {array.dtype}")
 
 
+def refuse_overflowed(array: NDArray[Any], name: str) -> None:
+    """Raise ValueError for a result that is not finite, because finite values of `name` were too large for sums."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values so large that their sums overflow in {array.dtype}")
+
+
 def refuse_colours_last(shape: Sequence[int], name: str) -> None:
     """Raise ValueError for the shape (..., H, W, 3 or 4) of colour images, where (..., H, W) is expected.
 

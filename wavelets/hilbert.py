@@ -14,7 +14,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets.checks import integer, real_array, real_images, to_array
+from wavelets.checks import integer, real_array, real_images, refuse_overflow, to_array
 
 Floats = NDArray[np.floating[Any]]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -54,9 +54,10 @@ def hilbert2d(x: ArrayLike, direction: str | ArrayLike = "x") -> Floats:
     TypeError
         If `x` or `direction` is not real and numeric.
     ValueError
-        If `x` has fewer than two axes, no pixels, a value that is not finite, or the shape of
-        colour images with the colours last, (..., H, W, 3 or 4) with H and W of at least 16; if
-        `direction` is unknown, zero, not finite, or does not broadcast.
+        If `x` has fewer than two axes, no pixels, a value that is not finite or above a millionth
+        of the largest number, or the shape of colour images with the colours last, (..., H, W, 3 or
+        4) with H and W of at least 16; if `direction` is unknown, zero, not finite, or does not
+        broadcast.
 
     Notes
     -----
@@ -72,6 +73,7 @@ def hilbert2d(x: ArrayLike, direction: str | ArrayLike = "x") -> Floats:
     True
     """
     x = real_images(x, "x")
+    refuse_overflow(x, "x")
     s = half_plane_sign(x.shape[-2:], half_plane_direction(direction, x))
     # i H(x) has the spectrum s X^, and int8 signs keep complex64 as it is
     return np.ascontiguousarray(scipy.fft.ifft2(s * scipy.fft.fft2(x)).imag)
@@ -131,6 +133,7 @@ def analytic(
     array([[0.-0.5j, 1.+0.j , 0.+0.5j, 0.+0.j ]])
     """
     v = real_images(kernel, "kernel")
+    refuse_overflow(v, "kernel")
     v = zero_padded(v, v.shape[-2:] if size is None else size)
     w: Complexes = v + 1j * hilbert2d(v, direction)
     return w

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets.checks import integer, is_single, real_array, real_images, refuse_overflow, to_array
+from wavelets.checks import integer, is_single, real_array, real_images, refuse_overflow, refuse_overflowed, to_array
 from wavelets.coefficients import Coefficients, Origin
 from wavelets.engine import rule, stages
 from wavelets.engine.plan import Plan, Tables, axis_plan
@@ -305,7 +305,8 @@ class DualTreePackets1D(_DualTree):
         ------
         TypeError, ValueError
             If the coefficients are not numbers or have another shape than those of this transform and size, or if they
-            are :class:`wavelets.Coefficients` of another origin: filters, levels, stride, boundary or size.
+            are :class:`wavelets.Coefficients` of another origin: filters, levels, stride, boundary or size; or if they
+            are so large that the result is not finite.
         """
         return self._backward(c, size, "inverse", 0.5 if self._decimated else 0.25)
 
@@ -326,7 +327,9 @@ class DualTreePackets1D(_DualTree):
         flat = array.reshape(-1, nodes, count)
         d2 = flat.imag * self._signs[:, None].astype(flat.real.dtype)
         trees = np.stack([flat.real, d2]).reshape(2, len(flat), nodes * count)
-        return strips.synthesise(plan, trees, factor).reshape(*batch, n)
+        out = strips.synthesise(plan, trees, factor).reshape(*batch, n)
+        refuse_overflowed(out, "c")
+        return out
 
 
 class DualTreePackets2D(_DualTree):
@@ -525,7 +528,8 @@ class DualTreePackets2D(_DualTree):
         ------
         TypeError, ValueError
             If the coefficients are not numbers or have another shape than those of this transform and size, or if they
-            are :class:`wavelets.Coefficients` of another origin: filters, levels, stride, boundary or size.
+            are :class:`wavelets.Coefficients` of another origin: filters, levels, stride, boundary or size; or if they
+            are so large that the result is not finite.
         """
         return self._backward(c, size, "inverse", 1 / 8 if self._decimated else 1 / 32)
 
@@ -549,6 +553,7 @@ class DualTreePackets2D(_DualTree):
         flat = array.reshape(-1, channels, *grid).view(real).reshape(-1, channels, *grid, 2)
         out = np.empty((len(flat), height, width), real)
         strips.backward(tables, factor, flat, out)
+        refuse_overflowed(out, "c")
         return out.reshape(*batch, height, width)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from wavelets.checks import real_images
+from wavelets.checks import real_images, refuse_overflow
 from wavelets.hilbert import TIE, frequencies
 
 Floats = NDArray[np.floating[Any]]
@@ -51,7 +51,8 @@ def monogenic(x: ArrayLike) -> Monogenic:
     TypeError
         If `x` is not real and numeric.
     ValueError
-        If `x` has fewer than two axes, no pixels, a value that is not finite, or the colours last.
+        If `x` has fewer than two axes, no pixels, a value that is not finite or above a millionth
+        of the largest number, or the colours last.
 
     See Also
     --------
@@ -78,6 +79,7 @@ def monogenic(x: ArrayLike) -> Monogenic:
     (True, 0.25, 0.0)
     """
     x = real_images(x, "x")
+    refuse_overflow(x, "x")
     omega_y, omega_x = frequencies(x.shape[-2])[:, None], frequencies(x.shape[-1])
     norm = np.hypot(omega_y, omega_x)
     # Both components are real: one inverse transform gives R_x as its real part and R_y as its imaginary part.

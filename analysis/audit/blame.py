@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analysis.files.messages import first_line
+from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import GUARD
 from analysis.measurements.translation_torch import translate_maps
 from analysis.networks.place import Place, intercept
@@ -30,6 +30,13 @@ from analysis.networks.resolution import Call
 BORDERS = ("circular", "own")
 EXACT = 6
 """Most places for which all subsets are run."""
+
+FORMS = ("exact", "sampled", "nested")
+"""Shapley values of all subsets of places, or of one random order and its reversal a picture, or the order of execution
+alone."""
+
+PIXELS = 2**19
+"""Pixels of the pairs of pictures that are run together, at most, if that is not one pair."""
 
 Shift = tuple[float, float]
 
@@ -79,14 +86,15 @@ class Network:
         """Logits of pictures."""
         return self.logits(intercept(self.model, self._input(pictures), _nothing, circular=circular))
 
-    def mended(self, first: Tensor, second: Tensor, shift: Shift, mend: Tensor, circular: bool) -> Tensor:
+    def mended(self, first: Tensor, second: Tensor, shifts: Sequence[Shift], mend: Tensor, circular: bool) -> Tensor:
         """Logits of shifted pictures with some places mended.
 
         Parameters
         ----------
         first, second : Tensor, shape (N, channels, H, W)
             Pictures after and before the shift.
-        shift : (float, float)
+        shifts : sequence of N pairs of float
+            Of each picture.
         mend : Tensor, shape (N, places), bool
             Which places are mended, picture by picture.
         circular : bool
@@ -97,7 +105,8 @@ class Network:
             number, place = self._place(index, call)
             if place is None:
                 return None
-            return exchanged(call, [u / s for u, s in zip(shift, place.total_stride, strict=True)], mend[:, number])
+            down, right = place.total_stride
+            return exchanged(call, [(u / down, v / right) for u, v in shifts], mend[:, number])
 
         answer = intercept(self.model, self._input(torch.cat((first, second))), on_call, circular=circular)
         return self.logits(answer)[: len(first)]
@@ -150,14 +159,14 @@ def _contents(answer: Any) -> str:
     return type(answer).__name__
 
 
-def exchanged(call: Call, shift: Sequence[float], mend: Tensor) -> Tensor:
+def exchanged(call: Call, shifts: Sequence[Shift], mend: Tensor) -> Tensor:
     """Output of a place for a batch of pairs; see the head of this file.
 
     Parameters
     ----------
     call : Call
-    shift : (float, float)
-        v, samples of the output.
+    shifts : sequence of pairs of float
+        v of each pair, samples of the output.
     mend : Tensor, shape (pairs,), bool
     """
     maps, axes = call.output, call.axes
@@ -165,11 +174,13 @@ def exchanged(call: Call, shift: Sequence[float], mend: Tensor) -> Tensor:
         maps, axes = maps.reshape(len(maps), *call.grid, -1), (1, 2)
     maps = maps.clone()
     first, second = maps[: len(mend)], maps[len(mend) :]
-    keep = ~mend
-    if mend.any():
-        first[mend] = translate_maps(second[mend], shift, axes)
-    if keep.any():
-        second[keep] = translate_maps(first[keep], [-v for v in shift], axes)
+    for shift in dict.fromkeys(shifts):
+        alike = torch.tensor([other == shift for other in shifts], device=mend.device)
+        change, keep = mend & alike, ~mend & alike
+        if change.any():
+            first[change] = translate_maps(second[change], shift, axes)
+        if keep.any():
+            second[keep] = translate_maps(first[keep], [-v for v in shift], axes)
     return maps.flatten(1, 2) if call.grid is not None else maps
 
 
@@ -232,15 +243,23 @@ class Shares:
         return dict(zip(widths, np.split(values, cuts, axis=-1), strict=True))
 
 
+def form_for(places: int, form: str | None) -> str:
+    """Form in which blame is shared out among so many places; ValueError if there is none of that name."""
+    if form is None:
+        return "exact" if places <= EXACT else "sampled"
+    if form not in FORMS:
+        raise ValueError(unknown("form", form, FORMS))
+    return form
+
+
 def shares(
     network: Network,
     first: Tensor,
     second: Tensor,
-    shift: Shift,
+    shifts: Shift | Sequence[Shift],
     *,
     circular: bool = True,
-    exact: bool | None = None,
-    nested: bool | None = None,
+    form: str | None = None,
 ) -> Shares:
     """Shares of the places of a network in its change between pictures and shifted pictures.
 
@@ -249,37 +268,31 @@ def shares(
     network : Network
     first, second : Tensor, shape (N, channels, H, W)
         Pictures after and before the shift.
-    shift : (float, float)
-        Pixels.
+    shifts : (float, float), or a sequence of N such
+        Pixels; one for all, or one of each picture.
     circular : bool
         Let maps go on as their own period wherever the network pads them.
-    exact : bool, optional
-        Run all subsets of places, rather than one random order and its reversal a picture; by default up to 6 places.
-    nested : bool, optional
-        Measure the order of execution too; by default if it costs nothing, for all subsets.
+    form : {"exact", "sampled", "nested"}, optional
+        All subsets of places are run; or one random order and its reversal a picture; or only the order of execution,
+        whose steps are then taken for the shares, and nothing is known of mending one place alone. By default all
+        subsets of up to 6 places, otherwise a random order.
 
     Returns
     -------
     Shares
     """
     count = len(network.places)
-    exact = count <= EXACT if exact is None else exact
-    nested = exact if nested is None else nested
+    form = form_for(count, form)
+    each = [_pair(shift) for shift in shifts] if isinstance(shifts[0], Sequence) else [_pair(shifts)] * len(first)
     answers = network.plain(torch.cat((first, second)), circular)
     none, target = answers[: len(first)], answers[len(first) :]
-
-    def run(mend: Tensor) -> Tensor:
-        return network.mended(first, second, shift, mend.to(first.device), circular)
-
-    every = run(torch.ones(len(first), count, dtype=torch.bool))
-    runs = _AllSubsets(run, none, every, count) if exact else _Orders(run, none, every, second, count)
-    singles = [runs.single(k) for k in range(count)]
+    runs = _Runs(network, (first, second), each, circular, none)
     whole = none - target
-    psi = [*runs.shapley(), every - target]
-    steps = [torch.full_like(none, torch.nan)] * count
-    if nested:
-        chain = [none, *(runs.leading(k) for k in range(1, count)), every] if count else [none]
-        steps = [before - after for before, after in pairwise(chain)]
+    unknown_steps = [torch.full_like(none, torch.nan)] * count
+    steps = unknown_steps if form == "sampled" else runs.nested()
+    psi = steps if form == "nested" else runs.exact() if form == "exact" else runs.sampled()
+    singles = unknown_steps if form == "nested" else runs.singles()
+    psi = [*psi, runs.every() - target]
     return Shares(
         whole.square().sum(1),
         _columns([(part * whole).sum(1) for part in psi], whole),
@@ -290,73 +303,110 @@ def shares(
     )
 
 
+def _pair(shift: Any) -> Shift:
+    down, right = shift
+    return float(down), float(right)
+
+
 def _columns(parts: list[Tensor], like: Tensor) -> Tensor:
     return torch.stack(parts, 1) if parts else like.new_zeros(len(like), 0)
 
 
-class _AllSubsets:
-    """Runs with every subset of places mended: Shapley values are exact."""
+class _Runs:
+    """Answers of a network to shifted pictures with subsets of its places mended, and values made of them.
 
-    def __init__(self, run: Callable[[Tensor], Tensor], none: Tensor, every: Tensor, count: int) -> None:
-        self.count = count
-        self.answers = {frozenset(): none, frozenset(range(count)): every}
-        for size in range(1, count):
-            for subset in combinations(range(count), size):
-                mend = torch.zeros(len(none), count, dtype=torch.bool)
-                mend[:, list(subset)] = True
-                self.answers[frozenset(subset)] = run(mend)
+    Parameters
+    ----------
+    network : Network
+    both : (Tensor, Tensor)
+        Pictures after and before the shift.
+    shifts : list of (float, float)
+    circular : bool
+    none : Tensor, shape (N, classes)
+        Answers with nothing mended.
+    """
 
-    def single(self, k: int) -> Tensor:
-        return self.answers[frozenset({k})]
+    def __init__(
+        self, network: Network, both: tuple[Tensor, Tensor], shifts: list[Shift], circular: bool, none: Tensor
+    ) -> None:
+        self.network, self.both, self.shifts, self.circular, self.none = network, both, shifts, circular, none
+        self.count = len(network.places)
+        self._known = {frozenset[int](): none}
 
-    def leading(self, k: int) -> Tensor:
-        return self.answers[frozenset(range(k))]
+    def every(self) -> Tensor:
+        """Answers with all places mended."""
+        return self._of_subsets([frozenset(range(self.count))])[0]
 
-    def shapley(self) -> list[Tensor]:
+    def singles(self) -> list[Tensor]:
+        """Answers with one place mended."""
+        return self._of_subsets([frozenset({k}) for k in range(self.count)])
+
+    def nested(self) -> list[Tensor]:
+        """Change of the answer by each place, mended after all those before it."""
+        chain = self._of_subsets([frozenset(range(k)) for k in range(self.count + 1)])
+        return [before - after for before, after in pairwise(chain)]
+
+    def exact(self) -> list[Tensor]:
+        """Shapley values, from all subsets."""
+        subsets = [frozenset(s) for size in range(self.count + 1) for s in combinations(range(self.count), size)]
+        answers = dict(zip(subsets, self._of_subsets(subsets), strict=True))
         values = []
         for k in range(self.count):
-            value = torch.zeros_like(self.answers[frozenset()])
-            for subset, answer in self.answers.items():
+            value = torch.zeros_like(self.none)
+            for subset, answer in answers.items():
                 if k not in subset:
                     weight = 1 / (self.count * comb(self.count - 1, len(subset)))
-                    value += weight * (answer - self.answers[subset | {k}])
+                    value += weight * (answer - answers[subset | {k}])
             values.append(value)
         return values
 
-
-class _Orders:
-    """Runs along one random order of the places and its reversal, of each picture its own."""
-
-    def __init__(
-        self, run: Callable[[Tensor], Tensor], none: Tensor, every: Tensor, pictures: Tensor, count: int
-    ) -> None:
-        self.run, self.none, self.every, self.count = run, none, every, count
-        self.orders = torch.stack([_order(picture, count) for picture in pictures])
-
-    def single(self, k: int) -> Tensor:
-        return self._first([k])
-
-    def leading(self, k: int) -> Tensor:
-        return self._first(list(range(k)))
-
-    def _first(self, places: list[int]) -> Tensor:
-        if len(places) == self.count:
-            return self.every
-        mend = torch.zeros(len(self.none), self.count, dtype=torch.bool)
-        mend[:, places] = True
-        return self.run(mend)
-
-    def shapley(self) -> list[Tensor]:
+    def sampled(self) -> list[Tensor]:
+        """Shapley values, from a random order of the places and its reversal, of each picture its own."""
+        orders = torch.stack([_order(picture, self.count) for picture in self.both[1]])
+        both = torch.cat((orders, orders.flip(1)), 1)
+        rows = torch.arange(len(orders))
+        masks: list[Tensor] = []
+        for step in range(2 * self.count):
+            mend = torch.zeros(orders.shape, dtype=torch.bool) if step % self.count == 0 else masks[-1].clone()
+            mend[rows, both[:, step]] = True
+            masks.append(mend)
+        known = {step: self._of_each(self.singles(), both[:, step]) for step in (0, self.count)}
+        known |= {self.count - 1: self.every(), 2 * self.count - 1: self.every()}
+        new = [step for step in range(2 * self.count) if step not in known]
+        answers = known | dict(zip(new, self._run([masks[step] for step in new]), strict=True))
         values = torch.zeros(self.count, *self.none.shape, dtype=self.none.dtype, device=self.none.device)
-        rows = torch.arange(len(self.none))
-        for orders in (self.orders, self.orders.flip(1)):
-            before, mend = self.none, torch.zeros(len(self.none), self.count, dtype=torch.bool)
-            for step in range(self.count):
-                mend[rows, orders[:, step]] = True
-                after = self.every if step == self.count - 1 else self.run(mend)
-                values[orders[:, step], rows] += (before - after) / 2
-                before = after
+        for step in range(2 * self.count):
+            before = self.none if step % self.count == 0 else answers[step - 1]
+            values[both[:, step], rows] += (before - answers[step]) / 2
         return list(values)
+
+    @staticmethod
+    def _of_each(answers: list[Tensor], chosen: Tensor) -> Tensor:
+        """Rows of several answers, of each picture those that are chosen for it."""
+        return torch.stack(answers)[chosen, torch.arange(len(chosen))]
+
+    def _of_subsets(self, subsets: Sequence[frozenset[int]]) -> list[Tensor]:
+        """Answers with the same places mended for all pictures; each subset is run once."""
+        new = [subset for subset in dict.fromkeys(subsets) if subset not in self._known]
+        masks = [torch.zeros(len(self.none), self.count, dtype=torch.bool) for _ in new]
+        for mask, subset in zip(masks, new, strict=True):
+            mask[:, list(subset)] = True
+        self._known |= zip(new, self._run(masks), strict=True)
+        return [self._known[subset] for subset in subsets]
+
+    def _run(self, masks: list[Tensor]) -> list[Tensor]:
+        """Answers with the places of each mask mended, as many masks at a time as :data:`PIXELS` allows."""
+        first, second = self.both
+        together = max(1, PIXELS // max(1, len(first) * first[0, 0].numel())) if len(first) else 1
+        answers: list[Tensor] = []
+        for start in range(0, len(masks), together):
+            part = masks[start : start + together]
+            times = (len(part), 1, 1, 1)
+            mend = torch.cat(part).to(first.device)
+            pictures = first.repeat(times), second.repeat(times)
+            found = self.network.mended(*pictures, self.shifts * len(part), mend, self.circular)
+            answers += torch.split(found, len(first)) if len(first) else [self.none] * len(part)
+        return answers
 
 
 def _order(picture: Tensor, count: int) -> Tensor:

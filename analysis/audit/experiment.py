@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.audit.aliasing import aliased_of_call, aliased_of_spectrum
-from analysis.audit.blame import BORDERS, EXACT, Network, Shares, checksum, pairs, shares
+from analysis.audit.blame import BORDERS, EXACT, PIXELS, Network, Shares, checksum, form_for, pairs, shares
 from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import check_shift
 from analysis.networks.place import Place, intercept, places
 from analysis.networks.resolution import Call
+from analysis.networks.weights import weights_digest
 from analysis.runs.feed import run
 from wavelets.checks import integer
 
@@ -60,10 +60,10 @@ class NetworkAudit:
     turns : bool, optional
         Give each picture one of the shifts and directions in turn (drawn by its pixels), rather than all; by default
         if there are more than 6 places.
-    exact : bool, optional
-        Run all subsets of places, rather than one random order and its reversal a picture; by default up to 6 places.
-    nested : bool, optional
-        Measure the order of execution beside it; by default if `exact`, for then it costs nothing.
+    form : {"exact", "sampled", "nested"}, optional
+        All subsets of places are run, 2^K of K; or one random order and its reversal a picture, 3 K of them; or the
+        order of execution alone, K + 1, which is no Shapley value, and without the gain of mending one place. By
+        default all subsets of up to 6 places, otherwise a random order.
     output : str, optional
         Key, attribute or position of the logits, if the model returns several things.
     seed : int
@@ -94,8 +94,7 @@ class NetworkAudit:
         borders: Sequence[str] = ("circular",),
         symmetric: bool = True,
         turns: bool | None = None,
-        exact: bool | None = None,
-        nested: bool | None = None,
+        form: str | None = None,
         output: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -122,8 +121,7 @@ class NetworkAudit:
                 f"{type(model).__name__} has no place where resolution is lost, on pictures of {size}×{size} pixels"
             )
         count = len(self.network.places)
-        self.exact = count <= EXACT if exact is None else exact
-        self.nested = self.exact if nested is None else nested
+        self.form = form_for(count, form)
         self.turns = count > EXACT if turns is None else turns
         self._channels = [place.channels for place in self.places]
         self._check_independence()
@@ -146,21 +144,15 @@ class NetworkAudit:
 
     def settings(self) -> dict[str, Any]:
         """Return everything that the sums depend on beside the pictures, as JSON can hold it."""
-        digest = hashlib.sha256()
-        for name, value in self.network.model.state_dict().items():
-            if isinstance(value, Tensor):
-                digest.update(name.encode())
-                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return {
-            "weights_sha256": digest.hexdigest(),
+            "weights_sha256": weights_digest(self.network.model),
             "places": [str(place) for place in self.places],
             "size": self.size,
             "shifts": self.shifts,
             "borders": self.borders,
             "symmetric": self.symmetric,
             "turns": self.turns,
-            "exact": self.exact,
-            "nested": self.nested,
+            "form": self.form,
             "seed": self.seed,
         }
 
@@ -191,21 +183,36 @@ class NetworkAudit:
         ratios, channels = self._aliasing(x, [seed % GROUPS for _, seed in seeds])
         values = [np.ones((len(x), 1)), ratios]
         turn = [seed // GROUPS % (len(self.cases) // len(self.borders)) for _, seed in seeds]
-        for number, (borders, shift, direction) in enumerate(self.cases):
-            table = np.zeros((len(x), self._width))
-            mine = [not self.turns or t == number % (len(self.cases) // len(self.borders)) for t in turn]
-            if any(mine):
-                table[mine] = self._shares(x[torch.tensor(mine)], borders, shift, direction)
-            values.append(table)
+        values += list(self._tables(x, turn))
         return np.concatenate([(weights @ np.hstack(values)).ravel(), channels]), None
 
-    def _shares(self, x: Tensor, borders: str, shift: int, direction: int) -> NDArray[np.float64]:
-        u = self.shifts[shift]
-        first, second = pairs(x, u, borders)
-        if direction < 0:
-            first, second, u = second, first, (-u[0], -u[1])
-        circular = borders == "circular"
-        found = shares(self.network, first, second, u, circular=circular, exact=self.exact, nested=self.nested)
+    def _tables(self, x: Tensor, turn: Sequence[int]) -> NDArray[np.float64]:
+        """Sums of shares, shape (cases, pictures, width); zero where a picture's `turn` is not that of the case."""
+        tables = np.zeros((len(self.cases), len(x), self._width))
+        each = len(self.cases) // len(self.borders)
+        for borders in self.borders:
+            cases = [number for number, (name, _, _) in enumerate(self.cases) if name == borders]
+            rows = [(case, i) for case in cases for i in range(len(x)) if not self.turns or turn[i] == case % each]
+            together = max(1, PIXELS // self.size**2)
+            for start in range(0, len(rows), together):
+                part = rows[start : start + together]
+                tables[tuple(zip(*part, strict=True))] = self._shares(x, borders, part)
+        return tables
+
+    def _shares(self, x: Tensor, borders: str, rows: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+        """Shares of pictures in cases with the same borders, run together."""
+        firsts, seconds, shifts = [], [], []
+        for case, i in rows:
+            _, number, direction = self.cases[case]
+            u = self.shifts[number]
+            first, second = pairs(x[i : i + 1], u, borders)
+            if direction < 0:
+                first, second, u = second, first, (-u[0], -u[1])
+            firsts.append(first)
+            seconds.append(second)
+            shifts.append(u)
+        together = torch.cat(firsts), torch.cat(seconds)
+        found = shares(self.network, *together, shifts, circular=borders == "circular", form=self.form)
         return found.table()
 
     def _aliasing(self, x: Tensor, groups: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -272,7 +279,7 @@ class NetworkAudit:
                 "size": self.size,
                 "symmetric": int(self.symmetric),
                 "turns": int(self.turns),
-                "exact": int(self.exact),
+                "form": self.form,
                 "seed_of_draws": self.seed,
             },
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import spearmanr
 
 from analysis.audit.experiment import HEAD
 
@@ -99,11 +98,12 @@ def verdict(audit: xr.Dataset) -> str:
             f"{100 * first.aliased_energy_worst:.0f} % in the worst channel"
         )
     text += f". The head, all that follows the last place, has {100 * head:.0f} %."
-    best = places.gain.idxmax()
-    if places.gain[best] > 0:
-        text += f" Of single places, mending {best} takes most of the change away, {100 * places.gain[best]:.0f} %."
-    else:
-        text += " Mending any single place takes nothing of the change away."
+    if places.gain.notna().any():
+        best = places.gain.idxmax()
+        if places.gain[best] > 0:
+            text += f" Of single places, mending {best} takes most of the change away, {100 * places.gain[best]:.0f} %."
+        else:
+            text += " Mending any single place takes nothing of the change away."
     lost = places[places.blame < 0].index
     if len(lost):
         have = "has" if len(lost) == 1 else "have"
@@ -113,13 +113,15 @@ def verdict(audit: xr.Dataset) -> str:
 
 def _agreement(places: pd.DataFrame) -> str:
     value = rank_agreement(places.blame, places.gain)
-    return (
-        f" Shares and the gains of mending one place have the rank correlation {value:.2f}." if len(places) > 2 else ""
-    )
+    if len(places) < 3 or not np.isfinite(value):
+        return ""
+    return f" Shares and the gains of mending one place have the rank correlation {value:.2f}."
 
 
 def rank_agreement(shares: pd.Series, gains: pd.Series) -> float:
     """Spearman's rank correlation of two columns; NaN for less than two places."""
+    from scipy.stats import spearmanr  # half a second to import
+
     known = np.isfinite(shares) & np.isfinite(gains)
     return float(spearmanr(shares[known], gains[known]).statistic) if known.sum() > 1 else float("nan")
 

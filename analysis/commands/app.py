@@ -6,14 +6,19 @@ Nothing large is imported here or in the files of the commands, so that help and
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
+
+from analysis.runs import progress
 
 if TYPE_CHECKING:
     import typer
@@ -27,9 +32,11 @@ COMMANDS = (
     "report",
     "stability",
     "audit",
+    "heal",
     "train",
     "study",
     "recipes",
+    "explore",
 )
 """Commands, each in the file of its name."""
 
@@ -44,6 +51,7 @@ def main() -> None:
                 code = 130
             except Exception as error:  # an import that was interrupted may end in another error than that
                 code = 130 if heard else _refused(error)
+        progress.erase()
         if code == 130:
             print("shiftscope: interrupted", file=sys.stderr)
         sys.stdout.flush()
@@ -61,13 +69,26 @@ def _run(arguments: list[str]) -> int:
 def _refused(error: Exception) -> int:
     """Say in one line what is wrong, and return the exit code 2; an error of the program itself goes on."""
     if hasattr(error, "format_message"):  # what typer raises for a wrong option
-        message = error.format_message()
+        message = _with_nearest(error)
     elif isinstance(error, (ValueError, TypeError, OSError, ModuleNotFoundError, MemoryError)):
         message = str(error)
     else:
         raise error
-    print(f"shiftscope: {' '.join(message.split()) or type(error).__name__}", file=sys.stderr)
+    from analysis.commands.shared import asked, paint
+
+    progress.erase()
+    if asked.debug:
+        traceback.print_exception(error)
+    print(f"{paint('shiftscope:', 'error')} {' '.join(message.split()) or type(error).__name__}", file=sys.stderr)
     return 2
+
+
+def _with_nearest(error: Any) -> str:
+    """Return what is wrong with an option or the name of a command, with the likeliest one that there is."""
+    if not (near := getattr(error, "possibilities", None)):
+        return str(error.format_message())
+    (likeliest,) = get_close_matches(error.option_name, near, n=1, cutoff=0)
+    return f"{error.message}; did you mean {likeliest}?"
 
 
 @contextlib.contextmanager
@@ -95,24 +116,28 @@ def application() -> typer.Typer:
     import typer
 
     from analysis.commands.options import before_command
+    from analysis.commands.shared import begin, with_shared_options
 
+    begin()
     app = typer.Typer(
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         help="How stable is the first layer of a CNN to small shifts, and why?",
     )
     app.callback()(before_command)
     for name in COMMANDS:
-        app.command(name)(import_module(f"analysis.commands.{name}").command)
+        command = import_module(f"analysis.commands.{name}").command
+        first = " ".join(inspect.cleandoc(command.__doc__).partition("\n\n")[0].split())
+        # Without a short help of its own the list of commands would have the beginning of the long one, and "...".
+        app.command(name, short_help=first)(with_shared_options(name, command))
     return app
 
 
 class _Output:
     """Standard output or error that never ends a run.
 
-    What the terminal has no character for is replaced; what nobody reads any more, because the pipe is closed, is
-    dropped.
+    What the terminal has no character for is replaced; what can no longer be written, because the pipe is closed, the
+    disk is full or the terminal gone, is dropped. The line of a progress bar is erased before anything is printed.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -121,16 +146,17 @@ class _Output:
             self._stream.reconfigure(errors="replace")
 
     def write(self, text: str) -> int:
+        progress.erase()
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
+        except OSError:
             self._drop()
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             self._drop()
 
     def __getattr__(self, name: str) -> Any:

@@ -39,12 +39,12 @@ def command(
             "network pads them. both: their difference is what borders do; takes twice as long."
         ),
     ] = "circular",
-    exact: Annotated[
-        bool | None,
+    form: Annotated[
+        str | None,
         typer.Option(
-            "--exact/--sampled",
-            help="Run all subsets of places, or one random order and its reversal an image. Default: all up to 6 "
-            "places.",
+            help="How blame is shared out. exact: all subsets of places are run. sampled: one random order and its "
+            "reversal an image. nested: the order of execution alone, which is cheap. Default: exact up to 6 places, "
+            "then sampled.",
         ),
     ] = None,
     first_layer: Annotated[
@@ -70,6 +70,7 @@ def command(
     """
     shifts = options.parse_shifts(shift)
     options.need_torch()
+    options.plan({"audit": None, "kernels": None, "describe": 3.0, "Gaussian field": 3.0, "figures": 4.0})
     from analysis.reports.audit import audit_report
     from analysis.reports.summaries import audit_summary
 
@@ -81,7 +82,7 @@ def command(
         pretrained=pretrained,
         **options.given(shifts=shifts),
         borders=("circular", "own") if borders == "both" else (borders,),
-        options={"exact": exact, "output": output},
+        options={"form": form, "output": output},
         first_layer=first_layer,
         size=size,
         limit=limit,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from analysis.commands import shared
+
 
 def command(
     a: Annotated[Path, typer.Argument(help="Result file (*.nc), or a folder of them.")],
@@ -17,7 +19,7 @@ def command(
         Path | None, typer.Option(help="Draw the differences of one variable, filter by filter, to this file.")
     ] = None,
     variable: Annotated[str, typer.Option(help="The variable that is drawn.")] = "rho_rms",
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; the exit code tells.")] = False,
+    quiet: shared.Quiet = False,
 ) -> None:
     """Say whether two results agree, and where they differ. Exits with 0 if they agree, with 1 if not.
 
@@ -36,7 +38,9 @@ def command(
         from analysis.plots import difference_figure
 
         save_figure(difference_figure(load(a), load(b), variable), figure)
-    if not quiet:
+    if shared.asked.json:
+        shared.print_json({"agree": found.agree, "report": found.report().splitlines()})
+    elif not quiet:
         print(found.report())
     if not found.agree:
         raise typer.Exit(1)

@@ -12,7 +12,10 @@ from analysis.commands import options
 def command(
     out: options.Out,
     images: options.Images = None,
-    levels: Annotated[list[int] | None, typer.Option(help="Depth J; may be given again. Default: 2 and 3.")] = None,
+    levels: Annotated[
+        list[str] | None,
+        typer.Option(metavar="J,...", help="Depths J, such as 3 or 2,3; may be given again. Default: 2,3."),
+    ] = None,
     filters: Annotated[
         str | None,
         typer.Option(
@@ -43,14 +46,16 @@ def command(
     Writes heatmaps_J{levels}.nc, .png and .pdf for each depth, report.html, and skipped.txt if images had to be left
     out; with --predict also prediction_J{levels}.nc, .png and .pdf.
     """
-    shifts = options.parse_shifts(shift)
+    shifts, depths = options.parse_shifts(shift), options.parse_levels(levels)
+    predictions = {"Gaussian field": 10.0, "isolated features": 10.0} if predict else {}
+    options.plan({"heatmaps": None, "figures": 4.0} | predictions)
     from analysis.reports.heatmaps import heatmap_report
     from analysis.reports.summaries import heatmap_summary
 
     report = heatmap_report(
         images,
         out,
-        **options.given(levels=levels or None, filters=filters, shifts=shifts),
+        **options.given(levels=depths, filters=filters, shifts=shifts),
         size=size,
         predict=predict,
         device=device,

@@ -51,6 +51,14 @@ def command(
     """
     shifts = options.parse_shifts(shift)
     means, deviations = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
+    steps: dict[str, float | None] = {
+        "kernels": None,
+        "describe": 3.0,
+        "Gaussian field": 2.0,
+        "isolated features": 1.0,
+        "figures": 4.0,
+    }
+    options.plan(steps)
     from analysis.kernels import first_layer
     from analysis.reports.kernels import kernel_report
     from analysis.reports.summaries import kernel_summary

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from analysis.reports.writer import Report
+from analysis.commands import shared
+from analysis.commands.shared import Debug, Quiet, Verbose, finish
+from analysis.runs.progress import plan, say
+
+__all__ = ["Debug", "Quiet", "Verbose", "finish", "plan"]  # the others are defined here
 
 SKIPS_SHOWN = 20
 """Skipped images that are named on the terminal; skipped.txt has all."""
@@ -42,7 +44,6 @@ Workers = Annotated[
 Threads = Annotated[int, typer.Option(help="Threads of each task on a cluster.")]
 Figures = Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures; pages have tables without them.")]
 Device = Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")]
 
 # A first layer: its file, and what files leave open.
 Stride = Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")]
@@ -69,8 +70,12 @@ def before_command(
     show_version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
 ) -> None:
     """Take the options that stand before the name of a command."""
+    shared.asked.quiet, shared.asked.verbose, shared.asked.debug = quiet, verbose, debug
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -107,33 +112,23 @@ def parse_numbers(name: str, text: str | None) -> tuple[float, ...] | None:
         raise ValueError(f"{name} is {text!r}; expected numbers such as 0.485,0.456,0.406") from None
 
 
+def parse_levels(texts: Sequence[str] | None) -> list[int] | None:
+    """Turn ``2``, or ``2,3``, each of which may be given again, into depths."""
+    try:
+        return [int(part) for text in texts for part in text.split(",")] if texts else None
+    except ValueError:
+        raise ValueError(f"--levels is {','.join(texts or ())!r}; expected depths such as 3 or 2,3") from None
+
+
 def skips_shown(quiet: bool) -> Callable[[str, str], None] | None:
-    """Return what names the first skipped images on the terminal, if anything does."""
+    """Return what names the first skipped images on the terminal, all with ``--verbose``, if anything does."""
     if quiet:
         return None
-    from tqdm import tqdm
-
     shown: list[str] = []
 
     def show(name: str, reason: str) -> None:
-        if len(shown) < SKIPS_SHOWN:
+        if len(shown) < SKIPS_SHOWN or shared.asked.verbose:
             shown.append(name)
-            tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
+            say(f"skipped {name}: {reason}")
 
     return show
-
-
-def finish(report: Report, strict: bool, quiet: bool) -> None:
-    """End a command: say what was left out or could not be made, and exit with 2 or 3 for it."""
-    warnings = []
-    if left_out := report.figures_left_out:
-        warnings.append(f"{len(left_out)} figures of this project are no photographs: {left_out[0]} and so on left out")
-    if report.skipped:
-        warnings.append(f"{len(report.skipped)} of {report.inputs} images skipped, see {report.folder}/skipped.txt")
-    for warning in [] if quiet else warnings:
-        print(f"shiftscope: warning: {warning}", file=sys.stderr)
-    if report.failures:
-        first, *others = report.failures
-        raise OSError(f"{first}; and {len(others)} more files" if others else first)
-    if report.skipped and strict:
-        raise typer.Exit(3)

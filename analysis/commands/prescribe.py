@@ -48,14 +48,19 @@ def command(
     fields: Annotated[int, typer.Option(help="Random fields of the prediction.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the random fields.")] = 0,
     activation: Annotated[str, typer.Option(help="Of the layer; only relu is modelled.")] = "relu",
+    block: options.Block = 32,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Find what to change in a first layer's pooling to make it stable, and what that costs.
 
-    Writes prescribe.csv, prescribe.nc, front.png and report.html; with --images measured.csv too.
+    Writes prescribe.csv, prescribe.nc, front.png and prescribe.html; with --images measured.csv too. In the folder of
+    shiftscope kernels the two pages lead to each other.
     """
     shifts = options.parse_shifts(shift)
     means, deviations = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
+    options.plan({"spectrum": None, "random fields": None, "designs": None, "figures": 2.0})
     from analysis.kernels import first_layer
     from analysis.reports.prescribe import prescribe_report
     from analysis.reports.summaries import prescription_summary
@@ -86,6 +91,9 @@ def command(
         fields=fields,
         seed=seed,
         activation=activation,
+        block=block,
+        resume=resume,
+        overwrite=overwrite,
         progress=not quiet,
         on_skip=options.skips_shown(quiet),
     )

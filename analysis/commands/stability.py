@@ -30,6 +30,10 @@ def command(
             "lists all), for some layers only if they are named; may be given again.",
         ),
     ] = None,
+    healed: Annotated[
+        list[Path] | None,
+        typer.Option(help="A healed.safetensors that `shiftscope heal` made of this network; may be given again."),
+    ] = None,
     shifts: Annotated[int, typer.Option(help="Largest distance of two windows, pixels: 8 is usual, 4 for CIFAR.")] = 8,
     grid: Annotated[
         bool, typer.Option("--grid", help="All (shifts + 1)² positions of the window, not three lines of them.")
@@ -68,12 +72,13 @@ def command(
     strict: options.Strict = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure how stable a network is under shifts, before and after each remedy, none of them trained.
+    """Measure how stable a network is under shifts, before and after each remedy, and healed.
 
     Writes stability.csv, stability.nc, trade.png, flips.png, divergence.png, with labels accuracy.png, and report.html.
     FILE.py:FACTORY executes the file, with all that is in it.
     """
     options.need_torch()
+    options.plan({"stability": None, "figures": 4.0})
     from analysis.reports.stability import stability_report
     from analysis.reports.summaries import stability_summary
 
@@ -82,6 +87,7 @@ def command(
         images,
         out,
         remedies=remedy or [],
+        healed=healed or [],
         labels=labels,
         weights=weights,
         shifts=shifts,

@@ -56,6 +56,7 @@ def command(
     numbers. FILE.py:FACTORY executes the file, with all that is in it.
     """
     options.need_torch()
+    options.plan({"training": None, "figures": 1.0})
     import torch
 
     from analysis.files.messages import printable

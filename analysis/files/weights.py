@@ -108,6 +108,39 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
             return _read_numpy(file)
 
 
+def read_header(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Texts that a file .safetensors has in its header beside the weights.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict of str to str
+        Empty if there are none.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is no safetensors file.
+    """
+    shown = printable(path)
+    if suffix_of(path) != ".safetensors":
+        raise ValueError(f"{shown}: expected a file .safetensors, whose header has texts")
+    try:
+        open_regular(path).close()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {shown}") from None
+    with _reading(shown, "a safetensors file"):
+        from safetensors import safe_open
+
+        with safe_open(path, "numpy") as file:
+            return dict(file.metadata() or {})
+
+
 def weights_of(tree: Any, shown: str) -> dict[str, Any]:
     """Arrays and tensors of a checkpoint in one flat dict.
 

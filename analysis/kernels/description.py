@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from analysis.kernels.gabor_fit import PARAMETERS, fit_gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.sources import first_layer
+from analysis.runs.progress import track
 from analysis.theory import gamma
 from wavelets import characteristic_frequency
 from wavelets.complex_filters import GRID, complex_filters
@@ -85,7 +85,7 @@ def describe_kernels(
     for name in ("cell_y", "cell_x"):
         columns[name] = np.full(count, -1)
     gabors = np.full((count, len(PARAMETERS)), np.nan)
-    for index in tqdm(np.flatnonzero(~dead), desc="describe", unit="kernel", disable=not progress):
+    for index in track(np.flatnonzero(~dead).tolist(), "describe", "kernels", progress):
         row, gabors[index] = _measured(filters[index], plane[index], m, levels)
         row["gamma"] = gamma(m * np.array([row["theta_y"], row["theta_x"]]), layer.q)
         for name, value in row.items():
@@ -121,6 +121,29 @@ def describe_kernels(
         levels=levels,
         grid=grid,
     )
+
+
+def characteristic_frequencies(layer: FirstLayer, grid: int = GRID) -> NDArray[np.float64]:
+    """Characteristic frequency of each kernel, as `describe_kernels` finds it, without the rest.
+
+    Parameters
+    ----------
+    layer : FirstLayer
+    grid : int
+        Side of the grid of the Hilbert transform, in sides of the kernel.
+
+    Returns
+    -------
+    ndarray, shape (L, 2), float64
+        Vertical and horizontal, rad/sample, the latter not negative; NaN where a kernel is dead.
+    """
+    dead = dead_kernels(layer.weight)
+    _, colour, _ = first_colour(layer.weight)
+    filters = np.einsum("lc,lcyx->lyx", colour, complex_filters(layer.weight.astype(np.float64), grid))
+    theta = np.full((len(dead), 2), np.nan)
+    for index in np.flatnonzero(~dead):
+        theta[index] = facing_right(characteristic_frequency(filters[index], np.pi / layer.stride))
+    return theta
 
 
 MEANINGS = {

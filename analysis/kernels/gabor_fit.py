@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import least_squares
 
 from wavelets import analytic, characteristic_frequency
 from wavelets.checks import real_array
@@ -85,6 +84,8 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
         gram = basis.T @ basis + 1e-9 * np.eye(2)
         linear = np.linalg.solve(gram, basis.T @ v.ravel())
         return v.ravel() - basis @ linear, linear, p
+
+    from scipy.optimize import least_squares  # half a second to import
 
     found = []
     for scale in ENVELOPES:

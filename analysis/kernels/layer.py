@@ -89,6 +89,11 @@ class FirstLayer:
             raise ValueError(
                 f"{named} has shape {weight.shape}, {weight.shape[1]} input channels; expected 1 or 3, as of images"
             )
+        if weight.shape[-2:] == (1, 1):
+            raise ValueError(
+                f"{named} has shape {weight.shape}: kernels of one pixel have no frequency and no phase, and so no "
+                "CMod beside RMax; expected larger ones, perhaps those of a later layer of this network"
+            )
         if not weight.any():
             raise ValueError(f"{named} is zero everywhere: there is no kernel to analyse")
         geometry = {

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
+from analysis.kernels.description import characteristic_frequencies
 from analysis.kernels.designs import Energies, Way, WayMaps, memory, multiplications, ways_of
 from analysis.kernels.layer import FirstLayer
 from analysis.measurements.shift_experiment import SHIFTS, check_shifts, labelled
@@ -22,6 +22,7 @@ from analysis.measurements.spectra import (
     power_law_spectrum,
 )
 from analysis.runs.feed import run
+from analysis.runs.progress import track
 from wavelets.checks import integer
 from wavelets.kernel_kinds import kernel_kinds
 
@@ -84,8 +85,9 @@ def prescribe(
         over kernels, mean over shifts, with `eta_stderr`, the error of the sampling; `rho`, the relative distance from
         the output of CMod; `multiplications` and `memory` over those of the layer as it is, which is design 0; `front`,
         whether no other design is as stable for as few multiplications; `way` (design, kernel), position along `ways`
-        of what becomes of each kernel. Along `ways` and `kernel`: `kernel_eta`, `kernel_rho`. The attribute `answer` is
-        the position of the cheapest design that reaches the target, `sentence` says it in words.
+        of what becomes of each kernel. Along `ways` and `kernel`: `kernel_eta`, `kernel_rho`, `kernel_change`. Along
+        `kernel`: `theta_y`, `theta_x`, as :func:`describe_kernels` finds them. The attribute `answer` is the position
+        of the cheapest design that reaches the target, `sentence` says it in words.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def prescribe(
     rng = np.random.default_rng(seed)
     sampled = [
         maps(_field(root, layer, isolated, rng)[..., :size, :size].astype(np.float32))
-        for _ in tqdm(range(fields), desc="random fields", unit="field", disable=not progress)
+        for _ in track(range(fields), "random fields", "fields", progress)
     ]
     energies = Energies(*(np.concatenate(part) for part in zip(*sampled, strict=True)))
     names, choices = _designs(layer, ways, energies)
@@ -121,6 +123,7 @@ def prescribe(
     shown = spectrum if isinstance(spectrum, str) else "given"
     table = table.assign_attrs(
         layer=layer.name,
+        stride=layer.stride,
         output=layer.order,
         spectrum=shown,
         shifts=str(maps.shifts),
@@ -385,6 +388,7 @@ def _table(
     costs = np.array([[multiplications(way, layer, size), memory(way, layer)] for way in ways])
     cost, held = np.moveaxis(costs[choices].sum(axis=1), -1, 0)
     kernels = Energies(*(part.sum(axis=0) for part in energies))
+    theta = characteristic_frequencies(layer).T
     with np.errstate(invalid="ignore", divide="ignore"):
         kernel_eta = np.sqrt(kernels.change / kernels.energy)
         kernel_rho = np.sqrt(kernels.distance / kernels.reference)
@@ -400,8 +404,20 @@ def _table(
             "way": (("design", "kernel"), choices),
             "kernel_eta": labelled(("ways", "kernel"), kernel_eta, "relative change of each output map, predicted"),
             "kernel_rho": labelled(("ways", "kernel"), kernel_rho, "relative distance from the map of CMod"),
+            "kernel_change": labelled(
+                ("ways", "kernel"), kernels.change / total[1][0], "squared change over the energy of the layer as it is"
+            ),
         },
-        {"ways": [way.named(layer) for way in ways], "kernel": np.arange(len(layer.weight))},
+        {
+            "ways": [way.named(layer) for way in ways],
+            "kernel": np.arange(len(layer.weight)),
+            "theta_y": ("kernel", theta[0], {"long_name": "characteristic frequency, vertical", "units": "rad/sample"}),
+            "theta_x": (
+                "kernel",
+                theta[1],
+                {"long_name": "characteristic frequency, horizontal", "units": "rad/sample"},
+            ),
+        },
     )
 
 

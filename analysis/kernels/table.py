@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from scipy.stats import t as student_t
 
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.layer import FirstLayer
@@ -96,7 +94,8 @@ def kernel_table(
         same pictures, NaN for all but band-pass kernels: `predicted_rho`, the best one of `rho_rms`, a Gaussian field
         with the part of isolated features that :func:`analysis.prediction.typical_share` takes from packets;
         `gaussian_rho`, `predicted_eta_rmax`, `predicted_eta_cmod`, of a Gaussian field alone; `rank`, 1 for the kernel
-        that makes the largest `share_of_change`.
+        that makes the largest `share_of_change`; `weight`, the kernels themselves, with further dimensions `row` and
+        `column`, and `gain`, the layer's.
 
     Raises
     ------
@@ -122,9 +121,13 @@ def kernel_table(
     )
     table = table.assign_attrs(described.attrs | measured.attrs)
     _add_prediction(table, layer, filters, power.spectrum.values, progress)
+    from scipy.stats import rankdata  # half a second to import
+
     rank = np.where(table.kind != "dead", rankdata(-np.nan_to_num(table.share_of_change), method="ordinal"), -1)
     meaning = "place by the share of the layer's change, 1 = largest; -1 if dead"
     table["rank"] = ("kernel", rank.astype(int), {"long_name": meaning})
+    table["weight"] = (("kernel", "channel", "row", "column"), layer.weight, {"long_name": "correlation kernel V"})
+    table["gain"] = ("kernel", layer.gain, {"long_name": "factor of the responses; its sign decides what is pooled"})
     return table
 
 
@@ -188,6 +191,22 @@ def rank_correlation(table: xr.Dataset, first: str, second: str) -> tuple[float,
         (values.mean("shift") if "shift" in values.dims else values).values[keep].astype(float)
         for values in (table[first], table[second])
     )
+    return rank_interval(x, y)
+
+
+def rank_interval(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float, float]:
+    """Spearman's rank correlation of two vectors, with its 95 % confidence interval.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Pairs with a value that is not finite are left out.
+
+    Returns
+    -------
+    correlation, low, high : float
+        NaN for fewer than four pairs, or where all values of a vector are equal; see `rank_correlation`.
+    """
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = x[finite], y[finite]
     if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -195,6 +214,8 @@ def rank_correlation(table: xr.Dataset, first: str, second: str) -> tuple[float,
     r = float(_spearman(x, y))
     if abs(r) == 1:  # a perfect order, also without any of them
         return r, r, r
+    from scipy.stats import t as student_t  # half a second to import
+
     n = len(x)
     others = np.array([np.delete(np.arange(n), k) for k in range(n)])
     z, left_out = np.arctanh(r), np.arctanh(np.clip(_spearman(x[others], y[others]), -1 + 1e-12, 1 - 1e-12))
@@ -204,6 +225,8 @@ def rank_correlation(table: xr.Dataset, first: str, second: str) -> tuple[float,
 
 def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     """Pearson correlation of the ranks along the last axis; NaN where all are equal."""
+    from scipy.stats import rankdata  # half a second to import
+
     x, y = (rankdata(v, axis=-1) for v in (x, y))
     x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
     scale = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
@@ -211,28 +234,64 @@ def _spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
     return r
 
 
+def kernel_prediction(
+    layer: FirstLayer,
+    filters: NDArray[Any],
+    spectra: NDArray[Any],
+    chosen: NDArray[np.bool_],
+    shifts: Sequence[Sequence[float]] = SHIFTS,
+    progress: bool = True,
+) -> dict[str, NDArray[np.float64]]:
+    """Discrepancy and shift changes of kernels that the spectra of pictures predict.
+
+    Parameters
+    ----------
+    layer : FirstLayer
+    filters : ndarray, shape (L, C, N, N), complex
+        Complex filters of all kernels, as they are measured.
+    spectra : ndarray, shape (P, P) or (3, 3, P, P)
+        Of the luminance for a layer of one channel; see :func:`analysis.estimate_spectrum`.
+    chosen : ndarray, shape (L,), bool
+        Kernels to predict.
+    shifts : sequence of (float, float)
+        Shifts u, vertical then horizontal, pixels.
+    progress : bool
+        Show progress bars on standard error.
+
+    Returns
+    -------
+    dict of str to ndarray
+        `predicted_rho` and `gaussian_rho`, shape (L,); `predicted_eta_rmax` and `predicted_eta_cmod`, shape (L, S): see
+        `kernel_table`. NaN for kernels that are not chosen.
+    """
+    count = len(chosen)
+    found = {name: np.full(count, np.nan) for name in ("predicted_rho", "gaussian_rho")}
+    found |= {name: np.full((count, len(shifts)), np.nan) for name in ("predicted_eta_rmax", "predicted_eta_cmod")}
+    if not chosen.any():
+        return found
+    share = typical_share(layer.stride)
+    spectra = spectra if spectra.ndim == 4 else spectra[None, None].astype(complex)
+    kernels = filters[chosen] / peaks(layer.weight[chosen]) / np.array(layer.std)[:, None, None]
+    gaussian = gaussian_moments(kernels, spectra, layer.stride, shifts, layer.q, progress=progress)
+    ratios = rms(gaussian)
+    for name in ("rho", "eta_rmax", "eta_cmod"):
+        found[("gaussian_" if name == "rho" else "predicted_") + name][chosen] = ratios[f"{name}_rms"].values
+    # No shift enters the discrepancy, and features need no fine frequencies, only room for the window.
+    reach = kernels.shape[-1] + 2 * layer.q * layer.stride
+    coarse = coarser(spectra, COARSER if reach <= spectra.shape[-1] // COARSER else 1)
+    isolated = isolated_moments(kernels, coarse, layer.stride, [(0, 0)], layer.q, progress)
+    squares = (1 - share) * ratios.rho_rms**2 + share * isolated.discrepancy
+    found["predicted_rho"][chosen] = np.sqrt(squares.values)
+    return found
+
+
 def _add_prediction(
     table: xr.Dataset, layer: FirstLayer, filters: NDArray[Any], spectra: NDArray[Any], progress: bool
 ) -> None:
     """Add what the two models of images, with the spectra of the pictures, give for the band-pass kernels."""
-    chosen = table.kind.values == "band-pass"
-    count, shifts = len(chosen), list(zip(table.shift_y.values, table.shift_x.values, strict=True))
-    found = {name: np.full(count, np.nan) for name in ("predicted_rho", "gaussian_rho")}
-    found |= {name: np.full((count, len(shifts)), np.nan) for name in ("predicted_eta_rmax", "predicted_eta_cmod")}
+    shifts = list(zip(table.shift_y.values, table.shift_x.values, strict=True))
+    found = kernel_prediction(layer, filters, spectra, table.kind.values == "band-pass", shifts, progress)
     share = typical_share(layer.stride)
-    if chosen.any():
-        spectra = spectra if spectra.ndim == 4 else spectra[None, None].astype(complex)
-        kernels = filters[chosen] / peaks(layer.weight[chosen]) / np.array(layer.std)[:, None, None]
-        gaussian = gaussian_moments(kernels, spectra, layer.stride, shifts, layer.q, progress=progress)
-        ratios = rms(gaussian)
-        for name in ("rho", "eta_rmax", "eta_cmod"):
-            found[("gaussian_" if name == "rho" else "predicted_") + name][chosen] = ratios[f"{name}_rms"].values
-        # No shift enters the discrepancy, and features need no fine frequencies, only room for the window.
-        reach = kernels.shape[-1] + 2 * layer.q * layer.stride
-        coarse = coarser(spectra, COARSER if reach <= spectra.shape[-1] // COARSER else 1)
-        isolated = isolated_moments(kernels, coarse, layer.stride, [(0, 0)], layer.q, progress)
-        squares = (1 - share) * ratios.rho_rms**2 + share * isolated.discrepancy
-        found["predicted_rho"][chosen] = np.sqrt(squares.values)
     for name, values in found.items():
         dims = ("kernel", "shift")[: values.ndim]
         mixture = f", {share:.3g} of the energy in isolated features" if name == "predicted_rho" else ""

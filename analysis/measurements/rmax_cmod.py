@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import fftconvolve
 
 from analysis.measurements import loops
 from wavelets import DualTreePackets2D
@@ -109,6 +108,8 @@ def strided_correlation(image: ArrayLike, kernel: ArrayLike, stride: int) -> NDA
         raise ValueError(
             f"image is {_size(image)} pixels, smaller than the kernel, {_size(kernel)}: the valid region is empty"
         )
+    from scipy.signal import fftconvolve  # half a second to import
+
     kernel = kernel.astype(np.result_type(image.dtype, np.complex64 if np.iscomplexobj(kernel) else np.float32))
     flipped = kernel[::-1, ::-1].reshape((1,) * (image.ndim - 2) + kernel.shape)
     responses: NDArray[Any] = fftconvolve(image, flipped, mode="valid", axes=(-2, -1))

@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
-from scipy.signal.windows import hann
 
 from analysis.runs.feed import run
 from wavelets.checks import integer, real_array
@@ -189,7 +188,8 @@ class SpectrumMeasurement:
 
     @property
     def _window(self) -> NDArray[np.float64]:
-        edge = hann(self.size, sym=True) if self.size > 2 else np.ones(self.size)
+        # Hann's window, whose first and last value are zero
+        edge = 0.5 - 0.5 * np.cos(np.linspace(0, 2 * np.pi, self.size)) if self.size > 2 else np.ones(self.size)
         return np.outer(edge, edge)
 
     def _planes(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from analysis.networks.metrics import resized
+from analysis.runs.progress import track
 from wavelets.checks import integer
 
 Pooling = Callable[[int], nn.Module]
@@ -139,7 +139,7 @@ def fit(
     optimiser = torch.optim.Adam(network.parameters(), rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, integer("steps", steps, 1))
     losses = []
-    for _ in tqdm(range(steps), "training", disable=not progress):
+    for _ in track(range(steps), "training", "steps", progress):
         pictures, classes = next(batches)
         loss = cross_entropy(network(pictures), classes)
         optimiser.zero_grad()

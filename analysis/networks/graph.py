@@ -47,5 +47,5 @@ def chain_after(model: nn.Module, graph: fx.Graph | None, name: str) -> Iterator
         if node.op == "call_module":
             yield str(node.target), model.get_submodule(str(node.target))
         else:
-            yield ("relu" if node.target in RELU else str(node.target)), None
+            yield ("relu" if node.target in RELU else str(getattr(node.target, "__name__", node.target))), None
         nodes = [node]

@@ -21,6 +21,7 @@ from analysis.files.messages import first_line, printable, unknown
 from analysis.files.weights import read_checkpoint, weights_of
 from analysis.networks import network_registry
 from analysis.networks.layer_access import CONVOLUTION, evaluation
+from analysis.networks.left_alone import left_alone
 from analysis.networks.remedy_table import remedy
 from analysis.networks.sites import POOLING
 from analysis.networks.weights import load_weights, tensors_of
@@ -141,7 +142,7 @@ def normalised(pictures: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Seq
 
 
 def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str]]:
-    """Network after a remedy, in evaluation mode, and what changed.
+    """Network after a remedy, in evaluation mode, and what changed; of a remedy for all places also what did not.
 
     Parameters
     ----------
@@ -173,7 +174,10 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
         hint = f"; layers are named as in {name}:LAYER,LAYER" if "names=" in str(error) else ""
         raise ValueError(f"remedy {text!r}: {first_line(error)}{hint}") from error
     device = next((p.device for p in network.model.parameters()), torch.device("cpu"))  # new layers begin on the CPU
-    return evaluation(model.to(device)), [str(change) for change in changes]
+    model, lines = evaluation(model.to(device)), [str(change) for change in changes]
+    if not names and chosen.factory is not None:
+        lines += [f"{place}: left as it is" for place in left_alone(model, example(network))]
+    return model, lines
 
 
 def move(model: nn.Module, device: str) -> None:
@@ -222,14 +226,15 @@ def _from_file(file: str, factory: str, size: int) -> LoadedNetwork:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {shown}")
     spec = importlib.util.spec_from_file_location(f"_shiftscope_{path.stem}", path)
-    assert spec is not None and spec.loader is not None  # its name ends in .py
+    assert spec is not None and spec.origin is not None  # its name ends in .py
     module = importlib.util.module_from_spec(spec)
     beside = str(path.resolve().parent)
     sys.path.insert(0, beside)  # as for a script
     sys.modules[spec.name] = module
     try:
-        version = hashlib.sha256(path.read_bytes()).hexdigest()
-        spec.loader.exec_module(module)
+        content = path.read_bytes()
+        version = hashlib.sha256(content).hexdigest()
+        exec(compile(content, spec.origin, "exec"), vars(module))  # what was hashed, no bytecode of an older state
         make = getattr(module, factory, None)
         made = make() if callable(make) else None
     except (Exception, SystemExit) as error:
@@ -299,7 +304,9 @@ def _from_torchvision(name: str, weights: str | os.PathLike[str] | None) -> nn.M
     known: Sequence[str] = models.list_models(module=models)
     if name not in known:
         raise ValueError(unknown("model of torchvision", name, known))
-    model: nn.Module = models.get_model(name, weights="DEFAULT" if weights is None else None)
+    slow = weights is not None and name in ("googlenet", "inception_v3")  # which draw their weights for a minute
+    options = {"init_weights": False} if slow else {}
+    model: nn.Module = models.get_model(name, weights="DEFAULT" if weights is None else None, **options)
     if weights is not None:
         try:
             load_weights(model, weights)

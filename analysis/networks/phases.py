@@ -30,7 +30,8 @@ def share_phases(model: nn.Module, operators: Mapping[str, nn.Module]) -> dict[s
     Returns
     -------
     dict of str to str
-        Operators that follow, and the one whose choice they take.
+        Operators that follow, and the one whose choice they take; "" for those that choose for themselves since several
+        are in a module without a graph.
 
     Notes
     -----
@@ -56,14 +57,16 @@ def share_phases(model: nn.Module, operators: Mapping[str, nn.Module]) -> dict[s
         leader.phase, leader.leads = phase, True
         aps.phase, aps.leads = phase, False
         leaders[name] = leader_name
-    return leaders
+    return leaders | {choosers[key][0]: "" for key in flow.hidden if choosers[key][1].phase is None}
 
 
 def with_leader(change: Change, leaders: Mapping[str, str]) -> Change:
     """Add to a row of the report whose choice an operator takes."""
     if change.name not in leaders:
         return change
-    return replace(change, after=f"{change.after}, on the grid of {leaders[change.name]}")
+    leader = leaders[change.name]
+    which = f"on the grid of {leader}" if leader else "on a grid of its own, for the code around it cannot be followed"
+    return replace(change, after=f"{change.after}, {which}")
 
 
 def _choosers(module: nn.Module) -> list[APS]:
@@ -84,6 +87,7 @@ class _Flow:
         self.wiring, self.choosers = wiring, choosers
         self.order: list[int] = []
         self.parent: list[int] = []
+        self.hidden: list[int] = []
 
     def root(self, number: int) -> int:
         """The first sampling that has to choose as this one."""
@@ -104,6 +108,8 @@ class _Flow:
             self.order.append(id(own[0]))
             self.parent.append(number)
             history = (*history, number)
+        else:
+            self.hidden += [id(aps) for aps in own]
         return history
 
     def _through_graph(self, name: str, graph: fx.Graph, given: list[History]) -> History:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, fx, nn
 
 from analysis.networks.layer_access import AVERAGE, CONVOLUTION, MAX, behaves_as, tuple_of
+from analysis.networks.own_convolution import densified
+from analysis.networks.patch_merging import PatchMerging, merges
 from analysis.networks.wiring import Wiring, name_of
 
 POOLING = (*MAX, *AVERAGE)
@@ -48,9 +50,22 @@ class Slicing(nn.Module):
         return f"stride={self.stride}"
 
 
+SLICES = (Slicing, PatchMerging)
+"""Places that are slices in the code of a module."""
+
+
 @dataclass(frozen=True)
 class Found:
-    """A place: its layer, or a layer that does the same as the call of a function; of that also where it is."""
+    """A place: its layer, or a layer that does the same as the call of a function; of that also where it is.
+
+    Attributes
+    ----------
+    layer : Module
+    scope : str
+        Module in whose code the call is.
+    node : fx.Node or None
+        The call.
+    """
 
     layer: nn.Module
     scope: str = ""
@@ -68,17 +83,18 @@ def places(model: nn.Module, wiring: Wiring) -> dict[str, Found]:
     """
     found = {name: Found(m) for name, m in model.named_modules() if strides(m)}
     for scope, graph in wiring.scopes():
-        for name, layer, node in _functions(graph):
+        for name, call in _functions(graph):
             full = scope if scope and not any(True for _ in model.get_submodule(scope).children()) else ""
             full = full or f"{scope}/{name}".lstrip("/")
             count = 1 + sum(key == full or key.startswith(f"{full} (") for key in found)
-            found[full if count == 1 else f"{full} ({count})"] = Found(layer, scope, node)
+            found[full if count == 1 else f"{full} ({count})"] = replace(call, scope=scope)
     return found
 
 
 def strides(layer: Any) -> bool:
-    """Tell if it is a layer that subsamples, and in no way of its own."""
-    return behaves_as(layer, *KNOWN) and max(tuple_of(layer.stride, 1)) > 1
+    """Tell if it is a layer that subsamples, and whose dense maps are known."""
+    known = behaves_as(layer, *KNOWN) and max(tuple_of(layer.stride, 1)) > 1
+    return known or densified(layer) is not None
 
 
 def final_averages(model: nn.Module) -> list[str]:
@@ -89,9 +105,12 @@ def final_averages(model: nn.Module) -> list[str]:
     return [name for (name, layer), (_, after) in pairs if isinstance(layer, AVERAGE) and isinstance(after, nn.Linear)]
 
 
-def _functions(graph: fx.Graph) -> Iterator[tuple[str, nn.Module, fx.Node]]:
-    """Names, equivalent layers and nodes of the functions and slices in a graph that subsample."""
+def _functions(graph: fx.Graph) -> Iterator[tuple[str, Found]]:
+    """Names and calls of the functions and slices in a graph that subsample."""
+    merged = dict(merges(graph))
     for node in graph.nodes:
+        if node in merged:
+            yield "getitem", Found(merged[node], node=node)
         if node.op != "call_function":
             continue
         name = name_of(node.target).removesuffix("_with_indices").lstrip("_")
@@ -106,7 +125,7 @@ def _functions(graph: fx.Graph) -> Iterator[tuple[str, nn.Module, fx.Node]]:
                 layer = kind(**given)
                 layer = layer if strides(layer) else None
         if layer is not None and node.args:
-            yield name, layer, node
+            yield name, Found(layer, node=node)
 
 
 def _slicing(node: fx.Node) -> Slicing | None:

@@ -29,9 +29,12 @@ from analysis.networks.layer_access import (
     tuple_of,
 )
 from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK
+from analysis.networks.own_convolution import Around, densified, pooled
+from analysis.networks.patch_merging import PatchMerging, PooledMerging
 from analysis.networks.phases import share_phases, with_leader
+from analysis.networks.place import places as network_places
 from analysis.networks.site import ShortFilterError, Site, border_options
-from analysis.networks.sites import KNOWN, POOLING, Found, Slicing, final_averages, places, strides
+from analysis.networks.sites import KNOWN, POOLING, SLICES, Found, final_averages, places, strides
 from analysis.networks.wiring import Step, Wiring, name_of
 
 PICTURE = 4
@@ -62,7 +65,8 @@ def replace_pooling(
         strided convolutions and slices. Default: all that subsamples, but the convolution that the picture goes into
         only for operators whose promise needs it (adaptive polyphase sampling, "ideal") or if there is nothing else;
         for an `operator` that is no name, pooling. An average pooling that makes the features of a classifier, or is
-        longer than the filter, stays. Subclasses with a forward of their own are left alone.
+        longer than the filter, stays. Subclasses with a forward of their own are left alone, but for convolutions that
+        are found to be dense at stride 1, on noise.
     names : sequence of str, optional
         Names of the places to replace, as in `named_modules`; functions and slices in the code of a module have its
         name, and that of the function if it has children: "layer2.0.shortcut", "Mixed_6a/max_pool2d".
@@ -108,6 +112,9 @@ def replace_pooling(
     *Functions* in the code of a module are replaced by giving the module a forward that torch.fx has written, where it
     can: then `type(module)` is a subclass of what it was.
 
+    *Patch merging* by slices that are concatenated, as in Swin, becomes patches at every position, then the operator;
+    the normalisation and the projection behind it stay where they are.
+
     *Adaptive polyphase sampling.* Branches that are added, multiplied or concatenated share one choice, that of the
     branch that runs first; see :func:`analysis.networks.phases.share_phases`.
     """
@@ -126,8 +133,10 @@ def replace_pooling(
         layer = found.layer
         site = _site(name, layer, channels[name], steps.get(name) == "before")
         near = layer if found.node is None else model.get_submodule(found.scope)
+        mode = _padding_mode(model, near)
+        beyond = options.get("padding_mode", "circular" if operator == "ideal" else mode)
         try:
-            new = make(site, _padding_mode(model, near))
+            new = make(site, mode)
         except ValueError as error:
             if names is None and isinstance(error, ShortFilterError):
                 continue
@@ -135,10 +144,13 @@ def replace_pooling(
         new.to(**_neighbourhood(model, near)).train(near.training)
         before, shown, dense = repr(layer), repr(new), math.prod(site.stride)
         if isinstance(layer, CONVOLUTION):
-            place = _set_convolution(wiring, name, layer, new, steps[name])
+            place = _set_convolution(wiring, name, layer, new, steps[name], beyond == "circular")
             cost = "" if steps[name] == "before" else f" ({dense} times the products, and the memory of what comes out)"
             shown = f"stride 1{cost}, then {place}: {shown}"
         elif found.node is not None:
+            if isinstance(layer, PatchMerging):
+                new = PooledMerging(layer, new, "reflect" if beyond == "zeros" else beyond)
+                shown = f"patches at all positions ({dense} times the memory), then {shown}"
             wiring.insert(found.scope, found.node, new, f"{name.rpartition('.')[2]}_pool", instead=True)
         else:
             put_everywhere(model, layer, new)
@@ -188,7 +200,7 @@ def _chosen(
         chosen = {name: known[name] if name in known else _named(model, name) for name in names}
         return _checked(model, {n: f for n, f in chosen.items() if types is None or _is(f.layer, types)}, types, names)
     known = {name: found for name, found in known.items() if name not in final_averages(model)}
-    kinds = types if types is not None else (*KNOWN, Slicing) if operator else POOLING
+    kinds = types if types is not None else (*KNOWN, *SLICES) if operator else POOLING
     chosen = {name: found for name, found in known.items() if _is(found.layer, kinds)}
     if types is None and operator and not OPERATORS[operator].whole:
         name, stem = next(((n, m) for n, m in model.named_modules() if isinstance(m, CONVOLUTION)), ("", None))
@@ -208,7 +220,7 @@ def _chosen(
 def _named(model: nn.Module, name: str) -> Found:
     """A layer by name, or the reason why it is no place."""
     layer = layer_of(model, name)
-    if not behaves_as(layer, *KNOWN):
+    if not behaves_as(layer, *KNOWN) and not strides(layer):
         raise ValueError(
             f"layer {name!r} is a {told(layer)}; expected max or average pooling, or a convolution, in one or two "
             "dimensions, or a module whose code subsamples by these functions or by one slice"
@@ -221,7 +233,7 @@ def _named(model: nn.Module, name: str) -> Found:
 def _is(layer: nn.Module, types: type | tuple[type, ...]) -> bool:
     """Tell if a layer is of some types, where a slice is a convolution."""
     kinds = types if isinstance(types, tuple) else (types,)
-    return isinstance(layer, kinds) or (isinstance(layer, Slicing) and bool({*kinds} & {*CONVOLUTION}))
+    return isinstance(layer, kinds) or (isinstance(layer, SLICES) and bool({*kinds} & {*CONVOLUTION}))
 
 
 def _checked(model: nn.Module, chosen: dict[str, Found], types: Any, names: Sequence[str] | None) -> dict[str, Found]:
@@ -244,7 +256,7 @@ def _site(name: str, layer: Any, seen: set[int] | None, first: bool = False) -> 
         channels = next(iter(seen)) if len(seen) == 1 else None
         found = " and ".join(map(str, sorted(seen)))
         unknown = f"the example uses it with {found}" if seen else "the example does not reach it"
-    if isinstance(layer, (*CONVOLUTION, Slicing)):
+    if isinstance(layer, (*CONVOLUTION, *SLICES)):
         dims = len(layer.stride)
         if isinstance(layer, CONVOLUTION):
             channels = layer.in_channels if first else layer.out_channels
@@ -282,13 +294,14 @@ def _channels(model: nn.Module, chosen: dict[str, Found], example: Tensor | None
     """Channels of the input of every layer, all that are seen on an example; None without one."""
     if example is None:
         return dict.fromkeys(chosen)
-    seen: dict[str, set[int] | None] = {name: None if found.node else set() for name, found in chosen.items()}
+    seen: dict[str, set[int]] = {name: set() for name in chosen}
+    if any(found.node for found in chosen.values()):
+        known = {place.name: place.channels for place in network_places(model, example)}
+        seen |= {name: {known[name]} for name, found in chosen.items() if found.node and name in known}
 
     def look(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            known = seen[name]
-            assert known is not None  # only layers are watched
-            known.add(inputs[0].shape[1])
+            seen[name].add(inputs[0].shape[1])
 
         return hook
 
@@ -362,11 +375,28 @@ def _step_for(wiring: Wiring, name: str, layer: Any) -> Step | str:
     return "before" if max(layer.kernel_size) == 1 and not any(map(any, convolution_pads(layer))) else "behind"
 
 
-def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step: Step | str) -> str:
-    """Set the stride to 1 and put the operator in its place; return what the place is called."""
-    model = wiring.model
+def _is_patch_embedding(layer: Any) -> bool:
+    """Tell if the windows of a convolution lie side by side."""
+    beside = tuple(layer.kernel_size) == tuple(layer.stride) and max(layer.dilation) == 1
+    return beside and not any(map(any, convolution_pads(layer)))
+
+
+def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step: Step | str, circular: bool) -> str:
+    """Set the stride to 1 and put the operator in its place; return what the place is called.
+
+    `circular`: maps go on as their own period, so that dense patches have to be as many as its samples.
+    """
+    model, own = wiring.model, densified(layer)
+    around = None
+    if circular and own is None and _is_patch_embedding(layer):
+        around = Around([k - 1 for k in layer.kernel_size])
+    if own is not None:
+        put_everywhere(model, layer, own)
+        layer = own
     if isinstance(step, Step):
         layer.stride = (1,) * len(layer.stride)
+        if around is not None:
+            pooled(layer, around, True, "around")
         calls = sum(node.target == step.node.target for node in step.node.graph.nodes if node.op == "call_module")
         if (
             step.module is None
@@ -378,15 +408,21 @@ def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step
         else:
             put(model, step.name, nn.Sequential(step.module, new).train(step.module.training))
         return f"after {step.name}"
+    place = "before the convolution"
+    if step != "before":
+        place = "after the convolution, behind which no activation was found"
+    if own is not None:
+        pooled(own, new, step == "before")
+        return place
     if not isinstance(layer.weight, nn.Parameter):
         raise ValueError(
             f"layer {name!r} computes its weight (weight_norm, a parametrization or pruning); make it a parameter "
             "first, as torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') does"
         )
     if step == "before":
-        kind = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
-        put_everywhere(model, layer, kind(layer, new).train(layer.training))
-        return "before the convolution"
-    pooled = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
-    put_everywhere(model, layer, pooled(layer, new).train(layer.training))
-    return "after the convolution, behind which no activation was found"
+        kind: Any = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
+    else:
+        kind = PooledConv1d if isinstance(layer, nn.Conv1d) else PooledConv2d
+    dense = kind(layer, new).train(layer.training)
+    put_everywhere(model, layer, dense if around is None else pooled(dense, around, True, "around"))
+    return place

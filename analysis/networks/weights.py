@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,6 +141,16 @@ def tensors_of(source: State | str | os.PathLike[str]) -> dict[str, Tensor]:
         key: torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
         for key, value in found.items()
     }
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of the names and values of a model's state dict."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor):
+            values = value.detach().cpu().contiguous().reshape(-1)  # a counter has no axis to view as bytes
+            digest.update(name.encode() + values.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def shown(keys: tuple[str, ...], most: int = 3) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from torch import fx, nn
+
+from analysis.networks.patch_merging import merges
 
 HOLDERS = (nn.ModuleList, nn.ModuleDict)
 
@@ -116,7 +120,8 @@ class Wiring:
         name : str
             Of the child that it becomes, if there is none of this name.
         instead : bool
-            Give the module the first argument of the call, which is not made any more.
+            Give the module the first argument of the call, or the map of which that holds slices, and make the call not
+            any more.
         """
         graph = node.graph
         parent = self.model.get_submodule(scope)
@@ -124,11 +129,18 @@ class Wiring:
         while hasattr(parent, child):
             child += "_"
         parent.add_module(child, new)
+        given: Any = node.args[0] if instead else node
+        if isinstance(given, (list, tuple)):
+            given = given[0].args[0]
         with graph.inserting_after(node):
-            call = graph.call_module(child, (node.args[0] if instead else node,))
+            call = graph.call_module(child, (given,))
         node.replace_all_uses_with(call, delete_user_cb=lambda user: user is not call)
         if instead:
+            inputs = node.all_input_nodes
             graph.erase_node(node)
+            for unused in inputs:  # slices that were merged
+                if unused.target is operator.getitem and not unused.users:
+                    graph.erase_node(unused)
         self._changed.add(scope)
 
     def finish(self) -> None:
@@ -170,7 +182,27 @@ def _one_level(module: nn.Module) -> fx.Graph | None:
         return None
     finally:
         module.training = training
-    return graphs[1] if str(graphs[0]) == str(graphs[1]) else None
+    return _with_mergings(graphs[1]) if str(graphs[0]) == str(graphs[1]) else None
+
+
+def _with_mergings(graph: fx.Graph) -> fx.Graph:
+    """Graph in which functions of the model's own code that merge patches stand as the calls they make."""
+    for node in list(graph.nodes):
+        home = getattr(node.target, "__module__", "").partition(".")[0]
+        plain = not node.kwargs and all(isinstance(given, fx.Node) for given in node.args)
+        if not isinstance(node.target, FunctionType) or home == "torch" or not plain:
+            continue
+        try:
+            inner = fx.Tracer().trace(node.target)
+        except Exception:  # whatever the function raises when it is given a proxy
+            continue
+        if any(True for _ in merges(inner)):
+            entries = [entry for entry in inner.nodes if entry.op == "placeholder"]
+            with graph.inserting_before(node):
+                result: Any = graph.graph_copy(inner, dict(zip(entries, node.args, strict=True)))
+            node.replace_all_uses_with(result)
+            graph.erase_node(node)
+    return graph
 
 
 def _has_options(module: nn.Module) -> bool:

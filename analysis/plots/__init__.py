@@ -18,6 +18,7 @@ from analysis.plots.first_layer import (
     ranking_figure,
 )
 from analysis.plots.fourier_plane import cell_grid, draw_cells, draw_plane
+from analysis.plots.healing import healed_figure, healing_figure
 from analysis.plots.heatmaps import (
     compare_figure,
     difference_figure,
@@ -30,7 +31,7 @@ from analysis.plots.network_stability import accuracy_figure, divergence_figure,
 from analysis.plots.phase_advance import phase_advance_figure
 from analysis.plots.phase_clock import phase_clock_figure
 from analysis.plots.prediction import prediction_figure
-from analysis.plots.prescribe import front_figure
+from analysis.plots.prescribe import answers_figure, front_figure
 from analysis.plots.published import (
     consistency_figure,
     published_corruptions_figure,
@@ -48,6 +49,7 @@ from analysis.plots.twins import change_figure, packet_groups_figure, selection_
 
 __all__ = [
     "accuracy_figure",
+    "answers_figure",
     "bank_figure",
     "blame_by_shift_figure",
     "card_figure",
@@ -70,6 +72,8 @@ __all__ = [
     "front_figure",
     "gamma_figure",
     "grids_figure",
+    "healed_figure",
+    "healing_figure",
     "kernel_image",
     "kernel_plane_figure",
     "kernel_prediction_figure",

@@ -1,13 +1,16 @@
-"""The front of changes of a layer: stability against cost, predicted and measured."""
+"""The front of changes of a layer, predicted and measured, and what its channels do to the answers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from analysis.plots.style import BLACK, BLUE, GREEN, SKY, VERMILION
+from analysis.plots.style import BLACK, BLUE, GREEN, SKY, VERMILION, tiles
 
 LINEAR = 1.0  # per cent of extra multiplications up to which the axis is linear; beyond, it is logarithmic
 
@@ -69,4 +72,30 @@ def front_figure(table: xr.Dataset, measured: xr.Dataset | None = None) -> Figur
     )
     ax.set_title(f"{table.layer}: what stability costs", fontsize=11, parse_math=False)
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def answers_figure(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Change of the answers when one channel of the first layer is shifted, against the channel's share of change.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        By the names of the networks; one row a channel, with columns `share`, `share_stderr`, `change` (of the logits,
+        over that when all channels are shifted) and `change_stderr`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(4.2 * len(tables), 4.2), layout="constrained")
+    for ax, (name, table) in zip(tiles(figure, len(tables), len(tables)), tables.items(), strict=True):
+        heard = table[(table.share > 0) & (table.change > 0)]
+        errors = {"xerr": heard.share_stderr, "yerr": heard.change_stderr}
+        ax.errorbar(heard.share, heard.change, **errors, fmt="o", color=BLUE, markersize=4, linewidth=0.8)
+        ax.set(xscale="log", yscale="log", xlabel="share of the layer's change")
+        low, high = (extreme(heard.share) for extreme in (np.min, np.max))
+        ax.plot([low, high], [low, high], color="0.5", linewidth=1)
+        ax.set_title(f"{name}: {len(heard)} channels", fontsize=11, parse_math=False)
+    figure.axes[0].set_ylabel("squared change of the logits,\nover that with all channels shifted")
     return figure

@@ -24,6 +24,7 @@ from analysis.prediction.gaussian import (
 from analysis.prediction.isolated import isolated_moments
 from analysis.prediction.mixture import agreement, fit_isolated, predict, predict_like, typical_share
 from analysis.prediction.moments import rms
+from analysis.prediction.simulation import mixture_fields
 
 __all__ = [
     "agreement",
@@ -31,6 +32,7 @@ __all__ = [
     "fit_isolated",
     "gaussian_moments",
     "isolated_moments",
+    "mixture_fields",
     "predict",
     "predict_like",
     "response_covariance",

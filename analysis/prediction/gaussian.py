@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
-from scipy.special import ndtri
 
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.spectra import mirrored
@@ -239,6 +238,8 @@ def _normal_draws(dimension: int, draws: int, seed: int) -> NDArray[np.float64]:
     integer("seed", seed, 0)
     rngs = np.random.default_rng(seed).spawn(REPLICATES)
     points = np.stack([qmc.Sobol(dimension, rng=rng).random(draws) for rng in rngs])
+    from scipy.special import ndtri
+
     return np.asarray(ndtri(np.clip(points, 1e-15, 1 - 1e-15)))
 
 

@@ -63,7 +63,7 @@ def isolated_moments(
     if bank.ndim == 3:
         bank, power = bank[:, None], power[None, None]
     power[..., 0, 0] = 0.0  # a constant is no feature
-    features = _features(power)
+    features = colour_features(power)
     omega = 2 * np.pi * fft.fftfreq(size)
     angles = np.pi * (np.arange(DIRECTIONS) + 0.5) / DIRECTIONS
     signs = np.sign(np.cos(angles)[:, None, None] * omega[:, None] + np.sin(angles)[:, None, None] * omega)
@@ -94,10 +94,26 @@ def isolated_moments(
     return reduced(out)
 
 
-def _features(power: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Fourier transforms of even features, one a principal colour, (J, C, P, P); their spectra add up to power's."""
+def colour_features(
+    power: NDArray[np.complex128], colours: NDArray[np.float64] | None = None
+) -> NDArray[np.complex128]:
+    r"""Fourier transforms of even features, one for each colour.
+
+    Parameters
+    ----------
+    power : ndarray, shape (C, C, P, P), complex
+        Matrix of the spectra of the channels.
+    colours : ndarray, shape (C, J), optional
+        Orthonormal columns; by default the principal colours, the eigenvectors of the sum of `power`.
+
+    Returns
+    -------
+    ndarray, shape (J, C, P, P), complex128
+        :math:`S^{1/2}` times each colour; with J = C the spectra of all add up to `power`.
+    """
     energies, vectors = np.linalg.eigh(power.transpose(2, 3, 0, 1))
     roots = (vectors * np.sqrt(np.maximum(energies, 0))[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
-    colours = np.linalg.eigh(power.sum(axis=(-2, -1)).real)[1]
+    if colours is None:
+        colours = np.linalg.eigh(power.sum(axis=(-2, -1)).real)[1]
     features: NDArray[np.complex128] = np.einsum("yxkl,lj->jkyx", roots, colours)
     return features

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
-from tqdm import tqdm
 
 from analysis.measurements.packet_coordinates import filter_coordinates
 from analysis.measurements.shift_experiment import FORMULAS, shift_coordinates
 from analysis.measurements.spectra import check_spectra, check_spectrum
 from analysis.measurements.translation import check_shift
+from analysis.runs.progress import Bar
 from wavelets import DualTreePackets2D
 from wavelets.checks import from_torch, integer, real_array
 
@@ -136,9 +136,9 @@ def reduced(moments: xr.Dataset) -> xr.Dataset:
         return ratios
 
 
-def progress_bar(name: str, total: int, progress: bool) -> tqdm[None]:
+def progress_bar(name: str, total: int, progress: bool) -> Bar:
     """A progress bar that counts filters, once for each shift."""
-    return tqdm(total=total, desc=name, unit="filter", disable=not progress)
+    return Bar(name, total, "filters", progress)
 
 
 def _ratio(moments: xr.Dataset, top: str, bottom: str) -> xr.DataArray:

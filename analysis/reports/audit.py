@@ -34,7 +34,9 @@ COLUMNS = {
     "cost": ("cost", "Millions of multiplications or comparisons a picture."),
     "aliased_energy": (
         "aliased energy %",
-        "Energy of the samples that comes from above their Nyquist frequency, mean over the pictures.",
+        "Energy of the samples that comes from above their Nyquist frequency, mean over the pictures; a dash where the "
+        "maps before subsampling are not known (code that is not understood), or the size does not shrink by whole "
+        "steps.",
     ),
     "aliased_energy_median": ("median channel %", "The same of the median channel."),
     "aliased_energy_worst": ("worst channel %", "The same of the channel that aliases most."),
@@ -45,6 +47,14 @@ COLUMNS = {
     "gross": ("gross %", "Size of what the place changes, right or wrong, beside the whole change."),
     "nested": ("in order %", "The share if places are mended in the order of execution."),
     "gain": ("gone if mended alone %", "Share of the squared change that is gone if this place alone is mended."),
+}
+
+FORMS = {
+    "exact": "All subsets of places were run: the shares are exact.",
+    "sampled": "Each picture has one random order of the places and its reversal: the shares are unbiased, the column "
+    "gross is too large by the noise of that.",
+    "nested": "Places were mended in the order of execution alone: the shares are those of this order, not Shapley "
+    "values, and another order would give others.",
 }
 
 CAPTIONS = {
@@ -197,6 +207,7 @@ def page_values(audit: xr.Dataset, kernels: xr.Dataset | None) -> dict[str, Any]
     order = frame.dropna(subset="gain").sort_values("gain", ascending=False)
     return {
         "attrs": audit.attrs,
+        "form": FORMS[audit.attrs["form"]],
         "columns": [(*COLUMNS[name], name == "kind") for name in COLUMNS],
         "rows": [
             (row["place"], [(_cell(row, name), _sorted_by(row, name)) for name in COLUMNS])

@@ -27,15 +27,16 @@ def first_convolution(loaded: LoadedNetwork, places: Sequence[Place]) -> FirstLa
     Returns
     -------
     FirstLayer or None
-        None if the first place is no plain convolution of the three channels of the input, its stride is not square, or
-        the input is prepared by something else than an order, a mean and a standard deviation of the channels.
+        None if the first place is no plain convolution of the three channels of the input, or one of single pixels, its
+        stride is not square, or the input is prepared by something else than an order, a mean and a standard deviation
+        of the channels.
     """
     place = places[0]
     layer = loaded.model.get_submodule(place.module)
     if not behaves_as(layer, nn.Conv2d) or place.stride != place.total_stride or place.stride[0] != place.stride[1]:
         return None
     assert isinstance(layer, nn.Conv2d)
-    if layer.in_channels != 3 or layer.groups != 1 or layer.dilation != (1, 1):
+    if layer.in_channels != 3 or layer.kernel_size == (1, 1) or layer.groups != 1 or layer.dilation != (1, 1):
         return None
     found = normalisation_of(loaded.preprocess, loaded.size)
     if found is None:

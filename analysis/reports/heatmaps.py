@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
 from analysis.measurements.correlation import band_pass_correlation
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.spectra import POINTS, SpectrumMeasurement
 from analysis.packet_maps import packet_experiment
-from analysis.plots import overview_figure, prediction_figure
 from analysis.prediction import predict_like
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, csv_uri, number
 from analysis.runs.feed import run
 from wavelets.filters import DEFAULT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 150
 SUFFIXES = ("png", "pdf")
@@ -116,6 +117,8 @@ def figures(datasets: Sequence[xr.Dataset], predictions: Sequence[xr.Dataset] = 
     -------
     dict of str to callable
     """
+    from analysis.plots import overview_figure, prediction_figure  # the first image is not to wait for matplotlib
+
     drawn: dict[str, Callable[[], Figure]] = {}
     for dataset in datasets:
         drawn[f"heatmaps_J{dataset.levels}"] = partial(overview_figure, dataset)

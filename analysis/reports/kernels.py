@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import plots
@@ -18,6 +19,7 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.plots.first_layer import filter_crop
+from analysis.reports.prescribe import LINK, NO_LINK, PAGE
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, csv_uri, picture
 from analysis.theory import gamma_map
@@ -124,7 +126,8 @@ def write_kernels(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
     report.save(table, "kernels")
     report.save_table(lambda: kernel_frame(table), "kernels", index=False)
     drawn = report.draw(figures(table, layer), DPI)
-    report.save_page("kernels.html.j2", partial(page_values, table, layer), drawn)
+    prescribed = (report.folder / PAGE).is_file()
+    report.save_page("kernels.html.j2", partial(page_values, table, layer, prescribed), drawn)
 
 
 def columns(gamma: str) -> list[tuple[str, str, bool]]:
@@ -154,7 +157,7 @@ def columns(gamma: str) -> list[tuple[str, str, bool]]:
     ]
 
 
-def page_values(table: xr.Dataset, layer: FirstLayer, fitted: bool = False) -> dict[str, Any]:
+def page_values(table: xr.Dataset, layer: FirstLayer, prescribed: bool = False, fitted: bool = False) -> dict[str, Any]:
     """Values that the page shows: verdict, numbers of the layer, correlations, and a card for each kernel.
 
     Parameters
@@ -163,6 +166,8 @@ def page_values(table: xr.Dataset, layer: FirstLayer, fitted: bool = False) -> d
         Of `kernel_table`.
     layer : FirstLayer
         What it was made from, or `fitted_layer`.
+    prescribed : bool
+        Whether the page of a prescription lies in the same folder.
     fitted : bool
         Whether the layer is made of Gabor fits, and not the genuine one.
     """
@@ -185,6 +190,7 @@ def page_values(table: xr.Dataset, layer: FirstLayer, fitted: bool = False) -> d
         "csv_file": csv_uri(frame),
         "sentences": verdicts(table),
         "fitted": fitted,
+        "prescription": Markup(LINK if prescribed else NO_LINK),
         "gamma": gamma,
         "shifts": list(zip(table.shift_y.values.tolist(), table.shift_x.values.tolist(), strict=True)),
     }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import xarray as xr
 from markupsafe import Markup
-from numpy.typing import ArrayLike
+from matplotlib.colors import to_hex
+from numpy.typing import ArrayLike, NDArray
 
+from analysis.files.atomic import write_atomically
+from analysis.files.messages import printable
 from analysis.files.pictures import ImageFolder
 from analysis.files.results import writable_folder
 from analysis.kernels import first_layer
@@ -20,10 +26,17 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.prescription import MODELS, measure_designs, prescribe, sentence, spread_front
 from analysis.measurements.spectra import estimate_spectrum
 from analysis.plots.prescribe import front_figure
+from analysis.plots.style import SEQUENTIAL
 from analysis.reports.writer import OnSkip, Report, rendered
+from analysis.runs.journal import resumable
 from analysis.runs.provenance import distribution_version
+from wavelets.checks import integer
 
 DPI = 100
+PAGE = "prescribe.html"
+NO_LINK = '<p id="prescription" hidden></p>'
+LINK = f'<p id="prescription"><a href="{PAGE}">What to change in this layer, and what it costs</a></p>'
+BLOCK = 32  # photographs between two entries of the journal: some ten seconds
 
 
 def prescribe_report(
@@ -33,19 +46,23 @@ def prescribe_report(
     spectrum: str | None = None,
     target: float | None = None,
     limit: int | None = None,
+    block: int = BLOCK,
+    resume: bool = False,
+    overwrite: bool = False,
     progress: bool = True,
     on_skip: OnSkip | None = None,
     **how: Any,
 ) -> Report:
     """Find what to change in a layer, measure three points of the front, and write tables, a figure and a page.
 
-    Writes prescribe.csv, prescribe.nc, front.png and report.html; with images measured.csv too.
+    Writes prescribe.csv, prescribe.nc, front.png and prescribe.html; with images measured.csv too. The page of a
+    kernel analysis in the same folder, report.html, gets a link to it.
 
     Parameters
     ----------
     source : FirstLayer, or what :func:`analysis.first_layer` takes
     out : path
-        Folder for the results; it is created.
+        Folder for the results; it is created. A run whose measurement was stopped there is continued.
     images : path, optional
         Folder of photographs, every second of which is measured; the others give the spectrum. Without it nothing is
         measured, and the spectrum is a model.
@@ -55,8 +72,8 @@ def prescribe_report(
         The change of the layer's output to be reached.
     limit : int, optional
         Use at most this many images.
-    progress, on_skip
-        As for :func:`analysis.kernel_table`.
+    block, resume, overwrite, progress, on_skip
+        As for :class:`analysis.reports.session.Session`; the journal is of the measurement.
     **how
         size, shifts, fields, seed, activation: as for :func:`analysis.prescribe`.
 
@@ -68,7 +85,8 @@ def prescribe_report(
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, nothing reaches the target, or no image could be used.
+        If an argument is out of range, nothing reaches the target, no image could be used, or the folder has a journal
+        of other settings.
     OSError
         If the images are not there, or the folder cannot be written to.
     """
@@ -78,7 +96,11 @@ def prescribe_report(
         raise ValueError(f"spectrum is {spectrum!r}; expected 'measured', {', '.join(map(repr, MODELS))}")
     if images is None and spectrum == "measured":
         raise ValueError("spectrum is 'measured', which needs images; without them take '1/f^2' or 'flat'")
-    paths = [] if images is None else list(islice(ImageFolder(images, None), limit))
+    integer("block", block, 1)
+    root = None if images is None else Path(images).resolve() if os.path.isdir(images) else Path(images)
+    paths = [] if root is None else list(islice(ImageFolder(root, None), limit))
+    if len(paths) == 1:
+        raise ValueError(f"one image of {printable(str(root))}; expected two or more, for the spectrum and to measure")
     report = Report(writable_folder(out), progress, on_skip)
     size = how.get("size", 224)
     power: str | ArrayLike = spectrum
@@ -89,18 +111,38 @@ def prescribe_report(
         power = estimate_spectrum(paths[::2], size, points, progress, report.skip, colour=colour, level=level)
     table = prescribe(layer, power, target, progress=progress, **how)
     table = table.assign_attrs(spectrum=spectrum, size=size, shiftscope_version=distribution_version("shiftscope"))
-    measured = None
-    if paths:
-        chosen = sorted({0, spread_front(table, 3)[1], table.attrs.get("answer", spread_front(table, 3)[-1])})
-        options = {name: how[name] for name in ("size", "shifts") if name in how}
-        measured = measure_designs(layer, table, chosen, paths[1::2], progress=progress, on_skip=report.skip, **options)
-        report.inputs = len(paths)
-    write_prescription(report, table, measured)
+    chosen = sorted({0, spread_front(table, 3)[1], table.attrs.get("answer", spread_front(table, 3)[-1])})
+    settings = _settings(layer, table, chosen, root, block)
+    with resumable(report.folder, "prescribe", settings, [], resume, overwrite) as journal:
+        measured = None
+        if paths:
+            options: dict[str, Any] = {"progress": progress, "on_skip": report.skip, "root": root}
+            options |= {"block": block, "journal": journal}
+            options |= {name: how[name] for name in ("size", "shifts") if name in how}
+            measured = measure_designs(layer, table, chosen, paths[1::2], **options)
+            report.inputs = len(paths)
+            report.save_skipped()
+        write_prescription(report, table, measured)
     return report
 
 
+def _settings(layer: FirstLayer, table: xr.Dataset, chosen: list[int], root: Path | None, block: int) -> dict[str, Any]:
+    """Return what the sums of the measured designs depend on beside the pictures."""
+    ways = table.way.values[chosen]
+    return {
+        "command": "prescribe",
+        "shiftscope_version": table.shiftscope_version,
+        "images": None if root is None else printable(root),
+        "block": block,
+        "size": int(table.attrs["size"]),
+        "shifts": table.shifts,
+        "designs": [str(name) for name in table.name.values[chosen]],
+        "designs_sha256": hashlib.sha256(np.ascontiguousarray(ways, np.int64).tobytes()).hexdigest(),
+    } | layer.settings()
+
+
 def write_prescription(report: Report, table: xr.Dataset, measured: xr.Dataset | None = None) -> None:
-    """Write the tables, front.png and report.html.
+    """Write the tables, front.png and prescribe.html, and a link to it in the page of a kernel analysis.
 
     Parameters
     ----------
@@ -116,9 +158,29 @@ def write_prescription(report: Report, table: xr.Dataset, measured: xr.Dataset |
     report.save_table(lambda: table[columns].to_dataframe().reset_index(), "prescribe", index=False)
     if measured is not None:
         report.save_table(lambda: beside(table, measured), "measured", index=False)
+    else:  # what an earlier run measured is of other designs
+        report.attempt("measured.csv", (report.folder / "measured.csv").unlink, True)
     drawn = report.draw({"front": partial(front_figure, table, measured)}, DPI)
-    report.save_page("prescribe.html.j2", partial(page_values, table, measured), drawn)
-    report.save_skipped()
+    kernels = report.attempt("report.html", link_page, report.folder / "report.html")
+    values = partial(page_values, table, measured, bool(kernels))
+    report.save_page("prescribe.html.j2", values, drawn, PAGE)
+
+
+def link_page(path: Path) -> bool:
+    """Put the link to a prescription into the page of a kernel analysis, and tell whether there is such a page.
+
+    Parameters
+    ----------
+    path : Path
+        Of the page; it need not be there, or may be another one.
+    """
+    if not path.is_file():
+        return False
+    text = path.read_text(encoding="utf-8")
+    if NO_LINK in text:
+        linked = text.replace(NO_LINK, LINK)
+        write_atomically(path, lambda temporary: temporary.write_text(linked, encoding="utf-8"))
+    return NO_LINK in text or LINK in text
 
 
 def beside(table: xr.Dataset, measured: xr.Dataset) -> pd.DataFrame:
@@ -132,18 +194,29 @@ def beside(table: xr.Dataset, measured: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
-def page_values(table: xr.Dataset, measured: xr.Dataset | None) -> dict[str, Any]:
-    """Values that the page shows: a row for each point of the front and each design that was measured."""
+def page_values(table: xr.Dataset, measured: xr.Dataset | None, kernels: bool = False) -> dict[str, Any]:
+    """Values that the page shows: a row and a map for each point of the front and each design that was measured.
+
+    Parameters
+    ----------
+    table, measured
+        As for `write_prescription`.
+    kernels : bool
+        Whether the page of a kernel analysis lies in the same folder.
+    """
     found = {} if measured is None else {int(d): measured.sel(design=d) for d in measured.design.values}
-    shown = np.union1d(np.flatnonzero(table.front.values), [0, table.attrs.get("answer", 0), *found]).astype(int)
+    default = int(table.attrs.get("answer", 0))
+    shown = np.union1d(np.flatnonzero(table.front.values), [0, default, *found]).astype(int)
     modulus = np.char.find(table.ways.values.astype(str), "CMod") >= 0
     names = ("eta", "eta_stderr", "rho", "multiplications", "memory")
+    largest = float(np.nanmax([_of_kernels(table, "kernel_eta", d) for d in shown]))
     rows = [
         {
             "design": int(d),
             "name": str(table.name.values[d]),
             "kernels": np.flatnonzero(modulus[table.way.values[d]]).tolist(),
             "measured": {name: float(found[d][name]) for name in ("eta", "eta_stderr", "rho")} if d in found else None,
+            "dots": _dots(table, int(d), modulus, largest),
         }
         | {name: float(table[name][d]) for name in names}
         for d in sorted(shown, key=lambda d: -table.eta.values[d])
@@ -152,8 +225,39 @@ def page_values(table: xr.Dataset, measured: xr.Dataset | None) -> dict[str, Any
     return {
         "attrs": table.attrs,
         "rows": rows,
+        "default": default,
+        "largest": largest,
+        "colours": [_colour(part) for part in np.linspace(0, 1, 6)],
+        "lines": [float(x) for x in np.arange(-np.pi, np.pi + 1e-9, 2 * np.pi / table.stride)],
+        "kernel_page": kernels,
         "sentence": sentence(table, table.answer) if "answer" in table.attrs else "",
         "pictures": 0 if measured is None else measured.attrs["images_used"],
         "spectrum": "the spectrum of photographs" if table.spectrum == "measured" else f"a spectrum {table.spectrum}",
         "front": Markup(svg[svg.index("<svg") :]),  # drawn here, with the layer's name escaped by matplotlib
     }
+
+
+def _of_kernels(table: xr.Dataset, name: str, design: int) -> NDArray[np.float64]:
+    """Values of all kernels in a design, each in its way."""
+    values: NDArray[np.float64] = table[name].values[table.way.values[design], table.kernel.values]
+    return values
+
+
+def _dots(table: xr.Dataset, design: int, modulus: NDArray[np.bool_], largest: float) -> list[dict[str, Any]]:
+    """Kernels of a design in the Fourier plane: places, in rad/sample, sizes by the share of the change, colours."""
+    eta, change = (_of_kernels(table, name, design) for name in ("kernel_eta", "kernel_change"))
+    share = change / change.sum() if change.sum() > 0 else np.zeros_like(change)
+    turned = modulus[table.way.values[design]]
+    dots = []
+    for k in np.argsort(-share):
+        x, y = float(table.theta_x.values[k]), float(table.theta_y.values[k])
+        if np.isfinite(x) and np.isfinite(eta[k]):
+            side = round(float(np.clip(14 * np.sqrt(share[k]), 1.5, 9)), 1)
+            dot = {"kernel": int(k), "x": x, "y": y, "side": side, "colour": _colour(eta[k] / largest)}
+            dots.append(dot | {"eta": float(eta[k]), "share": float(share[k]), "cmod": bool(turned[k])})
+    return dots
+
+
+def _colour(part: float) -> str:
+    """Colour of a part of the largest value, as HTML writes it."""
+    return to_hex(mpl.colormaps[SEQUENTIAL](float(np.clip(part, 0, 1))))

@@ -17,6 +17,7 @@ from torch import nn
 
 from analysis import plots
 from analysis.files.messages import printable
+from analysis.heal.healed_file import HEALED_NAME, healed_name, load_healed
 from analysis.networks.layer_access import evaluation
 from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
 from analysis.networks.remedy_table import remedy
@@ -55,6 +56,7 @@ def stability_report(
     out: str | os.PathLike[str],
     *,
     remedies: Sequence[str] = (),
+    healed: Sequence[str | os.PathLike[str]] = (),
     labels: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
     shifts: int = 8,
@@ -67,7 +69,7 @@ def stability_report(
     block: int = BLOCK,
     **how: Any,
 ) -> Report:
-    """Measure how stable a network is under shifts, before and after each remedy, none of them trained.
+    """Measure how stable a network is under shifts, before and after each remedy, none trained but those healed.
 
     Writes stability.csv, stability.nc, trade.png, flips.png, divergence.png, with labels accuracy.png (on a grid also
     map.png), report.html, and skipped.txt if images had to be left out.
@@ -84,6 +86,8 @@ def stability_report(
         Folder for the results; it is created. A run that was stopped there is continued.
     remedies : sequence of str
         Names as for :func:`analysis.networks.remedy_table.remedy`, or ``NAME:LAYER,...`` for some layers only.
+    healed : sequence of path
+        Files healed.safetensors of :func:`analysis.heal_network` and the command `heal`, made of this network.
     labels : path, optional
         CSV with columns file and index: the classes. Without it there is no accuracy.
     weights : path, optional
@@ -128,13 +132,15 @@ def stability_report(
         remedy(text.partition(":")[0])
     loaded = _loaded(network, weights, size)
     models, changes = _with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
+    for path in healed:
+        models[healed_name(path)] = load_healed(path, loaded)
+    check_runs(loaded, models, min(2, batch or 2))
 
     ten_side = round(loaded.size * 256 / 224)
     session = Session("stability", images, out, loaded.size, colour=True, block=block, **how)
     classes = None if labels is None else read_labels(labels, session.root)
     if classes is not None:
-        for file in session.sources:  # before anything is measured
-            classes.of(printable(file))
+        classes.check(map(printable, session.sources))  # before anything is measured
     with _named(loaded):
         experiment = NetworkStability(
             models,
@@ -155,6 +161,7 @@ def stability_report(
             comparison = comparison.assign_attrs(
                 network=loaded.name,
                 ten_side=ten_side,
+                healed=", ".join(name for name in models if name.endswith(HEALED_NAME)),
                 device=device,
                 clock="processor time of all threads" if torch.device(device).type == "cpu" else "elapsed time",
                 torch_version=distribution_version("torch"),
@@ -195,7 +202,6 @@ def _with_remedies(
     check_runs(loaded, models, at_once)
     for text in remedies:
         models[text], changes[text] = apply_remedy(loaded, text)
-    check_runs(loaded, models, at_once)
     return models, changes
 
 

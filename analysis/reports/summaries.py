@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,12 +101,28 @@ def kernel_summary(report: Report) -> str:
             f"{100 * row.share_of_change:>5.1f} % {row.rho:>6.3f} {row.eta_rmax:>9.3f} {row.eta_cmod:>6.3f} "
             f"{row.eta_output:>6.3f}"
         )
-    lines.append("\nRank correlations over the band-pass kernels, with 95 % intervals:")
-    for label, names in CORRELATIONS.items():
-        value, low, high = rank_correlation(table, *names)
-        lines.append(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
+    lines += _correlations(table, CORRELATIONS)
     lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, kernels.csv, kernels.nc, *.png")
     return "\n".join(lines)
+
+
+def _correlations(table: xr.Dataset, pairs: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Lines of the rank correlations; in words what could not be correlated."""
+    lines, unknown = [], []
+    for label, names in pairs.items():
+        value, low, high = rank_correlation(table, *names)
+        if np.isnan(value):
+            unknown.append(label)
+        else:
+            lines.append(f"  {label:<50} {value:5.2f}  ({low:.2f} to {high:.2f})")
+    if lines:
+        lines.insert(0, "\nRank correlations over the band-pass kernels, with 95 % intervals:")
+    if unknown:
+        count = int((table.kind == "band-pass").sum())
+        lines.append(
+            f"\nNo rank correlation of {count} band-pass kernels (four that differ are needed): {'; '.join(unknown)}"
+        )
+    return lines
 
 
 def prescription_summary(report: Report) -> str:
@@ -122,7 +139,7 @@ def prescription_summary(report: Report) -> str:
         lines.append(f"\nThe cheapest change that reaches {table.target:g}:\n  {table.sentence}")
     lines.append("\nPoints of the front:")
     lines += [f"  {sentence(table, design)}" for design in spread_front(table, 8)]
-    lines.append(f"\nResults: {printable(report.folder)}/report.html, prescribe.csv, prescribe.nc, front.png")
+    lines.append(f"\nResults: {printable(report.folder)}/prescribe.html, prescribe.csv, prescribe.nc, front.png")
     return "\n".join(lines)
 
 

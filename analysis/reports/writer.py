@@ -8,19 +8,21 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jinja2
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 from PIL import Image
-from tqdm import tqdm
 
 from analysis.files.atomic import write_atomically
 from analysis.files.messages import one_line
 from analysis.files.results import save
+from analysis.runs.progress import track
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 OnSkip = Callable[[str, str], object]
@@ -129,7 +131,7 @@ class Report:
         drawn: dict[str, bytes] = {}
         if not self.figures:
             return drawn
-        for name, draw in tqdm(figures.items(), desc="figures", unit="figure", disable=not self.progress):
+        for name, draw in track(list(figures.items()), "figures", "figures", self.progress):
             figure = self.attempt(f"figure {name}", draw)
             for suffix in suffixes if figure is not None else ():
                 content = self.attempt(f"{name}.{suffix}", rendered, figure, suffix, dpi)
@@ -139,8 +141,14 @@ class Report:
                         drawn[name] = content
         return drawn
 
-    def save_page(self, template: str, describe: Callable[[], Mapping[str, Any]], drawn: Mapping[str, bytes]) -> None:
-        """Write report.html.
+    def save_page(
+        self,
+        template: str,
+        describe: Callable[[], Mapping[str, Any]],
+        drawn: Mapping[str, bytes],
+        name: str = "report.html",
+    ) -> None:
+        """Write the page.
 
         Parameters
         ----------
@@ -150,10 +158,12 @@ class Report:
             Returns what the template shows beside the figures.
         drawn : mapping of str to bytes
             PNG files of the figures.
+        name : str
+            Of its file.
         """
-        text = self.attempt("report.html", lambda: page(template, describe(), drawn))
+        text = self.attempt(name, lambda: page(template, describe(), drawn))
         if text is not None:
-            self._write_bytes("report.html", text.encode())
+            self._write_bytes(name, text.encode())
 
     def _write_bytes(self, name: str, content: bytes) -> None:
         self.attempt(name, write_atomically, self.folder / name, lambda path: path.write_bytes(content))

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import pickle
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,11 +21,10 @@ from itertools import groupby
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from analysis.files.messages import one_line
 from analysis.runs.blocks import Block, Work
 from analysis.runs.feed import Executor, Results
+from analysis.runs.progress import say
 from analysis.runs.provenance import distribution_version
 from wavelets import set_num_threads
 from wavelets.checks import integer
@@ -226,7 +224,7 @@ def _next(completed: as_completed, client: Client) -> Future[Block]:
             with _scheduler_there():
                 warned = not client.nthreads()
             if warned:
-                tqdm.write("the cluster has no workers at present: waiting for some", file=sys.stderr)
+                say("the cluster has no workers at present: waiting for some")
     return next(completed)
 
 

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 from analysis.files.messages import printable
 from analysis.files.pictures import ImageFolder, Picture, check_sources
 from analysis.runs.blocks import BATCH, BLOCK, Block, Measurement, Vector, Work, block_key, short_name
 from analysis.runs.journal import Journal
+from analysis.runs.progress import Bar
 from analysis.runs.provenance import provenance
 from wavelets import get_num_threads
 
@@ -168,7 +168,7 @@ def feed(
     work = Work(measurements, size, colour, block)
     walk = _Walk(images, work, root, journal, on_skip)
     count = len(images) if isinstance(images, Sized) else None
-    with tqdm(total=count, initial=walk.total.inputs, unit="image", desc=desc, disable=not progress) as bar:
+    with Bar(desc, count, "images", progress, walk.total.inputs, resumes=bool(journal and journal.inputs)) as bar:
         missing = walk.missing(bar)
         results = executor(missing, work, bar.update) if executor else work.blocks(missing, AHEAD, bar.update)
         with contextlib.closing(results):
@@ -206,7 +206,7 @@ class _Walk:
         self.names = hashlib.sha256()
         self._report(self.total)
 
-    def missing(self, bar: tqdm[Any]) -> Iterator[tuple[int, Any]]:
+    def missing(self, bar: Bar) -> Iterator[tuple[int, Any]]:
         """Walk through all inputs, and hand out those of the blocks that are not known yet, with their positions."""
         numbered = iter(enumerate(self.images))
         while chunk := list(islice(numbered, 1 if self.journal is None else self.block)):
@@ -215,7 +215,7 @@ class _Walk:
             if self.journal is None or not self._known(chunk, self.journal, bar):
                 yield from chunk
 
-    def _known(self, chunk: list[tuple[int, Any]], journal: Journal, bar: tqdm[Any]) -> bool:
+    def _known(self, chunk: list[tuple[int, Any]], journal: Journal, bar: Bar) -> bool:
         """Return whether a block has been measured before."""
         index, key = len(self.keys), block_key(chunk, self.root)
         self.keys.append(key)
@@ -226,9 +226,7 @@ class _Walk:
         if key not in journal:
             return False
         self.ready[index] = None
-        if not bar.disable:
-            bar.initial += len(chunk)  # they do not count for the rate
-            bar.update(len(chunk))
+        bar.update(len(chunk), before=True)
         return True
 
     def take(self, index: int, result: Block) -> None:

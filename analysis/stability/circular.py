@@ -9,12 +9,12 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from analysis.networks.checks import floating_maps
 from analysis.networks.layer_access import evaluating
 from analysis.networks.metrics import AccuracyByShift, Variation, kernel_variation
 from analysis.networks.metrics.checks import finite, labels_of
+from analysis.runs.progress import Bar
 from wavelets.checks import integer
 
 MAPPED = 200
@@ -75,7 +75,7 @@ def circular_stability(
     height, width = inputs.shape[2:]
     shifts = np.random.default_rng(integer("seed", seed, 0)).integers(0, (height, width), (2, len(inputs), 2))
     passes = 3 * len(inputs) + height * width * mapped
-    with evaluating(model), tqdm(total=passes, unit="pass", disable=not progress) as bar:
+    with evaluating(model), Bar("circular shifts", passes, "passes", progress) as bar:
         still, first, second = (
             torch.cat(list(_answers(model, inputs, by, batch, bar))) for by in (np.zeros_like(shifts[0]), *shifts)
         )
@@ -102,18 +102,14 @@ def shifted(inputs: Tensor, shifts: NDArray[np.int64]) -> Tensor:
     ]
 
 
-def _answers(
-    model: nn.Module, inputs: Tensor, shifts: NDArray[np.int64], batch: int, bar: tqdm[None]
-) -> Iterator[Tensor]:
+def _answers(model: nn.Module, inputs: Tensor, shifts: NDArray[np.int64], batch: int, bar: Bar) -> Iterator[Tensor]:
     for start in range(0, len(inputs), batch):
         part = slice(start, start + batch)
         yield finite(model(shifted(inputs[part], shifts[part])), "logits", 2, "(N, classes)")
         bar.update(len(inputs[part]))
 
 
-def _at_every_shift(
-    model: nn.Module, inputs: Tensor, labels: Tensor, batch: int, bar: tqdm[None]
-) -> dict[str, xr.DataArray]:
+def _at_every_shift(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int, bar: Bar) -> dict[str, xr.DataArray]:
     height, width = inputs.shape[2:]
     shifts = [(dy, dx) for dy in _centred(height) for dx in _centred(width)]
     accuracy, variation = AccuracyByShift(shifts), Variation()

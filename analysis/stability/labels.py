@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from analysis.files.messages import printable
@@ -40,6 +40,23 @@ class Labels:
         lines = "\n".join(f"{name},{number}" for name, number in sorted(self.classes.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
 
+    def check(self, pictures: Iterable[str]) -> None:
+        """Raise ValueError for a picture without a class, and for two pictures that share the name of a class's file.
+
+        A name without a folder is that of one picture; where several folders have it, the table has to say which.
+        """
+        first: dict[str, str] = {}
+        for picture in pictures:
+            self.of(picture)
+            inside = Path(short_name(picture, self.root))
+            if inside.as_posix() in self.classes and inside.as_posix() != inside.name:
+                continue
+            if (other := first.setdefault(inside.name, picture)) != picture:
+                raise ValueError(
+                    f"{self.source} has one class for {inside.name}, the name of {other} and of {picture}; expected "
+                    "paths inside the folder of pictures"
+                )
+
     def of(self, picture: str) -> int:
         """Class of a picture, whose name is a path in printable form; ValueError if the table has none."""
         inside = Path(short_name(picture, self.root))
@@ -69,7 +86,7 @@ def read_labels(path: str | os.PathLike[str], root: str | os.PathLike[str] | Non
     OSError
         If it cannot be read.
     ValueError
-        If it is no such table; the message names the line.
+        If it is no such table, or gives one file two classes; the message names the line.
     """
     shown = printable(path)
     if not Path(path).is_file():
@@ -88,7 +105,8 @@ def read_labels(path: str | os.PathLike[str], root: str | os.PathLike[str] | Non
                 "file name and a number"
             )
         (name, index), start = found, 1
-    classes = {}
+    classes: dict[str, int] = {}
+    lines: dict[str, int] = {}
     for number, row in enumerate(rows[start:], start + 1):
         if not row:
             continue
@@ -96,5 +114,11 @@ def read_labels(path: str | os.PathLike[str], root: str | os.PathLike[str] | Non
             raise ValueError(
                 f"{shown}, line {number}: {printable(','.join(row))!r}; expected a file name and a class index"
             )
-        classes[row[name].strip()] = int(row[index])
+        file, of_file = row[name].strip(), int(row[index])
+        if classes.setdefault(file, of_file) != of_file:
+            raise ValueError(
+                f"{shown}, line {number}: {printable(file)} has the class {of_file}, and {classes[file]} in line "
+                f"{lines[file]}; expected one class a file"
+            )
+        lines.setdefault(file, number)
     return Labels(classes, root, shown)

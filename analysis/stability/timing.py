@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from analysis.files.atomic import write_atomically
 from analysis.files.messages import one_line
+from analysis.networks.weights import weights_digest
 from analysis.runs.journal import Journal
 from wavelets.checks import integer
 
@@ -65,13 +66,8 @@ class MeasuredNetwork:
 
     def settings(self) -> dict[str, Any]:
         """Everything that its answers depend on: digests of weights and layers, batch and device."""
-        weights = hashlib.sha256()
-        for name, value in self.model.state_dict().items():
-            if isinstance(value, Tensor):
-                values = value.detach().cpu().contiguous().reshape(-1)  # a counter has no axis to view as bytes
-                weights.update(name.encode() + values.view(torch.uint8).numpy().tobytes())
         return {
-            "weights_sha256": weights.hexdigest(),
+            "weights_sha256": weights_digest(self.model),
             "layers_sha256": hashlib.sha256(str(self.model).encode()).hexdigest(),
             "batch_size": self.batch_size,
             "device": self.device.type,

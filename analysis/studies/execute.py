@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from analysis.files.atomic import write_atomically
 from analysis.files.results import writable_folder
@@ -19,6 +18,7 @@ from analysis.networks.network_registry import create
 from analysis.networks.training.data import load_data
 from analysis.networks.training.orchestration import train_network
 from analysis.runs.folder import ADVICE, RunFolder
+from analysis.runs.progress import Bar
 from analysis.studies.study import Run, Study
 from analysis.studies.summary import summary, verdicts
 
@@ -97,7 +97,7 @@ def run_study(
                 raise ValueError(f"{folder / TABLE} has {run.name} of other settings; {ADVICE.split(' or ')[-1]}")
         missing = [run for run in wanted if run.name not in rows]
         work = partial(train_and_measure, study, os.fspath(data), folder, device=device, precision=precision)
-        with tqdm(total=len(wanted), initial=len(wanted) - len(missing), unit="run", disable=not progress) as bar:
+        with Bar("runs", len(wanted), "runs", progress, len(wanted) - len(missing)) as bar:
             for row in _done(work, missing, client, progress):
                 rows[row["run"]] = row
                 bar.update()

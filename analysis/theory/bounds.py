@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from analysis.theory.phases import gamma, real_pairs, real_values
 from wavelets.checks import integer
@@ -428,6 +427,8 @@ def _first_minimum(q: int) -> float:
 
     def slope(xi: float) -> float:
         return float(sum(p * np.sin(xi * p) for p in range(1, q + 1)))
+
+    from scipy.optimize import brentq  # half a second to import
 
     n = 2 * q + 1  # the minimum lies between the first two zeros of the kernel
     return float(brentq(slope, 2 * np.pi / n, 4 * np.pi / n))

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from tqdm import tqdm
 
+from analysis.runs.progress import Bar
 from analysis.theory import loops
 from analysis.theory.bounds import alpha, alpha_sharp, beta, beta_sharp, discrepancy_bound, rmax_bound
 from analysis.theory.phases import gamma, largest_cosine, window_offsets
@@ -253,9 +252,7 @@ def verify(
     rng = np.random.default_rng(seed)
     rows = [_Row(statement) for statement in statements]
     searched = [row for row in rows if not row.statement.equality]
-    with tqdm(
-        total=cases + starts * len(searched) * SEARCH_COST, desc="verify", unit="case", disable=not progress
-    ) as bar:
+    with Bar("verify", cases + starts * len(searched) * SEARCH_COST, "cases", progress) as bar:
         for begin in range(0, cases, BATCH):
             case, kind = draw(rng, min(BATCH, cases - begin))
             for row in rows:
@@ -359,6 +356,8 @@ def climb(statement: Statement, case: Case, iterations: int = 200) -> tuple[floa
 
     c = fields.spectrum[0, present]
     start = np.concatenate([c.real, c.imag, [] if fields.wraps[0] else case.shift[0]])
+    from scipy.optimize import minimize  # half a second to import
+
     result = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
     found = unpack(result.x[None])
     return max(((float(statement.excess(one)[0]), one) for one in (case, found)), key=lambda pair: pair[0])

@@ -32,6 +32,17 @@ found = {"numba", "torch", "dtcwt", "matplotlib", "analysis"} & set(sys.modules)
 assert not found, found
 """
 
+LARGE = """
+import sys
+
+{statement}
+
+large = {{"distributed", "matplotlib", "numba", "numpy", "pandas", "scipy", "torch", "typer", "xarray"}}
+large |= {{"scipy.optimize", "scipy.signal", "scipy.stats"}}
+found = {allowed} ^ (large & set(sys.modules))
+assert not found, found
+"""
+
 TRANSFORM = """
 import numpy as np
 import wavelets
@@ -58,9 +69,20 @@ def run(script, **environment):
 needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs numba's jit")
 
 
-@pytest.mark.nojit
 def test_import_brings_no_optional_package_along():
     run(IMPORT)
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import analysis", set()),
+        ("import analysis.reports.heatmaps", {"numba", "numpy", "pandas", "scipy", "xarray"}),
+        ("import analysis.commands.app", set()),
+    ],
+)
+def test_what_people_wait_for_imports_nothing_large(statement, allowed):
+    run(LARGE.format(statement=statement, allowed=allowed or "set()"))
 
 
 @needs_jit
@@ -100,7 +122,6 @@ def test_networks_stand_on_wavelets_alone_and_wait_with_torch():
     run(ARROWS)
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize(("package", "above"), [("wavelets", {"analysis", "shiftscope"}), ("analysis", {"shiftscope"})])
 def test_arrows_point_down(package, above):
     """No module imports from a package above it, inside functions neither."""
@@ -113,7 +134,6 @@ def test_arrows_point_down(package, above):
             assert not above & {name.partition(".")[0] for name in names}, file
 
 
-@pytest.mark.nojit
 def test_the_engine_of_the_transforms_stands_on_the_checks_alone():
     files = list((Path(__file__).parents[2] / "wavelets" / "engine").glob("*.py"))
     assert len(files) > 8

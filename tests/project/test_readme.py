@@ -13,13 +13,15 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "results").glob("*.md")])
+PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "howto").glob("*.md")]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *PAGES, *(ROOT / "results").glob("*.md")])
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 
 
 def block_with(text):
-    """The one block of Python that holds a text."""
-    (block,) = (b for b in re.findall(r"```python\n(.*?)```", TEXTS["README.md"], re.DOTALL) if text in b)
+    """The block of Python that holds a text; documents that show it show the same."""
+    blocks = [block for page in TEXTS.values() for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
+    (block,) = {block for block in blocks if text in block}
     return block
 
 
@@ -84,6 +86,29 @@ def test_the_workflow_calls_both_targets_with_every_python():
         for step in job["steps"]:
             for path in re.findall(r"[\w./]*/[\w.]+(?= |$)", step.get("run", "")):
                 assert (ROOT / path).exists(), path
+
+
+def test_readme_is_short_and_its_pictures_are_small():
+    text = TEXTS["README.md"]
+    assert len(text.split()) <= 900
+    pictures = [ROOT / path for path in re.findall(r"!\[.*?\]\((.*?)\)", text)]
+    assert len(pictures) >= 2 and all(path.stat().st_size < 1_000_000 for path in pictures)
+    with Image.open(pictures[0]) as moving:
+        assert moving.n_frames > 10
+
+
+@pytest.mark.slow
+def test_quick_start_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(block_with("import shiftscope"), names := {})
+    assert (tmp_path / "quick_start.png").is_file() and names["maps"].sizes["filter"] == 128
+
+
+def test_block_of_a_new_remedy_runs():
+    torch = pytest.importorskip("torch")
+    exec(block_with("class MeanOfMaxima"), names := {})
+    x = torch.rand(2, 3, 32, 32)
+    assert len(names["changes"]) == 5 and names["mended"](x).shape == names["network"](x).shape
 
 
 @pytest.mark.slow

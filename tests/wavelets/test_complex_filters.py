@@ -9,8 +9,6 @@ from analysis.kernels import dead_kernels, first_colour, gabor
 from wavelets import analytic
 from wavelets.complex_filters import complex_filters
 
-pytestmark = pytest.mark.nojit
-
 rng = np.random.default_rng(0)
 GABOR = gabor((1, 0.3, 0.6, 1.2, 5, 5, 2, 2, 0), (11, 11))
 

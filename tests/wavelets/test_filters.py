@@ -15,9 +15,20 @@ from wavelets import FilterBank, common_factor_pair, compare_banks, filter_bank,
 from wavelets.filters import DEFAULT, QSHIFT, orthonormality_error
 from wavelets.quality import band_energy, half_sample_error, vanishing_moments
 
-pytestmark = pytest.mark.nojit
-
-ALL_PAIRS = [(K, L) for K in range(1, 10) for L in range(1, 11 - K)]
+PAIRS = [
+    (1, 1),
+    (1, 2),
+    (2, 1),
+    (1, 9),
+    (9, 1),
+    (2, 4),
+    (4, 2),
+    (3, 3),
+    (4, 4),
+    (5, 5),
+    (6, 4),
+    (7, 2),
+]  # up to 10 in sum
 HAS_DTCWT = importlib.util.find_spec("dtcwt") is not None
 
 
@@ -26,9 +37,8 @@ def spectrum(h, omega):
     return np.exp(1j * np.outer(omega, np.arange(h.size))) @ h
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("K", "L"), ALL_PAIRS)
-def test_every_common_factor_pair_is_orthonormal_with_its_moments(K, L):
+@pytest.mark.parametrize(("K", "L"), PAIRS)
+def test_common_factor_pairs_are_orthonormal_with_their_moments(K, L):
     h1, h2 = common_factor_pair(K, L)
     assert h1.size == h2.size == 2 * (K + L) <= 20
     for h in (h1, h2):
@@ -232,12 +242,11 @@ for name, bank in kept.items():
 """
 
 
-@pytest.mark.parametrize("threads", [2, 5, 16])
+@pytest.mark.parametrize("threads", [2, 16])
 def test_filters_of_a_fresh_process_may_be_computed_in_several_threads(threads):
     command = [sys.executable, "-c", AT_ONCE, str(threads)]
-    for _ in range(2):
-        result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        assert result.returncode == 0, result.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_precision_of_mpmath_is_left_alone():

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from wavelets import monogenic
 from wavelets.hilbert import (
     analytic,
     dominant_direction,
@@ -308,6 +309,16 @@ def test_extreme_directions():
     s = half_plane_sign((5, 6), (1.0, 2.0))
     for scale in (1e-310, 1e-200, 1e200, 1.5e308 / 2):
         assert_array_equal(half_plane_sign((5, 6), (scale, 2 * scale)), s)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("function", [hilbert2d, analytic, monogenic])
+def test_values_that_would_overflow_are_refused(function, dtype):
+    x = noise((24, 31)).astype(dtype)
+    x = x / np.abs(x).max() * np.finfo(dtype).max
+    assert all(np.isfinite(part).all() for part in function(x * dtype(9e-7)))
+    with pytest.raises(ValueError, match=np.dtype(dtype).name):
+        function(x)
 
 
 def test_bad_sizes():

@@ -8,8 +8,6 @@ import pytest
 from analysis.kernels import describe_kernels, first_layer
 from wavelets.kernel_kinds import KINDS, kernel_kinds
 
-pytestmark = pytest.mark.nojit
-
 
 def kernels_of_every_kind(side=15):
     """A wave, low passes, a dot, noise, nothing, another wave; with three channels."""

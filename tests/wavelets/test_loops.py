@@ -244,7 +244,7 @@ def test_what_was_in_memory_does_not_come_out(monkeypatch, engine):
     rng = np.random.default_rng(12)
     for boundary in ("periodization", "symmetric", "zero"):
         one, two = (cls(2, boundary=boundary) for cls in (DualTreePackets1D, DualTreePackets2D))
-        x = rng.standard_normal((2, 5, 6))
+        x = rng.standard_normal((2, 3, 4))
         for t, signal in ((one, x[0]), (two, x), (two, x[0])):
             expected = round_trip(t, signal)
             with monkeypatch.context() as context:

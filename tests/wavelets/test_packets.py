@@ -97,7 +97,6 @@ def test_equals_the_dense_matrices(levels, fine, boundary):
         assert relative(two.forward(x), reference.forward_2d(two, x)) < 1e-12
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_a_bank_whose_filters_differ_in_length_equals_the_dense_matrices(boundary):
     shorter = np.pad(pywt.Wavelet("db2").dec_lo[::-1], (1, 3))
@@ -121,7 +120,7 @@ def test_small_images_equal_the_dense_matrices():
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_equals_pywavelets_packet_trees_combined_by_hand(levels, boundary):
     # PyWavelets splits every node with the filters that the rule names, padded first stage and all.
-    t = DualTreePackets2D(levels, "cf_2_1+db3", boundary=boundary)
+    t = DualTreePackets2D(levels, "cf_2_4+db6", boundary=boundary)
     bank = t.bank
     x = np.random.default_rng(5).standard_normal((37, 50))
 
@@ -160,7 +159,7 @@ def _split(data, wavelet_y, wavelet_x, boundary):
 @pytest.mark.parametrize("boundary", ["periodization", "zero"])
 @pytest.mark.parametrize(("levels", "stride"), [(1, 2), (2, 4), (2, 2), (3, 8), (3, 4)])
 def test_interior_coefficients_are_plain_correlations_with_the_kernels(levels, stride, boundary):
-    t = DualTreePackets2D(levels, "cf_1_2", stride=stride, boundary=boundary)
+    t = DualTreePackets2D(levels, "cf_1_1", stride=stride, boundary=boundary)
     x = np.random.default_rng(6).standard_normal((80, 96))
     c = np.asarray(t.forward(x))
     channels = [0, 1, 4**levels - 1, 2 * 4**levels - 2]
@@ -201,7 +200,8 @@ def test_perfect_reconstruction_and_adjoint_for_sizes_1_to_70(levels, fine, boun
     two = DualTreePackets2D(levels, stride=2 ** (levels - fine), boundary=boundary)
     for n in range(1, 71):
         _check_round_trip(one, rng.standard_normal((2, n)), rng)
-        _check_round_trip(two, rng.standard_normal((n, (37 * n) % 71)), rng)  # every pair of parities and both extremes
+        if levels < 3 or n % 3 == 1:  # deep ones at every remainder of 16, and with every pair of parities
+            _check_round_trip(two, rng.standard_normal((n, (37 * n) % 71)), rng)
     for size in ((1, 1), (1, 70), (70, 1)):
         _check_round_trip(two, rng.standard_normal(size), rng)
 
@@ -482,3 +482,7 @@ def test_values_that_would_overflow_are_refused(dtype, levels):
         assert np.isfinite(np.asarray(transform.forward((largest * x).astype(dtype)))).all()
         with pytest.raises(ValueError, match=np.dtype(dtype).name):
             transform.forward((2 * largest * x).astype(dtype))
+        c = np.asarray(transform.forward(x.astype(dtype)))
+        assert np.isfinite(transform.inverse((largest * c).astype(c.dtype), x.shape[1:])).all()
+        with pytest.raises(ValueError, match="c holds values so large"):
+            transform.inverse(c / np.abs(c).max() * np.finfo(dtype).max, x.shape[1:])

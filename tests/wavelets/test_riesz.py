@@ -7,8 +7,6 @@ import pytest
 
 from wavelets import analytic, monogenic
 
-pytestmark = pytest.mark.nojit
-
 
 def angle_between(a, b, period):
     return np.abs((a - b + period / 2) % period - period / 2)

@@ -122,7 +122,7 @@ def test_analytic_version_of_a_low_frequency_is_not_mixed_up_with_its_mirror_ima
     st.integers(0, 10**6),
     st.sampled_from(["window", "centroid"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_frequency_of_a_real_kernel_lies_in_one_half_plane(shape, seed, method):
     v = noise(shape, seed)
     theta = characteristic_frequency(v, method=method)

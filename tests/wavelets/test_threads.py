@@ -29,7 +29,6 @@ def default_threads():
 # ---- the spreading --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 def test_every_index_is_worked_on_once(threads):
     wavelets.set_num_threads(threads)
@@ -46,7 +45,6 @@ def test_every_index_is_worked_on_once(threads):
             assert sorted(i for part in parts for i in range(*part)) == list(range(count))
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("unit", [2, 5, 40])
 def test_slices_are_whole_units(unit):
     wavelets.set_num_threads(3)
@@ -58,7 +56,6 @@ def test_slices_are_whole_units(unit):
         assert all(part.start < part.stop and part.start % unit == 0 for part in parts)
 
 
-@pytest.mark.nojit
 def test_all_threads_take_part():
     wavelets.set_num_threads(3)
     everyone = threading.Barrier(3, timeout=PATIENCE)
@@ -73,7 +70,6 @@ def test_all_threads_take_part():
     assert sum(name.startswith("wavelets") for name in names) == 2
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("in_caller", [True, False])
 def test_an_error_comes_out_once_all_parts_have_stopped(in_caller):
     wavelets.set_num_threads(3)
@@ -97,7 +93,6 @@ def test_an_error_comes_out_once_all_parts_have_stopped(in_caller):
     assert len(parts) == 9
 
 
-@pytest.mark.nojit
 def test_after_an_error_no_part_is_begun():
     wavelets.set_num_threads(2)
     begun = []
@@ -112,7 +107,6 @@ def test_after_an_error_no_part_is_begun():
     assert len(begun) <= 2 < PIECES * 2
 
 
-@pytest.mark.nojit
 def test_a_small_call_does_not_wait_for_the_large_one_of_another_thread():
     wavelets.set_num_threads(2)
     go_on, occupied = threading.Event(), threading.Barrier(3, timeout=PATIENCE)
@@ -120,7 +114,7 @@ def test_a_small_call_does_not_wait_for_the_large_one_of_another_thread():
 
     def long_work(part):
         occupied.wait()
-        go_on.wait(5)
+        go_on.wait(PATIENCE)
         ended.append(part)
 
     other = threading.Thread(target=over_batch, args=(long_work, 2))
@@ -133,7 +127,6 @@ def test_a_small_call_does_not_wait_for_the_large_one_of_another_thread():
     other.join(PATIENCE)
 
 
-@pytest.mark.nojit
 def test_amounts_of_work_do_not_multiply_threads():
     wavelets.set_num_threads(6)
     before = set(threading.enumerate())
@@ -142,7 +135,6 @@ def test_amounts_of_work_do_not_multiply_threads():
     assert len(set(threading.enumerate()) - before) <= 5
 
 
-@pytest.mark.nojit
 def test_pools_of_other_numbers_are_closed():
     before = set(threading.enumerate())
     for count in (3, 5, 2, 4):
@@ -154,7 +146,6 @@ def test_pools_of_other_numbers_are_closed():
     assert len(left) <= 3
 
 
-@pytest.mark.nojit
 def test_a_thread_may_be_limited_and_others_are_not():
     wavelets.set_num_threads(4)
     with at_most(2):
@@ -176,7 +167,6 @@ def test_a_thread_may_be_limited_and_others_are_not():
     assert wavelets.get_num_threads() == 4
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("started", [0, 1, 2])
 def test_where_no_thread_can_be_had_the_others_do_the_work(monkeypatch, started):
     wavelets.set_num_threads(4)
@@ -241,7 +231,6 @@ atexit.register(late)
 }
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("end", ENDS)
 def test_work_is_done_while_the_interpreter_ends(end):
     code = [sys.executable, "-c", LATE + ENDS[end]]
@@ -249,7 +238,6 @@ def test_work_is_done_while_the_interpreter_ends(end):
     assert result.stderr == "" and result.stdout.split() == ["done"] * (2 if "waiting" in end else 1)
 
 
-@pytest.mark.nojit
 def test_the_environment_says_how_many(monkeypatch):
     monkeypatch.setenv("NUMBA_NUM_THREADS", " 5 ")
     assert wavelets.get_num_threads() == 5
@@ -284,7 +272,6 @@ assert sorted(seen) == [(n, i) for n in range(3) for i in range(20)]
 """
 
 
-@pytest.mark.nojit
 def test_work_may_spread_work():
     subprocess.run([sys.executable, "-c", NESTED], check=True, timeout=PATIENCE)  # a process that can be stopped
 
@@ -313,7 +300,6 @@ def test_python_threads_may_call_at_once():
     np.testing.assert_allclose(back, x[0], rtol=0, atol=1e-13)
 
 
-@pytest.mark.nojit
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12: a process with threads is forked
 def test_a_forked_child_starts_its_own_threads():

@@ -104,7 +104,7 @@ class Examples:
         else:
             read, kept = [], []
             for number, row in enumerate(rows.tolist()):
-                image = self._image(row, skipped)
+                image = self.image(row, skipped)
                 if image is None:
                     continue
                 if augmentation.image is None:
@@ -125,8 +125,8 @@ class Examples:
         found.update(block_key(((row, self.inputs[row]) for row in self.rows.tolist()), None))
         return found.hexdigest()
 
-    def _image(self, row: int, skipped: Skipped) -> Image.Image | None:
-        """Return a picture in RGB; None for a file that cannot be read, which is added to `skipped`."""
+    def image(self, row: int, skipped: Skipped) -> Image.Image | None:
+        """Return the picture of a row in RGB; None for a file that cannot be read, which is added to `skipped`."""
         source = self.inputs[row]
         if not isinstance(source, str):
             return Image.fromarray(source)
@@ -159,9 +159,10 @@ class Data:
     std: tuple[float, ...]
     origins: dict[str, str] = field(default_factory=dict)
 
-    def digest(self) -> str:
-        """Digest of what is trained on and validated with."""
-        return f"{self.train.digest()[:32]}{self.validation.digest()[:32]}"
+    def digests(self) -> dict[str, str]:
+        """Digests of what is trained on and of what is validated with, by names for messages."""
+        parts = {"training data": self.train, "validation data": self.validation}
+        return {name: part.digest()[:32] for name, part in parts.items()}
 
     def prepared(self, inputs: Tensor) -> Tensor:
         """Normalise a batch of :meth:`Examples.batch`: (B, channels, H, W), float32, one channel for spectrograms."""
@@ -209,7 +210,7 @@ def training_batches(
     workers: int = 0,
     pin: bool = False,
 ) -> Iterator[Batch]:
-    """Batches of one epoch, in random order, augmented.
+    """Batches of one epoch, in random order, augmented; as many as the recipe's steps, if it has them.
 
     Parameters
     ----------
@@ -229,8 +230,14 @@ def training_batches(
     Batch
         As of :meth:`Examples.batch`.
     """
-    order = batch_slices(epoch_examples(examples, recipe, seed, epoch), recipe.batch)[start:]
-    return _load(_Batches(examples, recipe.size, recipe.augmentation, (seed, epoch)), order, workers, pin)
+    a_pass = len(batch_slices(epoch_examples(examples, recipe, seed, epoch), recipe.batch))
+    steps = a_pass if recipe.steps is None else recipe.steps
+    passes = -(-steps // a_pass)
+    for number in range(start // a_pass, passes):
+        turn, first = epoch * passes + number, number * a_pass
+        order = batch_slices(epoch_examples(examples, recipe, seed, turn), recipe.batch)
+        order = order[max(start - first, 0) : steps - first]
+        yield from _load(_Batches(examples, recipe.size, recipe.augmentation, (seed, turn)), order, workers, pin)
 
 
 def epoch_examples(examples: Examples, recipe: Recipe, seed: int, epoch: int) -> NDArray[np.int64]:

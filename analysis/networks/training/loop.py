@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from tqdm import tqdm
 
 from analysis.files.messages import printable
 from analysis.networks.audio import clip_scores, mixup
 from analysis.networks.metrics import MultilabelScores, TopK
-from analysis.networks.training.checkpoint import Row, Run
+from analysis.networks.training.checkpoint import LAST, Row, Run
 from analysis.networks.training.data import (
     Batch,
     Data,
@@ -28,6 +28,7 @@ from analysis.networks.training.data import (
     training_batches,
 )
 from analysis.networks.training.recipe import Recipe, Schedule
+from analysis.runs.progress import Bar
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -41,10 +42,24 @@ class Diverged(ValueError):
     """Error of a training whose loss is no longer a number."""
 
 
+class Task(Protocol):
+    """What a network is to learn, and how well it has: by default to tell classes apart, see :class:`Supervised`."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor, place: tuple[int, int, int]) -> Tensor:
+        """Loss of a batch that :meth:`analysis.networks.training.data.Data.prepared` made, and its targets.
+
+        `place` is seed, epoch and step, on which alone whatever is drawn depends.
+        """
+
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Return what the log has of an epoch, the recipe's metric among it."""
+
+
 def train_epochs(
     run: Run,
     recipe: Recipe,
     data: Data,
+    task: Task | None = None,
     *,
     seed: int = 0,
     precision: str = "float32",
@@ -60,6 +75,8 @@ def train_epochs(
     run : Run
         In a folder that is locked. It is resumed, and its model left in evaluation mode.
     recipe, data
+    task : Task, optional
+        By default to tell the classes of the data apart.
     seed, precision, workers, save_every, progress, on_skip
         As in :func:`analysis.networks.training.orchestration.train_network`.
 
@@ -71,27 +88,25 @@ def train_epochs(
         If the run cannot be resumed, or no picture can be read.
     """
     device, skip = run.device, _once(on_skip, run.skipped)
-    steps = len(batch_slices(epoch_examples(data.train, recipe, seed, 0), recipe.batch))
+    steps = recipe.steps or len(batch_slices(epoch_examples(data.train, recipe, seed, 0), recipe.batch))
+    task = task or Supervised(recipe, data, precision, workers, skip)
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"),
-        tqdm(total=steps * recipe.epochs, unit="batch", disable=not progress) as bar,
+        Bar("training", steps * recipe.epochs, "batches", progress, resumes=(run.folder.folder / LAST).exists()) as bar,
     ):
         torch.manual_seed(seed)
         run.resume()
         for name, reason in run.skipped.items():
             _told(on_skip)(name, reason)
-        bar.initial = run.epoch * steps + run.step  # what was done before does not count for the rate
-        bar.update(bar.initial)
+        bar.update(run.epoch * steps + run.step, before=True)
         while run.epoch < recipe.epochs and not _exhausted(run.rows, recipe):
-            bar.set_description(f"epoch {run.epoch + 1}/{recipe.epochs}")
+            bar.added = _described(run, recipe)
             batches = training_batches(
                 data.train, recipe, seed, run.epoch, run.step, workers, pin=device.type == "cuda"
             )
-            _train_epoch(run, batches, recipe, data, seed, precision, save_every, bar, skip)
+            _train_epoch(run, batches, task, data, seed, precision, save_every, bar, skip)
             begin = perf_counter()
-            loss, metric = evaluate(
-                run.model, data.validation, data, recipe, precision=precision, workers=workers, on_skip=skip
-            )
+            scores = task.score(run.model)
             losses = torch.stack(run.losses).double().cpu()
             run.rows.append(
                 {
@@ -99,28 +114,35 @@ def train_epochs(
                     "step": (run.epoch + 1) * steps,
                     "learning_rate": run.optimiser.param_groups[0]["lr"],
                     "training_loss": float(losses @ torch.tensor(run.sizes).double()) / sum(run.sizes),
-                    "validation_loss": loss,
-                    recipe.metric: metric,
+                    **scores,
                     "seconds": round(run.seconds + perf_counter() - begin, 3),
                 }
             )
-            _step_schedule(run.schedule, metric)
+            _step_schedule(run.schedule, scores[recipe.metric])
             run.epoch, run.step, run.seconds, run.losses, run.sizes = run.epoch + 1, 0, 0.0, [], []
             if best_epoch(run.rows, recipe) == run.epoch:
-                run.save_best(mean=data.mean, std=data.std, **{recipe.metric: metric})
+                run.save_best(mean=data.mean, std=data.std, **{recipe.metric: scores[recipe.metric]})
             run.save()
     run.model.eval()
+
+
+def _described(run: Run, recipe: Recipe) -> str:
+    """Number of the epoch, and what the one before was worth."""
+    before = run.rows[-1] if run.rows else {}
+    known = ("epoch", "step", "learning_rate", "training_loss", "seconds")
+    scores = (f"{name} {value:.4g}" for name, value in before.items() if name not in known)
+    return ", ".join([f"epoch {run.epoch + 1}/{recipe.epochs}", *scores])
 
 
 def _train_epoch(
     run: Run,
     batches: Iterable[Batch],
-    recipe: Recipe,
+    task: Task,
     data: Data,
     seed: int,
     precision: str,
     save_every: int | None,
-    bar: tqdm[None],
+    bar: Bar,
     on_skip: OnSkip,
 ) -> None:
     """Train for the rest of an epoch."""
@@ -133,11 +155,8 @@ def _train_epoch(
         if len(inputs) > 1 or not skipped:  # batch normalisation needs two examples
             x = data.prepared(inputs.to(run.device, non_blocking=True))
             y = targets.to(run.device, non_blocking=True)
-            if recipe.mixup is not None:
-                x, y = _mixed(x, y, recipe, recipe.mixup, (seed, run.epoch, run.step))
             with torch.autocast(run.device.type, PRECISIONS[precision], enabled=precision != "float32"):
-                logits = run.model(x)
-            loss = objective(logits.float(), y, recipe)
+                loss = task.loss(run.model, x, y, (seed, run.epoch, run.step))
             if regularisation is not None:
                 loss = loss + regularisation()
             run.optimiser.zero_grad()
@@ -159,7 +178,7 @@ def _train_epoch(
     _check_losses(run, bar)
 
 
-def _check_losses(run: Run, bar: tqdm[None]) -> None:
+def _check_losses(run: Run, bar: Bar) -> None:
     if not run.losses:
         return
     recent = torch.stack(run.losses[-CHECK:]).double().cpu()
@@ -168,7 +187,7 @@ def _check_losses(run: Run, bar: tqdm[None]) -> None:
             f"training diverged: the loss is {recent[-1]:g} in epoch {run.epoch + 1}, step {run.step}; a lower "
             f"learning rate may help. Files that were saved before are kept in {printable(run.folder.folder)}"
         )
-    bar.set_postfix(loss=f"{recent.mean():.3f}", refresh=False)
+    bar.added = f"epoch {run.epoch + 1}, loss {recent.mean():.3f}"
 
 
 def _unreadable(purpose: str, skipped: Mapping[str, str]) -> ValueError:
@@ -184,6 +203,46 @@ def _step_schedule(schedule: Schedule, metric: float) -> None:
             schedule.step(metric)
         else:
             schedule.step()
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """Task of telling the classes of a data set apart.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    data : Data
+    precision, workers, on_skip
+        As for :func:`evaluate`.
+    """
+
+    recipe: Recipe
+    data: Data
+    precision: str
+    workers: int
+    on_skip: OnSkip
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor, place: tuple[int, int, int]) -> Tensor:
+        """Cross-entropy of a batch, of mixtures if the recipe mixes."""
+        if self.recipe.mixup is not None:
+            x, y = _mixed(x, y, self.recipe, self.recipe.mixup, place)
+        logits = model(x).float()
+        with torch.autocast(x.device.type, enabled=False):
+            return objective(logits, y, self.recipe)
+
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """Loss and metric on the validation set."""
+        loss, metric = evaluate(
+            model,
+            self.data.validation,
+            self.data,
+            self.recipe,
+            precision=self.precision,
+            workers=self.workers,
+            on_skip=self.on_skip,
+        )
+        return {"validation_loss": loss, self.recipe.metric: metric}
 
 
 def objective(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
@@ -275,7 +334,7 @@ def evaluate(
 
 
 def best_epoch(rows: list[Row], recipe: Recipe) -> int:
-    """Epoch with the best validation metric, from 1; the first of equal ones; 0 if there are no rows."""
+    """Epoch with the best validation metric, from 1; of equal ones the first, of agreement the last; 0 without rows."""
     best = 0
     for number, row in enumerate(rows, start=1):
         if not best or recipe.better(row[recipe.metric], rows[best - 1][recipe.metric]):

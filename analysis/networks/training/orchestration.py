@@ -177,8 +177,9 @@ def train_network(
     check_network(model, title, chosen, found)
     move(model, str(device))
     optimiser = chosen.make_optimiser(model)
-    settings = {key: value for key, value in asdict(chosen).items() if key not in ("epochs", "source", "network")}
-    settings |= {"network": identity, "seed": seed, "precision": precision, "data": found.digest()}
+    apart = ("epochs", "source", "network", *(["steps"] if chosen.steps is None else []))
+    settings = {key: value for key, value in asdict(chosen).items() if key not in apart}
+    settings |= {"network": identity, "seed": seed, "precision": precision} | found.digests()
     with RunFolder(writable_folder(out), LAST, settings, overwrite=overwrite) as folder:
         device = torch.device(device)
         scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
@@ -261,12 +262,35 @@ def check_network(model: nn.Module, name: str, recipe: Recipe, data: Data) -> No
         raise ValueError(f"{name} returns {found}; expected logits (N, classes), here {expected}")
 
 
-def listing() -> str:
-    """List recipes and networks, in lines for a terminal."""
-    lines = ["Recipes:"]
-    for name, recipe in recipes().items():
-        rate = f"{recipe.optimiser} {recipe.rate:g}, batch {recipe.batch}, {recipe.epochs} epochs, {recipe.network}"
-        lines.append(f"  {name:<26} {rate}\n  {'':<26} {recipe.source}")
-    lines.append("\nNetworks:")
-    lines += [f"  {name:<26} {describe(name)}" for name in names()]
-    return "\n".join([*lines, "  FILE.py:FACTORY            a function in a file of yours, which is executed"])
+def listing(*words: str) -> dict[str, dict[str, str]]:
+    """Recipes and networks, each with a line about it.
+
+    Parameters
+    ----------
+    *words : str
+        Only those whose name or description has all of these, in small or large letters.
+
+    Returns
+    -------
+    dict of str to dict of str to str
+        Descriptions by name, under "recipes" and under "networks".
+
+    Examples
+    --------
+    >>> list(listing("fsd50k")["recipes"])
+    ['vgg41-fsd50k']
+    """
+    known = {"recipes": {name: _recipe_line(recipe) for name, recipe in recipes().items()}}
+    known["networks"] = {name: describe(name) for name in names()}
+    wanted = [word.casefold() for word in words]
+    return {
+        kind: {
+            name: text for name, text in lines.items() if all(word in f"{name} {text}".casefold() for word in wanted)
+        }
+        for kind, lines in known.items()
+    }
+
+
+def _recipe_line(recipe: Recipe) -> str:
+    rate = f"{recipe.optimiser} {recipe.rate:g}, batch {recipe.batch}, {recipe.epochs} epochs, {recipe.network}"
+    return f"{rate}; {recipe.source}"

@@ -54,14 +54,17 @@ class Recipe:
         Both parameters of the Beta distribution from which the weight of a mixture of two examples is drawn.
     loss : {"cross-entropy", "binary cross-entropy"}
         The second one for classes that do not exclude each other.
-    metric : {"top1_error", "mAP"}
-        Number by which the best epoch is chosen: error in percent, the smaller the better; or mean average precision.
+    metric : {"top1_error", "mAP", "agreement"}
+        Number by which the best epoch is chosen: error in percent, the smaller the better; mean average precision; or
+        share of answers that are those of another network, percent.
     kind : {"pictures", "spectrograms"}
     mean, std : tuple of float, optional
         Normalisation (value - mean) / std by channel, pixels in [0, 1]. None: the mean and the standard deviation of
         the training set, one number each.
     held_out : float
         Fraction of the training set that is not trained on but validated with; 0 validates with the test set.
+    steps : int, optional
+        Steps of an epoch, where that does not go through all examples just once.
     """
 
     name: str
@@ -83,18 +86,19 @@ class Recipe:
     one_patch: bool = False
     mixup: float | None = None
     loss: Literal["cross-entropy", "binary cross-entropy"] = "cross-entropy"
-    metric: Literal["top1_error", "mAP"] = "top1_error"
+    metric: Literal["top1_error", "mAP", "agreement"] = "top1_error"
     kind: Literal["pictures", "spectrograms"] = "pictures"
     mean: tuple[float, ...] | None = IMAGENET_MEAN
     std: tuple[float, ...] | None = IMAGENET_STD
     held_out: float = 0.1
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         from analysis.networks.training.augmentation import AUGMENTATIONS
 
         for name in ("classes", "batch", "epochs"):
             integer(name, getattr(self, name), 1)
-        for name in ("patience", "stop_after"):
+        for name in ("patience", "stop_after", "steps"):
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), 1)
         positive("rate", self.rate)
@@ -103,7 +107,7 @@ class Recipe:
         choices: dict[str, Iterable[str]] = {
             "optimiser": ("sgd", "adam"),
             "loss": ("cross-entropy", "binary cross-entropy"),
-            "metric": ("top1_error", "mAP"),
+            "metric": ("top1_error", "mAP", "agreement"),
             "kind": ("pictures", "spectrograms"),
             "augmentation": AUGMENTATIONS,
         }
@@ -127,8 +131,10 @@ class Recipe:
         return self.loss == "binary cross-entropy"
 
     def better(self, a: float, b: float) -> bool:
-        """Tell whether the value `a` of the metric is better than `b`."""
-        return a > b if self.metric == "mAP" else a < b
+        """Tell whether the value `a` of the metric is better than `b`, which was before; equal agreement counts."""
+        if self.metric == "agreement":  # of few pictures it is often equal, and the later weights are the better
+            return a >= b
+        return a < b if self.metric == "top1_error" else a > b
 
     def make_optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
         """Optimiser of the parameters of a model that require gradients."""
@@ -143,7 +149,7 @@ class Recipe:
         """Schedule of its rate, to be stepped after every epoch; on plateaus with the validation metric."""
         if self.patience is None:
             return MultiStepLR(optimiser, list(self.milestones), self.factor)
-        mode: Literal["min", "max"] = "max" if self.metric == "mAP" else "min"
+        mode: Literal["min", "max"] = "min" if self.metric == "top1_error" else "max"
         # torch lowers the rate one epoch after its patience has run out
         return ReduceLROnPlateau(optimiser, mode, self.factor, self.patience - 1, threshold=0)
 

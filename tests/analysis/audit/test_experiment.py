@@ -91,15 +91,35 @@ def test_where_nothing_changes_there_is_nothing_to_share_out():
 
 
 def test_sampled_orders_are_near_the_exact_shares_and_take_turns(dataset):
-    sampled = audited(model(wide=True), 12, exact=False, turns=True)
+    sampled = audited(model(wide=True), 12, form="sampled", turns=True)
     assert sampled.blame.sum().item() == pytest.approx(1, abs=1e-10)
     assert np.isnan(sampled.nested).all()
-    two = audited(model(), exact=False, shifts=[(0, 1), (2, 0)])
+    two = audited(model(), form="sampled", shifts=[(0, 1), (2, 0)])
     assert np.allclose(two.blame, dataset.blame, atol=1e-6, equal_nan=True)  # of two places both orders are all
 
 
+def test_the_order_of_execution_alone_is_cheap_and_says_nothing_of_single_places(dataset):
+    nested = audited(model(), form="nested", shifts=[(0, 1), (2, 0)])
+    known = np.isfinite(dataset.nested.values)
+    assert np.allclose(nested.blame.values[known], dataset.nested.values[known], atol=1e-6)
+    assert nested.blame.sum().item() == pytest.approx(1, abs=1e-10) and np.isnan(nested.gain).all()
+    assert "mending" not in verdict(nested) and audit_frame(nested).gain_rank.isna().all()
+    with pytest.raises(ValueError, match="did you mean 'nested'"):
+        audited(model(), 2, form="nest")
+
+
+def test_pictures_of_several_shifts_run_together_as_they_do_alone():
+    net, x = model(), torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in images(3)])
+    network, shifts = Network(net, places(net, x)), [(0.0, 1.0), (1.0, 0.0), (0.0, -1.5)]
+    both = [pairs(x[i : i + 1], shift, "circular") for i, shift in enumerate(shifts)]
+    with torch.no_grad():
+        alone = [shares(network, *pair, shift) for pair, shift in zip(both, shifts, strict=True)]
+        together = shares(network, *map(torch.cat, zip(*both, strict=True)), shifts)
+    assert torch.allclose(together.products, torch.cat([one.products for one in alone]), atol=1e-6)
+
+
 def test_draws_and_turns_depend_on_pictures_alone():
-    net, options = model(wide=True), {"exact": False, "turns": True, "progress": False}
+    net, options = model(wide=True), {"form": "sampled", "turns": True, "progress": False}
     one = audit_network(net, images(9), SIDE, block=9, **options)
     other = audit_network(net, images(9)[::-1], SIDE, block=2, **options)
     for name in ("blame", "blame_stderr", "aliased_energy", "aliased_energy_worst_stderr", "change"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analysis import load
 from analysis.files.atomic import UNFINISHED
 
 resource = pytest.importorskip("resource")
@@ -31,7 +32,7 @@ def arguments(tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
     for number in range(6):
-        picture = Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+        picture = Image.fromarray(rng.integers(0, 256, (44, 44, 3), dtype=np.uint8))
         picture.save(tmp_path / "images" / f"{number}.png")
         part = tmp_path / "data" / ("test" if number > 3 else "train") / "ab"[number % 2]
         part.mkdir(parents=True, exist_ok=True)
@@ -90,9 +91,26 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(command,
     assert code == 2 and "Traceback" not in errors
     assert "File too large" in errors or "cannot write" in errors  # torch has words of its own
     assert not list(out.glob(f"{UNFINISHED}*"))
-    assert shiftscope(*command, "--out", out)[0] == 0
+    code, _, errors = shiftscope(*command, "--out", out)
+    assert code == 0, errors
     results = {path.name for path in out.iterdir()}
     assert results & {"heatmaps_J1.nc", "kernels.nc", "stability.nc", "best.pt"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_figures")
+def test_what_fits_is_kept(arguments, shiftscope, tmp_path):
+    out = tmp_path / "out"
+    command = [*arguments["heatmaps"], "--levels", 2, "--size", 44, "--out"]
+    code, _, errors = shiftscope(*command, tmp_path / "whole")  # which compiles what must be compiled, too
+    assert code == 0, errors
+    one, two = ((tmp_path / "whole" / f"heatmaps_J{levels}.nc").stat().st_size for levels in (1, 2))
+    assert two > one
+    with files_of_at_most(two - 1):
+        code, _, errors = shiftscope(*command, out)
+    assert code == 2 and errors.startswith(f"shiftscope: cannot write {out / 'heatmaps_J2.nc'}: ")
+    assert errors.count("\n") == 1
+    assert load(out / "heatmaps_J1.nc").images_used == 6
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs the rights of POSIX")

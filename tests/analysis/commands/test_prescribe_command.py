@@ -21,7 +21,7 @@ def test_answer_is_printed_and_files_are_written(shiftscope, weights, tmp_path):
     options = ("--stride", 2, "--size", 64, "--fields", 2, "--target", 0.3, "--out", out)
     code, printed, _ = shiftscope("prescribe", weights, *options)
     assert code == 0 and "eta of the layer" in printed and "0.3" in printed
-    assert {path.name for path in out.iterdir()} == {"prescribe.csv", "prescribe.nc", "front.png", "report.html"}
+    assert {path.name for path in out.iterdir()} == {"prescribe.csv", "prescribe.nc", "front.png", "prescribe.html"}
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_numbers_are_those_of_the_library(shiftscope, file, folder, labels, tmp_
     assert (out / "map.png").exists()
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_ten_crops_are_not_cut_from_enlarged_pictures(shiftscope, file, folder, tmp_path, monkeypatch):
     sides = []
 
@@ -220,6 +220,7 @@ def test_ten_crops_are_not_cut_from_enlarged_pictures(shiftscope, file, folder, 
     assert sides == [SIZE + 2, round(SIZE * 256 / 224), 29]
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_without_labels_there_is_no_accuracy(shiftscope, common, tmp_path):
     code, printed, _ = shiftscope(*common)
     assert code == 0
@@ -231,13 +232,7 @@ def test_without_labels_there_is_no_accuracy(shiftscope, common, tmp_path):
         accuracy_figure(ds)
 
 
-@pytest.fixture
-def unwritten(monkeypatch):
-    """No figures, which take longer than all the rest."""
-    monkeypatch.setattr("analysis.reports.stability.figures", lambda comparison: {})
-
-
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_a_stopped_run_is_continued(shiftscope, common, tmp_path, monkeypatch):
     measure, calls = NetworkStability.measure, []
 
@@ -262,7 +257,7 @@ def test_a_stopped_run_is_continued(shiftscope, common, tmp_path, monkeypatch):
     assert shiftscope(*common, "--remedy", "blur2", "--strict", "--quiet")[0] == 3
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_more_images_go_on_and_fewer_are_reported_alone(shiftscope, common, monkeypatch):
     measure, calls = NetworkStability.measure, []
 
@@ -277,7 +272,7 @@ def test_more_images_go_on_and_fewer_are_reported_alone(shiftscope, common, monk
     assert calls == [2, 1, 2]  # broken.jpg is the third of six
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_a_run_of_other_code_is_refused(shiftscope, common, file):
     args = f"{file}:pair", *common[1:], "--quiet"
     assert shiftscope(*args)[0] == 0
@@ -352,7 +347,7 @@ def test_what_subsamples_is_named_where_there_is_no_pooling(shiftscope, common, 
     assert message.endswith("subsample: 0 (Conv2d); layers are named as in blur3:LAYER,LAYER")
 
 
-@pytest.mark.usefixtures("unwritten")
+@pytest.mark.usefixtures("empty_figures")
 def test_networks_by_name(shiftscope, common, tmp_path):
     args = common[1:]
     assert "unknown network 'resnet77' (did you mean 'resnet" in said(shiftscope("resnet77", *args))
@@ -393,6 +388,7 @@ def test_labels_are_read(tmp_path):
         ("one,two,three\n", "expected columns file and index"),
         ("file,index\na.png,x\n", "line 2: 'a.png,x'; expected a file name and a class index"),
         ("a.png,1\nb.png\n", "line 2: 'b.png'; expected"),
+        ("file,index\na.png,1\nb.png,1\n a.png,2\n", "line 4: a.png has the class 2, and 1 in line 2"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
@@ -400,6 +396,20 @@ def test_labels_are_read(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"labels\.csv is not a CSV file"):
         read_labels(path)
+
+
+def test_one_row_of_labels_is_for_one_picture(tmp_path):
+    path, pictures = tmp_path / "labels.csv", [str(tmp_path / name) for name in ("a/1.png", "b/1.png", "2.png")]
+    for text in ("a/1.png,0\nb/1.png,1\n2.png,1\n2.png,1\n", "a/1.png,0\n1.png,1\n2.png,1\n"):
+        path.write_text(text)
+        read_labels(path, tmp_path).check(pictures)
+    path.write_text("1.png,0\n2.png,1\n")
+    read_labels(path, tmp_path).check(pictures[1:])
+    with pytest.raises(ValueError, match=r"one class for 1\.png, the name of .*a/1\.png and of .*b/1\.png"):
+        read_labels(path, tmp_path).check(pictures)
+    path.write_text("a/1.png,0\n2.png,1\n")
+    with pytest.raises(ValueError, match=r"no class for b/1\.png"):
+        read_labels(path, tmp_path).check(pictures)
 
 
 def test_help_says_that_the_file_is_executed(shiftscope):

@@ -12,7 +12,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -417,14 +416,16 @@ def test_a_file_that_changes_between_two_readings_is_used_as_it_is_each_time(tmp
 
 def test_of_huge_pictures_one_is_in_work_at_a_time(tmp_path, monkeypatch):
     Image.fromarray(RGB).save(tmp_path / "a.png")
-    at_work, most = 0, []
+    at_work, most, met = 0, [], threading.Event()
     fit = pictures.fit
 
     def slow(picture, size):
         nonlocal at_work
         at_work += 1
         most.append(at_work)
-        time.sleep(0.01)
+        if at_work > 1:
+            met.set()
+        met.wait(60 if together else 0.01)  # for a second one, where there may be one
         at_work -= 1
         return fit(picture, size)
 
@@ -433,6 +434,7 @@ def test_of_huge_pictures_one_is_in_work_at_a_time(tmp_path, monkeypatch):
     for huge, together in ((RGB.size, True), (10, False)):
         monkeypatch.setattr(pictures, "HUGE", huge)
         most.clear()
+        met.clear()
         with outcomes_ahead(enumerate([tmp_path / "a.png"] * 20), 4, True, 8) as stream:
             assert all((picture.pixels == 0).sum() < 48 for _, picture in stream)
         assert (max(most) > 1) == together

@@ -494,7 +494,7 @@ def resize_matrix(length, short, size):
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 40))
 @example(10, 45, 1)  # the widest filter there is, beside the cut
 @example(45, 11, 1)
@@ -654,7 +654,6 @@ def test_bundled_crops_are_squares_of_the_photographs_themselves():
     assert all(crop.pixels.shape == (100, 100) for crop in crops)
 
 
-@pytest.mark.nojit
 def test_colours_are_the_channels_and_grey_is_three_times_the_same():
     rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     np.testing.assert_array_equal(pictures.colours(rgb), np.float32(rgb.transpose(2, 0, 1)) / np.float32(255))

@@ -65,7 +65,6 @@ def test_saving_replaces_what_stood_there(dataset, tmp_path):
     xr.testing.assert_identical(load(path), dataset)
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("before", [None, b"old result"])
 def test_a_writer_that_fails_leaves_nothing_of_its_own(tmp_path, before):
     path = tmp_path / "result.nc"
@@ -85,7 +84,6 @@ def test_a_writer_that_fails_leaves_nothing_of_its_own(tmp_path, before):
     assert list(tmp_path.iterdir()) == ([path] if before is not None else [])
 
 
-@pytest.mark.nojit
 def test_an_interrupted_writer_leaves_nothing_either(tmp_path):
     def write(temporary):
         temporary.write_bytes(b"half")
@@ -96,7 +94,6 @@ def test_an_interrupted_writer_leaves_nothing_either(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.nojit
 def test_the_final_name_appears_only_when_the_file_is_whole(tmp_path):
     path = tmp_path / "a.txt"
 
@@ -128,14 +125,12 @@ def test_saving_into_a_folder_that_is_not_there(dataset, tmp_path):
 # ---- folders --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.nojit
 def test_folders_are_made_with_their_parents_and_left_empty(tmp_path):
     folder = writable_folder(tmp_path / "a" / "b")
     assert folder == tmp_path / "a" / "b" and list(folder.iterdir()) == []
     assert writable_folder(str(folder)) == folder
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("below", ["", "sub", "sub/sub"])
 def test_a_file_in_the_place_of_the_folder(tmp_path, below):
     file = tmp_path / "results"
@@ -145,7 +140,6 @@ def test_a_file_in_the_place_of_the_folder(tmp_path, below):
     assert file.read_text() == "keep me"
 
 
-@pytest.mark.nojit
 def test_a_folder_that_may_not_be_written_to(tmp_path, monkeypatch):
     # Root may write anywhere, so the refusal is played.
     def refuse(*_, **__):
@@ -162,7 +156,6 @@ def test_a_folder_that_may_not_be_written_to(tmp_path, monkeypatch):
 # ---- loading --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.nojit
 def test_loading_what_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^no result file .*nope\.nc$"):
         load(tmp_path / "nope.nc")

@@ -7,8 +7,6 @@ import pytest
 
 from analysis.kernels import fit_gabor, gabor
 
-pytestmark = pytest.mark.nojit
-
 #           A     phase  w_y   w_x   y    x   s1   s2   angle
 CASES = [
     (2.0, 0.7, 0.5, 1.1, 5.0, 5.0, 2.2, 1.5, 0.4),

@@ -10,8 +10,6 @@ from analysis.kernels import gabor
 from analysis.kernels.description import packet_levels
 from wavelets import DualTreePackets2D
 
-pytestmark = pytest.mark.nojit
-
 GREY = np.array([0.6, 0.6, 0.5])
 RED_GREEN = np.array([0.7, -0.7, 0.0])
 Y, X = np.mgrid[:11, :11] - 5.0

@@ -217,6 +217,7 @@ def test_bad_arguments(options, error, message):
         ({"weight": np.ones((4, 3, 5))}, ValueError, "axes"),
         ({"weight": np.full((4, 3, 5, 5), np.nan)}, ValueError, "NaN"),
         ({"weight": np.zeros((4, 3, 5, 5))}, ValueError, "zero everywhere"),
+        ({"weight": np.ones((4, 3, 1, 1))}, ValueError, "one pixel"),
         ({"stride": 0}, ValueError, "stride is 0"),
         ({"stride": 2.0}, TypeError, "stride must be an integer"),
         ({"pool": 2}, ValueError, "pool is 2; expected an odd side"),

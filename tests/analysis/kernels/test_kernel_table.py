@@ -32,6 +32,8 @@ def test_it_is_the_description_and_the_measurement(table):
     for part in (described, measured):
         for name in part.data_vars:
             xr.testing.assert_identical(table[name].variable, part[name].variable)
+    np.testing.assert_array_equal(table.weight, LAYER.weight)
+    np.testing.assert_array_equal(table.gain, LAYER.gain)
     assert table.attrs.items() >= {"layer": "test", "stride": 2, "images_used": 12, "size": 96}.items()
     assert table.attrs["images_sha256"] == measured.attrs["images_sha256"]
 

@@ -9,7 +9,7 @@ from scipy.ndimage import maximum_filter
 from scipy.signal import correlate2d
 from scipy.special import hyp2f1
 
-from analysis import FirstLayer, power_law_spectrum, prescribe
+from analysis import FirstLayer, describe_kernels, power_law_spectrum, prescribe
 from analysis.kernels import gabor, measure_designs
 from analysis.kernels.designs import IDEAL, Way, WayMaps, memory, multiplications, reduction, ways_of
 from analysis.kernels.prescription import _field, _root_of_spectrum, cheapest, sentence, spread_front
@@ -70,7 +70,6 @@ def slow_map(layer, kernel, way, picture, border):
     return np.array([[(part * blur).sum() for part in row] for row in rows])
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("scale", [None, np.array([1, -1, 2, -0.5, 1.0])])
 def test_maps_equal_slow_ones_in_every_way(scale):
     layer = grey(bias=np.array([0.1, -0.05, 0, 0.2, -0.1]), scale=scale)
@@ -169,6 +168,19 @@ def test_greedy_begins_with_the_best_kernel_and_turns_band_pass_ones_only(layer,
     singles = [i for i, w in enumerate(table.way.values) if (w != 0).sum() == 1 and w.max() == other]
     assert singles == [first] and table.eta[first] < table.eta[0]
     assert ((table.way.values[last] == other) == (kinds == "band-pass")).all() and kinds[4] == "low-pass"
+
+
+def test_kernels_have_their_frequencies_and_their_parts_of_the_change(layer, table):
+    described = describe_kernels(layer, progress=False)
+    for name in ("theta_y", "theta_x"):
+        np.testing.assert_array_equal(table[name], described[name])
+    change = table.kernel_change.values
+    assert change[0].sum() == pytest.approx(float(table.eta[0]) ** 2)
+    # The rest of the ratio: energies of the maps, from the change of each over its own.
+    energy = change / table.kernel_eta.values**2
+    for design, way in enumerate(table.way.values):
+        parts = [values[way, np.arange(5)].sum() for values in (change, energy)]
+        assert np.sqrt(parts[0] / parts[1]) == pytest.approx(float(table.eta[design]))
 
 
 def test_rho_of_cmod_in_all_kernels_is_zero():

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from analysis.measurements.ratios import ratio_statistics, ratio_sums
 
-pytestmark = pytest.mark.nojit
-
 
 def data(n, shape=(4, 3), seed=1):
     rng = np.random.default_rng(seed)
@@ -51,7 +49,7 @@ def test_the_rms_weighs_by_energy_and_the_mean_does_not():
 
 
 @given(st.integers(1, 25), st.lists(st.integers(1, 24), max_size=6), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_merging_any_split_in_any_order_equals_the_whole(n, cuts, random):
     numerator, denominator, defined = (array[:n] for array in data(25, seed=2))
     denominator, numerator = (np.where(defined, array, 0.0) for array in (denominator, numerator))

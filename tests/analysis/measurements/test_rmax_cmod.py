@@ -68,7 +68,7 @@ def test_equal_plain_loops(size, kernel, stride, q):
 @given(
     st.integers(1, 9), st.integers(1, 9), st.integers(0, 14), st.integers(0, 14), st.integers(1, 4), st.integers(0, 2)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_sizes_equal_plain_loops(h, w, extra_y, extra_x, stride, q):
     rng = np.random.default_rng(4)
     x = rng.standard_normal((h + extra_y, w + extra_x))
@@ -266,7 +266,7 @@ def test_cmod_of_the_analytic_kernel_is_the_envelope():
 @pytest.mark.parametrize("boundary", ["periodization", "zero", "symmetric", "reflect"])
 @pytest.mark.parametrize(
     ("levels", "filters", "size"),
-    [(1, "cf_3_3", (33, 28)), (2, "cf_2_1", (61, 50)), (2, "cf_3_3", (64, 63)), (3, "cf_1_1", (72, 83))],
+    [(1, "cf_3_3", (33, 28)), (2, "cf_1_1", (61, 50)), (2, "cf_3_3", (64, 63)), (3, "cf_1_1", (72, 83))],
 )
 @pytest.mark.parametrize("fine", [True, False])
 def test_packet_pool_equals_the_kernels_one_by_one(levels, filters, size, boundary, fine):
@@ -334,7 +334,6 @@ def test_valid_region_counts_the_kernels_inside_one_by_one(levels, boundary):
             assert valid_region(t, (n, n + 3))[1][0] == len(inside)
 
 
-@pytest.mark.nojit
 def test_valid_region_errors():
     t = DualTreePackets2D(2, stride=2)
     K = t.kernel_size
@@ -418,7 +417,6 @@ def test_bad_complex_kernels(operator):
         operator(X, np.array([[1, complex(0, np.nan)]]), 1)
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize(
     ("images", "q", "error", "message"),
     [

@@ -10,8 +10,6 @@ from analysis import bundled_crops, estimate_spectrum, flat_spectrum, power_law_
 from analysis.files.pictures import fit
 from analysis.measurements.spectra import coarser, gaussian_fields
 
-pytestmark = pytest.mark.nojit
-
 
 def estimate(images, size=48, points=49, **options):
     return estimate_spectrum(images, size, points, progress=False, **options)

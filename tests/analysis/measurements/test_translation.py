@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from analysis import translate
 from analysis.measurements.translation import GUARD, check_shift, margin_for, windows
 
-pytestmark = pytest.mark.nojit
-
 RNG = np.random.default_rng(1)
 shifts = st.floats(-40, 40, allow_nan=False)
 
@@ -42,7 +40,7 @@ def test_cosines_move_as_the_formula_says(size, shift):
 
 
 @given(shifts, shifts, shifts, shifts)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_shifts_add_up_and_keep_the_norm_on_odd_grids(a, b, c, d):
     x = np.random.default_rng(3).standard_normal((9, 13))
     once = translate(x, (a + c, b + d))

@@ -14,10 +14,13 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from analysis.networks import APS, BlurPool, IdealPool, create, remedy, replace_pooling  # noqa: E402
+from analysis.networks import APS, BlurPool, IdealPool, create, remedies, remedy, replace_pooling  # noqa: E402
 from analysis.networks.loading import LoadedNetwork, apply_remedy, normalised  # noqa: E402
+from analysis.networks.own_convolution import SameConv2d  # noqa: E402
+from analysis.networks.sites import Slicing  # noqa: E402
 
 C = 8
+TAPS = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])) / 16
 DATA = os.environ.get("SHIFTSCOPE_DATA", "")
 
 
@@ -282,17 +285,135 @@ def test_functions_and_slices_are_places():
     assert len(apply_remedy(network, "blur3:branch,max_pool2d (2)")[1]) == 2
 
 
-class Merging(nn.Module):
-    """Swin's patch merging: four slices of one map."""
+def test_what_a_remedy_leaves_is_told():
+    stem = (nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2))
+    model = nn.Sequential(*stem, MergingByShape(), nn.Conv2d(4 * C, 4, 1))
+    lines = apply_remedy(LoadedNetwork("mine", model.eval(), size=32), "blur3")[1]
+    assert len(lines) == 3 and lines[0].startswith("2: MaxPool2d")
+    assert lines[1].startswith("0: convolution") and "16 to 8" not in lines[1] and "left as it is" in lines[1]
+    assert "falls from 8 to 4 in 3" in lines[2] and "left as it is" in lines[2]
+    everything = apply_remedy(LoadedNetwork("mine", nn.Sequential(*stem).eval(), size=32), "aps-l2")[1]
+    assert len(everything) == 2 and not any("left" in line for line in everything)
+
+
+def merged(x):
+    """Patch merging with channels last, as torchvision's Swin writes it."""
+    height, width, _ = x.shape[-3:]
+    x = functional.pad(x, (0, 0, 0, width % 2, 0, height % 2))
+    return torch.cat([x[..., i::2, j::2, :] for j in (0, 1) for i in (0, 1)], -1)
+
+
+class MergingFirst(nn.Module):
+    """Four slices of one map, with channels first."""
 
     def forward(self, x):
-        return torch.cat([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)
+        return torch.cat([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1).relu()
 
 
-def test_patch_merging_by_slices_is_refused_by_name():
-    model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), Merging())
+class MergingLast(nn.Module):
+    """The same by a function of the model's own."""
+
+    def forward(self, x):
+        return merged(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class MergingTwice(nn.Module):
+    """Slices that somebody else takes too."""
+
+    def forward(self, x):
+        first = x[:, :, ::2, ::2]
+        return torch.cat([first, x[:, :, 1::2, ::2], x[:, :, ::2, 1::2], x[:, :, 1::2, 1::2]], 1) + first.mean()
+
+
+class MergingByShape(nn.Module):
+    """Patches by reshaping, which no slice shows."""
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        return x.reshape(n, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(n, -1, h // 2, w // 2)
+
+
+@pytest.mark.parametrize("kind", [MergingFirst, MergingLast])
+def test_patch_merging_by_slices_takes_operators(kind):
+    """Plain subsampling in their place gives the network back; blurred patches are patches of the blurred map."""
+    model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), kind()).eval()
+    x = torch.randn(2, 3, 32, 48)
+    back, changes = replace_pooling(model, Slicing((2, 2)), names=["2"])
+    assert [c.name for c in changes] == ["2"] and torch.equal(back(x), model(x))
+    pooled, changes = remedy("blur3")(model)
+    assert [c.name for c in changes] == ["2"] and "4 times the memory" in changes[0].after
+    circle, _ = remedy("blur3")(model, padding_mode="circular")
+    y = model[1](model[0](x))
+    blurred_map = functional.conv2d(functional.pad(y, (1, 1, 1, 1), "circular"), TAPS.expand(C, 1, 3, 3), groups=C)
+    assert close(circle(x), model[2](blurred_map))
+    inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))
+    assert close(pooled(x)[inner], circle(x)[inner])
+    assert [c.name for c in remedy("blur3")(model, types=nn.Conv2d)[1]] == ["0", "2"]
+
+
+def test_patches_are_merged_on_the_grid_of_the_content():
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * C, 5))
+    invariant(lambda: nn.Sequential(nn.Conv2d(3, C, 5, 2, 2), nn.ReLU(), MergingLast(), nn.ReLU(), *head))
+    model = nn.Sequential(MergingFirst()).double()
+    ideal, _ = remedy("ideal")(model)
+    x = IdealPool(1).dense(torch.randn(1, 3, 16, 16, dtype=torch.float64))
+    linear, _ = remedy("ideal")(nn.Sequential(MergingLast()).double())
+    assert torch.allclose(linear(moved(x, 0.5)), moved(linear(x), 0.25)) and ideal(x).shape == model(x).shape
+
+
+class Same(nn.Conv2d):
+    """TensorFlow's padding, with circular borders: where patches begin depends on the stride."""
+
+    def forward(self, x):
+        missing = [max((-(-n // s) - 1) * s + 3 - n, 0) for n, s in zip(x.shape[:1:-1], self.stride, strict=True)]
+        return super().forward(functional.pad(x, [m for n in missing for m in (n // 2, n - n // 2)]))
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Conv2d(C, C, 1)])
+def test_patches_of_a_picture_are_embedded_on_the_grid_of_the_content(activation):
+    """Without padding, dense patches are fewer than the samples of the period, if they do not go around."""
+    head = (nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(C, 5))
+    embed = (nn.Conv2d(3, C, 4, 4), activation, nn.Conv2d(C, C, 3, 1, 1), nn.ReLU(), nn.Conv2d(C, C, 2, 2))
+    plain = circular(settled(nn.Sequential(*embed, *head))).double()
+    pooled, _ = remedy("aps-l2")(plain, padding_mode="circular")
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        assert close(pooled(x.roll((3, 5), (2, 3))), pooled(x), 1e-6) and pooled[:6](x).shape == plain[:6](x).shape
+        assert not close(plain(x.roll((3, 5), (2, 3))), plain(x), 1e-3)
+    ideal, _ = remedy("ideal")(nn.Sequential(nn.Conv2d(3, C, 4, 4)).double())
+    x = IdealPool(1).dense(x)
+    assert torch.allclose(ideal(moved(x, 0.5)), moved(ideal(x), 0.125))
+
+
+def test_own_padding_leaves_the_period_whole():
+    layer = Same(3, C, 3, 2).double()
+    dense = SameConv2d(layer)
+    x = torch.randn(1, 3, 16, 20, dtype=torch.float64)
+    assert dense(x).shape[2:] == x.shape[2:] and torch.allclose(dense(x)[..., ::2, ::2], layer(x))
+    assert dense(x[..., :15, :17]).shape[2:] == (16, 18)
+
+
+class Choice(nn.Module):
+    """Two samplings in code with an argument that need not be given."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.MaxPool2d(2), nn.MaxPool2d(2)
+
+    def forward(self, x, more=None):
+        return self.a(x) + self.b(x.relu())
+
+
+def test_samplings_in_code_that_cannot_be_followed_say_that_they_choose_for_themselves():
+    _, changes = remedy("aps-l2")(nn.Sequential(nn.Conv2d(3, C, 3, 1, 1), Choice()))
+    assert len(changes) == 2 and all("of its own" in change.after for change in changes)
+
+
+@pytest.mark.parametrize("kind", [MergingTwice, MergingByShape])
+def test_other_patch_merging_is_refused_by_name(kind):
+    model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), kind())
     assert [c.name for c in remedy("blur3")(model)[1]] == ["0"]
-    with pytest.raises(ValueError, match="layer '2' is a Merging"):
+    with pytest.raises(ValueError, match=f"layer '2' is a {kind.__name__}"):
         remedy("blur3")(model, names=["2"])
 
 
@@ -435,13 +556,66 @@ def test_a_linear_network_with_ideal_filters_moves_by_fractions():
 # ---- what every remedy keeps ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["blur3", "aps-l2", "ideal"])
-def test_remedied_networks_compile(name):
+class Centred(nn.Conv2d):
+    """A convolution with a forward of its own, as those that standardise their weight."""
+
+    def forward(self, x):
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+def chain():
+    """A chain that every remedy goes to: band-pass kernels, max pooling, blocks, merged patches, own convolutions."""
+    stem = nn.Conv2d(3, C, 5, 2, 2, bias=False)
+    grid = torch.arange(5.0) - 2
+    wave = torch.cos(2 * grid) * torch.exp(-(grid**2) / 4)
+    stem.weight.data = stem.weight.data / 10 + (wave - wave.mean()) * torch.exp(-(grid[:, None] ** 2) / 4)
+    block = (nn.Conv2d(C, C, 3, 1, 1), nn.ReLU(), nn.Conv2d(C, C, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2))
+    last = (
+        MergingLast(),
+        Centred(4 * C, C, 3, 2, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(C, 5),
+    )
+    return settled(nn.Sequential(stem, nn.BatchNorm2d(C), nn.ReLU(), nn.MaxPool2d(3, 2, 1), *block, *last))
+
+
+@pytest.mark.parametrize("name", list(remedies()))
+def test_every_remedy_keeps_batches_precisions_layouts_and_gradients(name):
+    model, x = chain(), torch.randn(2, 3, 64, 64)
+    new, _ = remedy(name)(model, x)
+    new.eval()
+    expected = new(x)
+    assert expected.shape == model(x).shape and expected.isfinite().all() and not close(expected, model(x), 1e-4)
+    leaf = x.clone().requires_grad_()
+    new(leaf).square().sum().backward()
+    assert leaf.grad.isfinite().all() and leaf.grad.abs().max() > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in new.parameters() if p.requires_grad)
+    with torch.no_grad():
+        assert close(new(x[:1]), expected[:1], 1e-5) and new(x[:0]).shape == (0, 5)
+        last = copy.deepcopy(new).to(memory_format=torch.channels_last)
+        assert close(last(x.contiguous(memory_format=torch.channels_last)), expected, 1e-5)
+        for dtype in (torch.float16, torch.bfloat16):
+            half = copy.deepcopy(new).to(dtype)(x.to(dtype))
+            assert half.dtype == dtype and half.isfinite().all()
+            if not name.startswith("aps"):  # which may choose another grid
+                assert close(half.float(), expected, 0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["blur3", "aps-l2", "ideal", "tlpf", "adaptive-blur", "intrablock", "cmod"])
+def test_remedied_networks_compile_and_export(name):
     torch._dynamo.reset()
-    model, x = settled(Block(C, C, 2)), torch.randn(2, C, 16, 16)
-    pooled, _ = remedy(name)(model)
-    compiled = torch.compile(pooled, fullgraph=True, backend="aot_eager")
-    assert close(compiled(x), pooled(x), 1e-5) and close(compiled(x.roll(1, 3)), pooled(x.roll(1, 3)), 1e-5)
+    model, x = chain(), torch.randn(2, 3, 64, 64)
+    new, _ = remedy(name)(model, x)
+    new.eval()
+    compiled = torch.compile(new, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        assert close(compiled(x), new(x), 1e-5) and close(compiled(x.roll(1, 3)), new(x.roll(1, 3)), 1e-5)
+    program = torch.export.export(new, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)).module()
+    assert close(program(x), new(x), 1e-5) and close(program(x[:1].roll(1, 3)), new(x[:1].roll(1, 3)), 1e-5)
 
 
 def test_a_convolution_with_two_names_is_replaced_under_both():
@@ -454,25 +628,13 @@ def test_a_convolution_with_two_names_is_replaced_under_both():
     assert len(changes) == 1 and close(pooled(x), y)
 
 
-@pytest.mark.parametrize("name", ["blur3", "blur5", "aps-l2", "ideal", "tlpf", "adaptive-blur"])
-def test_every_remedy_in_a_residual_network(name):
+@pytest.mark.parametrize("name", ["blur3", "aps-l2"])
+def test_remedied_residual_networks_are_exported(name):
     model, x = settled(ResNet18(8)), torch.randn(2, 3, 64, 64)
+    del model.layer3[1], model.layer4[1]  # blocks that subsample nothing
     pooled, _ = remedy(name)(model, x)
-    pooled.eval()
-    expected = pooled(x)
-    assert expected.shape == model(x).shape
-    program = torch.export.export(pooled, (x,)).module()
-    assert close(program(x), expected, 1e-5)
-    leaf = x.clone().requires_grad_()
-    pooled(leaf).square().sum().backward()
-    assert leaf.grad.isfinite().all() and leaf.grad.abs().max() > 0
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in pooled.parameters() if p.requires_grad)
-    with torch.no_grad():
-        assert close(pooled(x[:1]), expected[:1], 1e-5) and pooled(x[:0]).shape == (0, 10)
-        last = copy.deepcopy(pooled).to(memory_format=torch.channels_last)
-        assert close(last(x.to(memory_format=torch.channels_last)), expected, 1e-5)
-        half = copy.deepcopy(pooled).to(torch.bfloat16)
-        assert half(x.bfloat16()).dtype == torch.bfloat16 and half(x.bfloat16()).isfinite().all()
+    program = torch.export.export(pooled.eval(), (x,)).module()
+    assert close(program(x), pooled(x), 1e-5) and pooled(x).shape == model(x).shape
 
 
 class Sliced(nn.Module):

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from analysis.networks import SmallResNet, create  # noqa: E402
+from analysis.networks import SmallResNet, create, replace_pooling  # noqa: E402
 from analysis.networks.loading import load_network  # noqa: E402
 from scripts.pack_data import pictures_of  # noqa: E402
 from tests.conftest import DATA  # noqa: E402
@@ -24,6 +24,14 @@ def test_shortcuts_are_every_second_sample_between_zeros():
     y = model.layer2[0].shortcut(x)
     assert torch.equal(y[:, 8:24], x[:, :, ::2, ::2])
     assert not y[:, :8].any() and not y[:, 24:].any()
+
+
+def test_trainable_filters_know_the_channels_of_a_slice():
+    x = torch.rand(2, 3, 16, 16)
+    model = SmallResNet(8).eval()
+    start, fixed = (replace_pooling(model, name, example=x)[0] for name in ("tlpf", "blur5"))
+    with torch.no_grad():
+        assert torch.allclose(start(x), fixed(x), atol=1e-5)
 
 
 def test_bad_input_is_refused():

@@ -97,7 +97,7 @@ def test_draws_depend_on_seed_epoch_and_picture_alone():
     assert abs(draws(0, 0, np.arange(2000), 5).mean() - 0.5) < 0.01
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 500), st.integers(0, 5), st.integers(0, 5))
 def test_an_epoch_goes_through_everything_once(count, seed, epoch):
     order = epoch_order(seed, epoch, count)
@@ -105,7 +105,7 @@ def test_an_epoch_goes_through_everything_once(count, seed, epoch):
     assert count < 20 or not np.array_equal(order, epoch_order(seed, epoch + 1, count))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 100), st.integers(1, 20))
 def test_batches_hold_everything_but_a_single_one_left(count, size):
     parts = batch_slices(np.arange(count), size)
@@ -144,7 +144,7 @@ def test_half_of_the_pictures_are_mirrored():
     np.testing.assert_array_equal(flip(flip(x, u), u), x)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 10_000))
 def test_crops_lie_in_the_picture(height, width, row):
     top, left, h, w = crop_box(height, width, draws(0, 0, np.array([row]), 2 * TRIES + 3)[0].tolist())
@@ -188,6 +188,23 @@ def test_augmented_batches(name):
     order = epoch_order(0, 1, 35)
     alone = examples.batch(order[9:10], (8, 8), AUGMENTATIONS[name], (0, 1))
     assert torch.equal(alone[0], inputs[9:10])
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 11])
+def test_an_epoch_has_as_many_steps_as_the_recipe_says(steps):
+    """In passes through all examples, each in another order and augmented otherwise; and from any step on."""
+    x = np.random.default_rng(0).integers(0, 256, (35, 8, 8, 3), dtype=np.uint8)
+    examples, chosen = Examples(x, np.arange(35)), replace(SMALL, augmentation="pad-crop", batch=8, steps=steps)
+    epochs = [list(training_batches(examples, chosen, 0, epoch)) for epoch in (0, 1)]
+    assert [len(batches) for batches in epochs] == [steps, steps]
+    numbers = [torch.cat([batch[1] for batch in batches]).tolist() for batches in epochs]
+    for each in numbers:
+        for start in range(0, len(each), 35):
+            assert len(set(each[start : start + 35])) == len(each[start : start + 35])
+    assert numbers[0] != numbers[1] and numbers[0][:35] != numbers[0][35:70]
+    for start in range(steps):
+        later = list(training_batches(examples, chosen, 0, 1, start))
+        assert all(torch.equal(a[0], b[0]) for a, b in zip(epochs[1][start:], later, strict=True))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12, if there are threads
@@ -251,7 +268,7 @@ def test_recordings_are_not_divided(archive):
     assert data.validation.clips.tolist() == np.repeat(np.arange(3), 3).tolist()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(2, 200), st.floats(0, 0.5))
 def test_splits_are_disjoint_and_always_the_same(count, held_out):
     examples = Examples(np.zeros((count, 2, 2, 3), np.uint8), np.zeros(count, np.int64))
@@ -269,10 +286,10 @@ def test_limits(archive):
     assert set(data.train.rows) < set(more.train.rows)
     whole = load_data(archive(), replace(SMALL, held_out=0.0))
     assert whole.validation is whole.test and len(whole.train) == 30
-    assert len({load_data(archive(), SMALL, limit).digest() for limit in (5, 9, None)}) == 3
+    assert len({str(load_data(archive(), SMALL, limit).digests()) for limit in (5, 9, None)}) == 3
     changed = pictures()
     changed[:] = 255 - changed
-    assert load_data(archive(train_x=changed), SMALL).digest() != load_data(archive(), SMALL).digest()
+    assert load_data(archive(train_x=changed), SMALL).digests() != load_data(archive(), SMALL).digests()
     for limit, message in ((1, "limit is 1"), (0, "limit is 0")):
         with pytest.raises(ValueError, match=message):
             load_data(archive(), SMALL, limit)
@@ -392,16 +409,16 @@ def test_val_and_test_are_for_choice_and_for_the_score(folder):
 
 
 def test_a_changed_file_is_another_data_set(folder):
-    before = load_data(folder, SMALL).digest()
-    assert load_data(folder, SMALL).digest() == before
+    before = load_data(folder, SMALL).digests()
+    assert load_data(folder, SMALL).digests() == before
     file = folder / "train" / "b" / "2.png"
     status = file.stat()
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert load_data(folder, SMALL).digest() != before
+    assert load_data(folder, SMALL).digests() != before
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert load_data(folder, SMALL).digest() == before
+    assert load_data(folder, SMALL).digests() == before
     file.rename(file.with_name("2_.png"))
-    assert load_data(folder, SMALL).digest() != before
+    assert load_data(folder, SMALL).digests() != before
 
 
 def test_evaluation_of_nothing_that_can_be_read_fails(folder):

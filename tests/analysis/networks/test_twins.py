@@ -157,8 +157,7 @@ def test_positions_are_the_centres_of_windows():
 # ---- the block ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("output", ["real", "complex"])
-@pytest.mark.parametrize("luminance", [(1.0, 1.2, 0.8), None])
+@pytest.mark.parametrize(("output", "luminance"), [("real", None), ("complex", (1.0, 1.2, 0.8))])
 @pytest.mark.parametrize(
     ("groups", "levels", "positions"),
     [
@@ -244,14 +243,15 @@ def test_selection_finds_the_heaviest_packet():
 def test_gradients():
     block = small_block().double()
     x = torch.randn(1, 3, 9, 8, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(block, (x,))
+    assert torch.autograd.gradcheck(block, (x,), fast_mode=True)
     weights = [block.luminance, *block.mixing]
 
     def of_weights(*values):
         named = dict(zip(("luminance", "mixing.0"), values, strict=True))
         return torch.func.functional_call(block, named, (x.detach(),))
 
-    assert torch.autograd.gradcheck(of_weights, tuple(w.detach().clone().requires_grad_() for w in weights))
+    leaves = tuple(w.detach().clone().requires_grad_() for w in weights)
+    assert torch.autograd.gradcheck(of_weights, leaves, fast_mode=True)
 
 
 @pytest.mark.parametrize("output", ["real", "complex"])
@@ -387,9 +387,8 @@ def test_gradient_of_the_filters():
     def of_angles(*values):
         return torch.func.functional_call(transform, dict(zip(names, values, strict=True)), (x,))
 
-    assert torch.autograd.gradcheck(
-        of_angles, tuple(v.detach().clone().requires_grad_() for v in transform.angles.values())
-    )
+    leaves = tuple(v.detach().clone().requires_grad_() for v in transform.angles.values())
+    assert torch.autograd.gradcheck(of_angles, leaves, fast_mode=True)
 
 
 def test_block_with_trained_filters_is_its_resulting_kernel():
@@ -590,7 +589,7 @@ def test_parameters_of_the_archived_networks(key):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["walexnet-cmod", "walexnet-rmax-blur", "wresnet18-cmod-ablur", "wresnet18-rmax"])
+@pytest.mark.parametrize("name", ["walexnet-cmod", "wresnet18-cmod-ablur", "wresnet18-rmax"])
 def test_networks_learn(name):
     """A step of gradient descent lowers the loss, and every parameter has a part in it."""
     torch.manual_seed(0)
@@ -600,7 +599,7 @@ def test_networks_learn(name):
         module.p = 0.0 if isinstance(module, nn.Dropout) else None
     losses = []
     optimiser = torch.optim.SGD(network.parameters(), 0.01)
-    for _ in range(3):
+    for _ in range(2):
         loss = nn.functional.cross_entropy(network(x), y) + network.regularisation()
         optimiser.zero_grad()
         loss.backward()

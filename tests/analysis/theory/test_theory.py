@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from analysis import gamma, gamma_map, theory
 from analysis.theory import maximum_moments, narrow_band_change, phase_gaps
 
-pytestmark = pytest.mark.nojit
-
 PI = np.pi
 
 # (m theta, q, gamma squared, gamma): theory.md 3.3, as printed there.
@@ -108,7 +106,7 @@ def test_is_the_expected_discrepancy_of_random_phases(omega):
 
 
 @given(angles, angles, st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_symmetries(y, x, turns_y, turns_x, q):
     value = gamma((y, x), q)
     # Near multiples of the pathological frequencies gamma is Lipschitz, so rounding stays rounding.
@@ -117,7 +115,7 @@ def test_symmetries(y, x, turns_y, turns_x, q):
 
 
 @given(angles, angles, st.integers(0, 3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_gaps_are_a_partition_of_the_circle(y, x, q):
     gaps = phase_gaps((y, x), q)
     assert gaps.shape == ((2 * q + 1) ** 2,)
@@ -126,7 +124,7 @@ def test_gaps_are_a_partition_of_the_circle(y, x, q):
 
 
 @given(angles, angles)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_range_and_monotony_in_q(y, x):
     values = [float(gamma((y, x), q)) for q in range(4)]
     assert values[0] == pytest.approx(np.sqrt(1.5))
@@ -220,7 +218,7 @@ def test_largest_cosine_broadcasts(phi, omega, shape):
 
 
 @given(angles, angles, angles, st.integers(0, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_largest_cosine_symmetries(phi, y, x, q):
     value = theory.largest_cosine(phi, (y, x), q)
     assert np.cos(phi) - 1e-12 <= value <= 1
@@ -249,7 +247,7 @@ def test_moments_by_midpoint_quadrature(omega, q):
 
 
 @given(angles, angles, st.integers(0, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_gamma_follows_from_the_moments(y, x, q):
     mean, square = maximum_moments((y, x), q)
     assert gamma((y, x), q) ** 2 == pytest.approx(1 - 2 * mean + square, abs=1e-12)
@@ -280,7 +278,7 @@ def test_narrow_band_change_by_midpoint_quadrature(omega, q):
 
 
 @given(angles, angles, angles, st.integers(0, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_narrow_band_change_symmetries(y, x, advance, q):
     value = float(narrow_band_change((y, x), advance, q))
     assert 0 <= value <= 2 + 1e-12
@@ -298,14 +296,14 @@ def test_narrow_band_change_symmetries(y, x, advance, q):
 
 
 @given(angles, angles, st.integers(0, 3), st.integers(-3, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_advance_and_whole_turns_change_nothing(y, x, q, turns):
     assert narrow_band_change((y, x), 0.0, q) == 0
     assert narrow_band_change((y, x), 2 * PI * turns, q) == pytest.approx(0, abs=1e-6)
 
 
 @given(angles, angles)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_one_sample_or_one_phase_moves_like_a_cosine(y, advance):
     expected = abs(2 * np.sin(advance / 2))
     assert narrow_band_change((y, 1.7), advance, 0) == pytest.approx(expected, abs=1e-7)

@@ -31,7 +31,6 @@ COLUMNS = ["statement", "relation", "cases", "violations", "largest", "where", "
 NAMED = {statement.name: statement for statement in STATEMENTS}
 # Those that numpy alone evaluates.
 PLAIN = [statement for statement in STATEMENTS if "E[" not in statement.name and "expectation" not in statement.name]
-ALL = [pytest.param(s, id=s.name, marks=[pytest.mark.nojit] if s in PLAIN else []) for s in STATEMENTS]
 
 
 def norm(x):
@@ -77,7 +76,6 @@ def test_published_constants_are_never_tighter_than_the_sharp_ones(table):
     assert largest["Corollary: alpha, beta"] <= largest["Corollary: sharp"]
 
 
-@pytest.mark.nojit
 def test_same_seed_same_table_other_seed_other_table():
     def run(seed, cases=70):
         return verify(cases=cases, seed=seed, starts=1, progress=False, statements=PLAIN[2:4])
@@ -87,7 +85,6 @@ def test_same_seed_same_table_other_seed_other_table():
     assert run(2)["cases"].tolist() == [70, 70]
 
 
-@pytest.mark.nojit
 def test_search_can_be_left_out():
     ours = verify(cases=1, starts=0, progress=False, statements=PLAIN)
     assert (ours["cases"] == 1).all() and (ours["violations"] == 0).all()
@@ -95,7 +92,6 @@ def test_search_can_be_left_out():
     assert not np.isfinite(ours["searched"]).any()
 
 
-@pytest.mark.nojit
 def test_progress_goes_to_standard_error(capsys):
     for progress in (False, True):
         verify(cases=10, starts=1, progress=progress, statements=PLAIN[3:4])
@@ -104,7 +100,6 @@ def test_progress_goes_to_standard_error(capsys):
         assert ("verify: 100%" in err) if progress else (err == "")
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -126,7 +121,6 @@ def test_errors(arguments, error, message):
 # --- The random cases
 
 
-@pytest.mark.nojit
 def test_random_cases_satisfy_the_hypotheses():
     rng = np.random.default_rng(4)
     kinds, widest, wrapping, fractional, windows, strides = set(), 0, 0, 0, set(), set()
@@ -161,7 +155,6 @@ def test_random_cases_satisfy_the_hypotheses():
     assert widest > 80 and wrapping > 40 and fractional > 400
 
 
-@pytest.mark.nojit
 def test_search_starts_from_fields_that_satisfy_the_hypotheses():
     rng = np.random.default_rng(5)
     for statement in (NAMED["Theorem 1: sharp alpha"], NAMED["Theorem 2: beta"]):
@@ -234,7 +227,7 @@ def slow_sides(name, z, moved, fields, shift, q):
     return left / size, 2 * (b_sharp if "sharp" in name else b) + (a_sharp if "sharp" in name else a)
 
 
-@pytest.mark.parametrize("statement", ALL)
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.name)
 @pytest.mark.parametrize("q", [1, 2])
 def test_sides_equal_plain_loops_over_the_field(statement, q):
     stride, size = 2, 16
@@ -255,7 +248,6 @@ def test_sides_equal_plain_loops_over_the_field(statement, q):
             assert statement.excess(Case(fields, shift, q))[b] == pytest.approx(excess, abs=1e-9)
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_narrow_band_change_is_that_of_one_wave(stride):
     # One Fourier coefficient at every phase: the mean of the squares is the integral of theory.md 3.5.
@@ -276,7 +268,6 @@ def test_narrow_band_change_is_that_of_one_wave(stride):
 # --- What is wrong must be found
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_wrong_alpha_is_found_by_the_search(seed):
     wrong = Statement("0.4 ||tau||_1", lambda case: verification._theorem_1(case, lambda tau: 0.4 * l1(tau)))
@@ -286,7 +277,6 @@ def test_wrong_alpha_is_found_by_the_search(seed):
     assert ours["found"][0].endswith("optimised")
 
 
-@pytest.mark.nojit
 def test_wrong_alpha_is_found_by_random_cases():
     wrong = Statement("0.4 ||tau||_1", lambda case: verification._theorem_1(case, lambda tau: 0.4 * l1(tau)))
     ours = verify(cases=3000, seed=0, starts=0, progress=False, statements=[wrong])
@@ -294,14 +284,12 @@ def test_wrong_alpha_is_found_by_random_cases():
     assert ours["where"][0].endswith("two waves")
 
 
-@pytest.mark.nojit
 def test_wrong_beta_is_found_by_the_search():
     wrong = Statement("half the floor", lambda case: verification._theorem_2(case, lambda b, q: beta_floor(b, q) / 2))
     ours = verify(cases=1, seed=4, starts=3, progress=False, statements=[wrong])
     assert ours["violations"][0] >= 1 and ours["searched"][0] > 1.2
 
 
-@pytest.mark.nojit
 def test_wrong_equalities_are_found_by_random_cases():
     wrong = [
         Statement(
@@ -329,7 +317,6 @@ def test_wrong_gamma_is_found_by_random_cases():
     assert ours["violations"][0] > 10  # gamma is the same where all phases coincide
 
 
-@pytest.mark.nojit
 def test_aliased_samples_break_lemma_0():
     rng = np.random.default_rng(8)
     stride, size, bins = 2, 16, 5  # one bin too many
@@ -342,7 +329,6 @@ def test_aliased_samples_break_lemma_0():
     assert not statement.violated(statement.excess(Case(fine, np.zeros((6, 2)), 1))).any()
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_search_reaches_the_sharp_constant_of_theorem_1(seed):
     ratio, case = worst_case(NAMED["Theorem 1: sharp alpha"], np.random.default_rng(seed))
@@ -355,7 +341,6 @@ def test_search_reaches_the_sharp_constant_of_theorem_1(seed):
     assert norm(moved - c) / norm(c) / right == pytest.approx(ratio, rel=1e-9)
 
 
-@pytest.mark.nojit
 @pytest.mark.parametrize("name", ["Theorem 1: alpha", "Theorem 2: beta"])
 def test_search_climbs_above_the_random_cases(name):
     rng = np.random.default_rng(9)
@@ -367,7 +352,6 @@ def test_search_climbs_above_the_random_cases(name):
 # --- Violations
 
 
-@pytest.mark.nojit
 def test_violated():
     inequality, equality = Statement("<=", None), Statement("=", None, equality=True, tolerance=1e-6)
     excess = np.array([-1.0, 0.0, 1.0, 1 + 1e-10, 1 + 1e-8, 2.0, np.inf, np.nan, -np.inf])
@@ -375,7 +359,6 @@ def test_violated():
     assert equality.violated(np.array([0.0, 9e-7, 1.1e-6, np.nan, np.inf])).tolist() == [False] * 2 + [True] * 3
 
 
-@pytest.mark.nojit
 def test_excess():
     def excess(left, right, equality=False):
         return Statement("", lambda case: (np.array([left]), np.array([right])), equality).excess(None)[0]
@@ -395,7 +378,6 @@ def faulty(batches):
     return Statement("faulty", lambda case: (np.full(len(case.shift), next(values)), np.ones(len(case.shift))))
 
 
-@pytest.mark.nojit
 def test_not_a_number_is_a_violation_and_the_largest():
     ours = verify(cases=20, starts=0, progress=False, statements=[faulty([np.nan])])
     assert ours["violations"][0] == 20
@@ -411,7 +393,6 @@ def test_not_a_number_is_a_violation_and_the_largest():
     assert np.isnan(ours["largest"][0])
 
 
-@pytest.mark.nojit
 def test_not_a_number_counts_wherever_it_comes():
     ours = verify(cases=150, starts=0, progress=False, statements=[faulty([0.5, np.nan, 0.25])])
     assert ours["violations"][0] == 50
@@ -419,13 +400,11 @@ def test_not_a_number_counts_wherever_it_comes():
     assert ours["violations"][0] == 50 and ours["largest"][0] == 2
 
 
-@pytest.mark.nojit
 def test_not_a_number_stays_the_largest():
     ours = verify(cases=150, starts=0, progress=False, statements=[faulty([0.5, np.nan, 0.25])])
     assert np.isnan(ours["largest"][0])
 
 
-@pytest.mark.nojit
 def test_violations_of_the_search_count():
     def sides(case):
         return np.full(len(case.shift), 3.0 if (case.fields.kappa == case.fields.kappa[0]).all() else 0.5), 1.0

@@ -1,0 +1,129 @@
+"""Settings of a healing, beside network, remedy and images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.files.messages import unknown
+from analysis.heal.losses import BORDERS, LOSSES, TEACHING
+from analysis.heal.student import WEIGHTS
+from analysis.networks.training.augmentation import AUGMENTATIONS
+from analysis.networks.training.recipe import Recipe
+from wavelets.checks import integer, positive
+
+SMALL = 64
+"""Side of the input, pixels, up to which pictures are small: many in a batch, cropped from a border."""
+
+ROUNDS = 10
+"""Rounds, after each of which the network is looked at."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings of a healing.
+
+    Attributes
+    ----------
+    losses : sequence of str
+        Terms of :data:`analysis.heal.losses.LOSSES`, which are added.
+    weights : str
+        Those that learn, a key of :data:`analysis.heal.student.WEIGHTS`.
+    shifts : int
+        Shifts over which the teacher is averaged, beside none; the student is made consistent with the first.
+    span : int
+        Largest distance of a mirrored shift along an axis, pixels.
+    borders : {"reflect", "circular", "both"}
+        How shifted pictures go on; circular shifts are of any length.
+    temperature : float
+        Of both networks' answers.
+    rate : float
+        Learning rate of Adam at first; a tenth of it from half of the rounds on, a hundredth from 8/10.
+    batch : int, optional
+        Pictures of a step; by default 128 of up to 64 pixels, 16 larger ones.
+    augmentation : str, optional
+        Key of :data:`analysis.networks.training.augmentation.AUGMENTATIONS`; by default "pad-crop" for pictures of up
+        to 64 pixels, "slight-crop" for larger ones.
+    held_out : float
+        Fraction of the images that is not learnt from but looked at; at most 500 images.
+    patience : int, optional
+        Rounds without better agreement after which it stops.
+    seed : int
+        Of order, augmentation and shifts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is out of range, or a name unknown.
+    """
+
+    losses: Sequence[str] = ("answers", "consistency")
+    weights: str = "all"
+    shifts: int = 4
+    span: int = 2
+    borders: str = "reflect"
+    temperature: float = 2.0
+    rate: float = 1e-4
+    batch: int | None = None
+    augmentation: str | None = None
+    held_out: float = 0.1
+    patience: int | None = 6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.losses, str):
+            raise TypeError(f"losses is the string {self.losses!r}; expected a sequence of names")
+        for name in self.losses:
+            if name not in LOSSES:
+                raise ValueError(unknown("loss", name, LOSSES))
+        if not set(self.losses) & set(TEACHING):
+            raise ValueError(f"losses are {', '.join(self.losses) or 'none'}; expected one of {', '.join(TEACHING)}")
+        known = {"weights": WEIGHTS, "borders": BORDERS, "augmentation": (None, *AUGMENTATIONS)}
+        for name, names in known.items():
+            if getattr(self, name) not in names:
+                raise ValueError(unknown(name, getattr(self, name), filter(None, names)))
+        for name, least in {"shifts": 1, "span": 1, "seed": 0}.items():
+            integer(name, getattr(self, name), least)
+        for name in ("batch", "patience"):
+            if getattr(self, name) is not None:
+                integer(name, getattr(self, name), 1)
+        positive("temperature", self.temperature)
+        positive("rate", self.rate)
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out is {self.held_out}; expected a fraction between 0 and 1")
+
+    def recipe(self, size: int, classes: int, steps: int) -> Recipe:
+        """Recipe of a training of about so many steps, in rounds of equal length.
+
+        Parameters
+        ----------
+        size : int
+            Side of the input, pixels.
+        classes, steps : int
+
+        Returns
+        -------
+        Recipe
+            Of `epochs` times `steps` steps: at most those asked for.
+        """
+        rounds = min(steps, ROUNDS)
+        return Recipe(
+            name="heal",
+            source="analysis.heal",
+            network="",
+            classes=classes,
+            size=(size, size),
+            batch=self.batch or (128 if size <= SMALL else 16),
+            epochs=rounds,
+            rate=self.rate,
+            optimiser="adam",
+            weight_decay=0.0,
+            milestones=(max(1, rounds // 2), max(1, 4 * rounds // 5)) if rounds > 1 else (),
+            stop_after=self.patience,
+            augmentation=self.augmentation or ("pad-crop" if size <= SMALL else "slight-crop"),
+            metric="agreement",
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+            held_out=self.held_out,
+            steps=steps // rounds,
+        )

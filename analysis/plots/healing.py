@@ -1,0 +1,100 @@
+"""A healing, round by round; and what came of several: accuracy and stability with a remedy, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.plots.style import BLUE, VERMILION, Style, side_legend, styles
+
+Scores = Mapping[str, float]
+
+
+def healing_figure(
+    rows: Sequence[Scores], before: Scores, plain: Scores | None = None, title: str = "", best: int | None = None
+) -> Figure:
+    """Agreement and flips on the images held out, against the time that was spent.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        The log: agreement, flips (percent) and seconds of each round.
+    before : mapping
+        Agreement and flips with the remedy before healing; NaN where they are not known.
+    plain : mapping, optional
+        Flips of the plain network.
+    title : str
+    best : int, optional
+        Round that is marked, from 1.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    minutes = np.cumsum([0.0, *(row["seconds"] for row in rows)]) / 60
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    figure.suptitle(title)
+    style: Style = {"marker": "o", "markersize": 4}
+    panels = {
+        "agreement": ("same answer as the plain network (%)", BLUE),
+        "flips": ("other answer one pixel on (%)", VERMILION),
+    }
+    for ax, (name, (label, colour)) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        values = [before[name], *(row[name] for row in rows)]
+        ax.plot(minutes, values, color=colour, **style)
+        ax.set(xlabel="elapsed (minutes)", ylabel=label)
+        if name == "flips":
+            highest = np.nanmax(values)
+            if plain is not None:
+                ax.axhline(plain[name], color="black", linestyle="--", label="plain network")
+                highest = max(highest, plain[name])
+            ax.set_ylim(0, 1.1 * highest or 1)
+        if best is not None:
+            ax.plot(minutes[best], values[best], "*", color="black", markersize=12, label=f"kept: round {best}")
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend()
+    return figure
+
+
+def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
+    """Accuracy against stability of networks with remedies, before and after healing, joined by arrows.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns ``remedy`` ("plain" for no remedy), ``healed`` (steps, 0 for none), ``right`` (percent) and the
+        measures, each with its ``_stderr``; as ``results/heal/resnet20.csv`` has them.
+    measures : mapping of str to str
+        Columns to draw on the horizontal axis, a panel each, and their labels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = ["plain", *(name for name in dict.fromkeys(rows.remedy) if name != "plain")]
+    looks = styles(names, reference=True)
+    figure = Figure(figsize=(5.4 * len(measures), 4.4), layout="compressed")
+    axes = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for ax, (measure, label) in zip(axes, measures.items(), strict=True):
+        plain = rows[(rows.remedy == "plain") & (rows.healed == 0)].iloc[0]
+        ax.axhline(plain.right, color="0.8", linewidth=0.8, zorder=0)
+        ax.axvline(plain[measure], color="0.8", linewidth=0.8, zorder=0)
+        for name, look in looks.items():
+            points = rows[rows.remedy == name].sort_values("healed")
+            ax.plot(points[measure], points.right, color=look["color"], linewidth=0.8, linestyle=":", zorder=1)
+            for _, point in points.iterrows():
+                style = {**look, "linestyle": "none", "elinewidth": 0.8, "capsize": 2, "linewidth": 1}
+                filled = {"markerfacecolor": look["color"] if point.healed else "white"}
+                across, up = point[f"{measure}_stderr"], point.right_stderr
+                ax.errorbar(point[measure], point.right, up, across, markersize=8, **style, **filled)
+                if point.healed:
+                    ax.annotate(f"{point.healed}", (point[measure], point.right), (6, 6), textcoords="offset points")
+        ax.set(xlabel=label, xlim=(0, None))
+    axes[0].set(ylabel="right (%)")
+    shown = [Line2D([], [], **{**look, "linestyle": "none"}, markersize=8, label=name) for name, look in looks.items()]
+    side_legend(figure, shown, "open: as it is;\nfilled: healed, so many steps;\nbars: ± 1 standard error")
+    return figure

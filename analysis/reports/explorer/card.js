@@ -1,0 +1,113 @@
+// Card: one kernel as picture, modulus and Gabor fit, with its numbers and a sentence.
+
+const FIGURES = [
+  ["rho", "ρ, distance of RMax from CMod"],
+  ["eta_rmax", "η, RMax changes"],
+  ["eta_cmod", "η, CMod changes"],
+  ["eta_output", "η, the layer's output changes"],
+  ["share_of_change", "share of the layer's change"],
+];
+
+panels.card = {
+  hears: ["set", "pinned", "hovered"],
+  make() {},
+  draw() {
+    const k = shown(),
+      { rows, stride, q, pictures, what } = dataset(),
+      box = byId("card-body");
+    if (k === null) {
+      box.replaceChildren(element("p", { class: "muted" }, "Tap a point or a kernel."));
+      return;
+    }
+    const row = rows[k],
+      heard = Number.isFinite(row.theta_x);
+    const images = this.images(k).map(([name, canvas]) =>
+      element("figure", {}, [canvas, element("figcaption", {}, name)]),
+    );
+    const bar = (name) => {
+      const tops = ["eta_rmax", "eta_cmod"].includes(name) ? ["eta_rmax", "eta_cmod"] : [name];
+      const top = Math.max(...rows.flatMap((other) => tops.map((n) => other[n]).filter(Number.isFinite)));
+      return element("span", { class: `bar ${name}`, style: `width:${((60 * row[name]) / top).toFixed(1)}px` });
+    };
+    const measured = FIGURES.filter(([name]) => Number.isFinite(row[name])).map(([name, label]) =>
+      element("tr", {}, [
+        element("th", { scope: "row" }, label),
+        element(
+          "td",
+          {},
+          name === "rho" ? plainWithError(row.rho, row.rho_stderr) : withError(row[name], row[`${name}_stderr`]),
+        ),
+        element("td", { class: "bars" }, bar(name)),
+      ]),
+    );
+    const described = [
+      [
+        "characteristic frequency θ",
+        heard && `${number(row.theta_y)} vertical, ${number(row.theta_x)} horizontal rad/sample`,
+      ],
+      ["wavelength, direction", heard && `${number(row.wavelength, 1)} pixels, ${number(row.orientation, 0)}°`],
+      ["bandwidth (90 % of the energy)", row.bandwidth && `${number(row.bandwidth)} rad/sample`],
+      ["Gabor fit R²", row.gabor_r2 && number(row.gabor_r2)],
+      [`γ at m = ${stride}, q = ${q}`, heard && number(gamma([stride * row.theta_y, stride * row.theta_x], q))],
+    ]
+      .filter(([, value]) => value)
+      .map(([label, value]) =>
+        element("tr", {}, [element("th", { scope: "row" }, label), element("td", { colspan: 2 }, value)]),
+      );
+    const where = pictures ? `on ${pictures} photographs, ± standard error` : "as measured";
+    box.replaceChildren(
+      element(
+        "h3",
+        { id: "card-title" },
+        `${what === "packets" ? "Filter" : "Kernel"} ${row.index}, ${row.kind}${k === state.pinned ? "" : " (not pinned)"}`,
+      ),
+      element("p", { class: "words" }, row.words),
+      element("div", { class: "images" }, images),
+      element("table", {}, [
+        element("caption", {}, `m = ${stride}, q = ${q}, ${where}`),
+        element("tbody", {}, [...measured, ...described]),
+      ]),
+    );
+  },
+  /** Pictures of a kernel, each [name, canvas]. */
+  images(k) {
+    const {
+        shape: [, channels, h, w],
+        gabor,
+        what,
+      } = dataset(),
+      filters = complexFilters(k);
+    const [rows, columns] = what === "packets" ? [Math.min(h, cropSide()), Math.min(w, cropSide())] : [h, w];
+    const at = (f, i) => (((f.n - rows) >> 1) + Math.floor(i / columns)) * f.n + ((f.n - columns) >> 1) + (i % columns);
+    const modulus = Float64Array.from({ length: rows * columns }, (_, i) =>
+      Math.hypot(...filters.map((f) => Math.hypot(f.re[at(f, i)], f.im[at(f, i)]))),
+    );
+    const largest = Math.max(...modulus, 1e-30);
+    const made = () => element("canvas", { class: "pixels" });
+    const images = [
+      [
+        "V",
+        paint(made(), rows, columns, (i) =>
+          kernelColour(
+            filters.map((f) => f.re[at(f, i)]),
+            largestOf(k),
+          ),
+        ),
+      ],
+      ["|W|", paint(made(), rows, columns, (i) => colourOf(MAGMA, modulus[i] / largest))],
+    ];
+    if (gabor && gabor[k].every((p) => p !== null)) {
+      const [amplitude, phase, oy, ox, cy, cx, s1, s2, angle] = gabor[k];
+      const fitted = Float64Array.from({ length: rows * columns }, (_, i) => {
+        const dy = Math.floor(i / columns) - cy,
+          dx = (i % columns) - cx;
+        const a = dx * Math.cos(angle) + dy * Math.sin(angle),
+          b = dy * Math.cos(angle) - dx * Math.sin(angle);
+        return amplitude * Math.exp(-0.5 * ((a / s1) ** 2 + (b / s2) ** 2)) * Math.cos(oy * dy + ox * dx + phase);
+      });
+      const top = Math.max(...fitted.map(Math.abs), 1e-30);
+      images.push(["Gabor fit", paint(made(), rows, columns, (i) => kernelColour([fitted[i]], top))]);
+    }
+    return images;
+  },
+};

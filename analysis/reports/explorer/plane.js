@@ -1,0 +1,228 @@
+// Plane: kernels at theta over gamma_q(m theta); hover shows, a tap pins, a drag selects. And the list of all kernels.
+
+const POINTS = 129; // of the map along each axis
+const REACH = 26; // pixels from a point at which a tap still finds it
+const COLOURINGS = {
+  eta_rmax: "change of RMax",
+  eta_cmod: "change of CMod",
+  rho: "discrepancy ρ",
+  share_of_change: "share of the layer's change",
+};
+
+panels.plane = {
+  hears: ["set", "m", "q", "pinned", "hovered", "selected", "colouring", "boxing"],
+  make() {
+    const svg = byId("plane-chart");
+    byId("plane-controls").append(
+      (this.m = slider("stride m", {
+        min: 1,
+        max: LARGEST.m,
+        step: 1,
+        value: state.m,
+        id: "slider-m",
+        show: (m) => `${m} px`,
+        change: (m) => update({ m }),
+      })),
+      (this.q = slider("window q", {
+        min: 0,
+        max: LARGEST.q,
+        step: 1,
+        value: state.q,
+        id: "slider-q",
+        show: (q) => `${2 * q + 1}×${2 * q + 1}`,
+        change: (q) => update({ q }),
+      })),
+      choice(
+        "colour",
+        Object.entries(COLOURINGS).filter(([key]) => key in dataset().rows[0]),
+        state.colouring,
+        (colouring) => update({ colouring }),
+      ),
+      (this.reset = button("the layer's own m and q", () => update({ m: dataset().stride, q: dataset().q }))),
+      (this.box = button("select by a box", () => update({ boxing: !state.boxing }), { "aria-pressed": "false" })),
+      (this.clear = button("clear the selection", () => update({ selected: null }))),
+    );
+    const nearest = (event) => {
+      const box = svg.getBoundingClientRect(),
+        [x, y] = [event.clientX - box.left, event.clientY - box.top];
+      let best = null,
+        least = REACH ** 2;
+      for (const place of this.places || []) {
+        const distance = (place.x - x) ** 2 + (place.y - y) ** 2;
+        if (distance < least) [best, least] = [place.k, distance];
+      }
+      return best;
+    };
+    let start = null;
+    svg.addEventListener("pointerdown", (event) => {
+      start = [event.clientX, event.clientY];
+      this.dragged = false;
+      if (event.pointerType === "mouse" || state.boxing) svg.setPointerCapture(event.pointerId);
+    });
+    svg.addEventListener("pointermove", (event) => {
+      if (!start) return update({ hovered: event.pointerType === "mouse" ? nearest(event) : null });
+      if (event.pointerType !== "mouse" && !state.boxing) return undefined;
+      if (Math.hypot(event.clientX - start[0], event.clientY - start[1]) > 6) this.dragged = true;
+      if (this.dragged) this.rubber(svg, start, [event.clientX, event.clientY]);
+      return undefined;
+    });
+    svg.addEventListener("pointerup", (event) => {
+      if (this.dragged) {
+        const [[x0, x1], [y0, y1]] = this.rubber(svg, start, [event.clientX, event.clientY]);
+        const inside = this.places.filter(({ x, y }) => x >= x0 && x <= x1 && y >= y0 && y <= y1).map(({ k }) => k);
+        update({ selected: inside.length ? [...new Set(inside)].sort((a, b) => a - b) : null, boxing: false });
+      } else if (start) {
+        const k = nearest(event);
+        if (k !== null) update({ pinned: k, hovered: null });
+      }
+      start = null;
+    });
+    svg.addEventListener("pointercancel", () => {
+      start = null;
+    });
+    svg.addEventListener("pointerleave", () => update({ hovered: null }));
+    this.list = byId("kernel-list");
+    this.list.addEventListener("keydown", (event) => this.keys(event));
+  },
+  /** Draw the box that is being dragged; its borders, in pixels of the chart. */
+  rubber(svg, [x0, y0], [x1, y1]) {
+    const box = svg.getBoundingClientRect();
+    const xs = [x0 - box.left, x1 - box.left].sort((a, b) => a - b),
+      ys = [y0 - box.top, y1 - box.top].sort((a, b) => a - b);
+    this.rectangle.setAttribute("d", `M${xs[0]} ${ys[0]}H${xs[1]}V${ys[1]}H${xs[0]}z`);
+    return [xs, ys];
+  },
+  draw(changed) {
+    const { rows, stride } = dataset();
+    this.m.set(state.m);
+    this.q.set(state.q);
+    this.reset.hidden = state.m === stride && state.q === dataset().q;
+    this.box.setAttribute("aria-pressed", state.boxing);
+    this.clear.hidden = !state.selected;
+    const svg = byId("plane-chart");
+    svg.style.touchAction = state.boxing ? "none" : "pan-y";
+    const axis = (name) => ({ low: -Math.PI, high: Math.PI, pi: true, label: `${name} (rad/sample)` });
+    const width = svg.clientWidth || svg.parentElement.clientWidth;
+    const at = chart(svg, {
+      x: axis("θ horizontal"),
+      y: axis("θ vertical"),
+      height: Math.min(width - 10, 560),
+      grid: false,
+      label: "Kernels at their characteristic frequency over gamma",
+    });
+    this.background(at, changed);
+    const values = rows.map((row) => row[state.colouring]),
+      top = Math.max(...values.filter(Number.isFinite), 1e-9);
+    byId("plane-scale").textContent = `${COLOURINGS[state.colouring]}: 0 to ${percent(top)}`;
+    this.places = [];
+    const drawn = (k, sign, faint) => {
+      const row = rows[k],
+        x = at.x(sign * row.theta_x),
+        y = at.y(sign * row.theta_y);
+      this.places.push({ k, x, y });
+      const chosen = !state.selected || state.selected.includes(k);
+      at.layer.append(
+        marker(row.kind, x, y, k === shown() ? 9 : faint ? 3.5 : 6, {
+          class: `point${k === shown() ? " shown" : ""}${chosen ? "" : " dimmed"}${faint ? " twin" : ""}`,
+          fill: css(colourOf(VIRIDIS, values[k] / top)),
+          "data-kernel": faint ? null : k,
+        }),
+      );
+      if (k === shown() && !faint) {
+        const inside = x < at.box.left + at.box.width - 40;
+        at.layer.append(
+          shape(
+            "text",
+            { x: x + (inside ? 13 : -13), y: y + 5, "text-anchor": inside ? "start" : "end", class: "name" },
+            `${row.index}`,
+          ),
+        );
+      }
+    };
+    const order = rows.map((_, k) => k).filter((k) => Number.isFinite(rows[k].theta_x) && k !== shown());
+    order.forEach((k) => drawn(k, -1, true));
+    order.forEach((k) => drawn(k, 1, false));
+    if (shown() !== null && Number.isFinite(rows[shown()].theta_x))
+      [-1, 1].forEach((sign) => drawn(shown(), sign, sign < 0));
+    this.rectangle = shape("path", { class: "rubber" });
+    at.layer.append(this.rectangle);
+    this.mirror(changed);
+  },
+  /** gamma as shades behind the points, and crosses where m theta is a multiple of 2 pi. */
+  background(at, changed) {
+    if (!this.image || changed.has("m") || changed.has("q") || changed.has("set") || changed.has("theme")) {
+      const map = gammaMap(state.m, state.q, POINTS),
+        [paper, ink] = [shade("--gamma-low"), shade("--gamma-high")];
+      const top = Math.sqrt(1.5);
+      const canvas = paint(document.createElement("canvas"), POINTS, POINTS, (i) =>
+        colourOf([paper, ink], map[i] / top),
+      );
+      this.image = canvas.toDataURL();
+    }
+    const { left, top, width, height } = at.box;
+    at.layer.append(shape("image", { href: this.image, x: left, y: top, width, height, preserveAspectRatio: "none" }));
+    const step = TURN / state.m;
+    for (let y = -Math.floor(state.m / 2); y <= state.m / 2; y++) {
+      for (let x = -Math.floor(state.m / 2); x <= state.m / 2; x++) {
+        at.layer.append(
+          shape("path", {
+            class: "cross",
+            d: "M-5 0H5M0 -5V5",
+            transform: `translate(${at.x(x * step)} ${at.y(y * step)})`,
+          }),
+        );
+      }
+    }
+  },
+  /** List of all kernels as pictures: the same as the points, for the keyboard. */
+  mirror(changed) {
+    if (!this.list.children.length || changed.has("set") || changed.has("theme")) {
+      this.list.replaceChildren(
+        ...dataset().rows.map((row, k) =>
+          element(
+            "li",
+            {
+              role: "option",
+              id: `kernel-${k}`,
+              tabindex: -1,
+              "data-kernel": k,
+              "aria-label": `${row.index}: ${row.words}`,
+              title: `${row.index}`,
+              onclick: () => update({ pinned: k }),
+              onmouseenter: () => update({ hovered: k }),
+              onmouseleave: () => update({ hovered: null }),
+              onfocus: () => update({ pinned: k }),
+            },
+            element("img", { src: thumbnail(k), alt: "" }),
+          ),
+        ),
+      );
+    }
+    for (const item of this.list.children) {
+      const k = Number(item.dataset.kernel);
+      item.setAttribute("aria-selected", k === state.pinned);
+      item.tabIndex = k === (state.pinned ?? 0) ? 0 : -1;
+      item.classList.toggle("shown", k === shown());
+      item.classList.toggle("dimmed", Boolean(state.selected && !state.selected.includes(k)));
+      // On a phone the list is one row that scrolls.
+      if (k === state.pinned && changed.has("pinned"))
+        this.list.scrollLeft = item.offsetLeft - this.list.clientWidth / 2;
+    }
+  },
+  keys(event) {
+    const count = dataset().rows.length,
+      k = state.pinned ?? 0;
+    const columns = Math.max(1, Math.round(this.list.clientWidth / (this.list.children[0].offsetWidth + 4)));
+    const next = {
+      ArrowRight: k + 1,
+      ArrowLeft: k - 1,
+      ArrowDown: k + columns,
+      ArrowUp: k - columns,
+      Home: 0,
+      End: count - 1,
+    }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    this.list.children[Math.min(Math.max(next, 0), count - 1)].focus();
+  },
+};

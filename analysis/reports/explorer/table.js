@@ -1,0 +1,140 @@
+// Table of all kernels: search, filter by kind, sort, CSV of what is shown.
+
+const COLUMNS = [
+  ["index", "number", (row) => row.index],
+  ["kind", "kind", (row) => row.kind],
+  ["wavelength", "wavelength (px)", (row) => number(row.wavelength, 1)],
+  ["orientation", "direction (°)", (row) => number(row.orientation, 0)],
+  ["gamma", "γ(mθ)", (row) => number(row.gamma)],
+  ["rho", "ρ", (row) => number(row.rho)],
+  ["eta_rmax", "RMax changes", (row) => percent(row.eta_rmax, 1)],
+  ["eta_cmod", "CMod changes", (row) => percent(row.eta_cmod, 1)],
+  ["eta_output", "output changes", (row) => percent(row.eta_output, 1)],
+  ["share_of_change", "share of change", (row) => percent(row.share_of_change, 1)],
+];
+
+panels.table = {
+  hears: ["set", "pinned", "selected", "kind", "find", "sort"],
+  make() {
+    this.find = element("input", {
+      type: "search",
+      id: "table-find",
+      placeholder: "number or words, such as fine diagonal",
+      "aria-label": "Search",
+      value: state.find,
+      oninput: () => update({ find: this.find.value }),
+    });
+    this.kindBox = element("span");
+    this.count = element("span", { class: "muted" });
+    byId("table-controls").append(
+      this.find,
+      this.kindBox,
+      button("CSV of these rows", () => this.save(), { id: "table-csv" }),
+      this.count,
+    );
+  },
+  draw(changed) {
+    const { rows } = dataset(),
+      box = byId("table-body");
+    const columns = COLUMNS.filter(([name]) => rows.some((row) => row[name] !== undefined && row[name] !== null));
+    if (changed.has("set") || !this.kindBox.children.length) {
+      const kinds = [...new Set(rows.map((row) => row.kind))];
+      this.kindBox.replaceChildren(
+        choice(
+          "kind",
+          [["", "all"], ...kinds.map((kind) => [kind, kind])],
+          state.kind,
+          (kind) => update({ kind }),
+          "table-kind",
+        ),
+      );
+    }
+    const body = this.chosen().map((k) =>
+      element(
+        "tr",
+        {
+          "data-kernel": k,
+          id: `row-${k}`,
+          class: k === state.pinned ? "pinned" : "",
+          onclick: () => update({ pinned: k }),
+        },
+        columns.map(([name, , text], i) =>
+          element(
+            i ? "td" : "th",
+            i ? { class: name === "kind" ? "text" : "" } : { scope: "row" },
+            i
+              ? text(rows[k])
+              : button(text(rows[k]), () => update({ pinned: k }), { class: "link", title: rows[k].words }),
+          ),
+        ),
+      ),
+    );
+    const heads = columns.map(([name, label]) => {
+      const [by, down] = state.sort,
+        sorted = by === name ? (down ? "descending" : "ascending") : "none";
+      return element(
+        "th",
+        { scope: "col", "aria-sort": sorted, class: name === "kind" ? "text" : "" },
+        button(label, () => update({ sort: [name, by === name ? !down : name !== "index" && name !== "kind"] }), {
+          class: "link",
+        }),
+      );
+    });
+    const top = box.scrollTop;
+    box.replaceChildren(
+      element("table", {}, [element("thead", {}, element("tr", {}, heads)), element("tbody", {}, body)]),
+    );
+    box.scrollTop = top;
+    this.count.textContent = `${body.length} of ${rows.length}${state.selected ? ", inside the box" : ""}`;
+    if (changed.has("pinned")) this.reveal(box);
+  },
+  /** Bring the pinned row into view, inside the table only. */
+  reveal(box) {
+    const row = box.querySelector("tr.pinned");
+    if (!row) return;
+    const head = box.querySelector("thead").offsetHeight,
+      top = row.offsetTop - head;
+    if (top < box.scrollTop || top + row.offsetHeight + head > box.scrollTop + box.clientHeight)
+      box.scrollTop = Math.max(0, top - box.clientHeight / 3);
+  },
+  /** Positions of the rows that are shown, in their order. */
+  chosen() {
+    const { rows } = dataset(),
+      words = state.find.toLowerCase().split(/\s+/).filter(Boolean),
+      [by, down] = state.sort;
+    const fits = (row) =>
+      words.every((word) =>
+        /^\d+$/.test(word) ? String(row.index) === word : `${row.kind} ${row.words}`.toLowerCase().includes(word),
+      );
+    const kept = rows
+      .map((_, k) => k)
+      .filter(
+        (k) =>
+          (!state.kind || rows[k].kind === state.kind) &&
+          (!state.selected || state.selected.includes(k)) &&
+          fits(rows[k]),
+      );
+    const order = (a, b) => {
+      const [x, y] = [rows[a][by], rows[b][by]];
+      if (x === y) return a - b;
+      if (x === null || x === undefined) return 1; // without a number: last, whichever way
+      if (y === null || y === undefined) return -1;
+      return (x < y ? -1 : 1) * (down ? -1 : 1);
+    };
+    return kept.sort(order);
+  },
+  csv() {
+    const { rows } = dataset(),
+      names = Object.keys(rows[0]).filter((name) => name !== "words");
+    const cell = (value) => (value === null || value === undefined ? "" : String(value));
+    return (
+      [names.join(","), ...this.chosen().map((k) => names.map((name) => cell(rows[k][name])).join(","))].join("\n") +
+      "\n"
+    );
+  },
+  save() {
+    const address = URL.createObjectURL(new Blob([this.csv()], { type: "text/csv" }));
+    element("a", { href: address, download: `${dataset().name}.csv` }).click();
+    URL.revokeObjectURL(address);
+  },
+};

@@ -1,0 +1,83 @@
+// Theorem 1: CMod changes by at most alpha(kappa u). The bound, a cloud of random images, and the worst one found.
+
+const KINDS = ["gaussian", "sparse", "pulse", "corners"];
+
+panels.theorem = {
+  hears: ["set", "kappa", "shift"],
+  make() {
+    const random = randomNumbers(1);
+    this.envelopes = Array.from({ length: 160 }, (_, i) => envelope(KINDS[i % KINDS.length], random));
+    this.cloud = this.envelopes.map((c, i) => {
+      const t = (TURN * (i + 0.5)) / this.envelopes.length,
+        part = random();
+      return [t, modulusChange(c, 1, [t * part, t * (1 - part)])];
+    });
+    const part = (i, name, id) =>
+      slider(name, {
+        min: 0,
+        max: 4,
+        step: 0.25,
+        value: state.shift[i],
+        id,
+        show: (v) => `${number(v)} px`,
+        change: (v) => update({ shift: state.shift.map((old, j) => (i === j ? v : old)) }),
+      });
+    byId("theorem-controls").append(
+      (this.kappa = slider("bandwidth κ", {
+        min: 0.05,
+        max: 3.14,
+        step: 0.01,
+        value: state.kappa,
+        id: "slider-kappa",
+        show: (v) => `${number(v)} rad/sample`,
+        change: (kappa) => update({ kappa }),
+      })),
+      (this.down = part(0, "u down", "slider-uy")),
+      (this.right = part(1, "u right", "slider-ux")),
+    );
+  },
+  draw() {
+    const { kappa, shift } = state,
+      t = kappa * (shift[0] + shift[1]);
+    this.kappa.set(kappa);
+    this.down.set(shift[0]);
+    this.right.set(shift[1]);
+    const here = this.envelopes.map((c) => modulusChange(c, kappa, shift)),
+      worst = here.reduce((a, b) => Math.max(a, b), 0),
+      bound = alphaSharp(t);
+    const high = Math.max(TURN, t * 1.05);
+    const at = chart(byId("theorem-chart"), {
+      x: { low: 0, high, pi: true, label: "κ‖u‖₁ (rad)" },
+      y: { low: 0, high: 1.6, label: "relative change of CMod" },
+      height: 440,
+      label: "Bound of the theorem with random images",
+    });
+    const curve = Array.from({ length: 121 }, (_, i) => (i * high) / 120);
+    at.layer.append(
+      ...this.cloud.map(([x, y]) => shape("circle", { class: "cloud", cx: at.x(x), cy: at.y(y), r: 2.5 })),
+      line(
+        at,
+        curve.filter((x) => x / 2 <= 1.6).map((x) => [x, x / 2]),
+        { class: "curve half" },
+      ),
+      line(
+        at,
+        curve.map((x) => [x, alphaSharp(x)]),
+        { class: "curve bound" },
+      ),
+      shape("text", { x: at.x(2.6) - 6, y: at.y(1.34), class: "small", "text-anchor": "end" }, "simple bound, κ‖u‖₁/2"),
+      shape("text", { x: at.x(high) - 6, y: at.y(Math.SQRT2) - 6, class: "small", "text-anchor": "end" }, "best bound"),
+      shape("line", { class: "cursor", x1: at.x(t), x2: at.x(t), y1: at.box.top, y2: at.box.top + at.box.height }),
+      ...here.map((y) => shape("circle", { class: "here", cx: at.x(t), cy: at.y(y), r: 3 })),
+      shape("path", { class: "worst", d: "M-6 -6L6 6M-6 6L6 -6", transform: `translate(${at.x(t)} ${at.y(worst)})` }),
+    );
+    const { stride } = dataset(),
+      limit = Math.PI / stride;
+    const beyond =
+      kappa > limit
+        ? ` At this layer’s stride m = ${stride} the theorem asks for κ ≤ π/m = ${number(limit)}; such a κ needs a smaller stride.`
+        : "";
+    byId("theorem-words").textContent =
+      `κ‖u‖₁ = ${number(t)} rad: CMod changes by at most ${percent(bound)}. Worst of ${here.length} random images: ${percent(worst)}${bound > 0 ? `, ${percent(worst / bound)} of the bound` : ""}.${beyond}`;
+  },
+};
