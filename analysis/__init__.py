@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "prescribe",
         ],
         "measurements.correlation": [
-            "band_pass_correlation",
+            "map_correlation",
         ],
         "measurements.rmax_cmod": [
             "cmod",

@@ -84,6 +84,8 @@ def read(app: Sphinx, name: str, source: list[str]) -> None:
         origin = ROOT / f"{name}.ipynb"
     else:
         origin = Path(app.env.doc2path(name))
+    # A guide that this copy of the repository lacks is left out of the list.
+    source[0] = re.sub(r"^/(\w+)\n", lambda m: m[0] if (DOCS / f"{m[1]}.md").is_file() else "", source[0], flags=re.M)
     page = Path(app.env.doc2path(name)).parent
     source[0] = re.sub(
         r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))",

@@ -6,9 +6,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from analysis.measurements.packet_coordinates import not_low_pass
 
-def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:
-    """Pearson correlation of two variables over the band-pass filters: all but the low-pass ones.
+
+def map_correlation(dataset: xr.Dataset, first: str = "rho", second: str = "gamma") -> float:
+    """Pearson correlation of two variables over all filters but the low-pass ones.
 
     Parameters
     ----------
@@ -22,7 +24,7 @@ def band_pass_correlation(dataset: xr.Dataset, first: str = "rho", second: str =
     float
         NaN where fewer than three filters have finite values, or all have the same one.
     """
-    x, y = (dataset[name].values[~dataset.low_pass.values] for name in (first, second))
+    x, y = (dataset[name].values[not_low_pass(dataset)] for name in (first, second))
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = x[finite], y[finite]
     if x.size < 3 or min(np.ptp(x), np.ptp(y)) < 1e-12:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.files.comparison import largest_differences
-from analysis.measurements.correlation import added_by_bandwidth, band_pass_correlation
+from analysis.measurements.correlation import added_by_bandwidth, map_correlation
+from analysis.measurements.packet_coordinates import not_low_pass
 from analysis.plots.fourier_plane import draw_filters
 from analysis.plots.style import (
     BLUE,
@@ -216,7 +217,7 @@ def _discrepancy_row(axes: NDArray[np.object_], ds: xr.Dataset, theory: ArrayLik
     side_bar(axes[1], cells, LABELS["rho"])
     _difference(axes[2], ds, rho - theory, "difference", "measured − theory")
     _only_left(axes[:3])
-    correlation = band_pass_correlation(ds.assign(gamma=("filter", gamma)))
+    correlation = map_correlation(ds.assign(gamma=("filter", gamma)))
     x = np.linspace(0, 1.05 * _limits((ds, gamma))[1], 101)
     axes[3].plot(x, np.sqrt(x**2 + added**2), color="0.5", linewidth=1, label="theory, as mapped")
     _scatter(axes[3], ds, gamma, rho, _values(ds, "rho_stderr"))
@@ -251,7 +252,7 @@ def _stability_row(axes: NDArray[np.object_], ds: xr.Dataset, index: int, last: 
 
 def _difference(ax: Axes, ds: xr.Dataset, values: NDArray[np.float64], title: str, label: str) -> None:
     """Draw differences of band-pass filters, white where there is none, and their colour bar."""
-    kept = np.abs(values[_band_pass(ds) & np.isfinite(values)])
+    kept = np.abs(values[not_low_pass(ds) & np.isfinite(values)])
     top = float(kept.max()) if kept.size and kept.max() > 0 else 1.0
     side_bar(ax, draw_filters(ax, ds, values, title, vmin=-top, vmax=top, cmap=DIVERGING), label)
 
@@ -265,11 +266,11 @@ def _only_left(axes: NDArray[np.object_]) -> None:
 
 def _stability_scatter(ax: Axes, ds: xr.Dataset, index: int) -> None:
     """Draw both operators against the phase by which the shift advances each filter's wave."""
-    band_pass = _band_pass(ds)
+    kept = not_low_pass(ds)
     dy, dx = _shifts(ds)[index]
-    phase = np.abs(ds.theta_y.values * dy + ds.theta_x.values * dx)[band_pass]
+    phase = np.abs(ds.theta_y.values * dy + ds.theta_x.values * dx)[kept]
     for operator, marker, colour in (("RMax", "^", VERMILION), ("CMod", "o", BLUE)):
-        eta = _values(ds, f"eta_{operator.lower()}", index)[band_pass]
+        eta = _values(ds, f"eta_{operator.lower()}", index)[kept]
         ax.plot(phase, eta, marker, color=colour, markersize=4, alpha=0.7, label=operator)
     ax.set(xlabel="phase advance |⟨θ, u⟩| (rad)", ylabel="change η", xlim=(0, None), ylim=(0, None))
     ax.set_title("a point a filter", fontsize=11)
@@ -280,9 +281,9 @@ def _scatter(
     ax: Axes, ds: xr.Dataset, x: NDArray[np.float64], y: NDArray[np.float64], error: NDArray[np.float64]
 ) -> None:
     """Band-pass filters, one point each; those that are not analytic told apart by colour and marker."""
-    edge, band_pass = ds["edge"].values.astype(bool), _band_pass(ds)
+    edge, kept = ds["edge"].values.astype(bool), not_low_pass(ds)
     for chosen, marker, colour, label in ((~edge, "o", BLUE, "interior"), (edge, "^", VERMILION, "edge")):
-        chosen = chosen & band_pass
+        chosen = chosen & kept
         if chosen.any():
             style: Style = {"fmt": marker, "color": colour, "markersize": 4, "alpha": 0.7, "elinewidth": 0.8}
             ax.errorbar(x[chosen], y[chosen], error[chosen], label=label, **style)
@@ -295,10 +296,6 @@ def _require(ds: xr.Dataset, *names: str) -> None:
         raise ValueError(f"the dataset lacks {', '.join(missing)}; expected what the heatmap experiment returns")
 
 
-def _band_pass(ds: xr.Dataset) -> NDArray[np.bool_]:
-    return ~ds["low_pass"].values.astype(bool)
-
-
 def _values(ds: xr.Dataset, name: str, shift: int | None = None) -> NDArray[np.float64]:
     array = ds[name] if shift is None else ds[name].isel(shift=shift)
     return array.transpose("filter", ...).values.astype(np.float64)
@@ -306,7 +303,7 @@ def _values(ds: xr.Dataset, name: str, shift: int | None = None) -> NDArray[np.f
 
 def _limits(*parts: tuple[xr.Dataset, NDArray[np.float64]]) -> tuple[float, float]:
     """Ends of a colour scale: the smallest and the largest value of the band-pass filters of all parts."""
-    values = np.concatenate([array[_band_pass(ds)].ravel() for ds, array in parts])
+    values = np.concatenate([array[not_low_pass(ds)].ravel() for ds, array in parts])
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.measurements.correlation import band_pass_correlation
+from analysis.measurements.correlation import map_correlation
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.spectra import POINTS, SpectrumMeasurement
 from analysis.packet_maps import packet_experiment
@@ -207,7 +207,7 @@ def verdict(dataset: xr.Dataset) -> str:
         f"{100 * frame.eta_rmax.median():.0f} % in the median and by {100 * worst.eta_rmax:.0f} % at worst, at "
         f"θ = {where}; the modulus by {100 * frame.eta_cmod.median():.0f} and {100 * frame.eta_cmod.max():.0f} %."
     )
-    correlation = band_pass_correlation(dataset)
+    correlation = map_correlation(dataset)
     if np.isfinite(correlation):
         text += f" Theory says where RMax and CMod differ: correlation {correlation:.2f} with γ₁(mθ)."
     return text
