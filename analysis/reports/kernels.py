@@ -245,7 +245,7 @@ def _beside_the_modulus(table: xr.Dataset) -> list[str]:
 
 
 def fitted_layer(table: xr.Dataset) -> FirstLayer:
-    """Layer of the Gabor fits of a table, for pages where the weights are not at hand.
+    """Layer of a stored table: its kernels, or of an older table, which lacks them, their Gabor fits.
 
     Parameters
     ----------
@@ -261,10 +261,11 @@ def fitted_layer(table: xr.Dataset) -> FirstLayer:
     shape = (int(attrs["height"]), int(attrs["width"]))
     fits = [np.zeros(shape) if not np.isfinite(g).all() else gabor(g, shape) for g in table.gabor.values]
     colours = np.nan_to_num(table.colour.values)
+    fitted = np.stack([np.multiply.outer(colour, fit) for colour, fit in zip(colours, fits, strict=True)])
     geometry: dict[str, Any] = {name: int(attrs[name]) for name in ("stride", "padding", "pool", "pool_padding")}
     return FirstLayer(
         attrs["layer"],
-        np.stack([np.multiply.outer(colour, fit) for colour, fit in zip(colours, fits, strict=True)]),
+        table.weight.values if "weight" in table else fitted,
         mean=np.ravel(attrs["mean"]).tolist(),
         std=np.ravel(attrs["std"]).tolist(),
         parameter=str(attrs.get("parameter", "")),

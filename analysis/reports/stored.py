@@ -167,7 +167,7 @@ def _kernels(dataset: xr.Dataset, weights: str | os.PathLike[str] | None, weight
         "kernels.html.j2",
         kernels.DPI,
         lambda ds: kernels.figures(ds, layer),
-        lambda ds: kernels.page_values(ds, layer, fitted=weights is None),
+        lambda ds: kernels.page_values(ds, layer, fitted=weights is None and "weight" not in ds),
         lambda ds: kernel_frame(ds).set_index("index"),
         shown,
         kernels.verdicts,
