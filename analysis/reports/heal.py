@@ -19,7 +19,7 @@ from analysis.heal.healed_file import HEALED_NAME
 from analysis.heal.healing import Healed, Images, heal_network
 from analysis.networks.loading import SIZE, LoadedNetwork, load_network
 from analysis.networks.remedy_table import remedy as remedy_named
-from analysis.reports.stability import DPI, figures, page_values, with_error
+from analysis.reports.stability import CAPTIONS, DPI, figures, page_values, with_error
 from analysis.reports.writer import OnSkip, Report
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import compare_remedies, table
@@ -177,11 +177,11 @@ def write_healing(report: Report, done: Healed, comparison: xr.Dataset) -> None:
     title = f"{done.network.name}, {done.remedy or 'no remedy'}"
     drawing = {
         "healing": partial(plots.healing_figure, done.rows, done.before, done.at_first, title, done.best),
-        **{name: partial(draw, comparison) for name, (draw, _) in figures(comparison).items()},
+        **figures(comparison),
     }
     drawn = report.draw(drawing, DPI)
     captions = {"healing": "Images held out of learning, round by round; the star is the round that is kept."}
-    captions |= {name: caption for name, (_, caption) in figures(comparison).items()}
+    captions |= {name: CAPTIONS[name] for name in figures(comparison)}
 
     def values() -> dict[str, Any]:
         shown = page_values(comparison, {done.remedy: done.changes} if done.remedy else {})
