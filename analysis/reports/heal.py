@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
@@ -175,7 +176,7 @@ def write_healing(report: Report, done: Healed, comparison: xr.Dataset) -> None:
     report.save(comparison, "stability")
     report.save_table(lambda: table(comparison), "stability", index=True)
     title = f"{done.network.name}, {done.remedy or 'no remedy'}"
-    drawing = {
+    drawing: dict[str, Callable[[], Figure]] = {
         "healing": partial(plots.healing_figure, done.rows, done.before, done.at_first, title, done.best),
         **figures(comparison),
     }
