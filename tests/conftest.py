@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 from hypothesis import HealthCheck, settings
+from shared_data import DATA
 
 # setuptools puts its own distutils in the place of Python's when it is imported. Where a warning that is an
 # error here ends that half-way, torch's inductor finds the wrong one: so it happens before any test.
@@ -25,8 +25,6 @@ settings.register_profile(
     "shiftscope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=50
 )
 settings.load_profile("shiftscope")
-
-DATA = Path(os.environ.get("SHIFTSCOPE_DATA", "missing"))
 
 COMMANDS = Path(__file__).parent / "analysis" / "commands"
 

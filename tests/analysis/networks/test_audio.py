@@ -6,8 +6,8 @@ import io
 
 import numpy as np
 import pytest
-from conftest import DATA
 from scipy import signal, stats
+from shared_data import DATA
 
 torch = pytest.importorskip("torch")
 from analysis.networks import LogMel, clip_scores, mixup, patches  # noqa: E402

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import DATA
+from shared_data import DATA
 
 torch = pytest.importorskip("torch")
 

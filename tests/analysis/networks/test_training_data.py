@@ -612,7 +612,7 @@ def test_sheets_of_pictures_are_cut(tmp_path):
 
 
 def test_packed_sets(tmp_path):
-    from conftest import DATA
+    from shared_data import DATA
 
     from scripts import pack_data
 

@@ -9,8 +9,8 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import DATA
 from scipy import signal
+from shared_data import DATA
 
 from analysis.published.tables import (
     REFERENCE,
