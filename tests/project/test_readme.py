@@ -66,7 +66,7 @@ def test_links_and_paths_lead_somewhere(name):
         assert re.match("https?://", target) or (folder / target).exists(), target
     rooms = "analysis|wavelets|tests|docs|scripts|benchmarks|fuzz|notebooks"
     for path in re.findall(rf"`((?:{rooms})/[A-Za-z0-9_./]*)`", TEXTS[name]):
-        assert (ROOT / path).exists(), path
+        assert path.startswith("docs/_build/") or (ROOT / path).exists(), path  # what `make docs` writes
 
 
 def test_every_room_is_in_contributing():
