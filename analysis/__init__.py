@@ -97,6 +97,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "reports.stability": [
             "stability_report",
         ],
+        "reports.stored": [
+            "stored_report",
+        ],
         "theory": [
             "gamma",
             "gamma_map",

@@ -64,6 +64,9 @@ def write_reference(app: Sphinx, config: object) -> None:
         lines += [f"   {package}.{name}" for name in sorted(listed, key=str.casefold)]
     path, written = DOCS / "api" / "index.rst", "\n".join(lines) + "\n"
     path.parent.mkdir(exist_ok=True)
+    for stub in (path.parent / "generated").glob("*.rst"):  # of names that are public no more
+        if f"   {stub.stem}" not in lines:
+            stub.unlink()
     if not path.is_file() or path.read_text(encoding="utf-8") != written:
         path.write_text(written, encoding="utf-8")
 

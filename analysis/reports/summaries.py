@@ -39,7 +39,7 @@ def heatmap_summary(report: Report) -> str:
     ]
     for ds in measured.values():
         lines += _ranges(ds)
-    lines.append(f"\nResults and figures: {printable(report.folder)}/heatmaps_J*.nc, .png, .pdf")
+    lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, heatmaps_J*.nc, .png, .pdf")
     for name, ds in measured.items():
         prediction = report.datasets.get(name.replace("heatmaps", "prediction"))
         if prediction is not None:
