@@ -60,7 +60,7 @@ def predicted_and_measured(name: str, data: Path) -> pd.DataFrame:
     for variable in ("rho_rms", "rho_rms_stderr"):
         frame[variable] = measured[variable].values[chosen]
     for model in MODELS:
-        frame[f"{model}_rho"] = predicted[f"{model}_rho"]
+        frame[f"{model}_rho"] = predicted[f"{model}_rho"][chosen]
     return frame.assign(spectrum_n=len(paths[::2]), n=measured.attrs["images_used"])
 
 

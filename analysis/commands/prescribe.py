@@ -33,7 +33,7 @@ def command(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of photographs: every second gives the spectrum, on the others three changes are measured."
+            help="Folder of photographs: every second gives the spectrum, the others measure three points of the front."
         ),
     ] = None,
     target: Annotated[

@@ -102,7 +102,8 @@ def prescribe(
     theory.md 3.7. The prediction is the measurement of :func:`measure_designs` on a sample of random fields with the
     given spectrum: white noise, part Gaussian and part isolated points, filtered. CMod is for band-pass kernels; those
     to turn are chosen one after the other, each time the one that lowers the change of the layer most. A low-pass
-    filter lowers eta by what it takes away as well: `rho` does not fall with it.
+    filter lowers eta by what it takes away as well: `rho` does not fall with it. The model spectrum 1/f^2 orders
+    designs as photographs do, but eta is then 15 to 74 % too high in the median (four layers, theory.md 3.7).
     """
     _check_layer(layer, activation, target)
     integer("fields", fields, 2)
@@ -140,6 +141,8 @@ def prescribe(
 def cheapest(table: xr.Dataset, target: float) -> int:
     """Position of the design with the fewest multiplications whose predicted eta is at most `target`.
 
+    It is 0, the layer as it is, where nothing needs to be changed.
+
     Raises
     ------
     ValueError
@@ -149,6 +152,8 @@ def cheapest(table: xr.Dataset, target: float) -> int:
     if not len(enough):
         best = int(np.argmin(table.eta.values))
         raise ValueError(f"no change reaches an eta of {target:g}; the best is {sentence(table, best)}")
+    if enough[0] == 0:  # others may cost as little, such as a wider maximum
+        return 0
     costs = table.multiplications.values[enough]
     return int(enough[np.lexsort((table.eta.values[enough], costs))[0]])
 

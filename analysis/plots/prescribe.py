@@ -46,10 +46,16 @@ def front_figure(table: xr.Dataset, measured: xr.Dataset | None = None) -> Figur
     points.set_urls([f"#design-{index}" for index in front])
     ax.plot(extra[0], eta[0], "s", color=BLACK, markersize=8, label="as it is", zorder=4)
     if measured is not None:
-        at = extra[measured.design.values]
-        ax.errorbar(
-            at, measured.eta, measured.eta_stderr, fmt="D", color=VERMILION, capsize=3, zorder=5, label="measured"
-        )
+        designs = measured.design.values
+        at, values = extra[designs], measured.eta.values
+        # Two designs may cost the same: a line leads from each measured point to its own prediction.
+        ax.vlines(at, eta[designs], values, color=VERMILION, linewidth=1.2, zorder=4)
+        for chosen, marker, label in ((designs != 0, "D", "measured"), (designs == 0, "s", "as it is, measured")):
+            if chosen.any():
+                bars = measured.eta_stderr.values[chosen]
+                ax.errorbar(
+                    at[chosen], values[chosen], bars, fmt=marker, color=VERMILION, capsize=3, zorder=5, label=label
+                )
     if "target" in table.attrs:
         ax.axhline(table.target, color=BLACK, linestyle="--", linewidth=1, label=f"target {table.target:g}")
         answer = table.answer

@@ -1,9 +1,10 @@
-"""Report of a prescription: the front of changes, three of them measured, and one HTML page."""
+"""Report of a prescription: the front of changes, some of them measured, and one HTML page."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from ast import literal_eval
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -50,7 +51,7 @@ def prescribe_report(
     on_skip: OnSkip | None = None,
     **how: Any,
 ) -> Report:
-    """Find what to change in a layer, measure three points of the front, and write tables, a figure and a page.
+    """Find what to change in a layer, measure it and three points of the front, and write tables, a figure and a page.
 
     Writes prescribe.csv, prescribe.nc, front.png and prescribe.html; with images measured.csv too. The page of a
     kernel analysis in the same folder, report.html, and an explorer.html get a link to it.
@@ -108,7 +109,7 @@ def prescribe_report(
         power = estimate_spectrum(paths[::2], size, points, progress, report.skip, colour=colour, level=level)
     table = prescribe(layer, power, target, progress=progress, **how)
     table = table.assign_attrs(spectrum=spectrum, size=size, shiftscope_version=distribution_version("shiftscope"))
-    chosen = sorted({0, spread_front(table, 3)[1], table.attrs.get("answer", spread_front(table, 3)[-1])})
+    chosen = measured_designs(table)
     settings = _settings(layer, table, chosen, root, block)
     with resumable(report.folder, "prescribe", settings, [], resume, overwrite) as journal:
         measured = None
@@ -121,6 +122,20 @@ def prescribe_report(
             report.save_skipped()
         write_prescription(report, table, measured)
     return report
+
+
+def measured_designs(table: xr.Dataset) -> list[int]:
+    """Positions of the designs to measure: the layer as it is, and three points of the front, the answer among them.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        Of :func:`analysis.prescribe`. A front of fewer points has fewer.
+    """
+    *first, last = spread_front(table, 3)
+    chosen = {0, *first[:2]}
+    answer = table.attrs.get("answer", last)
+    return sorted(chosen | {last if answer in chosen else answer})
 
 
 def _settings(layer: FirstLayer, table: xr.Dataset, chosen: list[int], root: Path | None, block: int) -> dict[str, Any]:
@@ -210,6 +225,7 @@ def page_values(
     return {
         "attrs": table.attrs,
         "rows": rows,
+        "shifts": " and ".join(f"({y:g}, {x:g})" for y, x in literal_eval(table.shifts)),
         "default": default,
         "largest": largest,
         "colours": [_colour(part) for part in np.linspace(0, 1, 6)],

@@ -140,6 +140,12 @@ def prescription_summary(report: Report) -> str:
         lines.append(f"\nThe cheapest change that reaches {table.target:g}:\n  {table.sentence}")
     lines.append("\nPoints of the front:")
     lines += [f"  {sentence(table, design)}" for design in spread_front(table, 8)]
+    path = report.folder / "measured.csv"
+    if path.is_file():
+        lines.append("\nMeasured on photographs that gave no part of the spectrum:")
+        for row in pd.read_csv(path).itertuples():
+            found = f"{row.measured_eta:.3f} ± {row.measured_eta_stderr:.3f}"
+            lines.append(f"  {row.name}: eta of the layer {found}, predicted {row.eta:.3f}")
     lines.append(f"\nResults: {printable(report.folder)}/prescribe.html, prescribe.csv, prescribe.nc, front.png")
     return "\n".join(lines)
 

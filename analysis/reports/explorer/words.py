@@ -63,9 +63,10 @@ def verdict(contents: Mapping[str, Any]) -> str:
     if sum(shares) > 0:
         half = int(np.searchsorted(np.cumsum(shares), 0.5 * sum(shares))) + 1
         first = max(rows, key=lambda row: row.get("share_of_change") or 0)
-        said.append(
+        said.insert(
+            0,
             f"{half} kernels make half of the change of the layer's output; the largest part, "
-            f"{percent(first['share_of_change'], 1)}, is number {first['index']}'s."
+            f"{percent(first['share_of_change'], 1)}, is number {first['index']}'s.",
         )
     return " ".join(said)
 

@@ -197,6 +197,7 @@ def test_answer_is_the_cheapest_that_is_enough(layer, table):
     assert answered.multiplications[answered.answer] == enough.min()
     assert answered.eta[answered.answer] <= target and answered.sentence == sentence(table, answered.answer)
     np.testing.assert_array_equal(answered.eta, table.eta)  # the same seed
+    assert cheapest(table, 2 * float(table.eta[0])) == 0  # enough as it is
     with pytest.raises(ValueError, match=f"{float(table.eta.min()):.3f}"):
         cheapest(table, 1e-6)
 
