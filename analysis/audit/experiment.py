@@ -33,7 +33,7 @@ BLOCK = 16
 """Pictures of a block."""
 
 HEAD = "head"
-STILL = 1e-6
+STILL = 1e-5
 """Change of the answer, relative to it, below which there is only rounding to be shared out."""
 
 TOLERANCE = 1e-3

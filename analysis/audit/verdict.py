@@ -119,11 +119,14 @@ def _agreement(places: pd.DataFrame) -> str:
 
 
 def rank_agreement(shares: pd.Series, gains: pd.Series) -> float:
-    """Spearman's rank correlation of two columns; NaN for less than two places."""
+    """Spearman's rank correlation of two columns; NaN for less than two places, or if all have the same."""
     from scipy.stats import spearmanr  # half a second to import
 
     known = np.isfinite(shares) & np.isfinite(gains)
-    return float(spearmanr(shares[known], gains[known]).statistic) if known.sum() > 1 else float("nan")
+    shares, gains = shares[known], gains[known]
+    if min(shares.nunique(), gains.nunique()) < 2:
+        return float("nan")
+    return float(spearmanr(shares, gains).statistic)
 
 
 def _number(count: int) -> str:

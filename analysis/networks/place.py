@@ -232,6 +232,8 @@ class _Watch(TorchFunctionMode):
             return False
         if call.kind == "slicing" and min(call.stride) == 1 and call.size_in not in self.grids:
             return False  # along one axis of what may be no map
+        if call.kind == "unknown" and call.size_in not in self.grids:
+            return False  # no map
         if call.kind in ("interpolation", "adaptive pooling", "fractional pooling"):
             return max(call.stride) >= FALL
         return True
@@ -246,7 +248,7 @@ class _Watch(TorchFunctionMode):
 
     def _take(self, call: Call) -> Tensor | None:
         """Number a call that loses resolution, and let the outputs be replaced."""
-        if call.understood and not call.module:
+        if not call.module:
             call.module = self.stack[-1].name if self.stack else ""
         index = self.count
         self.count += 1

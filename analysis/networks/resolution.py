@@ -46,7 +46,8 @@ class Call:
     fault : bool
         False for a global pooling, after which there is no position left to be wrong about.
     understood : bool
-        False if the resolution falls in a module in which no call of a known function explains it.
+        False if the resolution falls in a module in which no call of a known function explains it, or in a call of
+        which it is not known what would be there at stride 1.
     module, function : str
         Name of the innermost module, and of the function; the latter is empty if the module is the place.
     grid : (int, int) or None
@@ -117,7 +118,11 @@ def read_call(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], res
         tells that only a border was lost.
     """
     name = name_of(function)
-    if name not in _READERS or not args or not isinstance(args[0], Tensor) or args[0].ndim != 4:
+    if not args or not isinstance(args[0], Tensor):
+        return None
+    if name in _REDUCTIONS and args[0].ndim == 6 and isinstance(result, Tensor):
+        return _of_cells(name, args, kwargs, result)
+    if name not in _READERS or args[0].ndim != 4:
         return None
     parameters, reader = _READERS[name]
     output = result[0] if isinstance(result, tuple) else result
@@ -206,7 +211,11 @@ def _unshuffle(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call:
 def _slicing(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | None:
     """Slices with steps along both spatial axes, or along one; which of these are maps is for the watch to say."""
     index = given["index"] if isinstance(given["index"], tuple) else (given["index"],)
-    if not all(part is Ellipsis or isinstance(part, slice) for part in index) or x.is_complex():
+    if x.is_complex():
+        return None
+    if any(isinstance(part, (Tensor, list)) for part in index):
+        return _selection(name, given, x, y)
+    if not all(part is Ellipsis or isinstance(part, slice) for part in index):
         return None
     if Ellipsis in index:
         at = index.index(Ellipsis)
@@ -220,6 +229,30 @@ def _slicing(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | N
     first = (parts[axes[0]][0], parts[axes[1]][0])
     stride = (steps.get(axes[0], 1), steps.get(axes[1], 1))
     return Call("slicing", x, y, stride, (1, 1), 0, lambda: x, axes, first)
+
+
+def _selection(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | None:
+    """Samples taken by their numbers: how much fewer is known, which of them is not."""
+    if y.ndim != 4 or x.shape[:2] != y.shape[:2] or max(_ratio(x, y)) < FALL:
+        return None
+    down, right = _ratio(x, y)
+    stride = (float(max(1, round(down))), float(max(1, round(right))))
+    return Call("unknown", x, y, stride, understood=False)
+
+
+def _of_cells(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], y: Tensor) -> Call | None:
+    """Reduction of maps that were reshaped into cells, (N, channels, H / s, s, W / s, s) or with channels last."""
+    x, dim = args[0], kwargs.get("dim", args[1] if len(args) > 1 else None)
+    dims = tuple(sorted(d % 6 for d in dim)) if isinstance(dim, Sequence) else ()
+    if y.ndim != 4 or dims not in ((3, 5), (2, 4)):
+        return None
+    down, right = dims
+    maps = x.flatten(right - 1, right).flatten(down - 1, down)
+    if hasattr(x, "_total_stride"):
+        maps._total_stride = x._total_stride
+    stride = (float(x.shape[down]), float(x.shape[right]))
+    axes = NCHW if dims == (3, 5) else NHWC
+    return Call("unknown", maps, y, stride, axes=axes, understood=False, function=name)
 
 
 def _reduction(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | None:
@@ -255,9 +288,11 @@ _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
     "interpolate": (("input", "size", "scale_factor", "mode"), _interpolation),
     "pixel_unshuffle": (("input", "downscale_factor"), _unshuffle),
     "__getitem__": (("input", "index"), _slicing),
+    "index_select": (("input", "dim", "index"), _selection),
     "mean": (("input", "dim", "keepdim"), _reduction),
     "amax": (("input", "dim", "keepdim"), _reduction),
 }
+_REDUCTIONS = ("mean", "amax", "sum")
 
 
 def with_circular_borders(

@@ -211,7 +211,9 @@ def audit_summary(report: Report) -> str:
     for row in audit_frame(audit).itertuples():
         size = f"{row.size_in}→{row.size_out}" if row.size_in else ""
         aliased = f"{100 * row.aliased_energy:.1f}" if np.isfinite(row.aliased_energy) else "–"
-        blame = f"{100 * row.blame:.1f} ± {100 * row.blame_stderr:.1f}" if np.isfinite(row.blame) else "–"
+        blame = f"{100 * row.blame:.1f}" if np.isfinite(row.blame) else "–"
+        if np.isfinite(row.blame_stderr):
+            blame += f" ± {100 * row.blame_stderr:.1f}"
         gain = f"{100 * row.gain:.1f}" if np.isfinite(row.gain) else "–"
         lines.append(f"{row.place:<32} {row.kind:<22} {size:>12} {aliased:>12} {blame:>14} {gain:>13}")
     lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, audit.csv, audit.nc, *.png")
