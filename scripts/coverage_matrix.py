@@ -297,11 +297,11 @@ def matrix(rows: list[Row]) -> str:
     lines += [_line([name, *(_cell(cells[name, check]) for check in CHECKS)]) for name in names]
     lines += [
         "",
-        "Places: how many, and whether they are those of a list written by hand. Audit: works, and the place most to "
-        "blame for the change under one pixel, in the order of execution. Remedies: by how many percent the answer "
-        "changes under a circular shift of (3, 5) pixels, without the remedy and with it, with circular borders; 0.00 "
-        "is rounding. Weights are random: where the "
-        "plain network changes by nearly 100, answers have nothing to do with each other, and a filter cannot help.",
+        "Places: how many, and whether they are those of a list written by hand. Audit: works; coverage.csv has the "
+        "place most to blame for the change under one pixel, of two pictures in the nested form. Remedies: by how "
+        "many percent the answer changes under a circular shift of (3, 5) pixels, without the remedy and with it, "
+        "with circular borders; 0.00 is rounding. Weights are random: where the plain network changes by nearly 100, "
+        "answers have nothing to do with each other, and a filter cannot help.",
         "",
         "## What is refused, or works in part",
         "",

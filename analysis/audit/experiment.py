@@ -33,7 +33,7 @@ BLOCK = 16
 """Pictures of a block."""
 
 HEAD = "head"
-STILL = 1e-5
+STILL = 1e-6
 """Change of the answer, relative to it, below which there is only rounding to be shared out."""
 
 TOLERANCE = 1e-3
@@ -331,6 +331,8 @@ class NetworkAudit:
 
         by_shift = Shares.of(cases, count)
         pooled = Shares.of(cases[:, 0].sum(1), count)
+        if not (pooled["change"][0] >= STILL**2 * pooled["answer"][0]).all():
+            pooled = {name: np.full_like(values, np.nan) for name, values in pooled.items()}
         blame = spread(pooled["products"] / pooled["change"])
         gain = spread(1 - pooled["left"] / pooled["change"])
         each = spread(by_shift["products"] / by_shift["change"])

@@ -97,7 +97,7 @@ def verdict(audit: xr.Dataset) -> str:
             f": {100 * first.aliased_energy:.0f} % of the energy there aliases, and "
             f"{100 * first.aliased_energy_worst:.0f} % in the worst channel"
         )
-    text += f". The head, all that follows the last place, has {100 * head:.0f} %."
+    text += f". The head, all that follows the last place, has {round(100 * head)} %."
     if places.gain.notna().any():
         best = places.gain.idxmax()
         if places.gain[best] > 0:

@@ -37,7 +37,9 @@ def left_alone(model: nn.Module, example: Tensor) -> list[Place]:
     ours = tuple(f"{name}." for name, home in modules if home.startswith(OPERATORS))
 
     def as_it_was(place: Place) -> bool:
-        around = not place.understood and any(name.startswith(f"{place.module}.") for name in ours)
+        around = (
+            not place.understood and not place.function and any(name.startswith(f"{place.module}.") for name in ours)
+        )
         return place.fault and not around and not f"{place.module}.".startswith(ours)
 
     return [place for place in places(model, example) if as_it_was(place)]

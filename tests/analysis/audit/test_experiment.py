@@ -88,6 +88,9 @@ def test_energies_are_shares_and_the_median_is_between_the_rest(dataset):
 def test_where_nothing_changes_there_is_nothing_to_share_out():
     still = audited(model(), 4, shifts=[(0, 4), (4, 0)])
     assert (still.change < 1e-5).all() and np.isnan(still.blame_by_shift).all()
+    assert np.isnan(still.blame).all() and np.isnan(still.gain).all() and np.isnan(still.nested).all()
+    assert not any(name in verdict(still) for name in ("convolution", "head"))
+    assert np.isnan(rank_agreement(audit_frame(still).blame, audit_frame(still).gain))
 
 
 def test_sampled_orders_are_near_the_exact_shares_and_take_turns(dataset):
@@ -200,6 +203,6 @@ def test_verdict_and_table_say_what_the_dataset_says(dataset):
     assert frame.columns[:10].tolist() == first
     text = verdict(dataset)
     ranked = frame.dropna(subset="blame").query("place != 'head'").sort_values("blame", ascending=False)
-    assert ranked.place.iloc[0] in text and f"{100 * frame.blame.iloc[-1]:.0f} %" in text
+    assert ranked.place.iloc[0] in text and f"has {round(100 * frame.blame.iloc[-1])} %" in text
     assert frame.gain_rank.dropna().tolist() == [1 + int((frame.gain > value).sum()) for value in frame.gain.dropna()]
     assert rank_agreement(frame.blame, frame.gain) in (pytest.approx(1), pytest.approx(-1))

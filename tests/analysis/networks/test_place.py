@@ -137,6 +137,36 @@ def test_what_is_not_understood_is_said(function, size):
     assert f"from 32 to {size[0]} in 1" in str(place)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.index_select(2, torch.arange(0, 32, 2)).index_select(3, torch.arange(0, 32, 2)),
+        lambda x: x[:, :, torch.arange(0, 32, 2)][:, :, :, list(range(0, 32, 2))],
+        lambda x: x.reshape(2, 3, 16, 2, 16, 2).mean((3, 5)),
+        lambda x: x.permute(0, 2, 3, 1).reshape(2, 16, 2, 16, 2, 3).amax((2, 4)).permute(0, 3, 1, 2),
+    ],
+)
+def test_what_is_lost_in_the_networks_own_code_is_not_passed_over(function):
+    class Whole(nn.Module):
+        def forward(self, x):
+            return function(x).mean((2, 3))
+
+    *places, last = found(Whole())
+    assert all(place.fault and not place.understood for place in places)
+    assert (places[0].size_in, places[-1].size_out) == ((32, 32), (16, 16))
+    assert places[-1].total_stride == (2, 2)
+    assert last.kind == "global pooling" and last.size_in == (16, 16)
+
+
+@pytest.mark.parametrize("function", [lambda x: x[:, [2, 1, 0]], lambda x: x.index_select(2, torch.arange(31, -1, -1))])
+def test_samples_in_another_order_are_not_lost(function):
+    class Whole(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    assert found(Whole()) == []
+
+
 def test_a_module_that_falls_farther_than_its_known_calls_is_listed_beside_them():
     inside = nn.Sequential(nn.MaxPool2d(2))
 
