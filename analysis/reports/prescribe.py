@@ -111,7 +111,8 @@ def prescribe_report(
         power = estimate_spectrum(paths[::2], size, points, progress, report.skip, colour=colour, level=level)
     table = prescribe(layer, power, target, progress=progress, **how)
     table = table.assign_attrs(spectrum=spectrum, size=size, shiftscope_version=distribution_version("shiftscope"))
-    chosen = sorted({0, spread_front(table, 3)[1], table.attrs.get("answer", spread_front(table, 3)[-1])})
+    spread = spread_front(table, 3)
+    chosen = sorted({0, *spread[1:2], table.attrs.get("answer", spread[-1])})
     settings = _settings(layer, table, chosen, root, block)
     with resumable(report.folder, "prescribe", settings, [], resume, overwrite) as journal:
         measured = None
