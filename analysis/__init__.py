@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "prescribe",
         ],
         "measurements.correlation": [
-            "band_pass_correlation",
+            "map_correlation",
         ],
         "measurements.rmax_cmod": [
             "cmod",
@@ -96,6 +96,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "reports.stability": [
             "stability_report",
+        ],
+        "reports.stored": [
+            "stored_report",
         ],
         "theory": [
             "gamma",

@@ -23,7 +23,6 @@ extensions = [
     "repository_files",
 ]
 exclude_patterns = ["_build"]
-templates_path = ["_templates"]
 
 # Formulas are drawn by MathJax from the site's own folder, as SVG, which needs no fonts.
 # A formula is drawn when it comes into view: the page of the theory has two thousand.

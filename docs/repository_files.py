@@ -64,6 +64,9 @@ def write_reference(app: Sphinx, config: object) -> None:
         lines += [f"   {package}.{name}" for name in sorted(listed, key=str.casefold)]
     path, written = DOCS / "api" / "index.rst", "\n".join(lines) + "\n"
     path.parent.mkdir(exist_ok=True)
+    for stub in (path.parent / "generated").glob("*.rst"):  # of names that are public no more
+        if f"   {stub.stem}" not in lines:
+            stub.unlink()
     if not path.is_file() or path.read_text(encoding="utf-8") != written:
         path.write_text(written, encoding="utf-8")
 
@@ -84,6 +87,8 @@ def read(app: Sphinx, name: str, source: list[str]) -> None:
         origin = ROOT / f"{name}.ipynb"
     else:
         origin = Path(app.env.doc2path(name))
+    # A guide that this copy of the repository lacks is left out of the list.
+    source[0] = re.sub(r"^/(\w+)\n", lambda m: m[0] if (DOCS / f"{m[1]}.md").is_file() else "", source[0], flags=re.M)
     page = Path(app.env.doc2path(name)).parent
     source[0] = re.sub(
         r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))",

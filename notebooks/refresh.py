@@ -51,6 +51,7 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
                     output.execution_count = None
                 if "image/png" in output.get("data", {}):
                     output.data["image/png"] = shrink(output.data["image/png"])
+                    output.data.pop("text/plain", None)  # the name of a class, beside the picture
     return notebook
 
 

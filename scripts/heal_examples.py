@@ -264,7 +264,7 @@ def residual(name: str, data: Path, out: Path, remedies: list[str], settings: st
             table.add(remedy=shown, healed=0, settings="", **row_of(cifar_answers(model, network, *test), plain))
 
 
-def squeezenet(data: Path, out: Path, remedies: list[str], folds: int) -> None:
+def squeezenet(data: Path, out: Path, remedies: list[str], folds: int, stopped: bool) -> None:
     """SqueezeNet on photographs: 800 to learn from, the others to report, in folds."""
     network = load_network("squeezenet", data / "weights" / WEIGHTS["squeezenet"])
     pictures, labels = read(data / "imagenet-sample", 1000)
@@ -284,8 +284,12 @@ def squeezenet(data: Path, out: Path, remedies: list[str], folds: int) -> None:
                 model, _ = apply_remedy(network, remedy)
                 table.add(remedy=shown, fold=fold, healed=0, **row_of(photograph_answers(model, network, *test), plain))
             steps = SETTINGS["squeezenet"]["steps"]
-            if not table.has(remedy=shown, fold=fold, healed=steps):
-                work = out / "work" / f"squeezenet_{shown}_{fold}_{steps}"
+            work = out / "work" / f"squeezenet_{shown}_{fold}_{steps}"
+            if stopped:
+                done = len(pd.read_csv(work / "log.csv")) * steps // 10
+                answers = photograph_answers(last_round(network, remedy, work), network, *test)
+                table.add(remedy=shown, fold=fold, healed=done, **row_of(answers, plain))
+            elif not table.has(remedy=shown, fold=fold, healed=steps):
                 model, about = healed_by(network, remedy, images[~apart], work, **SETTINGS["squeezenet"])
                 answers = photograph_answers(model, network, *test)
                 table.add(remedy=shown, fold=fold, healed=steps, **row_of(answers, plain), **about)
@@ -299,6 +303,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("remedies", nargs="*")
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--stopped", action="store_true", help="measure a run of SqueezeNet as far as it came")
     parser.add_argument("--settings", choices=SETTINGS, default="third")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -307,7 +312,7 @@ def main() -> None:
     if arguments.name == "choice":
         choice(arguments.data, arguments.out, arguments.remedies)
     elif arguments.name == "squeezenet":
-        squeezenet(arguments.data, arguments.out, given, arguments.folds)
+        squeezenet(arguments.data, arguments.out, given, arguments.folds, arguments.stopped)
     else:
         residual(arguments.name, arguments.data, arguments.out, given, arguments.settings)
 

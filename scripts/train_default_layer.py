@@ -50,11 +50,11 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from analysis.files.imagenet_statistics import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.pictures import bundled_images
 
 KERNELS, SIZE, STRIDE, PADDING = 64, 11, 4, 2
 POOL, POOL_STRIDE, POOL_PADDING = 3, 2, 0
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 ITERATIONS = 3000
 PHOTOGRAPHS = 2  # per batch
@@ -110,7 +110,7 @@ def develop(x: Tensor) -> Tensor:
     light = uniform(0, LIGHTING, n, 1, 1, 1) * torch.randn(n, 1, 3, 3) + coloured * torch.randn(n, 3, 3, 3)
     x = x + F.interpolate(light, size=(VIEW, VIEW), mode="bilinear", align_corners=True)
     x = x + uniform(0, NOISE, n, 1, 1, 1) * torch.randn_like(x)
-    return (x - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    return (x - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
 
 
 def batch(photographs: Sequence[Tensor], places: int) -> Tensor:
@@ -224,8 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name="contrastive layer of 12 photographs",
         description=f"SimCLR on the photographs inside scikit-image, {options.iterations} iterations of "
         f"{8 * PHOTOGRAPHS * options.places} views, seed {options.seed}; by train_default_layer.py",
-        mean=np.array(MEAN),
-        std=np.array(STD),
+        mean=np.array(IMAGENET_MEAN),
+        std=np.array(IMAGENET_STD),
         stride=STRIDE,
         padding=PADDING,
         pool=POOL,

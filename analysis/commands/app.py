@@ -29,6 +29,7 @@ COMMANDS = (
     "prescribe",
     "verify",
     "compare",
+    "report",
     "stability",
     "audit",
     "heal",

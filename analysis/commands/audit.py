@@ -59,6 +59,7 @@ def command(
     block: options.Block = 16,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    figures: options.Figures = True,
     strict: options.Strict = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -90,6 +91,7 @@ def command(
         block=block,
         resume=resume,
         overwrite=overwrite,
+        figures=figures,
         progress=not quiet,
         on_skip=options.skips_shown(quiet),
     )

@@ -18,7 +18,7 @@ def command(
         list[str] | None,
         typer.Option(help="For a kernels.nc without kernels: the network or file they are in; may be given again."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what was written.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not say what was written.")] = False,
 ) -> None:
     """Make one HTML page in which kernels, shifts and phases are looked at and moved, without a server."""
     if out.suffix.lower() not in (".html", ".htm"):

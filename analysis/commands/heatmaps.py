@@ -34,6 +34,7 @@ def command(
     block: options.Block = 128,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    figures: options.Figures = True,
     strict: options.Strict = False,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
@@ -42,8 +43,8 @@ def command(
 ) -> None:
     """Measure RMax-CMod discrepancy and shift stability of every dual-tree packet filter.
 
-    Writes heatmaps_J{levels}.nc, .png and .pdf for each depth, and skipped.txt if images had to be left out; with
-    --predict also prediction_J{levels}.nc, .png and .pdf.
+    Writes heatmaps_J{levels}.nc, .png and .pdf for each depth, report.html, and skipped.txt if images had to be left
+    out; with --predict also prediction_J{levels}.nc, .png and .pdf.
     """
     shifts, depths = options.parse_shifts(shift), options.parse_levels(levels)
     predictions = {"Gaussian field": 10.0, "isolated features": 10.0} if predict else {}
@@ -62,6 +63,7 @@ def command(
         block=block,
         resume=resume,
         overwrite=overwrite,
+        figures=figures,
         scheduler=scheduler,
         workers=workers,
         threads=threads,

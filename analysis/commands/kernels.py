@@ -37,6 +37,7 @@ def command(
     block: options.Block = 128,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    figures: options.Figures = True,
     strict: options.Strict = False,
     scheduler: options.Scheduler = None,
     workers: options.Workers = None,
@@ -45,7 +46,8 @@ def command(
 ) -> None:
     """Analyse the kernels of a trained first layer: what each is, and how stable its responses are under shifts.
 
-    Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, plane.png, predicted.png, ranking.png and report.html.
+    Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, why.png, plane.png, predicted.png, ranking.png and
+    report.html.
     """
     shifts = options.parse_shifts(shift)
     means, deviations = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
@@ -87,6 +89,7 @@ def command(
         block=block,
         resume=resume,
         overwrite=overwrite,
+        figures=figures,
         scheduler=scheduler,
         workers=workers,
         threads=threads,

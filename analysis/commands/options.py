@@ -42,6 +42,7 @@ Workers = Annotated[
     int | None, typer.Option(help="Measure in so many processes of this machine, with dask.distributed.")
 ]
 Threads = Annotated[int, typer.Option(help="Threads of each task on a cluster.")]
+Figures = Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures; pages have tables without them.")]
 Device = Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")]
 
 # A first layer: its file, and what files leave open.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands import options
+from analysis.commands import options, shared
 
 
 def command(
@@ -38,7 +38,10 @@ def command(
     from analysis.studies import study_named
 
     if show:
-        print(study_listing())
+        if shared.asked.json:
+            shared.print_json({"studies": study_listing().splitlines()})
+        else:
+            print(study_listing())
         return
     for option, value in {"NAME": name, "--data": data, "--out": out}.items():
         if value is None:

@@ -24,7 +24,7 @@ FilePath = str | bytes | os.PathLike[str]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 FIGURES = re.compile(
-    r"(heatmaps|prediction)_J\d+|mosaic|fourier|plane|predicted|ranking|trade|flips|divergence|accuracy|map|training|"
+    r"(heatmaps|prediction)_J\d+|mosaic|fourier|plane|why|predicted|ranking|trade|flips|divergence|accuracy|map|training|"
     r"strip|shifts|front|healing"
 )
 """Names of the figures that commands write beside their results, as .png."""

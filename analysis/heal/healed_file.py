@@ -86,8 +86,8 @@ def load_healed(path: str | os.PathLike[str], model: nn.Module | LoadedNetwork) 
         raise ValueError(f"{shown}: the header is damaged: {error!r}") from error
     loaded = model if isinstance(model, LoadedNetwork) else LoadedNetwork(type(model).__name__, model, size=size)
     healed, changes = remedied(loaded, remedy)
-    if [place_of(change) for change in changes] != places:
-        raise ValueError(f"{shown} is of {network}, where {remedy} changed {places}; here it changes {changes}")
+    if (here := [place_of(change) for change in changes]) != places:
+        raise ValueError(f"{shown} is of {network}, where {remedy} changed {places}; here it changes {here}")
     try:
         load_weights(healed, path)
     except ValueError as error:

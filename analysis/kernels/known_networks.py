@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.files.imagenet_statistics import IMAGENET_MEAN, IMAGENET_STD
+from analysis.files.imagenet_statistics import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_STD
 
 _ADDRESS = "https://download.pytorch.org/models/"
 
@@ -87,7 +87,7 @@ def _known_layers() -> dict[str, KnownLayer]:
         padding=0,
         pool_padding=0,
         channels="BGR",
-        mean=(123 / 255, 117 / 255, 104 / 255),  # it was trained on pixels from 0 to 255, their mean subtracted
+        mean=tuple(value / 255 for value in CAFFE_MEAN),  # it was trained on pixels from 0 to 255
         std=(1 / 255, 1 / 255, 1 / 255),
     )
     return dict(sorted(known.items()))

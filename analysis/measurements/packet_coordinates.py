@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
 from analysis.measurements.shift_experiment import labelled
 from wavelets import DualTreePackets2D
 
@@ -25,3 +29,8 @@ def filter_coordinates(transform: DualTreePackets2D) -> dict[str, Any]:
         "low_pass": ((p.freq_y == 0) & (p.freq_x == 0), "whether the filter is a low-pass", "1"),
     }
     return {name: labelled(("filter",), *rest) for name, rest in along_filter.items()}
+
+
+def not_low_pass(dataset: xr.Dataset) -> NDArray[np.bool_]:
+    """Mask of the packet filters of which theory speaks: all but the low-pass ones; shape (filter,)."""
+    return ~dataset["low_pass"].values.astype(bool)

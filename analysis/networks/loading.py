@@ -22,7 +22,7 @@ from analysis.files.weights import read_checkpoint, weights_of
 from analysis.networks import network_registry
 from analysis.networks.layer_access import CONVOLUTION, evaluation
 from analysis.networks.left_alone import left_alone
-from analysis.networks.remedy_table import remedy
+from analysis.networks.remedy_table import remedies, remedy
 from analysis.networks.sites import POOLING
 from analysis.networks.weights import load_weights, tensors_of
 
@@ -142,7 +142,7 @@ def normalised(pictures: Tensor, mean: Sequence[float] = IMAGENET_MEAN, std: Seq
 
 
 def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str]]:
-    """Network after a remedy, in evaluation mode, and what changed; of a remedy for all places also what did not.
+    """Network after a remedy, in evaluation mode, and what changed.
 
     Parameters
     ----------
@@ -174,10 +174,14 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
         hint = f"; layers are named as in {name}:LAYER,LAYER" if "names=" in str(error) else ""
         raise ValueError(f"remedy {text!r}: {first_line(error)}{hint}") from error
     device = next((p.device for p in network.model.parameters()), torch.device("cpu"))  # new layers begin on the CPU
-    model, lines = evaluation(model.to(device)), [str(change) for change in changes]
-    if not names and chosen.factory is not None:
-        lines += [f"{place}: left as it is" for place in left_alone(model, example(network))]
-    return model, lines
+    return evaluation(model.to(device)), [str(change) for change in changes]
+
+
+def left_lines(network: LoadedNetwork, text: str, model: nn.Module) -> list[str]:
+    """Lines for the places that a remedy for all places, of the name `text`, has left in a model as they were."""
+    if text not in remedies() or remedy(text).factory is None:
+        return []
+    return [f"{place}: left as it is" for place in left_alone(model, example(network))]
 
 
 def move(model: nn.Module, device: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from analysis.files.imagenet_statistics import CAFFE_MEAN
 from analysis.files.messages import printable
 from analysis.files.weights import read_weights
 from analysis.networks.weights import load_weights
@@ -16,7 +17,7 @@ from analysis.networks.weights import load_weights
 SIZE = 227
 """Side of the input, pixels."""
 
-BGR_MEAN = (104.0, 117.0, 123.0)
+BGR_MEAN = CAFFE_MEAN[::-1]
 """Subtracted from the channels B, G, R, on the scale 0 to 255."""
 
 

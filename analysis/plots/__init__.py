@@ -28,6 +28,8 @@ from analysis.plots.heatmaps import (
 )
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
 from analysis.plots.network_stability import accuracy_figure, divergence_figure, flip_figure, trade_figure
+from analysis.plots.phase_advance import phase_advance_figure
+from analysis.plots.phase_clock import phase_clock_figure
 from analysis.plots.prediction import prediction_figure
 from analysis.plots.prescribe import answers_figure, front_figure
 from analysis.plots.published import (
@@ -80,6 +82,8 @@ __all__ = [
     "mosaic_figure",
     "overview_figure",
     "packet_groups_figure",
+    "phase_advance_figure",
+    "phase_clock_figure",
     "phase_image",
     "prediction_figure",
     "published_corruptions_figure",

@@ -28,7 +28,6 @@ from analysis.plots.style import (
     legend_entry,
     shift_names,
     spectrum,
-    tiles,
 )
 
 KIND_COLOURS = {"band-pass": SKY, "blob": ORANGE, "low-pass": GREEN}
@@ -132,7 +131,7 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
     gamma : array_like, shape (P, P)
         See :func:`analysis.gamma_map`.
     labels : int
-        Name this many kernels whose RMax changes most under shifts, where that was measured.
+        Name this many kernels with the largest shares of the layer's change, where that was measured.
 
     Returns
     -------
@@ -153,7 +152,7 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
         ax.scatter(-x, -y, area, facecolor="none", edgecolor=colour, alpha=0.8, **style)
     numbers = ""
     if labels and "rank" in table:
-        numbers = "; numbers: largest change of RMax"
+        numbers = "; numbers: largest shares of the layer's change"
         halo = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
         text: Style = {"textcoords": "offset points", "fontsize": 9, "bbox": halo, "zorder": 4, "clip_on": True}
         for index in np.flatnonzero((table["rank"].values >= 1) & (table["rank"].values <= labels)):
@@ -422,12 +421,24 @@ def _diagonal(ax: Axes, shown: NDArray[np.float64]) -> None:
 def _tiled(
     images: list[NDArray[np.float64]], title: str, origin: Literal["upper", "lower"], width: float = 8.2
 ) -> Figure:
-    """Pictures in rows of ``COLUMNS``, with their numbers."""
+    """Pictures of one size in rows of ``COLUMNS``, with their numbers: one image, which is drawn at once."""
     rows = -(-len(images) // COLUMNS)
-    figure = Figure(figsize=(width, 0.5 + 0.138 * width * rows), layout="constrained")
-    for index, (ax, image) in enumerate(zip(tiles(figure, len(images), COLUMNS), images, strict=True)):
-        ax.imshow(image, origin=origin, interpolation="nearest")
-        ax.set_axis_off()
-        ax.set_title(str(index), fontsize=7, pad=1.5)
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    height, wide = images[0].shape[:2]
+    tile = (width - 0.1) / COLUMNS  # inches, with the gap to the next
+    label = 0.14 + 0.04 * tile
+    # Numbers have a place of their own above each picture: positions are in pixels of the pictures.
+    pixel = 0.94 * tile / max(height, wide)
+    step_y, step_x = height + label / pixel, tile / pixel
+    figure = Figure(figsize=(width, 0.4 + rows * step_y * pixel))
+    frame = (0.05 / width, 0.0, 1 - 0.1 / width, 1 - 0.36 / figure.get_figheight())
+    ax = figure.add_axes(frame, xlim=(0, COLUMNS * step_x), ylim=(rows * step_y, 0))
+    ax.set_axis_off()
+    for index, image in enumerate(images):
+        row, column = divmod(index, COLUMNS)
+        x, y = (column + 0.5) * step_x, (row + 1) * step_y - 0.02 * height
+        shown = image if origin == "upper" else image[::-1]
+        ax.imshow(shown, extent=(x - wide / 2, x + wide / 2, y, y - height), interpolation="nearest")
+        ax.text(x, y - 1.02 * height, str(index), fontsize=7, ha="center", va="bottom")
+    ax.set(xlim=(0, COLUMNS * step_x), ylim=(rows * step_y, 0), aspect="auto")
+    figure.suptitle(title, fontsize=11, parse_math=False, y=1 - 0.06 / figure.get_figheight(), va="top")
     return figure

@@ -80,7 +80,9 @@ def draw_cells(
     theta: ArrayLike,
     levels: int,
     *,
+    vmin: float = 0,
     vmax: float | None = None,
+    cmap: str = SEQUENTIAL,
     low_pass: bool = True,
 ) -> AxesImage:
     """Draw one value a filter at its characteristic frequency and its mirror image; darker is larger.
@@ -89,13 +91,17 @@ def draw_cells(
     ----------
     ax : matplotlib.axes.Axes
     values : array_like, shape (L,), real
-        Zero or positive; NaN leaves a cell light grey.
+        NaN leaves a cell light grey.
     theta : array_like, shape (L, 2)
         Vertical then horizontal, rad/sample, in [-pi, pi).
     levels : int
         Depth J.
+    vmin : float
+        Lower end of the colour scale.
     vmax : float, optional
-        Upper end of the colour scale, which starts at 0. By default the largest value drawn.
+        Its upper end, by default the largest value drawn.
+    cmap : str
+        Name of a colour map.
     low_pass : bool
         Hatch the four central cells, which are no band-pass measurements, and leave them out of the colour scale.
 
@@ -118,12 +124,10 @@ def draw_cells(
         style: Style = {"facecolor": NO_VALUE, "edgecolor": "0.35", "hatch": "////", "linewidth": 0.8}
         ax.add_patch(Rectangle((-side, -side), 2 * side, 2 * side, label="low-pass", **style))
     # An image and not a mesh: PDF viewers show hairlines between the cells of a mesh.
-    return _draw_image(ax, grid, np.pi, vmax, SEQUENTIAL, interpolation="nearest")
+    return _draw_image(ax, grid, np.pi, (vmin, vmax), cmap, interpolation="nearest")
 
 
-def draw_filters(
-    ax: Axes, ds: xr.Dataset, values: ArrayLike, title: str, *, vmax: float | None = None, low_pass: bool = True
-) -> AxesImage:
+def draw_filters(ax: Axes, ds: xr.Dataset, values: ArrayLike, title: str, **options: Any) -> AxesImage:
     """Draw one value a filter of a heatmap dataset, under a title.
 
     Parameters
@@ -133,8 +137,8 @@ def draw_filters(
         Coordinates `theta_y`, `theta_x` (rad/sample); attribute `levels`.
     values : array_like, shape (L,), real
     title : str
-    vmax, low_pass
-        As in `draw_cells`.
+    **options
+        vmin, vmax, cmap, low_pass: as in `draw_cells`.
 
     Returns
     -------
@@ -142,7 +146,7 @@ def draw_filters(
         For the colour bar.
     """
     theta = np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1)
-    image = draw_cells(ax, values, theta, int(ds.attrs["levels"]), vmax=vmax, low_pass=low_pass)
+    image = draw_cells(ax, values, theta, int(ds.attrs["levels"]), **options)
     ax.set_title(title, fontsize=11)
     return image
 
@@ -183,11 +187,16 @@ def draw_plane(
     if values.ndim != 2 or values.shape[0] != values.shape[1] or values.shape[0] < 2:
         raise ValueError(f"values has shape {values.shape}; expected a square (P, P), P at least 2")
     border = np.pi * values.shape[0] / (values.shape[0] - 1)  # samples stand in the middle of their pixels
-    return _draw_image(ax, values, border, vmax, cmap)
+    return _draw_image(ax, values, border, (0, vmax), cmap)
 
 
 def _draw_image(
-    ax: Axes, values: NDArray[Any], border: float, vmax: float | None, cmap: str, **options: Any
+    ax: Axes,
+    values: NDArray[Any],
+    border: float,
+    limits: tuple[float, float | None],
+    cmap: str,
+    **options: Any,
 ) -> AxesImage:
     """Draw values from -border to border both ways; what is not finite is left grey."""
     image = ax.imshow(
@@ -195,8 +204,8 @@ def _draw_image(
         origin="lower",
         extent=(-border, border, -border, border),
         cmap=mpl.colormaps[cmap].with_extremes(bad=NO_VALUE),
-        vmin=0,
-        vmax=_largest(values) if vmax is None else vmax,
+        vmin=limits[0],
+        vmax=_largest(values) if limits[1] is None else limits[1],
         **options,
     )
     frequency_plane(ax)

@@ -61,7 +61,7 @@ def healing_figure(
 
 
 def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
-    """Accuracy against stability of networks with remedies, before and after healing, joined by arrows.
+    """Accuracy against stability of networks with remedies, before and after healing, joined by lines.
 
     Parameters
     ----------
@@ -85,8 +85,9 @@ def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
         ax.axvline(plain[measure], color="0.8", linewidth=0.8, zorder=0)
         for name, look in looks.items():
             points = rows[rows.remedy == name].sort_values("healed")
-            ax.plot(points[measure], points.right, color=look["color"], linewidth=0.8, linestyle=":", zorder=1)
+            start = points.iloc[0]
             for _, point in points.iterrows():
+                ax.plot([start[measure], point[measure]], [start.right, point.right], ":", color=look["color"], lw=0.8)
                 style = {**look, "linestyle": "none", "elinewidth": 0.8, "capsize": 2, "linewidth": 1}
                 filled = {"markerfacecolor": look["color"] if point.healed else "white"}
                 across, up = point[f"{measure}_stderr"], point.right_stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -11,9 +11,20 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.files.comparison import largest_differences
-from analysis.measurements.correlation import band_pass_correlation
-from analysis.plots.fourier_plane import draw_filters, draw_plane
-from analysis.plots.style import BLUE, VERMILION, Style, colour_bar, pad_panels, shift_names
+from analysis.measurements.correlation import added_by_bandwidth, map_correlation
+from analysis.measurements.packet_coordinates import not_low_pass
+from analysis.plots.fourier_plane import draw_filters
+from analysis.plots.style import (
+    BLUE,
+    DIVERGING,
+    VERMILION,
+    Style,
+    colour_bar,
+    shift_names,
+    side_bar,
+    square_panels,
+)
+from analysis.theory import gamma_over_cells
 
 LABELS = {
     "rho": "ρ = ‖RMax − CMod‖ / ‖CMod‖",
@@ -27,37 +38,41 @@ LABELS = {
 FILTER_COORDS = ("theta_y", "theta_x", "low_pass")
 
 
+# Inches between the panels of a row: between maps of one scale, after a colour bar, before a graph with its own label.
+TOGETHER, BAR, GRAPH = 0.2, 0.9, 1.5
+
+
 def discrepancy_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figure:
-    r"""Measured discrepancy, its prediction, and one against the other.
+    r"""Measured discrepancy, theory over the same cells, their difference, and one against the other.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Dimension `filter`; coordinates `theta_y`, `theta_x` (rad/sample), `edge`, `low_pass`; variables `rho`,
-        `rho_stderr`, `gamma`; attribute `levels`.
-    theory : array_like, shape (P, P), optional
-        :math:`\gamma_1(m\theta)` at ``linspace(-pi, pi, P)`` along both axes. By default `ds.gamma` is drawn in
-        cells.
+        `rho_stderr`; attribute `levels`.
+    theory : array_like, shape (L,), optional
+        One value a filter, by default :func:`analysis.theory.gamma_over_cells`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The two maps have colour scales of their own, both from 0: the theory is the limit of vanishing bandwidth, so
-        the shapes are to be compared, not the levels.
+        Both maps on one colour scale, from the smallest to the largest value of both. The theory of narrow bands lacks
+        what the bandwidth of actual filters adds: one number for all, in squares, which the title names
+        (:func:`analysis.measurements.correlation.added_by_bandwidth`).
 
     Raises
     ------
     ValueError
-        If the dataset lacks something, or `theory` is not square.
+        If the dataset lacks something, or `theory` has another number of values than the dataset has filters.
     """
-    figure = Figure(figsize=(12, 3.8), layout="compressed")
-    _discrepancy_row(figure.subplots(1, 3), ds, theory)
-    figure.suptitle(_caption(ds))
+    figure, axes = square_panels(1, (TOGETHER, BAR, GRAPH))
+    _discrepancy_row(axes[0], ds, theory)
+    _caption(figure, ds)
     return figure
 
 
 def stability_figure(ds: xr.Dataset) -> Figure:
-    """Change of RMax and of CMod under each shift, one row a shift, all on one colour scale.
+    """Change of RMax and of CMod under each shift, and their difference, a row a shift, all on one colour scale.
 
     Parameters
     ----------
@@ -75,11 +90,10 @@ def stability_figure(ds: xr.Dataset) -> Figure:
         If the dataset lacks something or has no shift.
     """
     shifts = _shifts(ds)
-    figure = Figure(figsize=(9.5, 0.4 + 3.9 * len(shifts)), layout="compressed")
-    axes = figure.subplots(len(shifts), 2, squeeze=False)
+    figure, axes = square_panels(len(shifts), (TOGETHER, BAR, GRAPH), row_gap=0.78)
     for index, row in enumerate(axes):
-        _stability_maps(row, ds, index)
-    figure.suptitle(_caption(ds))
+        _stability_row(row, ds, index, last=index == len(shifts) - 1)
+    _caption(figure, ds)
     return figure
 
 
@@ -90,7 +104,7 @@ def overview_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figure:
     ----------
     ds : xarray.Dataset
         With all that `discrepancy_figure` and `stability_figure` need.
-    theory : array_like, shape (P, P), optional
+    theory : array_like, shape (L,), optional
         As in `discrepancy_figure`.
 
     Returns
@@ -103,13 +117,11 @@ def overview_figure(ds: xr.Dataset, theory: ArrayLike | None = None) -> Figure:
         As `discrepancy_figure` and `stability_figure`.
     """
     shifts = _shifts(ds)
-    figure = Figure(figsize=(12, 0.4 + 3.5 * (1 + len(shifts))), layout="compressed")
-    axes = figure.subplots(1 + len(shifts), 3)
+    figure, axes = square_panels(1 + len(shifts), (TOGETHER, BAR, GRAPH), row_gap=0.78)
     _discrepancy_row(axes[0], ds, theory)
     for index, row in enumerate(axes[1:]):
-        _stability_maps(row[:2], ds, index)
-        _stability_scatter(row[2], ds, index)
-    figure.suptitle(_caption(ds))
+        _stability_row(row, ds, index, last=index == len(shifts) - 1)
+    _caption(figure, ds)
     return figure
 
 
@@ -146,14 +158,12 @@ def compare_figure(
         index = _shift_index(ds, shift, name) if "shift" in ds[variable].dims else None
         title = name if index is None else f"{name}\nshift (dy, dx) = {shift_names(ds)[index]} px"
         columns.append((title, ds, _values(ds, variable, index)))
-    vmax = _scale(*((ds, values) for _, ds, values in columns))
-    figure = Figure(figsize=(max(4.8, 4.0 * len(columns)), 4.4), layout="compressed")
-    axes = figure.subplots(1, len(columns), squeeze=False)[0]
-    for ax, (title, ds, values) in zip(axes, columns, strict=True):
-        cells = draw_filters(ax, ds, values, title, vmax=vmax)
-        ax.label_outer()
-    pad_panels(figure, w_pad=0.12)  # inches: the last tick of one map and the first of the next
-    colour_bar(axes[-1], cells, LABELS.get(variable, variable))
+    low, high = _limits(*((ds, values) for _, ds, values in columns))
+    figure, axes = square_panels(1, (TOGETHER,) * (len(columns) - 1), side=3.0, right=0.8)
+    for ax, (title, ds, values) in zip(axes[0], columns, strict=True):
+        cells = draw_filters(ax, ds, values, title, vmin=low, vmax=high)
+    _only_left(axes[0])
+    side_bar(axes[0, -1], cells, LABELS.get(variable, variable))
     return figure
 
 
@@ -193,47 +203,77 @@ def difference_figure(a: xr.Dataset, b: xr.Dataset, variable: str = "rho_rms") -
     return figure
 
 
-def _discrepancy_row(axes: Sequence[Axes], ds: xr.Dataset, theory: ArrayLike | None) -> None:
-    _require(ds, "rho", "rho_stderr", "gamma", "edge", *FILTER_COORDS)
-    rho, gamma = _values(ds, "rho"), _values(ds, "gamma")
-    cells = draw_filters(axes[0], ds, rho, "measured, mean over images", vmax=_scale((ds, rho)))
-    colour_bar(axes[0], cells, LABELS["rho"])
-
-    title = "theory, vanishing bandwidth"
-    if theory is None:
-        predicted = draw_filters(axes[1], ds, gamma, title, vmax=_scale((ds, gamma)))
-    else:
-        predicted = draw_plane(axes[1], np.asarray(theory))
-        axes[1].set_title(title, fontsize=11)
-    colour_bar(axes[1], predicted, LABELS["gamma"])
-
-    correlation = band_pass_correlation(ds)
-    _scatter(axes[2], ds, gamma, rho, _values(ds, "rho_stderr"))
-    axes[2].set(xlabel=LABELS["gamma"], ylabel="ρ", xlim=(0, None), ylim=(0, None), box_aspect=1)
+def _discrepancy_row(axes: NDArray[np.object_], ds: xr.Dataset, theory: ArrayLike | None) -> None:
+    _require(ds, "rho", "rho_stderr", "edge", *FILTER_COORDS)
+    rho = _values(ds, "rho")
+    gamma = _over_cells(ds) if theory is None else np.asarray(theory, dtype=np.float64)
+    if gamma.shape != rho.shape:
+        raise ValueError(f"theory has shape {gamma.shape}; expected one value for each of the {len(rho)} filters")
+    added = added_by_bandwidth(ds, gamma)
+    theory = np.sqrt(gamma**2 + added**2)
+    low, high = _limits((ds, rho), (ds, theory))
+    draw_filters(axes[0], ds, rho, "measured discrepancy ρ", vmin=low, vmax=high)
+    cells = draw_filters(axes[1], ds, theory, f"theory: √(γ₁² + {added:.2f}²)", vmin=low, vmax=high)
+    side_bar(axes[1], cells, LABELS["rho"])
+    _difference(axes[2], ds, rho - theory, "difference", "measured − theory")
+    _only_left(axes[:3])
+    correlation = map_correlation(ds.assign(gamma=("filter", gamma)))
+    x = np.linspace(0, 1.05 * _limits((ds, gamma))[1], 101)
+    axes[3].plot(x, np.sqrt(x**2 + added**2), color="0.5", linewidth=1, label="theory, as mapped")
+    _scatter(axes[3], ds, gamma, rho, _values(ds, "rho_stderr"))
+    axes[3].set(xlabel="γ₁(mθ), narrow bands", ylabel="ρ measured", xlim=(0, None), ylim=(0, None))
     shown = f"{correlation:.2f}" if np.isfinite(correlation) else "undefined"
-    axes[2].set_title(f"band-pass filters, correlation {shown}", fontsize=11)
-    axes[2].legend(loc="lower right", fontsize=9)
+    axes[3].set_title(f"a point a filter, correlation {shown}", fontsize=11)
+    axes[3].legend(loc="lower right", fontsize=9)
 
 
-def _stability_maps(axes: Sequence[Axes], ds: xr.Dataset, index: int) -> None:
+def _over_cells(ds: xr.Dataset) -> NDArray[np.float64]:
+    """Theory of narrow bands, at the resolution of the maps."""
+    theta, levels = np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1), int(ds.attrs["levels"])
+    return gamma_over_cells(theta, levels, int(ds.attrs.get("stride", 2 ** (levels - 1))), int(ds.attrs.get("q", 1)))
+
+
+def _stability_row(axes: NDArray[np.object_], ds: xr.Dataset, index: int, last: bool) -> None:
     _require(ds, "eta_rmax", "eta_cmod")
-    vmax = _scale(*((ds, _values(ds, name)) for name in ("eta_rmax", "eta_cmod")))
-    for ax, operator in zip(axes, ("RMax", "CMod"), strict=True):
-        name = f"eta_{operator.lower()}"
-        title = f"{operator}, shift (dy, dx) = {shift_names(ds)[index]} px"
-        colour_bar(ax, draw_filters(ax, ds, _values(ds, name, index), title, vmax=vmax), LABELS[name])
+    both = [(ds, _values(ds, name)) for name in ("eta_rmax", "eta_cmod")]
+    rmax, cmod = (values[:, index] for _, values in both)
+    low, high = _limits(*both)
+    shift = shift_names(ds)[index]
+    draw_filters(axes[0], ds, rmax, f"RMax, shift (dy, dx) = {shift} px", vmin=low, vmax=high)
+    cells = draw_filters(axes[1], ds, cmod, "CMod, the same shift", vmin=low, vmax=high)
+    side_bar(axes[1], cells, "change η (0 = unmoved)")
+    _difference(axes[2], ds, rmax - cmod, "what the modulus saves", "η of RMax − η of CMod")
+    _only_left(axes[:3])
+    _stability_scatter(axes[3], ds, index)
+    if not last:
+        for ax in axes[:3]:
+            ax.set_xlabel("")
+
+
+def _difference(ax: Axes, ds: xr.Dataset, values: NDArray[np.float64], title: str, label: str) -> None:
+    """Draw differences of band-pass filters, white where there is none, and their colour bar."""
+    kept = np.abs(values[not_low_pass(ds) & np.isfinite(values)])
+    top = float(kept.max()) if kept.size and kept.max() > 0 else 1.0
+    side_bar(ax, draw_filters(ax, ds, values, title, vmin=-top, vmax=top, cmap=DIVERGING), label)
+
+
+def _only_left(axes: NDArray[np.object_]) -> None:
+    """Label the vertical frequency of a row of maps once."""
+    for ax in axes[1:]:
+        ax.set_ylabel("")
+        ax.tick_params(labelleft=False)
 
 
 def _stability_scatter(ax: Axes, ds: xr.Dataset, index: int) -> None:
     """Draw both operators against the phase by which the shift advances each filter's wave."""
-    band_pass = _band_pass(ds)
+    kept = not_low_pass(ds)
     dy, dx = _shifts(ds)[index]
-    phase = np.abs(ds.theta_y.values * dy + ds.theta_x.values * dx)[band_pass]
+    phase = np.abs(ds.theta_y.values * dy + ds.theta_x.values * dx)[kept]
     for operator, marker, colour in (("RMax", "^", VERMILION), ("CMod", "o", BLUE)):
-        eta = _values(ds, f"eta_{operator.lower()}", index)[band_pass]
+        eta = _values(ds, f"eta_{operator.lower()}", index)[kept]
         ax.plot(phase, eta, marker, color=colour, markersize=4, alpha=0.7, label=operator)
-    ax.set(xlabel="phase advance |⟨θ, u⟩| (rad)", ylabel="change η", xlim=(0, None), ylim=(0, None), box_aspect=1)
-    ax.set_title("band-pass filters", fontsize=11)
+    ax.set(xlabel="phase advance |⟨θ, u⟩| (rad)", ylabel="change η", xlim=(0, None), ylim=(0, None))
+    ax.set_title("a point a filter", fontsize=11)
     ax.legend(loc="upper left", fontsize=9)
 
 
@@ -241,9 +281,9 @@ def _scatter(
     ax: Axes, ds: xr.Dataset, x: NDArray[np.float64], y: NDArray[np.float64], error: NDArray[np.float64]
 ) -> None:
     """Band-pass filters, one point each; those that are not analytic told apart by colour and marker."""
-    edge, band_pass = ds["edge"].values.astype(bool), _band_pass(ds)
+    edge, kept = ds["edge"].values.astype(bool), not_low_pass(ds)
     for chosen, marker, colour, label in ((~edge, "o", BLUE, "interior"), (edge, "^", VERMILION, "edge")):
-        chosen = chosen & band_pass
+        chosen = chosen & kept
         if chosen.any():
             style: Style = {"fmt": marker, "color": colour, "markersize": 4, "alpha": 0.7, "elinewidth": 0.8}
             ax.errorbar(x[chosen], y[chosen], error[chosen], label=label, **style)
@@ -256,20 +296,19 @@ def _require(ds: xr.Dataset, *names: str) -> None:
         raise ValueError(f"the dataset lacks {', '.join(missing)}; expected what the heatmap experiment returns")
 
 
-def _band_pass(ds: xr.Dataset) -> NDArray[np.bool_]:
-    return ~ds["low_pass"].values.astype(bool)
-
-
 def _values(ds: xr.Dataset, name: str, shift: int | None = None) -> NDArray[np.float64]:
     array = ds[name] if shift is None else ds[name].isel(shift=shift)
     return array.transpose("filter", ...).values.astype(np.float64)
 
 
-def _scale(*parts: tuple[xr.Dataset, NDArray[np.float64]]) -> float:
-    """Upper end of a colour scale for the band-pass filters of all parts."""
-    values = np.concatenate([array[_band_pass(ds)].ravel() for ds, array in parts])
+def _limits(*parts: tuple[xr.Dataset, NDArray[np.float64]]) -> tuple[float, float]:
+    """Ends of a colour scale: the smallest and the largest value of the band-pass filters of all parts."""
+    values = np.concatenate([array[not_low_pass(ds)].ravel() for ds, array in parts])
     values = values[np.isfinite(values)]
-    return float(values.max()) if values.size and values.max() > 0 else 1.0
+    if not values.size:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (min(0.0, low), max(high, 0.0) or 1.0)
 
 
 def _shifts(ds: xr.Dataset) -> list[tuple[float, float]]:
@@ -292,7 +331,8 @@ def _shift_index(ds: xr.Dataset, shift: tuple[float, float] | None, name: str) -
     )
 
 
-def _caption(ds: xr.Dataset) -> str:
+def _caption(figure: Figure, ds: xr.Dataset) -> None:
+    """Write what was measured above all panels."""
     levels = int(ds.attrs["levels"])
     parts = [f"J = {levels}", f"m = {ds.attrs.get('stride', 2 ** (levels - 1))}"]
     if "filters" in ds.attrs:
@@ -300,4 +340,5 @@ def _caption(ds: xr.Dataset) -> str:
     if "images_used" in ds.attrs:
         count = int(ds.attrs["images_used"])
         parts.append(f"{count} image{'' if count == 1 else 's'}")
-    return "   ".join([*parts, "(hatched: low-pass cells)"])
+    inch = 1 / figure.get_figheight()
+    figure.suptitle("   ".join([*parts, "(hatched: low-pass cells)"]), y=1 - 0.07 * inch, va="top")

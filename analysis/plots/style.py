@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+# Ten more for curves that are many, from Paul Tol's muted scheme, so that none is used twice.
+MORE = ("#882255", "#999933", "#332288", "#44AA99", "#AA4499", "#661100", "#6699CC", "#DDCC77", "#117733", "#888888")
 MARKERS = "os^Dv<P*X"
 LINES = ("-", "--", ":", "-.")
 
@@ -36,6 +38,8 @@ Style = dict[str, Any]
 
 # Perceptually uniform from near white to black: darker = larger, over the widest range of lightness there is.
 SEQUENTIAL = "magma_r"
+# For differences: two hues that colour-blind readers tell apart, white is none.
+DIVERGING = "PuOr_r"
 
 PI_TICKS = {"−π": -np.pi, "−π/2": -np.pi / 2, "0": 0.0, "π/2": np.pi / 2, "π": np.pi}
 
@@ -93,8 +97,72 @@ def colour_bar(ax: Axes, mappable: ScalarMappable, label: str) -> Colorbar:
     return bar
 
 
+def square_panels(
+    rows: int,
+    gaps: Sequence[float],
+    side: float = 2.4,
+    row_gap: float = 0.36,
+    left: float = 0.72,
+    right: float = 0.12,
+    bottom: float = 0.5,
+    top: float = 0.62,
+) -> tuple[Figure, NDArray[np.object_]]:
+    """Make a figure of square panels at fixed places: nothing has to be laid out when it is drawn.
+
+    Parameters
+    ----------
+    rows : int
+    gaps : sequence of float
+        Between one column and the next, inches; there is one column more than gaps.
+    side, row_gap, left, right, bottom, top : float
+        Side of a panel, height between two rows, margins, inches.
+
+    Returns
+    -------
+    figure : Figure
+    axes : ndarray of Axes, shape (rows, len(gaps) + 1)
+    """
+    count = len(gaps) + 1
+    width = left + count * side + sum(gaps) + right
+    height = bottom + rows * side + (rows - 1) * row_gap + top
+    figure = Figure(figsize=(width, height))
+    axes = np.empty((rows, count), dtype=object)
+    for row in range(rows):
+        y = bottom + (rows - 1 - row) * (side + row_gap)
+        for column in range(count):
+            x = left + column * side + sum(gaps[:column])
+            axes[row, column] = figure.add_axes((x / width, y / height, side / width, side / height))
+    return figure, axes
+
+
+def side_bar(ax: Axes, mappable: ScalarMappable, label: str) -> Colorbar:
+    """Add a colour bar to the right of axes that stay where they are.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        As `square_panels` makes them.
+    mappable : matplotlib.cm.ScalarMappable
+    label : str
+
+    Returns
+    -------
+    matplotlib.colorbar.Colorbar
+    """
+    figure, box = ax.figure, ax.get_position()
+    assert isinstance(figure, Figure)
+    inch = 1 / figure.get_figwidth()
+    place = figure.add_axes((box.x1 + 0.07 * inch, box.y0, 0.11 * inch, box.height))
+    bar = figure.colorbar(mappable, cax=place, label=label)
+    if bar.solids is not None:
+        bar.solids.set(rasterized=False, edgecolor="face")
+    return bar
+
+
 def styles(names: Iterable[str], reference: bool = False) -> dict[str, Style]:
-    """Give each name a look of its own: colour and marker, then also the line, so that colour alone says nothing.
+    """Give each name a look of its own: colour, marker and line, so that colour alone says nothing.
+
+    No colour is used twice for up to 16 names and the reference.
 
     Parameters
     ----------
@@ -110,7 +178,7 @@ def styles(names: Iterable[str], reference: bool = False) -> dict[str, Style]:
     others, found = list(names), dict[str, Style]()
     if reference:
         found[others.pop(0)] = {"color": BLACK, "linestyle": "-", "marker": MARKERS[0], "linewidth": 2}
-    looks = zip(others, cycle(COLOURS), cycle(MARKERS[int(reference) :]), strict=False)
+    looks = zip(others, cycle(COLOURS + MORE), cycle(MARKERS[int(reference) :]), strict=False)
     for number, (name, colour, marker) in enumerate(looks):
         found[name] = {"color": colour, "linestyle": LINES[number // len(COLOURS) % len(LINES)], "marker": marker}
     return found

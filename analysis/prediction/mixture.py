@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from analysis.measurements.packet_coordinates import not_low_pass
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.prediction.gaussian import DRAWS, gaussian_moments
 from analysis.prediction.isolated import isolated_moments
@@ -177,7 +178,7 @@ def fit_isolated(measured: xr.Dataset, gaussian: xr.Dataset, isolated: xr.Datase
     Returns
     -------
     float
-        Least squares over the squared discrepancies of the band-pass filters, within [0, 1].
+        Least squares over the squared discrepancies of all filters but the low-pass ones, within [0, 1].
 
     Raises
     ------
@@ -188,15 +189,15 @@ def fit_isolated(measured: xr.Dataset, gaussian: xr.Dataset, isolated: xr.Datase
     if len(set(sizes)) != 1:
         raise ValueError(f"the datasets have {sizes} filters; expected the same")
     m, g, i = (ds.rho_rms.values**2 for ds in (measured, gaussian, isolated))
-    keep = ~measured.low_pass.values & np.isfinite(m + g + i)
+    keep = not_low_pass(measured) & np.isfinite(m + g + i)
     x, y = (i - g)[keep], (m - g)[keep]
     if not (x**2).sum() > 0:
-        raise ValueError("no band-pass filter distinguishes the two predictions")
+        raise ValueError("no filter but low-pass ones distinguishes the two predictions")
     return float(np.clip((x @ y) / (x @ x), 0, 1))
 
 
 def agreement(measured: xr.Dataset, predicted: xr.Dataset, variable: str = "rho_rms") -> dict[str, float]:
-    """Agreement of a prediction with a measurement, over the band-pass filters and all shifts.
+    """Agreement of a prediction with a measurement, over all filters but the low-pass ones and all shifts.
 
     Parameters
     ----------
@@ -217,11 +218,11 @@ def agreement(measured: xr.Dataset, predicted: xr.Dataset, variable: str = "rho_
     """
     if variable not in measured or variable not in predicted:
         raise ValueError(f"there is no variable {variable!r} to compare in both datasets")
-    m, p = measured[variable], predicted[variable]
-    if m.sizes != p.sizes:
-        raise ValueError(f"{variable} is measured as {dict(m.sizes)} and predicted as {dict(p.sizes)}")
-    keep = ~measured.low_pass.values
-    m, p = (x.transpose("filter", ...).values[keep].ravel() for x in (m, p))
+    pair = measured[variable], predicted[variable]
+    if pair[0].sizes != pair[1].sizes:
+        raise ValueError(f"{variable} is measured as {dict(pair[0].sizes)} and predicted as {dict(pair[1].sizes)}")
+    keep = not_low_pass(measured)
+    m, p = (x.transpose("filter", ...).values[keep].ravel() for x in pair)
     heard = np.isfinite(p) & (m > 0)
     m, p = m[heard], p[heard]
     if m.size < 3 or np.ptp(m) == 0 or np.ptp(p) == 0:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
@@ -18,7 +19,7 @@ from analysis.kernels.table import kernel_frame, kernel_table
 from analysis.networks.loading import SIZE, LoadedNetwork, load_network, move
 from analysis.reports.first_convolution import first_convolution
 from analysis.reports.session import Images, Session
-from analysis.reports.writer import Report, number
+from analysis.reports.writer import Report, csv_uri, number
 from analysis.runs.provenance import distribution_version
 from wavelets.checks import integer
 
@@ -107,7 +108,7 @@ def audit_report(
     options : dict, optional
         Further arguments of :class:`analysis.audit.NetworkAudit`.
     **how
-        limit, every, resume, overwrite, progress, on_skip: as for :class:`analysis.reports.session.Session`.
+        limit, every, resume, overwrite, progress, on_skip, figures: as for :class:`analysis.reports.session.Session`.
 
     Returns
     -------
@@ -188,12 +189,16 @@ def write_audit(report: Report, audit: xr.Dataset, kernels: xr.Dataset | None = 
     if kernels is not None:
         report.save(kernels, "kernels")
         report.save_table(lambda: kernel_frame(kernels), "kernels", index=False)
-    figures = {
+    drawn = report.draw(figures(audit), DPI)
+    report.save_page("audit.html.j2", partial(page_values, audit, kernels), drawn)
+
+
+def figures(audit: xr.Dataset) -> dict[str, Callable[[], Figure]]:
+    """Figures of an audit, by the names of the files; each is drawn when called."""
+    return {
         "strip": partial(plots.strip_figure, audit),
         "shifts": partial(plots.blame_by_shift_figure, audit),
     }
-    drawn = report.draw(figures, DPI)
-    report.save_page("audit.html.j2", partial(page_values, audit, kernels), drawn)
 
 
 def page_values(audit: xr.Dataset, kernels: xr.Dataset | None) -> dict[str, Any]:
@@ -202,9 +207,13 @@ def page_values(audit: xr.Dataset, kernels: xr.Dataset | None) -> dict[str, Any]
     order = frame.dropna(subset="gain").sort_values("gain", ascending=False)
     return {
         "attrs": audit.attrs,
-        "form": FORMS[audit.attrs["form"]],
+        "form": FORMS[audit.attrs.get("form", "exact" if audit.attrs.get("exact") else "sampled")],  # as it once was
         "columns": [(*COLUMNS[name], name == "kind") for name in COLUMNS],
-        "rows": [(row["place"], [_cell(row, name) for name in COLUMNS]) for row in frame.to_dict("records")],
+        "rows": [
+            (row["place"], [(_cell(row, name), _sorted_by(row, name)) for name in COLUMNS])
+            for row in frame.to_dict("records")
+        ],
+        "csv_file": csv_uri(frame),
         "unknown": frame[~frame.understood.astype(bool)].to_dict("records"),
         "order": [(row.place, _with_error(row.gain, row.gain_stderr)) for row in order.itertuples()],
         "shifts": list(zip(audit.shift_y.values.tolist(), audit.shift_x.values.tolist(), strict=True)),
@@ -235,6 +244,14 @@ def _cell(row: dict[str, Any], name: str) -> str:
     if name in ("kind", "kernel", "stride", "channels"):
         return str(row[name] or "")
     return _with_error(row[name], row.get(f"{name}_stderr", np.nan))
+
+
+def _sorted_by(row: dict[str, Any], name: str) -> str:
+    """Value by which a column is sorted; nothing where there is none."""
+    value = row[{"size": "size_in", "interval": "blame_low"}.get(name, name)]
+    if isinstance(value, str):
+        return value.split("×")[0]
+    return f"{value:.6g}" if value and np.isfinite(value) else ""
 
 
 def _with_error(value: float, error: float) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
@@ -19,7 +20,7 @@ from analysis.heal.healed_file import HEALED_NAME
 from analysis.heal.healing import Healed, Images, heal_network
 from analysis.networks.loading import SIZE, LoadedNetwork, load_network
 from analysis.networks.remedy_table import remedy as remedy_named
-from analysis.reports.stability import DPI, figures, page_values, with_error
+from analysis.reports.stability import CAPTIONS, DPI, figures, page_values, with_error
 from analysis.reports.writer import OnSkip, Report
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import compare_remedies, table
@@ -175,13 +176,13 @@ def write_healing(report: Report, done: Healed, comparison: xr.Dataset) -> None:
     report.save(comparison, "stability")
     report.save_table(lambda: table(comparison), "stability", index=True)
     title = f"{done.network.name}, {done.remedy or 'no remedy'}"
-    drawing = {
+    drawing: dict[str, Callable[[], Figure]] = {
         "healing": partial(plots.healing_figure, done.rows, done.before, done.at_first, title, done.best),
-        **{name: partial(draw, comparison) for name, (draw, _) in figures(comparison).items()},
+        **figures(comparison),
     }
     drawn = report.draw(drawing, DPI)
     captions = {"healing": "Images held out of learning, round by round; the star is the round that is kept."}
-    captions |= {name: caption for name, (_, caption) in figures(comparison).items()}
+    captions |= {name: CAPTIONS[name] for name in figures(comparison)}
 
     def values() -> dict[str, Any]:
         shown = page_values(comparison, {done.remedy: done.changes} if done.remedy else {})

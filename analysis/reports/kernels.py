@@ -19,9 +19,9 @@ from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.plots.first_layer import filter_crop
-from analysis.reports.prescribe import LINK, NO_LINK, PAGE
+from analysis.reports.links import LINK, NO_LINK, PAGE
 from analysis.reports.session import Images, Session
-from analysis.reports.writer import Report, picture
+from analysis.reports.writer import Report, csv_uri, picture
 from analysis.theory import gamma_map
 from wavelets.checks import integer
 from wavelets.complex_filters import complex_filters
@@ -56,6 +56,7 @@ def figures(table: xr.Dataset, layer: FirstLayer) -> dict[str, Callable[[], Figu
     return {
         "mosaic": lambda: plots.mosaic_figure(layer.weight, layer.name),
         "fourier": lambda: plots.fourier_figure(layer.weight, layer.name),
+        "why": lambda: plots.phase_advance_figure(table),
         "plane": lambda: plots.kernel_plane_figure(table, gamma_map(layer.stride, q=layer.q)),
         "predicted": lambda: plots.kernel_prediction_figure(table),
         "ranking": lambda: plots.ranking_figure(table),
@@ -72,7 +73,8 @@ def kernel_report(
 ) -> Report:
     """Analyse the kernels of a first layer, and write the table, figures and a page.
 
-    Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, plane.png, predicted.png, ranking.png and report.html.
+    Writes kernels.csv, kernels.nc, mosaic.png, fourier.png, why.png, plane.png, predicted.png, ranking.png and
+    report.html.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def kernel_report(
     shifts, size
         As for :func:`analysis.kernel_table`.
     **how
-        limit, block, resume, overwrite, scheduler, workers, threads, progress, on_skip: as for
+        limit, block, resume, overwrite, scheduler, workers, threads, progress, on_skip, figures: as for
         :class:`analysis.reports.session.Session`.
 
     Returns
@@ -128,25 +130,79 @@ def write_kernels(report: Report, table: xr.Dataset, layer: FirstLayer) -> None:
     report.save_page("kernels.html.j2", partial(page_values, table, layer, prescribed), drawn)
 
 
-def page_values(table: xr.Dataset, layer: FirstLayer, prescribed: bool = False) -> dict[str, Any]:
-    """Values that the page shows: numbers of the layer, correlations, and a card for each kernel."""
-    rows = kernel_frame(table).to_dict("records")
+def columns(gamma: str) -> list[tuple[str, str, bool]]:
+    """Titles and meanings of the page's table, and whether a column holds text."""
+    return [
+        ("kernel", "position in the layer", False),
+        ("", "the kernel", True),
+        ("rank", "place by the share of the layer's change, 1 = largest", False),
+        ("share", "part of the squared change of the layer's output, per cent", False),
+        ("η output", "relative change of the layer's output, after bias, normalisation and ReLU", False),
+        ("η RMax", "relative change of RMax, mean over images and shifts", False),
+        ("η CMod", "relative change of CMod, mean over images and shifts", False),
+        ("ρ", "|RMax − CMod| / |CMod|, mean over images", False),
+        ("ρ rms", "root of the ratio of summed squares", False),
+        ("ρ predicted", "ρ rms predicted from the spectra of the images; band-pass kernels only", False),
+        (f"{gamma}(mθ)", "narrow-band limit of ρ", False),
+        ("kind", "band-pass: a wave; low-pass: what holds the mean; blob: neither", True),
+        ("θ_y/π", "characteristic frequency, vertical, radians a pixel over π", False),
+        ("θ_x/π", "characteristic frequency, horizontal", False),
+        ("λ", "wavelength, pixels", False),
+        ("angle", "direction of the wave vector, degrees from the horizontal towards the bottom", False),
+        ("κ/π", "bandwidth: side of the square around θ with 90 % of the energy, radians a pixel over π", False),
+        ("in B", "part of the energy in the square B(θ, π/2m), whose side is π/m", False),
+        ("Gabor R²", "part of the first colour's energy that a least-squares Gabor fit has", False),
+        ("one colour", "share of the first colour in the energy", False),
+        ("cell", "packet cell of θ, vertical then horizontal", True),
+    ]
+
+
+def page_values(table: xr.Dataset, layer: FirstLayer, prescribed: bool = False, fitted: bool = False) -> dict[str, Any]:
+    """Values that the page shows: verdict, numbers of the layer, correlations, and a card for each kernel.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        Of `kernel_table`.
+    layer : FirstLayer
+        What it was made from, or `fitted_layer`.
+    prescribed : bool
+        Whether the page of a prescription lies in the same folder.
+    fitted : bool
+        Whether the layer is made of Gabor fits, and not the genuine one.
+    """
+    frame = kernel_frame(table)
     plane, _, _ = first_colour(layer.weight)
     filters = complex_filters(plane[:, None], int(table.attrs["grid"]))[:, 0]
-    parts = zip(rows, layer.weight, table.gabor.values, filters, strict=True)
+    parts = zip(frame.to_dict("records"), layer.weight, table.gabor.values, filters, strict=True)
+    cards = [_card(row, kernel, gabor_fit, w, layer.stride) for row, kernel, gabor_fit, w in parts]
     kinds, counts = np.unique(table.kind.values, return_counts=True)
+    gamma = plots.first_layer.gamma_name(table)
     return {
         "layer": layer,
         "attrs": table.attrs,
         "kinds": dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
-        "dead": [row["index"] for row in rows if row["kind"] == "dead"],
+        "dead": [card["row"]["index"] for card in cards if card["row"]["kind"] == "dead"],
         "correlations": {label: rank_correlation(table, *names) for label, names in CORRELATIONS.items()},
-        "cards": [_card(row, kernel, fitted, w, layer.stride) for row, kernel, fitted, w in parts],
-        "verdict": verdict(table),
+        "cards": cards,
+        "groups": _groups(cards),
+        "columns": columns(gamma),
+        "csv_file": csv_uri(frame),
+        "sentences": verdicts(table),
+        "fitted": fitted,
         "prescription": Markup(LINK if prescribed else NO_LINK),
-        "gamma": plots.first_layer.gamma_name(table),
+        "gamma": gamma,
         "shifts": list(zip(table.shift_y.values.tolist(), table.shift_x.values.tolist(), strict=True)),
     }
+
+
+def _groups(cards: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Band-pass kernels by their share of the change, then the others, the dead last."""
+    ordered = sorted(cards, key=lambda card: (card["row"]["rank"] <= 0, card["row"]["rank"]))
+    band = [card for card in ordered if card["row"]["kind"] == "band-pass"]
+    other = [card for card in ordered if card["row"]["kind"] != "band-pass"]
+    named = (("Band-pass kernels: waves, of which theory speaks", band), ("Other kernels: blobs and low-pass", other))
+    return [(f"{name} ({len(members)})", members) for name, members in named if members]
 
 
 def verdict(table: xr.Dataset) -> str:
@@ -164,6 +220,59 @@ def verdict(table: xr.Dataset) -> str:
         return "Nothing changes in the layer's output under these shifts."
     named = ", ".join(f"{i} ({100 * share[i]:.1f} %)" for i in order[: min(half, NAMED)])
     return f"{half} of {len(share)} kernels make half of the change of the layer's output; the largest parts: {named}."
+
+
+def verdicts(table: xr.Dataset) -> list[str]:
+    """Sentences that begin the page."""
+    return [verdict(table), *_beside_the_modulus(table)]
+
+
+def _beside_the_modulus(table: xr.Dataset) -> list[str]:
+    """Sentences about the band-pass kernels: their part of the change, and what the modulus would save."""
+    band = table.kind.values == "band-pass"
+    share = np.nan_to_num(table.share_of_change.values)
+    if not band.any() or not share.sum() > 0:
+        return []
+    rmax, cmod = (table[name].mean("shift").values[band] for name in ("eta_rmax", "eta_cmod"))
+    jumpiest = np.flatnonzero(band)[np.nanargmax(rmax)]
+    return [
+        f"The {band.sum()} band-pass kernels have {100 * share[band].sum() / share.sum():.0f} % of it. Their maxima "
+        f"(RMax) change by {100 * np.nanmedian(rmax):.0f} % in the median, the moduli of the same kernels (CMod) by "
+        f"{100 * np.nanmedian(cmod):.0f} %. The jumpiest is kernel {jumpiest}: a wave of "
+        f"{table.wavelength.values[jumpiest]:.1f} pixels, whose maxima change by {100 * np.nanmax(rmax):.0f} %.",
+        "What to change, and what it costs: shiftscope prescribe.",
+    ]
+
+
+def fitted_layer(table: xr.Dataset) -> FirstLayer:
+    """Layer of a stored table: its kernels, or of an older table, which lacks them, their Gabor fits.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        Of `kernel_table`.
+
+    Returns
+    -------
+    FirstLayer
+        With the geometry and normalisation of the genuine one; each kernel is its first colour times its fit.
+    """
+    attrs = table.attrs
+    shape = (int(attrs["height"]), int(attrs["width"]))
+    fits = [np.zeros(shape) if not np.isfinite(g).all() else gabor(g, shape) for g in table.gabor.values]
+    colours = np.nan_to_num(table.colour.values)
+    fitted = np.stack([np.multiply.outer(colour, fit) for colour, fit in zip(colours, fits, strict=True)])
+    geometry: dict[str, Any] = {name: int(attrs[name]) for name in ("stride", "padding", "pool", "pool_padding")}
+    return FirstLayer(
+        attrs["layer"],
+        table.weight.values if "weight" in table else fitted,
+        mean=np.ravel(attrs["mean"]).tolist(),
+        std=np.ravel(attrs["std"]).tolist(),
+        parameter=str(attrs.get("parameter", "")),
+        origin=str(attrs.get("origin", "")),
+        sha256=str(attrs["weights_sha256"]),
+        **geometry,
+    )
 
 
 def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:

@@ -17,7 +17,6 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.files.atomic import write_atomically
 from analysis.files.messages import printable
 from analysis.files.pictures import ImageFolder
 from analysis.files.results import writable_folder
@@ -27,15 +26,13 @@ from analysis.kernels.prescription import MODELS, measure_designs, prescribe, se
 from analysis.measurements.spectra import estimate_spectrum
 from analysis.plots.prescribe import front_figure
 from analysis.plots.style import SEQUENTIAL
+from analysis.reports.links import EXPLORER, PAGE, link_page
 from analysis.reports.writer import OnSkip, Report, rendered
 from analysis.runs.journal import resumable
 from analysis.runs.provenance import distribution_version
 from wavelets.checks import integer
 
 DPI = 100
-PAGE = "prescribe.html"
-NO_LINK = '<p id="prescription" hidden></p>'
-LINK = f'<p id="prescription"><a href="{PAGE}">What to change in this layer, and what it costs</a></p>'
 BLOCK = 32  # photographs between two entries of the journal: some ten seconds
 
 
@@ -56,7 +53,7 @@ def prescribe_report(
     """Find what to change in a layer, measure three points of the front, and write tables, a figure and a page.
 
     Writes prescribe.csv, prescribe.nc, front.png and prescribe.html; with images measured.csv too. The page of a
-    kernel analysis in the same folder, report.html, gets a link to it.
+    kernel analysis in the same folder, report.html, and an explorer.html get a link to it.
 
     Parameters
     ----------
@@ -143,7 +140,7 @@ def _settings(layer: FirstLayer, table: xr.Dataset, chosen: list[int], root: Pat
 
 
 def write_prescription(report: Report, table: xr.Dataset, measured: xr.Dataset | None = None) -> None:
-    """Write the tables, front.png and prescribe.html, and a link to it in the page of a kernel analysis.
+    """Write the tables, front.png and prescribe.html, and a link to it in report.html and explorer.html beside it.
 
     Parameters
     ----------
@@ -162,26 +159,10 @@ def write_prescription(report: Report, table: xr.Dataset, measured: xr.Dataset |
     else:  # what an earlier run measured is of other designs
         report.attempt("measured.csv", (report.folder / "measured.csv").unlink, True)
     drawn = report.draw({"front": partial(front_figure, table, measured)}, DPI)
-    kernels = report.attempt("report.html", link_page, report.folder / "report.html")
-    values = partial(page_values, table, measured, bool(kernels))
+    kernels = bool(report.attempt("report.html", link_page, report.folder / "report.html"))
+    explorer = bool(report.attempt(EXPLORER, link_page, report.folder / EXPLORER))
+    values = partial(page_values, table, measured, kernels, explorer)
     report.save_page("prescribe.html.j2", values, drawn, PAGE)
-
-
-def link_page(path: Path) -> bool:
-    """Put the link to a prescription into the page of a kernel analysis, and tell whether there is such a page.
-
-    Parameters
-    ----------
-    path : Path
-        Of the page; it need not be there, or may be another one.
-    """
-    if not path.is_file():
-        return False
-    text = path.read_text(encoding="utf-8")
-    if NO_LINK in text:
-        linked = text.replace(NO_LINK, LINK)
-        write_atomically(path, lambda temporary: temporary.write_text(linked, encoding="utf-8"))
-    return NO_LINK in text or LINK in text
 
 
 def beside(table: xr.Dataset, measured: xr.Dataset) -> pd.DataFrame:
@@ -195,7 +176,9 @@ def beside(table: xr.Dataset, measured: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
-def page_values(table: xr.Dataset, measured: xr.Dataset | None, kernels: bool = False) -> dict[str, Any]:
+def page_values(
+    table: xr.Dataset, measured: xr.Dataset | None, kernels: bool = False, explorer: bool = False
+) -> dict[str, Any]:
     """Values that the page shows: a row and a map for each point of the front and each design that was measured.
 
     Parameters
@@ -204,6 +187,8 @@ def page_values(table: xr.Dataset, measured: xr.Dataset | None, kernels: bool = 
         As for `write_prescription`.
     kernels : bool
         Whether the page of a kernel analysis lies in the same folder.
+    explorer : bool
+        Whether an explorer does.
     """
     found = {} if measured is None else {int(d): measured.sel(design=d) for d in measured.design.values}
     default = int(table.attrs.get("answer", 0))
@@ -231,6 +216,7 @@ def page_values(table: xr.Dataset, measured: xr.Dataset | None, kernels: bool = 
         "colours": [_colour(part) for part in np.linspace(0, 1, 6)],
         "lines": [float(x) for x in np.arange(-np.pi, np.pi + 1e-9, 2 * np.pi / table.stride)],
         "kernel_page": kernels,
+        "explorer_page": explorer,
         "sentence": sentence(table, table.answer) if "answer" in table.attrs else "",
         "pictures": 0 if measured is None else measured.attrs["images_used"],
         "spectrum": "the spectrum of photographs" if table.spectrum == "measured" else f"a spectrum {table.spectrum}",

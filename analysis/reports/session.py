@@ -59,6 +59,8 @@ class Session:
         Show progress bars on standard error, and say there what is continued.
     on_skip : callable, optional
         Called with the name and the reason of each image that is left out.
+    figures : bool
+        Draw figures beside the results.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class Session:
         threads: int = 1,
         progress: bool = True,
         on_skip: OnSkip | None = None,
+        figures: bool = True,
     ) -> None:
         for option, count in {"limit": limit, "every": every, "block": block, "threads": threads}.items():
             if count is not None:
@@ -93,7 +96,7 @@ class Session:
         self.name, self.out = name, out
         self.block, self.resume, self.overwrite = block, resume, overwrite
         self.scheduler, self.workers, self.threads = scheduler, workers, threads
-        self.progress, self.on_skip = progress, on_skip
+        self.progress, self.on_skip, self.figures = progress, on_skip, figures
         self.root: Path | None = None
         self.sources: Iterable[Any]
         self._folder: ImageFolder | None = None
@@ -122,7 +125,7 @@ class Session:
             Files that the run will write: without a journal, they belong to another run.
         """
         folder = writable_folder(self.out)
-        self.report = Report(folder, self.progress, self.on_skip)
+        self.report = Report(folder, self.progress, self.on_skip, self.figures)
         whole = {
             "command": self.name,
             "shiftscope_version": distribution_version("shiftscope"),

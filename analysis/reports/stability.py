@@ -19,10 +19,11 @@ from analysis import plots
 from analysis.files.messages import printable
 from analysis.heal.healed_file import HEALED_NAME, healed_name, load_healed
 from analysis.networks.layer_access import evaluation
-from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, load_network, move
+from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, left_lines, load_network, move
 from analysis.networks.remedy_table import remedy
+from analysis.reports.curves import chart
 from analysis.reports.session import Images, Session
-from analysis.reports.writer import Report, number
+from analysis.reports.writer import Report, csv_uri, number
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import BLOCK, NetworkStability, measure_stability, table
 from analysis.stability.labels import read_labels
@@ -109,7 +110,7 @@ def stability_report(
     block : int
         Images between two entries of the journal, from which a run continues.
     **how
-        limit, every, resume, overwrite, progress, on_skip: as for :class:`analysis.reports.session.Session`.
+        limit, every, resume, overwrite, progress, on_skip, figures: as for :class:`analysis.reports.session.Session`.
 
     Returns
     -------
@@ -200,7 +201,8 @@ def _with_remedies(
     at_once = min(2, batch or 2)  # a second picture tells of a model that takes one at a time
     check_runs(loaded, models, at_once)
     for text in remedies:
-        models[text], changes[text] = apply_remedy(loaded, text)
+        models[text], lines = apply_remedy(loaded, text)
+        changes[text] = [*lines, *left_lines(loaded, text, models[text])]
     return models, changes
 
 
@@ -218,14 +220,21 @@ def write_stability(report: Report, comparison: xr.Dataset, changes: Mapping[str
     """
     report.save(comparison, "stability")
     report.save_table(lambda: table(comparison), "stability", index=True)
-    todo = figures(comparison)
-    drawn = report.draw({name: partial(draw, comparison) for name, (draw, _) in todo.items()}, DPI)
-    captions = {name: caption for name, (_, caption) in todo.items()}
-    report.save_page("stability.html.j2", lambda: page_values(comparison, changes) | {"captions": captions}, drawn)
+    drawn = report.draw(figures(comparison), DPI)
+    report.save_page("stability.html.j2", lambda: page_values(comparison, changes), drawn)
 
 
-def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Figure], str]]:
-    """Functions that draw a comparison, and captions, by the names of the files.
+CAPTIONS = {
+    "trade": "Flips between neighbouring windows, beside what they cost; bars of one standard error over pictures.",
+    "flips": "How often two windows of a picture get different classes, by their distance.",
+    "divergence": "Divergence of the probabilities from those of the first window.",
+    "accuracy": "Accuracy along the diagonal, and of an adversary who picks the worst shift.",
+    "map": "Accuracy at every shift.",
+}
+
+
+def figures(comparison: xr.Dataset) -> dict[str, Callable[[], Figure]]:
+    """Figures of a comparison, by the names of the files; each is drawn when called.
 
     Parameters
     ----------
@@ -234,37 +243,112 @@ def figures(comparison: xr.Dataset) -> dict[str, tuple[Callable[[xr.Dataset], Fi
 
     Returns
     -------
-    dict of str to (callable, str)
+    dict of str to callable
     """
-    drawn: dict[str, tuple[Callable[[xr.Dataset], Figure], str]] = {
-        "trade": (
-            plots.trade_figure,
-            "Flips between neighbouring windows, beside what they cost; bars of one standard error over pictures.",
-        ),
-        "flips": (plots.flip_figure, "How often two windows of a picture get different classes, by their distance."),
-        "divergence": (plots.divergence_figure, "Divergence of the probabilities from those of the first window."),
+    drawn: dict[str, Callable[..., Figure]] = {
+        "trade": plots.trade_figure,
+        "flips": plots.flip_figure,
+        "divergence": plots.divergence_figure,
     }
     if "adversary" in comparison:
-        drawn["accuracy"] = (
-            plots.accuracy_figure,
-            "Accuracy along the diagonal, and of an adversary who picks the worst shift.",
-        )
+        drawn["accuracy"] = plots.accuracy_figure
         if comparison.accuracy.notnull().all():
-            drawn["map"] = (plots.shift_map_figure, "Accuracy at every shift.")
-    return drawn
+            drawn["map"] = plots.shift_map_figure
+    return {name: partial(draw, comparison) for name, draw in drawn.items()}
 
 
 def page_values(comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Values that the page shows beside the figures."""
+    """Values that the page shows beside the figures: verdict, curves, table."""
     rows = table(comparison)
     shown = [name for name in COLUMNS if name in rows]
     return {
         "attrs": comparison.attrs,
+        "sentences": verdict(comparison),
         "columns": [(*COLUMNS[name], False) for name in shown],
-        "rows": [(name, [with_error(row, column) for column in shown]) for name, row in rows.iterrows()],
+        "rows": [
+            (name, [(with_error(row, column), _sorted_by(row[column])) for column in shown])
+            for name, row in rows.iterrows()
+        ],
+        "csv_file": csv_uri(rows, index=True),
+        "captions": {name: CAPTIONS[name] for name in figures(comparison)},
+        "flips": curves(comparison.flip_rate, "distance of two windows (px)", "flips (%)", CAPTIONS["flips"]),
+        "divergence": curves(comparison.divergence, "shift (px)", "KL divergence (nats)", CAPTIONS["divergence"]),
         "changes": changes,
         "orders": orders(comparison),
     }
+
+
+def curves(values: xr.DataArray, xlabel: str, ylabel: str, caption: str) -> dict[str, Any]:
+    """Curves of all remedies that a reader can switch off, a panel a direction."""
+    return chart(values.transpose("remedy", "direction", ...), "remedy", "direction", xlabel, ylabel, caption)
+
+
+def _sorted_by(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""
+
+
+def verdict(comparison: xr.Dataset) -> list[str]:
+    """Sentences that say how often the plain network flips, which remedies mend it, and at what cost.
+
+    Parameters
+    ----------
+    comparison : xarray.Dataset
+        Of :func:`analysis.stability.experiment.compare_remedies`.
+    """
+    rows = table(comparison)
+    plain, others = rows.iloc[0], rows.iloc[1:]
+    told = [f"One pixel apart, the network as it is gives {_percent(plain, 'flips_1px')} of pairs another class."]
+    if others.empty:
+        return told
+    fewer, error = _fewer(rows)
+    better = others[(fewer > 2 * error).loc[others.index]]
+    worse = others[(fewer < -2 * error).loc[others.index]]
+    count = len(others)
+    told[0] += f" Of {count} {'remedy' if count == 1 else 'remedies'}, {_listed(better.index)} clearly fewer flips"
+    told[0] += f" and {_listed(worse.index)} clearly more, by two standard errors over pictures."
+    if not better.empty:
+        best = better.flips_1px.idxmin()
+        told.append(f"The fewest has {best}: {_percent(rows.loc[best], 'flips_1px')}{_cost(rows.loc[best])}.")
+    if "accuracy_lost" in rows:
+        free = others[others.accuracy_lost <= others.get("accuracy_lost_se", pd.Series(0.0, others.index))]
+        if not free.empty:
+            best = free.flips_1px.idxmin()
+            told.append(
+                "Of those that lose no accuracy beyond the error, the fewest flips has "
+                f"{best}: {_percent(rows.loc[best], 'flips_1px')}{_cost(rows.loc[best])}."
+            )
+        else:
+            told.append("All of them lose accuracy until they are trained.")
+    return told
+
+
+def _fewer(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Points of flips one pixel apart that each remedy avoids, and standard errors, paired where they are known."""
+    if "flips_1px_fewer" in rows and "flips_1px_fewer_se" in rows:
+        return rows.flips_1px_fewer, rows.flips_1px_fewer_se
+    errors = rows.get("flips_1px_se", pd.Series(np.inf, rows.index))
+    return rows.flips_1px.iloc[0] - rows.flips_1px, np.hypot(errors, errors.iloc[0])
+
+
+def _listed(names: pd.Index) -> str:
+    """Count and names of remedies, with the verb."""
+    if not len(names):
+        return "none has"
+    return f"{len(names)} ({', '.join(map(str, names))}) {'has' if len(names) == 1 else 'have'}"
+
+
+def _percent(row: pd.Series, name: str) -> str:
+    return f"{with_error(row, name)} %"
+
+
+def _cost(row: pd.Series) -> str:
+    """What a remedy costs: accuracy and time."""
+    parts = []
+    if "accuracy_lost" in row and np.isfinite(row.accuracy_lost):
+        parts.append(f"for {with_error(row, 'accuracy_lost')} points of accuracy")
+    if "time_added" in row and np.isfinite(row.time_added):
+        parts.append(f"{row.time_added:+.0f} % time".replace("-", "−"))
+    return f", {' and '.join(parts)}" if parts else ""
 
 
 def orders(comparison: xr.Dataset) -> str:

@@ -12,7 +12,8 @@ import xarray as xr
 from analysis.files.messages import printable
 from analysis.kernels.prescription import sentence, spread_front
 from analysis.kernels.table import kernel_frame, rank_correlation
-from analysis.measurements.correlation import band_pass_correlation
+from analysis.measurements.correlation import map_correlation
+from analysis.measurements.packet_coordinates import not_low_pass
 from analysis.prediction import agreement
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def heatmap_summary(report: Report) -> str:
-    """Smallest, median and largest value of each quantity over the band-pass filters, a line each; fits of predictions.
+    """Smallest, median and largest value of each quantity, without the low-pass filters; fits of predictions.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def heatmap_summary(report: Report) -> str:
     ]
     for ds in measured.values():
         lines += _ranges(ds)
-    lines.append(f"\nResults and figures: {printable(report.folder)}/heatmaps_J*.nc, .png, .pdf")
+    lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, heatmaps_J*.nc, .png, .pdf")
     for name, ds in measured.items():
         prediction = report.datasets.get(name.replace("heatmaps", "prediction"))
         if prediction is not None:
@@ -47,7 +48,7 @@ def heatmap_summary(report: Report) -> str:
 
 
 def _ranges(ds: xr.Dataset) -> list[str]:
-    keep = ~ds.low_pass.values
+    keep = not_low_pass(ds)
     rows = {"rho, RMax against CMod": ds.rho.values, "gamma_1, theory": ds.gamma.values}
     for s in range(ds.sizes["shift"]):
         shift = f"shift ({ds.shift_y.values[s]:g}, {ds.shift_x.values[s]:g}) px"
@@ -58,7 +59,7 @@ def _ranges(ds: xr.Dataset) -> list[str]:
     for label, values in rows.items():
         low, middle, high = np.nanmin(values[keep]), np.nanmedian(values[keep]), np.nanmax(values[keep])
         lines.append(f"{begin}{label:<34} {low:7.3f} {middle:7.3f} {high:7.3f}")
-    return [*lines, f"{begin}{'correlation of rho with gamma_1':<34} {band_pass_correlation(ds):7.3f}"]
+    return [*lines, f"{begin}{'correlation of rho with gamma_1':<34} {map_correlation(ds):7.3f}"]
 
 
 def _fits(measured: xr.Dataset, prediction: xr.Dataset) -> list[str]:

@@ -44,6 +44,8 @@ class Report:
         Show progress bars on standard error.
     on_skip : callable or None
         Called with the name and the reason of each image that is left out.
+    figures : bool
+        Draw figures; without them a page has its words and tables.
     datasets : dict of str to xarray.Dataset
         Results by the names of their files, without ``.nc``.
     inputs : int
@@ -61,6 +63,7 @@ class Report:
     folder: Path
     progress: bool = True
     on_skip: OnSkip | None = None
+    figures: bool = True
     datasets: dict[str, xr.Dataset] = field(default_factory=dict)
     inputs: int = 0
     skipped: list[str] = field(default_factory=list)
@@ -125,7 +128,9 @@ class Report:
         dict of str to bytes
             Content of the files of the first format, of the figures that could be drawn.
         """
-        drawn = {}
+        drawn: dict[str, bytes] = {}
+        if not self.figures:
+            return drawn
         for name, draw in track(list(figures.items()), "figures", "figures", self.progress):
             figure = self.attempt(f"figure {name}", draw)
             for suffix in suffixes if figure is not None else ():
@@ -197,6 +202,12 @@ def page(template: str, values: Mapping[str, Any], drawn: Mapping[str, bytes]) -
     environment.filters["number"] = number
     figures = {name: data_uri(png) for name, png in drawn.items()}
     return environment.get_template(template).render(figures=figures, **values)
+
+
+def csv_uri(frame: pd.DataFrame, index: bool = False) -> str:
+    """Table as the address of a CSV file, for a link that saves it."""
+    text = frame.to_csv(index=index, float_format="%.6g")
+    return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
 
 
 def picture(image: np.ndarray) -> str:

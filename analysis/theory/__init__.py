@@ -10,7 +10,15 @@ from analysis.theory.bounds import (
     discrepancy_bound,
     rmax_bound,
 )
-from analysis.theory.phases import gamma, gamma_map, largest_cosine, maximum_moments, narrow_band_change, phase_gaps
+from analysis.theory.phases import (
+    gamma,
+    gamma_map,
+    gamma_over_cells,
+    largest_cosine,
+    maximum_moments,
+    narrow_band_change,
+    phase_gaps,
+)
 from analysis.theory.signals import BandLimited, band_limited, on_bins, two_waves
 from analysis.theory.verification import verify
 
@@ -26,6 +34,7 @@ __all__ = [
     "discrepancy_bound",
     "gamma",
     "gamma_map",
+    "gamma_over_cells",
     "largest_cosine",
     "maximum_moments",
     "narrow_band_change",

@@ -190,6 +190,48 @@ def gamma_map(stride: int, points: int = 257, q: int = 1) -> NDArray[np.float64]
     return gamma(stride * np.stack(np.meshgrid(theta, theta, indexing="ij"), axis=-1), q)
 
 
+def gamma_over_cells(theta: ArrayLike, levels: int, stride: int, q: int = 1, points: int = 8) -> NDArray[np.float64]:
+    r"""Root of the mean of :math:`\gamma_q(m\omega)^2` over the cell of each packet filter.
+
+    Parameters
+    ----------
+    theta : array_like, shape (L, 2)
+        Characteristic frequencies, vertical then horizontal, rad/sample.
+    levels : int
+        Depth J: the cells have the side :math:`\pi/2^J`.
+    stride : int
+        Stride m of the convolution.
+    q : int
+        Half-width of the pooling window.
+    points : int
+        Frequencies along each side of a cell.
+
+    Returns
+    -------
+    ndarray, shape (L,), float64
+        What narrow bands that fill a cell evenly give: the theory at the resolution of the measured map.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> gamma_over_cells([[0.1, 0.1]], levels=3, stride=4).round(2)
+    array([0.56])
+    """
+    for name, value in {"levels": levels, "stride": stride, "points": points}.items():
+        integer(name, value, 1)
+    theta = real_pairs(theta, "theta")
+    side = np.pi / 2**levels
+    inside = (np.arange(points) + 0.5) / points
+    offsets = np.stack(np.meshgrid(inside, inside, indexing="ij"), axis=-1).reshape(-1, 2)
+    omega = side * (np.floor(theta / side)[..., None, :] + offsets)
+    found: NDArray[np.float64] = np.sqrt((gamma(stride * omega, q) ** 2).mean(axis=-1))
+    return found
+
+
 def narrow_band_change(omega: ArrayLike, advance: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     r"""Relative change of RMax under a shift, in the limit of vanishing bandwidth.
 

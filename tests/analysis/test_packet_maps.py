@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 from scipy.signal import correlate2d
 
-from analysis import band_pass_correlation, bundled_crops, find_images, gamma, heatmaps
+from analysis import bundled_crops, find_images, gamma, heatmaps, map_correlation
 from analysis.measurements.shift_experiment import ShiftExperiment
 from analysis.packet_maps import packet_experiment, run
 from analysis.runs import blocks, feed
@@ -228,14 +228,14 @@ def test_the_digest_depends_on_the_content_and_not_on_where_it_lies(tmp_path):
     assert here == chained.hex()
 
 
-def test_band_pass_correlation_leaves_the_low_pass_out():
+def test_the_correlation_leaves_the_low_pass_out():
     ds, _ = quiet(textures(2, 64), levels=2, size=64)
     keep = ~((ds.freq_y.values == 0) & (ds.freq_x.values == 0))
     expected = np.corrcoef(ds.rho.values[keep], ds.gamma.values[keep])[0, 1]
-    assert band_pass_correlation(ds) == pytest.approx(expected)
+    assert map_correlation(ds) == pytest.approx(expected)
     changed = ds.assign(rho=ds.rho.where(keep, 1e6))
-    assert band_pass_correlation(changed) == pytest.approx(expected)
-    assert band_pass_correlation(ds.assign(mirror=-2 * ds.rho + 1), "rho", "mirror") == pytest.approx(-1)
+    assert map_correlation(changed) == pytest.approx(expected)
+    assert map_correlation(ds.assign(mirror=-2 * ds.rho + 1), "rho", "mirror") == pytest.approx(-1)
 
 
 # ---- pictures that cannot be used -----------------------------------------------------------------------------------
@@ -485,7 +485,7 @@ def test_white_noise_gives_the_reference_maps(levels, rho, rmax, cmod, filters, 
 
 def _check_photographs(two, three):
     for ds, least in ((two, 0.8), (three, 0.85)):
-        assert band_pass_correlation(ds) >= least
+        assert map_correlation(ds) >= least
         band = ~ds.low_pass.values
         assert (ds.eta_cmod.values[band] < 0.45).all() and ds.eta_rmax.values[band].max() > 0.8
     # The worst filters sit at the multiples of 2 pi / m (theory.md 3.3).

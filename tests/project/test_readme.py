@@ -143,7 +143,7 @@ def test_networks_block_runs(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     torch.save(networks.create("resnet18").state_dict(), "resnet18.pth")
-    text = block_with("networks.create(")
+    text = block_with("networks.describe(")
     exec(text, names := {})
     assert f"# {len(networks.list())} names" in text
     assert isinstance(names["model"], networks.WAlexNet)

@@ -25,6 +25,7 @@ from analysis.reports.explorer.contents import (
     with_kernels,
 )
 from analysis.reports.explorer.words import tasks, verdict
+from analysis.reports.links import LINK, NO_LINK, PAGE
 
 SCRIPTS = ("mathematics", "drawing", "state", "plane", "card", "lab", "clock", "table", "compare", "theorem", "page")
 PATTERNS = ("kernels.nc", "heatmaps_J*.nc", "stability.nc")
@@ -46,14 +47,16 @@ class Explorer:
     html: str
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the page to a file.
+        """Write the page to a file; where the page of a prescription is in the same folder, it leads there.
 
         Raises
         ------
         OSError
             If it cannot be written; what stood there before is left alone.
         """
-        return write_atomically(Path(path), lambda temporary: temporary.write_text(self.html, encoding="utf-8"))
+        path = Path(path)
+        page = self.html.replace(NO_LINK, LINK, 1) if (path.parent / PAGE).is_file() else self.html
+        return write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
     def _repr_html_(self) -> str:
         page = html.escape(self.html, quote=True)
@@ -142,6 +145,7 @@ def _page(contents: list[dict[str, Any]]) -> str:
         title=first["name"],
         verdict=verdict(first),
         tasks=tasks(first),
+        prescription=Markup(NO_LINK),
         style=Markup((files / "page.css").read_text("utf-8")),
         script=Markup("".join((files / f"{name}.js").read_text("utf-8") for name in SCRIPTS)),
         # No name from a file may end the script.

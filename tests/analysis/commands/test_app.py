@@ -39,6 +39,7 @@ def test_writes_results_figures_and_a_summary(shiftscope, folder, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == [
         "heatmaps.journal",
         *(f"heatmaps_J{levels}.{suffix}" for levels in (1, 2) for suffix in ("nc", "pdf", "png")),
+        "report.html",
         "skipped.txt",
     ]
     for levels in (1, 2):

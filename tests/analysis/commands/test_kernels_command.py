@@ -19,7 +19,7 @@ from analysis.kernels.known_networks import NETWORKS
 FILES = sorted(
     [
         *("kernels.nc", "kernels.csv", "kernels.journal", "report.html"),
-        *(f"{name}.png" for name in ("mosaic", "fourier", "plane", "predicted", "ranking")),
+        *(f"{name}.png" for name in ("mosaic", "fourier", "why", "plane", "predicted", "ranking")),
     ]
 )
 
@@ -118,6 +118,16 @@ def test_writes_results_and_a_summary_and_replaces_older_results(shiftscope, wei
     assert second.sizes["shift"] == 2 and second.parameter == "features.weight" and second.origin == "net.npz"
     assert "3 images used, 0 skipped" in printed
     assert "<h1>net: " in (out / "report.html").read_text(encoding="utf-8")
+    page = out / "again.html"
+    assert shiftscope("report", out / "kernels.nc", "--to", page, "--weights", weights, "--no-figures") == (
+        0,
+        f"{page}\n",
+        "",
+    )
+    assert "<h1>net: " in page.read_text(encoding="utf-8")
+    code, _, errors = shiftscope("report", out / "kernels.csv", "--to", page)
+    assert code == 2 and errors.startswith("shiftscope: ") and errors.count("\n") == 1
+    page.unlink()
     frame = pd.read_csv(out / "kernels.csv")
     assert {"eta_rmax(0,1)", "eta_rmax(1,0)"} <= set(frame) and len(frame) == 5
 

@@ -159,7 +159,11 @@ def test_writes_results_figures_and_a_summary(shiftscope, common, labels, tmp_pa
         with Image.open(out / name) as figure:
             assert min(figure.size) > 300
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 2
+    # Flips and divergence: a curve for each network, panel and figure, which its switch has the name of.
+    for each in ("flips", "divergence"):
+        for name in ("plain", *remedies):
+            assert page.count(f'data-curve="{each}-{name}"') == 3 and page.count(f'value="{each}-{name}"') == 1
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)  # nothing from elsewhere
     assert "intrablock:0: 1 layer<" in page and "top-1 %" in page
     assert all("order of memory" in text and re.search(r"channels (first|last) for ", text) for text in (page, printed))

@@ -209,7 +209,7 @@ def test_networks_by_name(shiftscope, common, monkeypatch):
     assert shiftscope(*common, "--network", "known", "--quiet")[0] == 0
     assert said(shiftscope(*common, "--network", "other")) == "shiftscope: unknown network 'other'"
     code, printed, _ = shiftscope("recipes")
-    assert code == 0 and "vgg41-fsd50k" in printed and "Zhang 2019 (BlurPool)" in printed
+    assert code == 0 and "vgg41-fsd50k" in printed and "Zhang 2019 (BlurPool)" in " ".join(printed.split())
     assert "  known                     One layer.\n" in printed
 
 

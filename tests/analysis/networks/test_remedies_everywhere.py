@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from analysis.networks import APS, BlurPool, IdealPool, create, remedies, remedy, replace_pooling  # noqa: E402
-from analysis.networks.loading import LoadedNetwork, apply_remedy, normalised  # noqa: E402
+from analysis.networks.loading import LoadedNetwork, apply_remedy, left_lines, normalised  # noqa: E402
 from analysis.networks.own_convolution import SameConv2d  # noqa: E402
 from analysis.networks.sites import Slicing  # noqa: E402
 
@@ -288,12 +288,14 @@ def test_functions_and_slices_are_places():
 def test_what_a_remedy_leaves_is_told():
     stem = (nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2))
     model = nn.Sequential(*stem, MergingByShape(), nn.Conv2d(4 * C, 4, 1))
-    lines = apply_remedy(LoadedNetwork("mine", model.eval(), size=32), "blur3")[1]
-    assert len(lines) == 3 and lines[0].startswith("2: MaxPool2d")
-    assert lines[1].startswith("0: convolution") and "16 to 8" not in lines[1] and "left as it is" in lines[1]
-    assert "falls from 8 to 4 in 3" in lines[2] and "left as it is" in lines[2]
-    everything = apply_remedy(LoadedNetwork("mine", nn.Sequential(*stem).eval(), size=32), "aps-l2")[1]
-    assert len(everything) == 2 and not any("left" in line for line in everything)
+    network = LoadedNetwork("mine", model.eval(), size=32)
+    new, changes = apply_remedy(network, "blur3")
+    lines = left_lines(network, "blur3", new)
+    assert len(changes) == 1 and changes[0].startswith("2: MaxPool2d") and len(lines) == 2
+    assert lines[0].startswith("0: convolution") and "falls from 8 to 4 in 3" in lines[1]
+    assert left_lines(network, "blur3:pools", new) == []
+    network = LoadedNetwork("mine", nn.Sequential(*stem).eval(), size=32)
+    assert left_lines(network, "aps-l2", apply_remedy(network, "aps-l2")[0]) == []
 
 
 def merged(x):

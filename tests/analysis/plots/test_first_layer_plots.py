@@ -63,10 +63,6 @@ def render(figure):
     return figure
 
 
-def tiles(figure):
-    return [ax for ax in figure.axes if ax.images]
-
-
 # --- pictures of one kernel ------------------------------------------------------------------------------------------
 
 
@@ -141,24 +137,25 @@ def test_mosaics_have_one_numbered_tile_for_each_kernel(draw, count):
     weight[0] = 0
     figure = draw(weight, "a layer")
     render(figure)
-    found = tiles(figure)
-    assert [ax.get_title() for ax in found] == [str(index) for index in range(count)]
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.texts] == [str(index) for index in range(count)]
     assert "a layer" in figure.get_suptitle()
-    image, origin = {
-        plots.mosaic_figure: (plots.kernel_image, "upper"),
-        plots.fourier_figure: (plots.fourier_image, "lower"),
-    }[draw]
-    for ax, kernel in zip(found, weight, strict=True):
-        np.testing.assert_array_equal(ax.images[0].get_array(), image(kernel))
-        assert ax.images[0].origin == origin
-    # In reading order, so that a number leads to its place.
-    corners = [ax.get_position() for ax in found]
-    order = sorted(range(count), key=lambda i: (-round(corners[i].y0, 3), corners[i].x0))
-    assert order == list(range(count))
+    # Rows of spectra rise with the frequency, those of pictures go down.
+    make, step = {plots.mosaic_figure: (plots.kernel_image, 1), plots.fourier_figure: (plots.fourier_image, -1)}[draw]
+    places = []
+    for shown, number, kernel in zip(ax.images, ax.texts, weight, strict=True):
+        np.testing.assert_array_equal(shown.get_array(), make(kernel)[::step])
+        left, right, bottom, top = shown.get_extent()
+        assert shown.origin == "upper" and bottom > top  # as the axis, whose values rise downwards
+        x, y = number.get_position()
+        assert left < x < right and y < top  # above its picture
+        places.append((round(top, 6), left))
+    assert ax.yaxis_inverted() and places == sorted(places) and len(set(places)) == count  # in reading order
 
 
 def test_mosaic_of_one_channel():
-    assert len(tiles(render(plots.mosaic_figure(kernels()[:, :1])))) == 5
+    (ax,) = render(plots.mosaic_figure(kernels()[:, :1])).axes
+    assert len(ax.images) == 5
 
 
 @pytest.mark.parametrize("name", [r"a$\frac$", "$ 100 % {x} a_b^c"])

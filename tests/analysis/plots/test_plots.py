@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis import plots
-from analysis.theory import gamma, gamma_map
+from analysis.theory import gamma, gamma_map, gamma_over_cells
 from wavelets import DualTreePackets2D, compare_banks, filter_bank
 
 SHIFTS = [(0, 1), (1, 0), (0.5, 0.5)]
@@ -47,6 +47,10 @@ def dataset(levels, shifts=SHIFTS, images=5):
         },
         attrs={"levels": levels, "stride": m, "filters": "cf_3_3", "images_used": images},
     )
+
+
+def theory_of(ds):
+    return gamma_over_cells(np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1), ds.levels, ds.stride)
 
 
 def render(figure):
@@ -194,22 +198,39 @@ def test_a_continuous_map_puts_its_samples_at_their_frequencies(ax):
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_every_heatmap_figure_builds(levels):
     ds = dataset(levels, SHIFTS[:levels])
-    figure = render(plots.overview_figure(ds, xr.DataArray(gamma_map(2 ** (levels - 1), 33))))
-    assert len(maps(figure)) == 1 + 2 * levels
-    assert len(maps(plots.discrepancy_figure(ds))) == 2
+    figure = render(plots.overview_figure(ds, theory_of(ds)))
+    assert len(maps(figure)) == 3 * (1 + levels)
+    assert len(maps(plots.discrepancy_figure(ds))) == 3
     for ax in maps(figure):
-        assert image_of(ax).get_clim()[0] == 0 and image_of(ax).get_clim()[1] < 9
-        assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
+        low, high = image_of(ax).get_clim()
+        shown = np.ma.compressed(image_of(ax).get_array())
+        assert low <= shown.min() and shown.max() <= high < 9 and ax.get_title()
     caption = figure.get_suptitle()
     assert all(part in caption for part in (f"J = {levels}", f"m = {2 ** (levels - 1)}", "cf_3_3", "5 images"))
 
 
+def test_the_scale_spans_the_values_and_theory_shares_it():
+    ds = dataset(3)
+    ds["rho"][:] = np.where(ds.low_pass, 9.0, np.sqrt(0.4**2 + theory_of(ds) ** 2))
+    measured, theory, difference = maps(render(plots.discrepancy_figure(ds)))
+    inside = np.ma.compressed(image_of(measured).get_array())
+    np.testing.assert_allclose(image_of(measured).get_clim(), (inside.min(), inside.max()))
+    assert image_of(theory).get_clim() == image_of(measured).get_clim()
+    # Here the theory and one number for the bandwidth are all there is.
+    np.testing.assert_allclose(np.ma.compressed(image_of(theory).get_array()), inside)
+    np.testing.assert_allclose(np.ma.compressed(image_of(difference).get_array()), 0, atol=1e-12)
+    assert sum(image_of(difference).get_clim()) == 0
+
+
 def test_stability_has_one_colour_scale_and_names_the_shifts():
     axes = maps(render(plots.stability_figure(dataset(2))))
-    assert len({image_of(ax).get_clim() for ax in axes}) == 1
     titles = [ax.get_title() for ax in axes]
-    assert [title.split(",")[0] for title in titles] == ["RMax", "CMod"] * 3
-    assert "(dy, dx) = (0, 1) px" in titles[0] and "(0.5, 0.5)" in titles[4]
+    assert [title.split(",")[0] for title in titles] == ["RMax", "CMod", "what the modulus saves"] * 3
+    assert len({image_of(ax).get_clim() for number, ax in enumerate(axes) if number % 3 < 2}) == 1
+    assert "(dy, dx) = (0, 1) px" in titles[0] and "(0.5, 0.5)" in titles[6]
+    for rmax, cmod, saved in zip(axes[::3], axes[1::3], axes[2::3], strict=True):
+        values = [np.ma.compressed(image_of(ax).get_array()) for ax in (rmax, cmod, saved)]
+        np.testing.assert_allclose(values[0] - values[1], values[2])
 
 
 def test_one_image_has_no_standard_error_and_missing_values_are_left_out():
@@ -225,7 +246,7 @@ def test_one_image_has_no_standard_error_and_missing_values_are_left_out():
 
 def test_the_correlation_is_that_of_the_band_pass_filters():
     ds = dataset(2)
-    ds["rho"][:] = np.where(ds.low_pass, 9.0, 0.3 + 2 * ds.gamma)
+    ds["rho"][:] = np.where(ds.low_pass, 9.0, 0.3 + 2 * theory_of(ds))
     assert any("correlation 1.00" in ax.get_title() for ax in plots.discrepancy_figure(ds).axes)
 
 
@@ -263,7 +284,7 @@ def test_datasets_that_cannot_be_drawn_are_refused():
         plots.compare_figure({"a": ds}, "banana")
     with pytest.raises(ValueError, match="no dataset"):
         plots.compare_figure({})
-    with pytest.raises(ValueError, match="square"):
+    with pytest.raises(ValueError, match="each of the 8 filters"):
         plots.discrepancy_figure(ds, theory=np.ones((4, 5)))
 
 
@@ -403,7 +424,7 @@ def test_prediction_stands_beside_the_measurement_on_one_scale():
     labels = [text.get_text() for text in scatter[0].get_legend().get_texts()]
     assert labels == ["Gaussian field, median error 10.0 %", "mixture, median error 1.0 %"]
     assert "12.3 % of the energy" in figure.get_suptitle()
-    assert maps(figure)[3].get_title() == "measured η of RMax, shift (1, 0) px"
+    assert maps(figure)[3].get_title() == "measured η of RMax, u = (1, 0) px"
 
 
 def test_prediction_of_filters_without_response_is_left_out():
@@ -417,7 +438,10 @@ def test_prediction_of_filters_without_response_is_left_out():
 def test_prediction_of_a_shift_of_zero_is_drawn_without_an_error_figure():
     measured, prediction = prediction_of(dataset(1))
     figure = render(plots.prediction_figure(measured.assign(eta_cmod_rms=0 * measured.rho_rms), prediction))
-    labels = [text.get_text() for text in figure.axes[11].get_legend().get_texts()]
+    labels = [
+        text.get_text()
+        for text in [ax for ax in figure.axes if ax.get_xlabel() == "predicted"][2].get_legend().get_texts()
+    ]
     assert labels == ["Gaussian field", "mixture"]
 
 
@@ -485,3 +509,16 @@ def test_feature_distance_maps_refuse_what_is_not_there():
         plots.feature_distance_figure({"a": feature_distances().isel(shift=slice(1, None))})
     with pytest.raises(ValueError, match="distances is empty"):
         plots.feature_distance_figure({})
+
+
+def test_the_clock_has_the_phases_of_the_window_and_the_largest_is_what_the_curve_says():
+    theta, shift, m = (0.4, 1.1), 1.5, 4
+    figure = render(plots.phase_clock_figure(theta, shift, m, plane=gamma_map(m, 9)))
+    clock, curve, plane = figure.axes
+    dots = max(clock.lines, key=lambda line: len(line.get_xdata()) == 9)
+    phases = [m * (theta[0] * i + theta[1] * j) - theta[1] * shift for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    np.testing.assert_allclose(dots.get_xdata(), np.cos(phases))
+    rmax, cmod, now = curve.lines
+    assert now.get_ydata()[0] == pytest.approx(max(np.cos(phases)))
+    assert np.interp(shift, rmax.get_xdata(), rmax.get_ydata()) == pytest.approx(now.get_ydata()[0], abs=1e-2)
+    assert (cmod.get_ydata() == 1).all() and len(plane.images) == 1

@@ -536,9 +536,9 @@ def test_what_cannot_be_fitted_is_an_error(both):
     gaussian, isolated = (rms(moments) for moments in both)
     with pytest.raises(ValueError, match=r"\[8, 7, 8\] filters; expected the same"):
         fit_isolated(gaussian, gaussian.isel(filter=slice(7)), isolated)
-    with pytest.raises(ValueError, match="no band-pass filter distinguishes"):
+    with pytest.raises(ValueError, match=r"no filter .* distinguishes"):
         fit_isolated(gaussian, gaussian, gaussian)
-    with pytest.raises(ValueError, match="no band-pass filter"):
+    with pytest.raises(ValueError, match="no filter"):
         fit_isolated(np.nan * gaussian, gaussian, isolated)
 
 

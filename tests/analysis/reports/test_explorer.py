@@ -66,7 +66,9 @@ def test_a_page_is_one_file_that_asks_for_nothing(layer, table, maps, tmp_path):
     assert not re.search(
         r"(?:src|href|action)\s*=\s*[\"']?(?!data:)\w+[:/]|url\(|@import|fetch\(|XMLHttpRequest|import\s*\(", page
     )
-    assert explorer.save(tmp_path / "page.html").read_text("utf-8") == page
+    assert explorer.save(tmp_path / "page.html").read_text("utf-8") == page and 'href="prescribe.html"' not in page
+    (tmp_path / "prescribe.html").touch()
+    assert 'href="prescribe.html"' in explorer.save(tmp_path / "page.html").read_text("utf-8")
     assert len(data_of(page)["sets"]) == 2
     # What a result is called ends neither the data nor the page.
     assert page.count("</script>") == 2 and layer.name not in page and data_of(page)["sets"][0]["name"] == layer.name

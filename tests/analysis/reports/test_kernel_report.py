@@ -14,19 +14,21 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from analysis import plots
 from analysis.files import results
 from analysis.kernels import FirstLayer, gabor, kernel_frame, kernel_table, rank_correlation
 from analysis.kernels.table import COLUMNS
-from analysis.reports.kernels import CORRELATIONS, figures, kernel_card, page_values, write_kernels
-from analysis.reports.prescribe import LINK, NO_LINK, PAGE
+from analysis.reports.kernels import CORRELATIONS, figures, fitted_layer, kernel_card, page_values, write_kernels
+from analysis.reports.links import LINK, NO_LINK, PAGE
+from analysis.reports.stored import stored_report
 from analysis.reports.writer import Report
 from analysis.reports.writer import page as render
 
-FIGURES = ["fourier", "mosaic", "plane", "predicted", "ranking"]
+FIGURES = ["fourier", "mosaic", "plane", "predicted", "ranking", "why"]
 FILES = sorted(["kernels.nc", "kernels.csv", "report.html", *(f"{name}.png" for name in FIGURES)])
 STRIDE, DEAD = 2, 2
 NAME = '<b>&"x'
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "br"}
 
 
 def kernels():
@@ -117,8 +119,8 @@ def page(folder):
 @pytest.fixture(scope="module")
 def rows(page):
     (kernel_rows,) = page.find("table", id="kernels")
-    (body,) = page.find("tbody", inside=kernel_rows)
-    return [page.find("td", inside=row) for row in page.find("tr", inside=body)]
+    cells = [page.find("td", inside=row) for row in page.find("tr", inside=kernel_rows)]
+    return [row for row in cells if row]  # neither the head nor the headings of the groups
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +152,7 @@ def test_the_figures_are_those_of_the_page(layer, table, folder, page):
     assert sorted(figures(table, layer)) == FIGURES
     shown = [e["attributes"]["src"] for e in page.find("img") if e["inside"][-1]["tag"] == "figure"]
     files = {base64.b64encode((folder / f"{name}.png").read_bytes()).decode() for name in FIGURES}
-    assert {source.split(",")[1] for source in shown} == files and len(shown) == 5
+    assert {source.split(",")[1] for source in shown} == files and len(shown) == 6
 
 
 def test_columns_of_the_csv(table, folder):
@@ -206,16 +208,6 @@ def test_what_was_written_can_be_loaded(table, folder):
     xr.testing.assert_equal(results.load(folder / "kernels.nc"), table)
 
 
-def test_weights_stay_out_of_the_result(layer, folder):
-    back = results.load(folder / "kernels.nc")
-    assert set(back.sizes) == {"kernel", "shift", "channel", "gabor_parameter"}
-    assert max(variable.size for variable in back.drop_vars("gabor").variables.values()) <= 6 * 3
-    assert back.gabor.shape == (6, 9)
-    bytes_of_file = (folder / "kernels.nc").read_bytes()
-    for dtype in ("<f4", "<f8", ">f4", ">f8"):
-        assert layer.weight[0, 0, 3].astype(dtype).tobytes() not in bytes_of_file
-
-
 def test_the_page_is_the_same_but_for_the_time(layer, table, folder):
     again = kernel_table(layer, pictures(), size=64, progress=False).assign_attrs(created="another time")
     drawn = {name: (folder / f"{name}.png").read_bytes() for name in FIGURES}
@@ -247,9 +239,9 @@ def test_the_page_needs_nothing_else(folder, page):
         for name, value in element["attributes"].items():
             assert not name.startswith("on")
             if name in {"src", "href", "srcset", "data", "action", "poster"}:
-                assert value.startswith(("data:image/png;base64,", "#")), value[:60]
+                assert value.startswith(("data:image/png;base64,", "data:text/csv;base64,", "#")), value[:60]
     assert all("src" not in script["attributes"] for script in page.find("script"))
-    text = re.sub(r"data:image/png;base64,[^\"]*", "", (folder / "report.html").read_text(encoding="utf-8"))
+    text = re.sub(r"data:(image/png|text/csv);base64,[^\"]*", "", (folder / "report.html").read_text(encoding="utf-8"))
     assert not re.search(r"https?:|//[a-z]+\.|url\(|@import|\bfetch\(|\bimport\b|XMLHttpRequest", text)
 
 
@@ -274,6 +266,8 @@ def test_identifiers_are_unique_and_links_lead_to_them(page):
     names = [element["attributes"]["id"] for element in page.elements if "id" in element["attributes"]]
     assert len(names) == len(set(names))
     links = [element["attributes"]["href"] for element in page.find("a")]
+    (table,) = [link for link in links if link.startswith("data:")]
+    links.remove(table)
     assert len(links) == 6 and {link.removeprefix("#") for link in links} <= set(names)
 
 
@@ -281,6 +275,9 @@ def test_every_row_has_a_cell_for_each_head(page):
     for found in page.find("table"):
         head, *body = page.find("tr", inside=found)
         count = len(page.find("th", inside=head))
+        groups = [row for row in body if page.find("th", inside=row)]
+        assert all(page.find("th", inside=row)[0]["attributes"]["colspan"] == str(count) for row in groups)
+        body = [row for row in body if row not in groups]
         assert count > 2 and len(body) >= 4
         assert [len(page.find("td", inside=row)) for row in body] == [count] * len(body)
 
@@ -288,7 +285,7 @@ def test_every_row_has_a_cell_for_each_head(page):
 def test_numbers_of_the_table_stand_below_their_heads(table, page, rows):
     frame = kernel_frame(table).set_index("index")
     (kernel_rows,) = page.find("table", id="kernels")
-    heads = [head["text"].strip() for head in page.find("th", inside=kernel_rows)]
+    heads = [head["text"].strip() for head in page.find("th", inside=kernel_rows, scope="col")]
     columns = {
         "rank": ("rank", 1),
         "θ_y/π": ("theta_y", np.pi),
@@ -323,7 +320,7 @@ def test_numbers_of_the_table_stand_below_their_heads(table, page, rows):
                 np.testing.assert_allclose(float(value), row[name] / unit, rtol=1e-12)
                 decimals = len(cells[head]["text"].partition(".")[2])
                 assert abs(float(cells[head]["text"]) - float(value)) <= 0.5001 * 10.0**-decimals
-    assert sorted(int(cells[1]["text"]) for cells in rows) == list(range(6))
+    assert sorted(int(cells[0]["text"]) for cells in rows) == list(range(6))
 
 
 def test_missing_values_are_dashes_that_sort_as_missing(rows):
@@ -333,12 +330,21 @@ def test_missing_values_are_dashes_that_sort_as_missing(rows):
             value = cell["attributes"].get("data-value")
             assert (value == "") == (cell["text"] == "–")
             assert value is None or not re.search("nan|inf|None", value)
-        missing[int(cells[1]["text"])] = sum(cell["text"] == "–" for cell in cells)
+        missing[int(cells[0]["text"])] = sum(cell["text"] == "–" for cell in cells)
     assert missing == {0: 0, 1: 1, DEAD: 18, 3: 0, 4: 0, 5: 0}
 
 
-def test_rows_are_in_the_order_of_rank_and_the_dead_are_last(rows):
-    assert [cells[0]["text"] for cells in rows] == ["1", "2", "3", "4", "5", "–"]
+def test_band_pass_kernels_come_first_by_rank_and_the_dead_are_last(table, rows):
+    shown = [int(cells[0]["text"]) for cells in rows]
+    assert table.kind.values[shown].tolist() == ["band-pass"] * 4 + ["blob", "dead"]
+    band = table["rank"].values[shown[:4]]
+    assert (np.diff(band) > 0).all() and rows[-1][2]["text"] == "–"
+
+
+def test_the_csv_of_the_page_is_that_of_the_folder(folder, page):
+    (link,) = page.find("a", download="kernels.csv")
+    data = base64.b64decode(link["attributes"]["href"].split(",")[1])
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(data)), pd.read_csv(folder / "kernels.csv"))
 
 
 def test_names_are_text_and_not_markup(page):
@@ -415,3 +421,71 @@ def test_a_card_is_drawn_for_every_live_kernel(layer, table):
     for index in (-1, 6):
         with pytest.raises(ValueError, match=f"index is {index}; expected 0 to 5"):
             kernel_card(table, layer, index)
+
+
+# --- stored results --------------------------------------------------------------------------------------------------
+
+
+def test_a_stored_result_gives_its_page_again(layer, table, folder, tmp_path):
+    np.save(tmp_path / "weights.npy", layer.weight)
+    old = results.load(folder / "kernels.nc").drop_vars("weight")  # as results were before
+    results.save(old, tmp_path / "kernels.nc")
+    stored_report([tmp_path / "kernels.nc"], tmp_path / "genuine.html", weights=tmp_path / "weights.npy", figures=False)
+    stored_report([tmp_path / "kernels.nc"], tmp_path / "fitted.html", figures=False)
+    genuine, fitted = (Page((tmp_path / f"{name}.html").read_text("utf-8")) for name in ("genuine", "fitted"))
+    assert [len(page.find("article")) for page in (genuine, fitted)] == [6, 6]
+    assert not any("Gabor fits" in text["text"] for text in genuine.find("p"))
+    assert any("Gabor fits" in text["text"] for text in fitted.find("p"))
+    for index, kernel in enumerate(fitted_layer(old).weight):
+        if index != DEAD:  # the kernels of this layer are what a fit can be
+            likeness = (
+                (kernel * layer.weight[index]).sum() / np.linalg.norm(kernel) / np.linalg.norm(layer.weight[index])
+            )
+            assert likeness > 0.9
+    wrong = tmp_path / "wrong.npy"
+    np.save(wrong, layer.weight[:3])
+    with pytest.raises(ValueError, match="shape"):
+        stored_report([folder / "kernels.nc"], tmp_path / "x.html", weights=wrong, figures=False)
+
+
+def test_two_results_stand_side_by_side(table, folder, tmp_path):
+    other = table.assign(eta_output=table.eta_output + xr.where(table.index == 4, 0.25, 0.0))
+    results.save(other.assign_attrs(layer="other"), tmp_path / "b.nc")
+    stored_report([folder / "kernels.nc", tmp_path / "b.nc"], tmp_path / "two.html", figures=False)
+    page = Page((tmp_path / "two.html").read_text("utf-8"))
+    first = page.find("td", inside=page.find("tbody")[0])
+    head = [cell["text"] for cell in page.find("span", role="button")]
+    assert first[0]["text"] == "4"  # the largest difference
+    at = head.index("η output A")
+    values = [float(cell["attributes"]["data-value"]) for cell in first[at : at + 3]]
+    assert values[2] == pytest.approx(0.25, rel=1e-4) and values[1] - values[0] == pytest.approx(0.25, rel=1e-4)
+
+
+def test_results_of_different_kinds_are_no_pair(table, folder, tmp_path):
+    maps = xr.Dataset({name: ("filter", np.ones(8)) for name in ("rho", "eta_rmax")})
+    results.save(maps, tmp_path / "maps.nc")
+    with pytest.raises(ValueError, match="expected one kind"):
+        stored_report([folder / "kernels.nc", tmp_path / "maps.nc"], tmp_path / "x.html")
+    results.save(xr.Dataset({"x": 1}), tmp_path / "none.nc")
+    with pytest.raises(ValueError, match=r"expected kernels\.nc"):
+        stored_report([tmp_path / "none.nc"], tmp_path / "x.html")
+    with pytest.raises(ValueError, match="3 results"):
+        stored_report([folder / "kernels.nc"] * 3, tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_without_figures_the_page_has_its_words_and_tables(layer, table, tmp_path):
+    write_kernels(Report(tmp_path, progress=False, figures=False), table, layer)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kernels.csv", "kernels.nc", "report.html"]
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    assert not page.find("figure") and len(page.find("article")) == 6
+
+
+def test_the_fine_example_has_low_gamma_and_changes_most(table):
+    figure = plots.phase_advance_figure(table)
+    assert len(figure.axes) == 4  # two waves, the changes, and the scale
+    band = table.isel(kernel=table.kind.values == "band-pass")
+    advance = np.abs(band.theta_y * band.shift_y + band.theta_x * band.shift_x)
+    drawn = figure.axes[2].collections[0].get_offsets()
+    np.testing.assert_allclose(np.sort(drawn[:, 0]), np.sort(advance.values.ravel()))
+    assert set(np.round(drawn[:, 1], 12)) == set(np.round(band.eta_rmax.values.ravel(), 12))

@@ -14,7 +14,8 @@ from PIL import Image
 
 from analysis.kernels import FirstLayer, gabor
 from analysis.kernels.prescription import DesignMeasurement
-from analysis.reports.prescribe import LINK, NO_LINK, prescribe_report
+from analysis.reports.links import LINK, NO_LINK
+from analysis.reports.prescribe import prescribe_report
 from analysis.reports.summaries import prescription_summary
 
 SIZE = 64
@@ -116,17 +117,18 @@ def test_a_measurement_that_was_stopped_is_continued(layer, pictures, tmp_path, 
         made(layer, tmp_path / "empty", pictures, resume=True)
 
 
-def test_page_of_the_kernels_in_the_same_folder_gets_a_link_and_no_other_page_does(layer, tmp_path, plain_figure):
-    page = tmp_path / "report.html"
+@pytest.mark.parametrize("name", ["report.html", "explorer.html"])
+def test_page_of_the_kernels_in_the_same_folder_gets_a_link_and_no_other_page_does(layer, tmp_path, plain_figure, name):
+    page = tmp_path / name
     page.write_text(f"<body>{NO_LINK}</body>")
     for _ in range(2):  # the second time the link is there
         made(layer, tmp_path, spectrum="flat")
         assert page.read_text() == f"<body>{LINK}</body>"
-        assert 'href="report.html"' in (tmp_path / "prescribe.html").read_text()
+        assert f'href="{name}"' in (tmp_path / "prescribe.html").read_text()
     page.write_text("<body>audit</body>")
     made(layer, tmp_path, spectrum="flat")
     assert page.read_text() == "<body>audit</body>"
-    assert 'href="report.html"' not in (tmp_path / "prescribe.html").read_text()
+    assert f'href="{name}"' not in (tmp_path / "prescribe.html").read_text()
 
 
 def test_one_photograph_is_not_enough(layer, pictures, tmp_path):

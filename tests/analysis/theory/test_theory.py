@@ -183,6 +183,18 @@ def test_map_samples_the_square_from_minus_pi_to_pi():
     assert gamma_map(4)[128, 64] == pytest.approx(np.sqrt(1.5), abs=1e-9)  # theta = (0, -pi / 2): 2 pi / m
 
 
+def test_gamma_over_cells_is_the_root_mean_square_over_each_cell():
+    levels, stride = 2, 2
+    theta = np.array([[0.1, 0.1], [-0.1, 2.0]])
+    found = theory.gamma_over_cells(theta, levels, stride, points=4)
+    side, inside = np.pi / 4, (np.arange(4) + 0.5) / 4
+    for value, (y, x) in zip(found, [(0, 0), (-1, 2)], strict=True):
+        squares = [gamma([stride * side * (y + a), stride * side * (x + b)]) ** 2 for a in inside for b in inside]
+        assert value == pytest.approx(np.sqrt(np.mean(squares)))
+    with pytest.raises(ValueError, match="levels"):
+        theory.gamma_over_cells(theta, 0, stride)
+
+
 @pytest.mark.parametrize("q", [0, 1, 2, 3])
 def test_largest_cosine_equals_plain_loops(q):
     rng = np.random.default_rng(3)
