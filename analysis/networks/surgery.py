@@ -91,8 +91,8 @@ def replace_pooling(
         If the model is no module or `operator` none of the above.
     ValueError
         If the operator is unknown, or a remedy that does not go layer by layer; if a named layer does not exist, has a
-        forward of its own or cannot be replaced; if no layer is found, or all averages are longer than the filter; if the operator has to follow a convolution
-        itself whose weight is computed, as by `weight_norm`. The message names the layer.
+        forward of its own or cannot be replaced; if there is none, or none for such a short filter; if the operator
+        has to follow a convolution itself whose weight is computed, as by `weight_norm`. The message names the layer.
 
     Notes
     -----
