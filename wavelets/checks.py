@@ -92,10 +92,10 @@ def refuse_overflow(array: NDArray[Any], name: str) -> None:
         raise ValueError(f"{name} holds values up to {largest:.3g}; expected at most {limit:.3g} in {array.dtype}")
 
 
-def refuse_overflowed(array: NDArray[Any], name: str) -> None:
-    """Raise ValueError for a result that is not finite, because finite values of `name` were too large for sums."""
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds values so large that their sums overflow in {array.dtype}")
+def refuse_overflowed(result: NDArray[Any], given: NDArray[Any], name: str) -> None:
+    """Raise ValueError for a result that is not finite where all that was given is: its sums were too large."""
+    if not np.isfinite(result).all() and np.isfinite(given).all():
+        raise ValueError(f"{name} holds values so large that their sums overflow in {result.dtype}")
 
 
 def refuse_colours_last(shape: Sequence[int], name: str) -> None:

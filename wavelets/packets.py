@@ -328,7 +328,7 @@ class DualTreePackets1D(_DualTree):
         d2 = flat.imag * self._signs[:, None].astype(flat.real.dtype)
         trees = np.stack([flat.real, d2]).reshape(2, len(flat), nodes * count)
         out = strips.synthesise(plan, trees, factor).reshape(*batch, n)
-        refuse_overflowed(out, "c")
+        refuse_overflowed(out, array, "c")
         return out
 
 
@@ -553,7 +553,7 @@ class DualTreePackets2D(_DualTree):
         flat = array.reshape(-1, channels, *grid).view(real).reshape(-1, channels, *grid, 2)
         out = np.empty((len(flat), height, width), real)
         strips.backward(tables, factor, flat, out)
-        refuse_overflowed(out, "c")
+        refuse_overflowed(out, array, "c")
         return out.reshape(*batch, height, width)
 
 

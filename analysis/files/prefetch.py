@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from wavelets import get_num_threads
+
+# xarray imports dask, which imports this, at the first array it makes; once the interpreter ends that is too late.
+with contextlib.suppress(ImportError):  # where there are no processes
+    import concurrent.futures.process  # noqa: F401
 
 Source = TypeVar("Source")
 Result = TypeVar("Result")
@@ -28,6 +33,10 @@ def prefetch(work: Callable[[Source], Result], sources: Iterable[Source], ahead:
     Yields
     ------
     What `work` returns, in the order of the sources. What it raises, or what `sources` raises, is raised in its place.
+
+    Notes
+    -----
+    Where no thread can be had, as when the interpreter is about to end, the caller does the work.
     """
     if ahead == 0:
         yield from map(work, sources)
@@ -40,7 +49,7 @@ def prefetch(work: Callable[[Source], Result], sources: Iterable[Source], ahead:
         while True:
             try:
                 while failure is None and len(waiting) < ahead:
-                    waiting.append(pool.submit(work, next(source)))
+                    waiting.append(_begun(pool, work, next(source)))
             except BaseException as error:  # the end among them; first come the results of what was drawn before
                 failure = error
             if not waiting:
@@ -50,3 +59,16 @@ def prefetch(work: Callable[[Source], Result], sources: Iterable[Source], ahead:
             raise failure
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begun(pool: ThreadPoolExecutor, work: Callable[[Source], Result], source: Source) -> Future[Result]:
+    """Work for a thread of the pool, or already done here."""
+    try:
+        return pool.submit(work, source)
+    except RuntimeError:  # no more threads, or no new work while the interpreter ends
+        done: Future[Result] = Future()
+        try:
+            done.set_result(work(source))
+        except Exception as error:
+            done.set_exception(error)
+        return done

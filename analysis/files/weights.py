@@ -273,7 +273,8 @@ def _check(name: str, value: Any) -> None:
         raise ValueError(f"a weight is named '{printable(name)}', which no file of results could hold")
     if not _is_tensor(value):
         return
-    kinds = {"quantised": value.is_quantized, "sparse": str(value.layout) != "torch.strided", "meta": value.is_meta}
+    kinds = {"quantised": value.is_quantized, "nested": value.is_nested}
+    kinds |= {"sparse": str(value.layout) != "torch.strided", "meta": value.is_meta}
     for kind, found in kinds.items():
         if found:
             raise ValueError(f"{name!r} is a {kind} tensor; save the weights of the network as it was before")

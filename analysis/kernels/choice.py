@@ -14,12 +14,19 @@ from wavelets.checks import real_array
 
 Shape = tuple[int, ...]
 
+HWIO = "(height, width, channels, kernels)"
+
 # Parts of names: of an optimiser's state, of what is no weight, and of convolutions that enlarge.
 _OPTIMISER = re.compile(
     r"optim.*|opt(_state)?|exp_avg.*|momentum(_buffer)?|moments?.*|adam\w*|.*square_avg|.*accumulator.*|rmsprop.*"
     r"|velocity|grads?|gradients?|mu|nu|slots?"
 )
-_ENLARGING = re.compile(r".*transpos.*|.*deconv.*|up_?conv.*|conv_?up.*|.*upsampl.*|.*decod.*|conv_?t\d*|generator")
+_ENLARGING = re.compile(
+    r".*transpos.*|.*deconv.*|ups?\d*|up_?conv.*|conv_?up.*|.*upsampl.*|.*decod.*|conv_?t\d*|generator"
+)
+_DEPTHWISE = re.compile(r".*depth_?wise.*|(.*_)?dw(_?conv)?\d*")
+
+_PART_OF_WEIGHT = re.compile(r"weight_(orig|[guv]|mask)")
 
 # How the parts of a weight are called that a module computes anew for every call.
 _PARTS = {
@@ -69,7 +76,8 @@ def composed(arrays: Mapping[str, Any], shown: str) -> dict[str, Any]:
             found[name] = array
     left = {name: array for name, array in found.items() if name not in used}
     for name, array in left.items():
-        if len(array.shape) == 4 and (".parametrizations." in f".{name}" or name.endswith("weight_orig")):
+        alone = _PART_OF_WEIGHT.fullmatch(name.rpartition(".")[2]) or f"{name.removesuffix('weight')}gain" in arrays
+        if len(array.shape) == 4 and (alone or ".parametrizations." in f".{name}"):
             raise ValueError(
                 f"{shown}: {name!r} {tuple(array.shape)} is part of a weight that its module computes in a way that "
                 "is not known here; save the weight itself, such as model.conv1.weight"
@@ -155,8 +163,12 @@ def _against(name: str, shapes: Mapping[str, Shape], kernels: Mapping[str, Shape
         return "belongs to an optimiser"
     if any(_ENLARGING.fullmatch(part) for part in parts):
         return "belongs to a convolution that enlarges"
+    if any(_DEPTHWISE.fullmatch(part) for part in parts):
+        return "is named as a depthwise convolution"
     if reason := other_order(shape):
         return reason
+    if parts[-1] == "kernel" and shape[2] in (1, 3):
+        return f"is named as in TensorFlow and JAX, whose order is {HWIO}"
     if name == "":
         return None
     if shape[0] == 1:
@@ -192,7 +204,7 @@ def _earlier(other: str, name: str) -> bool:
 def other_order(shape: Shape) -> str | None:
     """Likely order of the axes of a weight, where it is not (kernels, channels, height, width)."""
     if len(shape) == 4 and shape[0] == shape[1] and shape[2] in (1, 3) and shape[3] >= 8:
-        return "is in the order (height, width, channels, kernels) of TensorFlow and JAX: transpose it by (3, 2, 0, 1)"
+        return f"is in the order {HWIO} of TensorFlow and JAX: transpose it by (3, 2, 0, 1)"
     if len(shape) == 4 and shape[1] == shape[2] and shape[3] in (1, 3) and shape[1] not in (1, 3):
         return "is in the order (kernels, height, width, channels): transpose it by (0, 3, 1, 2)"
     return None

@@ -24,7 +24,7 @@ from analysis.measurements.shift_experiment import (
     window_side,
 )
 from analysis.runs.feed import run
-from wavelets.checks import integer, real_array
+from wavelets.checks import integer, real_array, refuse_overflow
 from wavelets.complex_filters import GRID, complex_filters
 from wavelets.engine.threads import get_num_threads, over_batch
 from wavelets.kernel_kinds import dead_kernels
@@ -78,7 +78,9 @@ class LayerResponses:
         self.points = period(max(size), stride)
         self.dtype = np.result_type(dtype, np.complex64)
         spectra = np.conj(fft.fft2(np.conj(filters), (self.points, self.points), workers=get_num_threads()))
-        self.spectra = np.ascontiguousarray(spectra, dtype=self.dtype)
+        with np.errstate(over="ignore"):  # refused here
+            self.spectra = np.ascontiguousarray(spectra, dtype=self.dtype)
+        refuse_overflow(np.abs(self.spectra), "the spectrum of the filters")
 
     def __call__(self, pictures: NDArray[Any]) -> NDArray[Any]:
         """Return the responses, shape (L, n, h, w), to pictures (n, C, H, W)."""

@@ -94,8 +94,8 @@ def prescribe(
     TypeError
         If an argument has a wrong type.
     ValueError
-        If a value is out of range, the layer has no pooling, the activation is another one, or no design reaches the
-        target; the message names the best.
+        If a value is out of range, the layer has no pooling, the activation is another one, the outputs are zero
+        or overflow, or no design reaches the target; the message names the best.
 
     Notes
     -----
@@ -119,6 +119,7 @@ def prescribe(
         for _ in track(range(fields), "random fields", "fields", progress)
     ]
     energies = Energies(*(np.concatenate(part) for part in zip(*sampled, strict=True)))
+    _check_energies(layer, energies)
     names, choices = _designs(layer, ways, energies)
     table = _table(layer, ways, energies, names, choices, size)
     shown = spectrum if isinstance(spectrum, str) else "given"
@@ -325,6 +326,15 @@ def _field(
     noise = np.fft.fft2(np.sqrt(1 - isolated) * rng.standard_normal(shape) + np.sqrt(isolated) * points)
     field = np.fft.ifft2(np.einsum("klyx,lyx->kyx", root, noise)).real
     return np.asarray(field / np.array(layer.std)[:, None, None])[None]
+
+
+def _check_energies(layer: FirstLayer, energies: Energies) -> None:
+    """Raise for outputs without energy or too large for it, in any of the ways."""
+    energy, reference = (part.sum(axis=(0, 2)) for part in (energies.energy, energies.reference))
+    if not (np.isfinite(energy).all() and np.isfinite(reference).all()):
+        raise ValueError(f"kernels or bias of {layer.name!r} are so large that squares of the outputs overflow")
+    if not (energy.all() and reference.all()):
+        raise ValueError(f"{layer.name!r} gives nothing but zeros on random fields: by its bias, or by small kernels")
 
 
 def _of_designs(part: NDArray[np.float64], choices: NDArray[np.int_]) -> NDArray[np.float64]:

@@ -260,9 +260,10 @@ def _from_array(array: ArrayLike) -> dict[str, Any]:
 
 
 def _from_convolution(module: Any) -> dict[str, Any]:
-    weight = real_array(module.weight, "weight", 4).copy()
     if getattr(module, "transposed", False):
         raise ValueError(f"source is a transposed convolution ({type(module).__name__}); expected a plain one")
+    _refuse_own_forward(module)
+    weight = real_array(module.weight, "weight", 4).copy()
     if getattr(module, "groups", 1) != 1:
         raise ValueError(f"the convolution has groups {module.groups}; expected 1")
     if _same("dilation", getattr(module, "dilation", 1)) != 1:
@@ -286,6 +287,20 @@ def _from_convolution(module: Any) -> dict[str, Any]:
         "padding": padding,
         "sha256": _digest(weight),
     }
+
+
+def _refuse_own_forward(module: Any) -> None:
+    """Raise for a module of torch whose stored weight is not what it convolves with, as far as can be seen."""
+    if not hasattr(module, "state_dict"):
+        return
+    from torch import nn
+
+    from analysis.networks.layer_access import behaves_as, told
+
+    if isinstance(module, nn.Conv2d) and not behaves_as(module, nn.Conv2d):
+        raise ValueError(
+            f"source is a {told(module)}: what it makes of its weight is not known here; give the kernels as an array"
+        )
 
 
 def _same(name: str, value: Any) -> Any:

@@ -91,8 +91,8 @@ def replace_pooling(
         If the model is no module or `operator` none of the above.
     ValueError
         If the operator is unknown, or a remedy that does not go layer by layer; if a named layer does not exist, has a
-        forward of its own or cannot be replaced; if no layer is found; if the operator has to follow a convolution
-        itself whose weight is computed, as by `weight_norm`. The message names the layer.
+        forward of its own or cannot be replaced; if there is none, or none for such a short filter; if the operator
+        has to follow a convolution itself whose weight is computed, as by `weight_norm`. The message names the layer.
 
     Notes
     -----
@@ -128,7 +128,7 @@ def replace_pooling(
         if isinstance(found.layer, CONVOLUTION)
     }
     channels = _channels(model, chosen, example)
-    changes, operators = [], {}
+    changes, operators, short = [], {}, {}
     for name, found in chosen.items():
         layer = found.layer
         site = _site(name, layer, channels[name], steps.get(name) == "before")
@@ -139,6 +139,7 @@ def replace_pooling(
             new = make(site, mode)
         except ValueError as error:
             if names is None and isinstance(error, ShortFilterError):
+                short[name] = error
                 continue
             raise ValueError(f"layer {name!r} cannot be replaced by {label}: {error}") from error
         new.to(**_neighbourhood(model, near)).train(near.training)
@@ -156,6 +157,8 @@ def replace_pooling(
             put_everywhere(model, layer, new)
         operators[name] = new
         changes.append(Change(name, before, shown))
+    if not changes and short:
+        raise ValueError(f"no layer can be replaced by {label}: {'; '.join(f'{n!r}: {e}' for n, e in short.items())}")
     wiring.finish()
     return model, [with_leader(change, leaders) for leaders in [share_phases(model, operators)] for change in changes]
 

@@ -42,7 +42,7 @@ SMALLER = {
     },
     "04_first_layer_kernels": {"IMAGES = bundled_crops(colour=True)": "IMAGES = bundled_crops(colour=True)[::4]"},
     "05_pooling_and_aliasing": {
-        "fit(first, batches, 200)": "fit(first, batches, 120)",
+        "STEPS, FURTHER = 200, 40": "STEPS, FURTHER = 120, 40",
         "distance.update(crops[:4])": "distance.update(crops[:1])",
     },
     "07_twin_models": {

@@ -471,7 +471,7 @@ def test_auto_takes_numba_on_the_cpu_and_the_cheaper_one_elsewhere():
 
 
 def test_attributes_are_those_of_the_numpy_transform():
-    module, numpy = DualTreePackets2d(2, "cf_1_1", 2, "zero"), DualTreePackets2D(2, "cf_1_2", 2, "zero")
+    module, numpy = DualTreePackets2d(2, "cf_1_1", 2, "zero"), DualTreePackets2D(2, "cf_1_1", 2, "zero")
     assert (module.levels, module.stride, module.boundary, module.bank.name) == (2, 2, "zero", "cf_1_1")
     assert (module.packets == numpy.packets).all() and (module.frequencies == numpy.frequencies).all()
     assert repr(module) == f"DualTreePackets2d({numpy!r}, method='auto')"

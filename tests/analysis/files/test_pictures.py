@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 import struct
+import subprocess
 import sys
 import threading
 import warnings
@@ -26,6 +27,7 @@ from analysis.files.pictures import (
     luminance,
     read_image,
 )
+from analysis.files.prefetch import prefetch
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -766,3 +768,36 @@ def test_reading_ahead_leaves_warning_filters_and_no_threads(tmp_path):
             next(stream)
     assert warnings.filters == before
     assert not any(thread.name.startswith("prefetch") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_where_no_thread_can_be_had_pictures_are_read_by_the_caller(monkeypatch, started):
+    start, begun = threading.Thread.start, []
+
+    def refuse(thread):
+        if len(begun) >= started:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr("analysis.files.prefetch.get_num_threads", lambda: 3)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert list(prefetch(lambda number: number**2, range(9), 4)) == [number**2 for number in range(9)]
+    with pytest.raises(ZeroDivisionError):
+        list(prefetch(lambda number: 1 / number, range(9), 4))
+
+
+LATE = """
+import atexit
+import numpy as np, xarray as xr
+from analysis.files.prefetch import prefetch
+def late():
+    assert list(prefetch(str, range(9), 4)) == list("012345678")
+    print(xr.DataArray(np.ones(3)).sum().item())
+atexit.register(late)
+"""
+
+
+def test_pictures_are_read_and_results_made_while_the_interpreter_ends():
+    result = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=300)
+    assert (result.stdout, result.stderr) == ("3.0\n", "")

@@ -132,15 +132,17 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path, suffix):
 def test_programs_quantised_sparse_and_empty_tensors(tmp_path, torch):
     layer = torch.nn.Conv2d(3, 4, 5)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # both are deprecated
+        warnings.simplefilter("ignore")  # deprecated, or not to stay as they are
         torch.jit.save(torch.jit.trace(layer, torch.zeros(1, 3, 8, 8)), tmp_path / "script.pt")
         quantised = torch.quantize_per_tensor(torch.from_numpy(W), 0.1, 0, torch.qint8)
+        nested = torch.nested.nested_tensor([torch.eye(3)])
     refused(tmp_path / "script.pt", "TorchScript", "state_dict()")
     torch.export.save(torch.export.export(layer, (torch.zeros(1, 3, 8, 8),)), tmp_path / "exported.pt")
     refused(tmp_path / "exported.pt", "torch.export", "state_dict()")
     tensors = {
         "quantised": quantised,
         "sparse": torch.eye(3).to_sparse(),
+        "nested": nested,
         "meta": torch.ones(3, device="meta"),
     }
     for kind, tensor in tensors.items():

@@ -171,3 +171,35 @@ def test_the_networks_of_this_package(name, tmp_path):
     torch.save(model.state_dict(), tmp_path / "a.pth")
     first = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d))
     np.testing.assert_array_equal(first_layer(tmp_path / "a.pth", stride=2).weight, first.weight.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"a.weight_v": W},
+        {"a.weight_mask": W > 0},
+        {"a.weight": W, "a.gain": np.ones((8, 1, 1, 1))},  # of a convolution that standardises its weight
+        {"a/kernel": np.ones((3, 3, 3, 4))},
+        {"a.dw_conv.weight": W[:, :1]},
+        {"a.depthwise.weight": W[:, :1]},
+        {"ups.weight": W},
+    ],
+    ids=lambda arrays: list(arrays)[-1],
+)
+def test_parts_and_other_kinds_of_convolutions_are_told_by_their_names(arrays, tmp_path):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=next(iter(arrays))):
+        first_layer(tmp_path / "a.npz", stride=2)
+
+
+def test_modules_with_a_forward_of_their_own_are_refused():
+    class Standardised(torch.nn.Conv2d):
+        def forward(self, x):
+            return self._conv_forward(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
+
+    class Named(torch.nn.Conv2d):
+        pass
+
+    with pytest.raises(ValueError, match="Standardised"):
+        first_layer(Standardised(3, 8, 5, stride=2))
+    assert first_layer(Named(3, 8, 5, stride=2)).weight.shape == (8, 3, 5, 5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import analysis
+from analysis.files.imagenet_statistics import IMAGENET_MEAN, IMAGENET_STD
 from wavelets import analytic, characteristic_frequency
 from wavelets.spectrum import energy_in_window, power_spectrum
 
@@ -116,6 +117,7 @@ def test_constants_of_the_script_are_those_of_the_file(layer):
                     continue  # computed
     side = constants["SIZE"]
     assert layer["weight"].shape == (constants["KERNELS"], 3, side, side)
+    constants |= {"MEAN": IMAGENET_MEAN, "STD": IMAGENET_STD}
     for name in ("STRIDE", "PADDING", "POOL", "POOL_STRIDE", "POOL_PADDING", "MEAN", "STD"):
         np.testing.assert_array_equal(layer[name.lower()], constants[name])
     assert read(TRAINING)[-1, 0] == constants["ITERATIONS"]

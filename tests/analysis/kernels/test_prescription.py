@@ -249,3 +249,13 @@ def test_isolated_points_keep_the_spectrum():
         found = (np.abs(np.fft.fft2(fields)) ** 2).mean(axis=0) / points**2
         np.testing.assert_allclose(found[1:9, 1:9].mean(), power_law_spectrum(63)[1:9, 1:9].mean(), rtol=0.1)
         assert np.mean(fields**4) / np.mean(fields**2) ** 2 == pytest.approx(3, abs=0.4) or isolated
+
+
+@pytest.mark.parametrize(
+    ("scale", "bias", "words"),
+    [(1e300, 0, "spectrum"), (1e38, 0, "spectrum"), (1, -1e3, "zeros"), (1e-300, 0, "zeros")],
+)
+def test_outputs_that_vanish_or_overflow_are_refused(scale, bias, words):
+    layer = FirstLayer("a", scale * gratings(), 2, bias=np.full(5, float(bias)), mean=(0.5,), std=(0.25,))
+    with pytest.raises(ValueError, match=words):
+        prescribe(layer, size=64, fields=2, progress=False)

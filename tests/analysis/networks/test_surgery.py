@@ -151,9 +151,10 @@ def test_one_dimension():
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 2, 0), (4, 4, 0)])
 def test_average_pooling_keeps_its_size_and_its_centres(kernel, stride, padding, name):
     model = nn.Sequential(nn.AvgPool2d(kernel, stride, padding, count_include_pad=False))
-    if name.startswith("blur") and int(name[4:]) < kernel and stride == 2:
-        with pytest.raises(ValueError, match="lets more through than the average"):
-            remedy(name)(model, names=["0"])
+    if (name.startswith("blur") and int(name[4:]) < kernel and stride == 2) or (name, kernel) == ("adaptive-blur", 4):
+        for where in ({"names": ["0"]}, {"types": nn.AvgPool2d}):
+            with pytest.raises(ValueError, match="lets more through than the average"):
+                remedy(name)(model, images(16, 16)[:, :C], **where)
         return
     for n in range(14, 20):
         x = torch.arange(n, dtype=torch.float32).expand(1, C, n, n)  # a ramp: windows give their centres
@@ -350,6 +351,12 @@ def test_average_pooling_is_replaced_where_it_subsamples():
     assert [c.name for c in remedy("blur3")(strided)[1]] == ["0"]
     with pytest.raises(ValueError, match=r"names=\[...\] of those that subsample: 0 \(Conv2d\)$"):
         remedy("blur3")(strided, types=nn.MaxPool2d)
+
+
+def test_a_remedy_that_finds_all_filters_too_short_changes_nothing_and_says_so():
+    model = nn.Sequential(nn.Conv2d(3, C, 3), nn.AvgPool2d(7), nn.Conv2d(C, C, 1))
+    with pytest.raises(ValueError, match=r"'1': .* average over 7x7"):
+        remedy("tlpf")(model)
 
 
 def test_only_what_subsamples_is_replaced():

@@ -79,6 +79,11 @@ def test_report_with_photographs(layer, pictures, tmp_path):
     assert all(f"{eta:.3f}" in prescription_summary(report) for eta in measured.measured_eta)
 
 
+def test_a_layer_that_nothing_betters(layer, tmp_path, plain_figure, monkeypatch):
+    monkeypatch.setattr("analysis.kernels.prescription._front", lambda eta, cost: np.arange(len(eta)) == 0)
+    assert made(layer, tmp_path).datasets["prescribe"].front.sum() == 1
+
+
 def test_report_without_photographs(layer, tmp_path):
     report = made(layer, tmp_path / "out", spectrum="flat")
     assert report.datasets["prescribe"].spectrum == "flat" and not (tmp_path / "out" / "measured.csv").exists()
