@@ -16,8 +16,7 @@ def command(
         str,
         typer.Argument(
             metavar="[SOURCE]",
-            help="A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, "
-            ".npz, .npy), or 'default', the layer that comes with shiftscope.",
+            help=options.LAYER_HELP,
         ),
     ] = "default",
     stride: options.Stride = None,

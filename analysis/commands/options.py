@@ -46,6 +46,11 @@ Figures = Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figu
 Device = Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")]
 
 # A first layer: its file, and what files leave open.
+LAYER_HELP = (
+    "A network (alexnet, resnet18, ...: published kernels, downloaded once), a file (.pth, .safetensors, .npz, .npy), "
+    "or 'default', the layer that comes with shiftscope."
+)
+
 Stride = Annotated[int | None, typer.Option(help="Stride m of the convolution, pixels: a file needs it.")]
 Padding = Annotated[int | None, typer.Option(help="Padding of the convolution, pixels.")]
 Pool = Annotated[int | None, typer.Option(help="Side of the pooling window; its stride is 2. Default: 3.")]
