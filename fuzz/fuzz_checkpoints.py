@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -59,7 +61,7 @@ def zipped(data: bytes) -> bytes:
     return _archive({"weight.npy": data})
 
 
-KINDS = [
+KINDS: list[tuple[str, Callable[[bytes], bytes]]] = [
     (".pth", bytes),
     (".pth", pickled),
     (".safetensors", bytes),
@@ -122,10 +124,11 @@ def seeds() -> dict[str, bytes]:
     keep("safetensors", 2, len(header).to_bytes(8, "little") + header + weight.tobytes() + bytes(74))
     keep("header", 3, json.dumps({"conv1.weight": entries["conv1.weight"]}).encode())
 
-    for save, name, kind in ((np.savez, "npz", 4), (np.savez_compressed, "compressed", 4)):
+    arrays: dict[str, Any] = {"conv1.weight": weight, "conv1.bias": np.ones(2)}
+    for save, name in ((np.savez, "npz"), (np.savez_compressed, "compressed")):
         buffer = io.BytesIO()
-        save(buffer, **{"conv1.weight": weight, "conv1.bias": np.ones(2)})
-        keep(name, kind, buffer.getvalue())
+        save(buffer, **arrays)
+        keep(name, 4, buffer.getvalue())
     for name, array in (("f4", weight), ("grey", weight[:, 0].astype(">f8")), ("u1", np.asfortranarray(weight > 0))):
         buffer = io.BytesIO()
         np.save(buffer, array)

@@ -64,11 +64,11 @@ def seeds() -> dict[str, bytes]:
     real = Image.fromarray(rng.random((12, 9), dtype=np.float32))
     signed = Image.fromarray(rng.integers(-9, 9, (12, 9), dtype=np.int32))
     palette = rgb.quantize(8)
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    exif = exif.tobytes()
-    several = {"save_all": True, "append_images": [rgb, rgb]}
-    wanted = [
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    exif = turned.tobytes()
+    several: dict[str, Any] = {"save_all": True, "append_images": [rgb, rgb]}
+    wanted: list[tuple[str, Image.Image, dict[str, Any]]] = [
         ("JPEG", rgb, {}),
         ("JPEG", grey.resize((150, 140)), {"quality": 20}),
         ("JPEG", rgb, {"progressive": True, "exif": exif, "icc_profile": b"no profile", "comment": b"a"}),

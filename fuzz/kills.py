@@ -26,13 +26,13 @@ from tqdm import tqdm
 from analysis.commands.app import main as main_of_commands
 from analysis.files.atomic import UNFINISHED
 
-LOADED = (
+LOADED = [
     "torch",
     "analysis.reports.heatmaps",
     "analysis.reports.kernels",
     "analysis.reports.stability",
     "analysis.reports.heal",
-)
+]
 LOADED += ("analysis.networks.training.orchestration", "analysis.plots.training", "analysis.networks")
 
 NETWORK = """

@@ -26,8 +26,10 @@ PARTS = ("cache", "output", "user")
 
 
 # Another user, who may read everything, also an interpreter in the folder of root, but write nothing.
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-AS_NOBODY += ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+AS_NOBODY = [
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+]
 
 
 def begin(
@@ -38,7 +40,7 @@ def begin(
     output: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
     """Start a command with so few variables of its environment."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | settings
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | dict(settings)
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", "analysis", *arguments, "--out", str(out)],
         stdin=subprocess.DEVNULL,

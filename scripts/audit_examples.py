@@ -40,6 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     weights = arguments.data / "weights" / WEIGHTS[arguments.name]
     images: Any
+    shifts: tuple[tuple[float, float], ...]
     if arguments.name == "squeezenet":
         network = load_network("squeezenet", weights)
         files = sorted((arguments.data / "imagenet-sample").glob("*.jpg"))

@@ -151,7 +151,7 @@ def table_of(name: str, data: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFra
     with resumable(out, name, settings, [], False, False) as journal:
         (sums,), _ = feed(pictures, [measurement], size, True, block=BLOCK, journal=journal, desc=name)
     frame = statistics(sums.reshape(2, -1), len(sets))
-    reads = network.model.get_submodule(READ_BY[name]).weight.detach().double()
+    reads = network.model.get_parameter(f"{READ_BY[name]}.weight").detach().double()
     frame.insert(0, "network", name)
     channels = frame.iloc[: len(share)].copy()
     channels.insert(1, "channel", np.arange(len(share)))

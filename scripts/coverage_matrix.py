@@ -17,6 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -252,7 +253,7 @@ def _beside_hand(by_hand: list[str], found: list[Place], kinds: str) -> tuple[st
 
 def audited(network: LoadedNetwork, x: Tensor) -> tuple[str, str, float]:
     """Audit of two pictures in the order of execution."""
-    how = {"form": "nested", "shifts": [(0, 1)], "symmetric": False}
+    how: dict[str, Any] = {"form": "nested", "shifts": [(0, 1)], "symmetric": False}
     experiment = NetworkAudit(network.model, network.size, preprocess=network.preprocess, **how)
     audit = experiment.dataset(experiment.measure(x.numpy(), ["0", "1"])[0])
     blame = audit.blame.dropna("place")

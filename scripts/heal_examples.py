@@ -165,7 +165,7 @@ class Table:
         self.path = path
         self.rows: list[dict[str, Any]] = []
         if path.exists():
-            self.rows = pd.read_csv(path, keep_default_na=False).to_dict("records")  # type: ignore[assignment]
+            self.rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
 
     def has(self, **key: Any) -> bool:
         """Tell if there is a row with these values."""
@@ -183,7 +183,7 @@ def cached(path: Path, measure: Callable[[], Arrays]) -> Arrays:
     """Values a picture from a file, or measured and kept there."""
     if not path.exists():
         found = measure()
-        write_atomically(path, lambda file: np.savez(file, **found))
+        write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **found))
     with np.load(path) as kept:
         return dict(kept)
 
@@ -276,7 +276,7 @@ def squeezenet(data: Path, out: Path, remedies: list[str], folds: int, stopped: 
             test = pictures[torch.from_numpy(apart)], truth[apart]
             plain = cached(
                 out / "work" / f"plain_squeezenet_{fold}.npz",
-                lambda test=test: photograph_answers(network.model, network, *test),  # type: ignore[misc]
+                lambda test=test: photograph_answers(network.model, network, *test),
             )
             if not table.has(remedy="plain", fold=fold, healed=0):
                 table.add(remedy="plain", fold=fold, healed=0, **row_of(plain, plain))

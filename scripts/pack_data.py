@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--fold", type=int, default=5)
     arguments = parser.parse_args()
     arrays = cifar10(arguments.folder) if arguments.set == "cifar10" else esc10(arguments.folder, arguments.fold)
-    np.savez_compressed(arguments.out, **arrays)
+    np.savez_compressed(arguments.out, allow_pickle=False, **arrays)
     for name, array in arrays.items():
         print(f"{name:<10} {array.dtype} {array.shape}")
 

@@ -129,13 +129,16 @@ def whitening(views: Tensor) -> Tensor:
     """Inverse square roots of the covariance of patches, pooled over channels; one for each kernel."""
     patches = F.unfold(views, SIZE, stride=5).transpose(1, 2).reshape(-1, SIZE**2).double()
     values, vectors = torch.linalg.eigh(torch.cov(patches.T))
-    floors = torch.logspace(*np.log10(WHITENING_FLOOR), KERNELS)[:, None, None]
+    low, high = np.log10(WHITENING_FLOOR).tolist()
+    floors = torch.logspace(low, high, KERNELS)[:, None, None]
     roots = vectors * (values / values[-1] + floors) ** -0.5 @ vectors.T
     return (SIZE * roots / roots.norm(dim=(1, 2), keepdim=True)).float()
 
 
 class Network(nn.Module):
     """The layer, and what follows it during training only."""
+
+    white: Tensor
 
     def __init__(self, white: Tensor) -> None:
         super().__init__()
@@ -162,8 +165,10 @@ class Network(nn.Module):
 
     def folded(self) -> dict[str, np.ndarray]:
         """Weight and bias with the batch normalisation inside."""
-        gain = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
-        bias = self.norm.bias - gain * self.norm.running_mean
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None and variance is not None  # tracked by default
+        gain = self.norm.weight / torch.sqrt(variance + self.norm.eps)
+        bias = self.norm.bias - gain * mean
         return {"weight": (gain[:, None, None, None] * self.weight()).detach().numpy(), "bias": bias.detach().numpy()}
 
 
@@ -220,6 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
         options.out / "default_layer.npz",
+        allow_pickle=False,
         **net.folded(),
         name="contrastive layer of 12 photographs",
         description=f"SimCLR on the photographs inside scikit-image, {options.iterations} iterations of "
