@@ -45,7 +45,7 @@ class _Networks:
         values = np.zeros((len(x), len(self.networks), 3))
         for rows, first, second, _ in self.audit.batches(x, borders):
             both = torch.cat((first, second))
-            answers = [network.plain(both, borders == "circular").split(len(first)) for network in self.networks]
+            answers = [network.plain(both, borders == "circular").tensor_split(2) for network in self.networks]
             for number, (shifted, answer) in enumerate(answers):
                 same = answer.argmax(1) == answers[0][1].argmax(1)
                 found = [(shifted - answer).square().sum(1), answer.square().sum(1), same.double()]

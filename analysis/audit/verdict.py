@@ -204,7 +204,7 @@ def mending_verdict(audit: xr.Dataset, remedy: str) -> str:
     steps = frame.dropna(subset="step")
     text = ""
     if len(steps):
-        parts = []
+        parts: list[str] = []
         for row in steps[:NAMED].itertuples():
             size = f"{abs(100 * row.gain):.0f} % ± {100 * row.gain_stderr:.0f}"
             if not parts:

@@ -162,12 +162,12 @@ def mending_figure(audit: xr.Dataset) -> Figure:
         x = np.arange(len(order), dtype=np.float64)
         share, error = (100 * audit[name].values[order] for name in ("blame", "blame_stderr"))
         _bars(ax, x, share, error, WIDTH, VERMILION, "blame")
-        curves = {
-            "gone with all up to here": ("mend_gone", slice(len(order)), x, "o-", BLUE),
-            "gone if mended alone": ("mend_gone_with", (0, order), x + 0.15, "s", SKY),
-        }
-        for label, (name, part, at, style, colour) in curves.items():
-            value, error = (100 * one[f"{name}{end}"].values[part] for end in ("", "_stderr"))
+        curves = (
+            (x, one.isel(step=slice(len(order))), "mend_gone", "o-", BLUE, "gone with all up to here"),
+            (x + 0.15, one.isel(step=0, place=order), "mend_gone_with", "s", SKY, "gone if mended alone"),
+        )
+        for at, part, name, style, colour, label in curves:
+            value, error = (100 * part[f"{name}{end}"].values for end in ("", "_stderr"))
             ax.errorbar(
                 at, value, error, fmt=style, color=colour, markeredgecolor=BLACK, ecolor=BLACK, capsize=3, label=label
             )

@@ -250,7 +250,7 @@ def write_audit(report: Report, audit: xr.Dataset, kernels: xr.Dataset | None = 
 
 def figures(audit: xr.Dataset) -> dict[str, Callable[[], Figure]]:
     """Figures of an audit, by the names of the files; each is drawn when called."""
-    drawn = {
+    drawn: dict[str, Callable[[], Figure]] = {
         "strip": partial(plots.strip_figure, audit),
         "shifts": partial(plots.blame_by_shift_figure, audit),
     }
