@@ -271,15 +271,16 @@ def _of_patches(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], y: Te
         if x.ndim == 6:
             y._cells = (x, tuple(d % 6 for d in given))  # type: ignore[attr-defined]
         return None
-    cells, order = getattr(x, "_cells", (None, ()))
-    if cells is None or y.ndim != 4:
-        if cells is not None and y.shape == x.shape:
-            y._cells = (cells, order)  # type: ignore[attr-defined]
+    known = getattr(x, "_cells", None)
+    if known is None or y.ndim != 4:
+        if known is not None and y.shape == x.shape:
+            y._cells = known  # type: ignore[attr-defined]
         return None
-    n, *sides = cells.shape
-    if order[:3] == (0, 1, 3) and y.shape == (n, sides[0], sides[2], sides[1] * sides[3] * sides[4]):
+    cells, order = known
+    n, first, a, second, b, last = cells.shape
+    if order[:3] == (0, 1, 3) and y.shape == (n, first, second, a * b * last):
         axes, down, right = NHWC, 2, 4
-    elif order[4:] == (2, 4) and order[0] == 0 and y.shape == (n, sides[0] * sides[2] * sides[4], sides[1], sides[3]):
+    elif order[0] == 0 and order[-2:] == (2, 4) and y.shape == (n, first * second * last, a, b):
         axes, down, right = NCHW, 3, 5
     else:
         return None
