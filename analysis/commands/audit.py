@@ -55,6 +55,9 @@ def command(
             "change away; may be given again. Takes K (K + 3) more passes of an image for each shift, for K places.",
         ),
     ] = None,
+    mend_limit: Annotated[
+        int | None, typer.Option(help="Use at most this many of the images for mending, spread over them.")
+    ] = None,
     first_layer: Annotated[
         bool, typer.Option("--first-layer/--no-first-layer", help="Analyse the kernels of a first convolution too.")
     ] = True,
@@ -95,6 +98,7 @@ def command(
         options={"form": form, "output": output},
         first_layer=first_layer,
         mend=mend or (),
+        mend_limit=mend_limit,
         size=size,
         limit=limit,
         every=every,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -91,6 +91,7 @@ def audit_report(
     borders: Sequence[str] = ("circular",),
     first_layer: bool = True,
     mend: Sequence[str] = (),
+    mend_limit: int | None = None,
     device: str = "cpu",
     block: int = BLOCK,
     options: dict[str, Any] | None = None,
@@ -122,6 +123,8 @@ def audit_report(
     mend : sequence of str
         Remedies by name, with each of which the places are mended one by one in the order that takes most of the change
         away, in further passes; see :func:`analysis.audit.mending_order`.
+    mend_limit : int, optional
+        Use at most so many of the images for that, spread over them.
     device : str
         Where torch shall compute, such as "cuda".
     block : int
@@ -144,8 +147,9 @@ def audit_report(
     OSError
         If a file is not there, or the folder cannot be written to.
     """
-    if size is not None:
-        integer("size", size, 1)
+    for option, count in {"size": size, "mend_limit": mend_limit}.items():
+        if count is not None:
+            integer(option, count, 1)
     for name in mend:
         placewise(name)
     loaded = network if isinstance(network, LoadedNetwork) else _loaded(network, weights, size, pretrained)
@@ -169,26 +173,35 @@ def audit_report(
         audit = audit.assign_attrs(
             network=loaded.name, device=device, torch_version=distribution_version("torch"), verdict=verdict(audit)
         )
-        audit = _with_mending(audit, experiment, session, settings, tuple(dict.fromkeys(mend)))
+        if mend:
+            audit = _with_mending(audit, experiment, session, settings, tuple(dict.fromkeys(mend)), mend_limit)
         kernels = _kernels(loaded, experiment, session) if first_layer else None
         write_audit(report, audit, kernels)
     return report
 
 
 def _with_mending(
-    audit: xr.Dataset, experiment: NetworkAudit, session: Session, settings: dict[str, Any], mend: Sequence[str]
+    audit: xr.Dataset,
+    experiment: NetworkAudit,
+    session: Session,
+    settings: dict[str, Any],
+    mend: Sequence[str],
+    limit: int | None,
 ) -> xr.Dataset:
     """Audit with what mending the places with each of some remedies pays, measured on the same pictures."""
-    if not mend:
-        return audit
-    passes = mending_passes(experiment, audit.images_used)
+    sources: Iterable[Any] = session.sources
+    used = int(audit.images_used)
+    if limit is not None and limit < used:
+        every = -(-used // limit)
+        sources, used = list(sources)[::every], -(-used // every)
+    passes = mending_passes(experiment, used)
     count = len(experiment.network.places)
     if session.progress:
         say(f"Mending {count} places with {' and with '.join(mend)}: at most {passes:,} passes of a picture for each.")
     found = [
         mending_order(
             experiment,
-            session.sources,
+            sources,
             name,
             folder=session.report.folder / "mending",
             settings={"images": session.shown, "block": session.block} | settings,
@@ -200,6 +213,7 @@ def _with_mending(
         for name in mend
     ]
     audit = xr.merge([audit, xr.concat(found, "remedy")], combine_attrs="override")
+    audit = audit.assign_attrs(mending_images=used)
     words = [audit.attrs["verdict"], *(mending_verdict(audit, name) for name in mend)]
     return audit.assign_attrs(verdict="\n".join(words))
 
