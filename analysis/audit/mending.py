@@ -133,7 +133,8 @@ def mending_order(
         sums = sums.reshape(1 + DRAWS, 1 + len(left), 3)
         if not sums[0, 0, CHANGE] >= STILL**2 * sums[0, 0, ANSWER]:
             break
-        gone = 1 - sums[:, 1:, CHANGE] / sums[:, :1, CHANGE]
+        with np.errstate(invalid="ignore", divide="ignore"):  # draws without pictures
+            gone = 1 - sums[:, 1:, CHANGE] / sums[:, :1, CHANGE]
         best = int(gone[0].argmax())
         columns = [names.index(place) for place in left]
         steps[len(mended)] |= _step(left[best], gone[:, best], before, sums[0, 1 + best] / sums[0, 0])

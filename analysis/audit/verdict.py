@@ -202,14 +202,16 @@ def mending_verdict(audit: xr.Dataset, remedy: str) -> str:
     frame = mending_frame(audit)
     frame = frame[frame.remedy == remedy]
     steps = frame.dropna(subset="step")
-    text = ""
+    used = audit.attrs.get("images_used", 0)
+    fewer = audit.attrs.get("mending_images", used) < used
+    pictures = f" ({audit.mending_images} pictures)" if fewer else ""
     if len(steps):
         parts: list[str] = []
         for row in steps[:NAMED].itertuples():
             size = f"{abs(100 * row.gain):.0f} % ± {100 * row.gain_stderr:.0f}"
             if not parts:
                 what = f"takes {size} of the change away" if row.gain >= 0 else f"adds {size} to the change"
-                parts.append(f"With {remedy}, mending {row.place} {what}")
+                parts.append(f"With {remedy}{pictures}, mending {row.place} {what}")
             else:
                 parts.append(f"then {row.place} " + (f"another {size}" if row.gain >= 0 else f"gives {size} back"))
         text = ", ".join(parts)

@@ -191,5 +191,9 @@ def test_report_says_and_keeps_what_mending_pays(tmp_path):
     page = stored_report([tmp_path / "out" / "audit.nc"], tmp_path / "again.html", figures=False)
     assert all(text in page.read_text() for text in ("mending.csv", "ideal"))
     # without remedies the audit is as it was, from its journal
+    fewer = audit_report(Tiny(), images(), tmp_path / "out", size=SIDE, mend=["blur3"], mend_limit=4, **options)
+    part = mending_order(NetworkAudit(Tiny().eval(), SIDE, shifts=[(0, 1)]), images()[::3], progress=False)
+    assert np.allclose(fewer.datasets["audit"].mend_gone, part.mend_gone, atol=1e-12)
+    assert fewer.datasets["audit"].mending_images == 4 and "(4 pictures)" in fewer.datasets["audit"].verdict
     bare = audit_report(Tiny(), images(), tmp_path / "out", size=SIDE, **options).datasets["audit"]
     assert "mend_gone" not in bare and np.array_equal(bare.blame, audit.blame, equal_nan=True)
