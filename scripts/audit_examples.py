@@ -19,9 +19,12 @@ from analysis.reports.audit import audit_report
 from analysis.reports.summaries import audit_summary
 from scripts.pack_data import pictures_of
 
-PHOTOGRAPHS, TEST_IMAGES = 48, 200
+PHOTOGRAPHS, TEST_IMAGES = 100, 200
 PERIOD = ((0.0, 1.0), (1.0, 0.0), (0.0, 2.0), (2.0, 0.0), (0.0, 4.0))
 """Shifts that, with their opposites, go through one period of the CIFAR networks along each axis."""
+
+REMEDIES, MENDED = ("blur3", "ideal"), {"squeezenet": 25}
+"""With each of which the places are mended one by one; and on how many of the pictures, if not on all."""
 
 WEIGHTS = {
     "squeezenet": "squeezenet_v1_0_deep_compressed.npz",
@@ -52,7 +55,16 @@ def main() -> None:
         images = [np.ascontiguousarray(picture) for picture in sheet[:TEST_IMAGES]]
         shifts = PERIOD
     borders = ("circular", "own") if arguments.borders == "both" else (arguments.borders,)
-    report = audit_report(network, images, arguments.out, shifts=shifts, borders=borders, options={"turns": True})
+    report = audit_report(
+        network,
+        images,
+        arguments.out,
+        shifts=shifts,
+        borders=borders,
+        mend=REMEDIES,
+        mend_limit=MENDED.get(arguments.name),
+        options={"turns": True},
+    )
     print(audit_summary(report))
 
 

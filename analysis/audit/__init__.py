@@ -4,5 +4,6 @@ Needs torch.
 """
 
 from analysis.audit.experiment import NetworkAudit, audit_network
+from analysis.audit.mending import mending_order
 
-__all__ = ["NetworkAudit", "audit_network"]
+__all__ = ["NetworkAudit", "audit_network", "mending_order"]

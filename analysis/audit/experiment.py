@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.audit.aliasing import aliased_of_call, aliased_of_spectrum
-from analysis.audit.blame import BORDERS, EXACT, PIXELS, Network, Shares, checksum, form_for, pairs, shares
+from analysis.audit.blame import BORDERS, EXACT, PIXELS, Network, Shares, Shift, checksum, form_for, pairs, shares
 from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import check_shift
 from analysis.networks.place import Place, intercept, places
@@ -177,46 +177,61 @@ class NetworkAudit:
             If the network fails or returns no finite logits (N, classes).
         """
         x = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device)
-        seeds = [(self.seed, checksum(picture)) for picture in x]
-        drawn = [np.random.default_rng(seed).poisson(1, DRAWS) for seed in seeds]
-        weights = np.vstack([np.ones(len(x)), np.array(drawn).T])
-        ratios, channels = self._aliasing(x, [seed % GROUPS for _, seed in seeds])
-        values = [np.ones((len(x), 1)), ratios]
-        turn = [seed // GROUPS % (len(self.cases) // len(self.borders)) for _, seed in seeds]
-        values += list(self._tables(x, turn))
-        return np.concatenate([(weights @ np.hstack(values)).ravel(), channels]), None
+        ratios, channels = self._aliasing(x)
+        values = [np.ones((len(x), 1)), ratios, *self._tables(x)]
+        return np.concatenate([(self.draws(x) @ np.hstack(values)).ravel(), channels]), None
 
-    def _tables(self, x: Tensor, turn: Sequence[int]) -> NDArray[np.float64]:
-        """Sums of shares, shape (cases, pictures, width); zero where a picture's `turn` is not that of the case."""
-        tables = np.zeros((len(self.cases), len(x), self._width))
+    def draws(self, x: Tensor) -> NDArray[np.float64]:
+        """Weights of pictures in the sum of all and in each draw, shape (1 + DRAWS, pictures); from their pixels."""
+        drawn = [np.random.default_rng((self.seed, checksum(picture))).poisson(1, DRAWS) for picture in x]
+        return np.vstack([np.ones(len(x)), np.array(drawn).T])
+
+    def batches(self, x: Tensor, borders: str) -> Iterator[tuple[list[tuple[int, int]], Tensor, Tensor, list[Shift]]]:
+        """Pairs of pictures that are run together.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, 3, size, size)
+        borders : str
+            One of those of the audit.
+
+        Yields
+        ------
+        rows : list of (int, int)
+            Case and number of the picture of each pair: all cases with these borders, or those whose turn it is.
+        first, second : Tensor, shape (pairs, 3, size, size)
+            Pictures after and before the shift.
+        shifts : list of (float, float)
+        """
         each = len(self.cases) // len(self.borders)
+        turn = [checksum(picture) // GROUPS % each for picture in x]
+        cases = [number for number, (name, _, _) in enumerate(self.cases) if name == borders]
+        rows = [(case, i) for case in cases for i in range(len(x)) if not self.turns or turn[i] == case % each]
+        together = max(1, PIXELS // self.size**2)
+        for start in range(0, len(rows), together):
+            part = rows[start : start + together]
+            firsts, seconds, shifts = zip(*(self._pair(x[i : i + 1], case) for case, i in part), strict=True)
+            yield part, torch.cat(firsts), torch.cat(seconds), list(shifts)
+
+    def _pair(self, picture: Tensor, case: int) -> tuple[Tensor, Tensor, Shift]:
+        """Picture after and before the shift of a case, and that shift."""
+        borders, number, direction = self.cases[case]
+        u = self.shifts[number]
+        first, second = pairs(picture, u, borders)
+        return (first, second, u) if direction > 0 else (second, first, (-u[0], -u[1]))
+
+    def _tables(self, x: Tensor) -> NDArray[np.float64]:
+        """Sums of shares, shape (cases, pictures, width); zero for the cases whose turn it is not."""
+        tables = np.zeros((len(self.cases), len(x), self._width))
         for borders in self.borders:
-            cases = [number for number, (name, _, _) in enumerate(self.cases) if name == borders]
-            rows = [(case, i) for case in cases for i in range(len(x)) if not self.turns or turn[i] == case % each]
-            together = max(1, PIXELS // self.size**2)
-            for start in range(0, len(rows), together):
-                part = rows[start : start + together]
-                tables[tuple(zip(*part, strict=True))] = self._shares(x, borders, part)
+            for rows, first, second, shifts in self.batches(x, borders):
+                found = shares(self.network, first, second, shifts, circular=borders == "circular", form=self.form)
+                tables[tuple(zip(*rows, strict=True))] = found.table()
         return tables
 
-    def _shares(self, x: Tensor, borders: str, rows: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-        """Shares of pictures in cases with the same borders, run together."""
-        firsts, seconds, shifts = [], [], []
-        for case, i in rows:
-            _, number, direction = self.cases[case]
-            u = self.shifts[number]
-            first, second = pairs(x[i : i + 1], u, borders)
-            if direction < 0:
-                first, second, u = second, first, (-u[0], -u[1])
-            firsts.append(first)
-            seconds.append(second)
-            shifts.append(u)
-        together = torch.cat(firsts), torch.cat(seconds)
-        found = shares(self.network, *together, shifts, circular=borders == "circular", form=self.form)
-        return found.table()
-
-    def _aliasing(self, x: Tensor, groups: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _aliasing(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Share of aliased energy of each picture and place, and energies of each group and channel."""
+        groups = [checksum(picture) % GROUPS for picture in x]
         found: dict[int, list[tuple[Tensor, Tensor]]] = {}
         place_of = {index: number for number, place in enumerate(self.places) for index in place.calls}
 
@@ -303,7 +318,7 @@ class NetworkAudit:
     def _energies(self, ratios: NDArray[np.float64], sums: NDArray[np.float64]) -> dict[str, Any]:
         table = {f"aliased_energy{end}": np.full(len(self.places) + 1, np.nan) for end in _ENERGIES}
         table["aliased_energy"][:-1] = ratios[0]
-        table["aliased_energy_stderr"][:-1] = _scatter(ratios[1:])
+        table["aliased_energy_stderr"][:-1] = scatter(ratios[1:])
         sizes = [2 * GROUPS * width for width in self._channels]
         for number, (place, part) in enumerate(zip(self.places, np.split(sums, np.cumsum(sizes)[:-1]), strict=True)):
             if not (place.fault and place.dense):
@@ -342,15 +357,15 @@ class NetworkAudit:
         each[:, change < STILL] = np.nan
         return {
             "blame": ("place", blame[0]),
-            "blame_stderr": ("place", _scatter(blame[1:])),
+            "blame_stderr": ("place", scatter(blame[1:])),
             "blame_low": ("place", np.where(known, low, np.nan)),
             "blame_high": ("place", np.where(known, high, np.nan)),
             "gross": ("place", spread(np.sqrt(pooled["squares"] / pooled["change"]))[0]),
             "nested": ("place", spread(pooled["nested"] / pooled["change"])[0]),
             "gain": ("place", gain[0]),
-            "gain_stderr": ("place", _scatter(gain[1:])),
+            "gain_stderr": ("place", scatter(gain[1:])),
             "blame_by_shift": (("borders", "shift", "place"), each[0]),
-            "blame_by_shift_stderr": (("borders", "shift", "place"), _scatter(each[1:])),
+            "blame_by_shift_stderr": (("borders", "shift", "place"), scatter(each[1:])),
             "change": (("borders", "shift"), change),
         }
 
@@ -377,7 +392,7 @@ class NetworkAudit:
 _ENERGIES = ("", "_stderr", "_median", "_median_stderr", "_worst", "_worst_stderr", "_white", "_power_law")
 
 
-def _scatter(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+def scatter(draws: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviation over draws; NaN if more than 5 % of them give no number, such as draws without pictures."""
     known = np.isfinite(draws)
     count = known.sum(0)

@@ -39,6 +39,28 @@ COLUMNS = (
 )
 """Columns of audit.csv."""
 
+MENDING_COLUMNS = (
+    "remedy",
+    "step",
+    "place",
+    "gain",
+    "gain_stderr",
+    "gone",
+    "gone_stderr",
+    "alone",
+    "alone_stderr",
+    "blame",
+    "blame_stderr",
+    "gain_ideal",
+    "same_class",
+    "answer",
+    "unreached",
+)
+"""Columns of mending.csv."""
+
+NAMED = 4
+"""Steps of mending that the verdict tells one by one."""
+
 ENOUGH = 0.8
 """Share of the change that the places named first in the verdict come to, if they can."""
 
@@ -131,3 +153,79 @@ def rank_agreement(shares: pd.Series, gains: pd.Series) -> float:
 
 def _number(count: int) -> str:
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def mending_frame(audit: xr.Dataset) -> pd.DataFrame:
+    """Table of what mending pays, a row a place for each remedy, in the order of mending.
+
+    Parameters
+    ----------
+    audit : xarray.Dataset
+        Of :func:`analysis.audit.audit_network`, merged with those of :func:`analysis.audit.mending_order`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns :data:`MENDING_COLUMNS`: `gain` is what the step takes away beside those before it, `alone` what mending
+        that place alone takes away, `gain_ideal` the same if it is mended ideally, as in the audit. Places that are not
+        reached come last, without a step.
+    """
+    shares = audit_frame(audit).set_index("place")
+    rows: list[dict[str, object]] = []
+    for remedy in audit.remedy.values:
+        one = audit.sel(remedy=remedy)
+        alone, error = (one[f"mend_gone_with{end}"].values[0] for end in ("", "_stderr"))
+        names = [str(name) for name in audit.place.values]
+        order = [(k, names.index(str(place))) for k, place in enumerate(one.mend_place.values) if place]
+        for k, at in order + [(-1, at) for at, reason in enumerate(one.mend_unreached.values) if reason]:
+            row: dict[str, object] = {"remedy": str(remedy), "step": k + 1 if k >= 0 else pd.NA, "place": names[at]}
+            row |= {name: float(one[f"mend_{name}"][k]) if k >= 0 else np.nan for name in _STEP}
+            row |= {"alone": alone[at], "alone_stderr": error[at], "gain_ideal": shares.gain[names[at]]}
+            row |= {name: shares[name][names[at]] for name in ("blame", "blame_stderr")}
+            rows.append(row | {"unreached": str(one.mend_unreached.values[at])})
+    frame = pd.DataFrame(rows).rename(columns={"same": "same_class"}).astype({"step": "Int64"})
+    return frame.reindex(columns=list(MENDING_COLUMNS))
+
+
+_STEP = ("gain", "gain_stderr", "gone", "gone_stderr", "same", "answer")
+
+
+def mending_verdict(audit: xr.Dataset, remedy: str) -> str:
+    """Sentences that say what mending the places with a remedy pays, and how that goes with the shares of blame.
+
+    Parameters
+    ----------
+    audit : xarray.Dataset
+        As for :func:`mending_frame`.
+    remedy : str
+    """
+    frame = mending_frame(audit)
+    frame = frame[frame.remedy == remedy]
+    steps = frame.dropna(subset="step")
+    used = audit.attrs.get("images_used", 0)
+    fewer = audit.attrs.get("mending_images", used) < used
+    pictures = f" ({audit.mending_images} pictures)" if fewer else ""
+    if len(steps):
+        parts: list[str] = []
+        for row in steps[:NAMED].itertuples():
+            size = f"{abs(100 * row.gain):.0f} % ± {100 * row.gain_stderr:.0f}"
+            if not parts:
+                what = f"takes {size} of the change away" if row.gain >= 0 else f"adds {size} to the change"
+                parts.append(f"With {remedy}{pictures}, mending {row.place} {what}")
+            else:
+                parts.append(f"then {row.place} " + (f"another {size}" if row.gain >= 0 else f"gives {size} back"))
+        text = ", ".join(parts)
+        last = steps.iloc[-1]
+        if len(steps) > 1:
+            text += f"; with all {len(steps)} mended {100 * last.gone:.0f} % ± {100 * last.gone_stderr:.0f} are gone"
+        text += f", and {100 * last.same_class:.0f} % of the answers keep their class."
+        agreement = [rank_agreement(steps.blame, column) for column in (steps.alone, -steps.step.astype(float))]
+        if len(steps) > 2 and np.isfinite(agreement).all():
+            text += (
+                f" The shares of blame have the rank correlation {agreement[0]:.2f} with what mending each place alone "
+                f"takes away, and {agreement[1]:.2f} with this order."
+            )
+    else:
+        text = f"With {remedy}, nothing was mended."
+    lost = frame.place[frame.unreached != ""]
+    return text + (f" {remedy} does not reach {', '.join(lost)}." if len(lost) else "")

@@ -47,6 +47,17 @@ def command(
             "then sampled.",
         ),
     ] = None,
+    mend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REMEDY",
+            help="Also mend the places one by one with this remedy, such as blur3, in the order that takes most of the "
+            "change away; may be given again. Takes K (K + 3) more passes of an image for each shift, for K places.",
+        ),
+    ] = None,
+    mend_limit: Annotated[
+        int | None, typer.Option(help="Use at most this many of the images for mending, spread over them.")
+    ] = None,
     first_layer: Annotated[
         bool, typer.Option("--first-layer/--no-first-layer", help="Analyse the kernels of a first convolution too.")
     ] = True,
@@ -65,12 +76,14 @@ def command(
 ) -> None:
     """Find where a network loses resolution, what aliases there, and which place is to blame for unstable answers.
 
-    Writes audit.csv, audit.nc, strip.png, shifts.png and report.html; of a first convolution also kernels.csv and .nc.
+    Writes audit.csv, audit.nc, strip.png, shifts.png and report.html; of a first convolution also kernels.csv and .nc;
+    with --mend also mending.csv and mending.png.
     FILE.py:FACTORY executes the file, with all that is in it.
     """
     shifts = options.parse_shifts(shift)
     options.need_torch()
-    options.plan({"audit": None, "kernels": None, "describe": 3.0, "Gaussian field": 3.0, "figures": 4.0})
+    steps = dict.fromkeys(("audit", "mending", "kernels") if mend else ("audit", "kernels"))
+    options.plan(steps | {"describe": 3.0, "Gaussian field": 3.0, "figures": 4.0})
     from analysis.reports.audit import audit_report
     from analysis.reports.summaries import audit_summary
 
@@ -84,6 +97,8 @@ def command(
         borders=("circular", "own") if borders == "both" else (borders,),
         options={"form": form, "output": output},
         first_layer=first_layer,
+        mend=mend or (),
+        mend_limit=mend_limit,
         size=size,
         limit=limit,
         every=every,

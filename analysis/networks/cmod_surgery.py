@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from analysis.networks.graph import chain_after, traced
 from analysis.networks.layer_access import (
     CONVOLUTION,
     MAX,
@@ -29,6 +28,7 @@ from analysis.networks.layer_access import (
 )
 from analysis.networks.pooling import CMod
 from analysis.networks.pooling._border import Pads, pooled_size
+from analysis.networks.wiring import Wiring
 from wavelets.checks import integer
 from wavelets.complex_filters import NETWORK_GRID, filters_on_grid
 from wavelets.kernel_kinds import kernel_kinds
@@ -331,20 +331,26 @@ def _aligned(layer: Any, pool: Any, signs: Tensor, grid: int, direction: str) ->
 def _until_pool(model: nn.Module, name: str, pool: str | None) -> tuple[list[str], str]:
     """Modules between a convolution and its max pooling, in order, and the name of that."""
     between: list[str] = []
-    graph = traced(model)
-    for target, module in chain_after(model, graph, name):
+    wiring = Wiring(model)
+    for step in wiring.after(name):
+        target, module = step.name, step.module
+        if module is not None and wiring.call_of(target) is None:
+            break  # it is called elsewhere too
         if isinstance(module, MAX) or (module is not None and target == pool):
             return between, target
         if behaves_as(module, *NORMALISATION, nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout2d):
             between.append(target)
-        elif module is None and target == "relu":
+        elif module is None and target.rstrip("_") == "relu":
             between.append("")
         else:
             raise ValueError(
                 f"layer {name!r} cannot be turned: it is followed by {target} "
                 f"({told(module)}); expected at most batch normalisation and ReLU, then an nn.MaxPool1d or nn.MaxPool2d"
             )
-    if graph is not None:
+    calls = [
+        (scope, node.target) for scope, graph in wiring.scopes() for node in graph.nodes if node.op == "call_module"
+    ]
+    if any(f"{scope}.{target}".lstrip(".") == name for scope, target in calls):
         raise ValueError(
             f"layer {name!r} cannot be turned: it is not followed, through layers used once, by an nn.MaxPool1d or "
             "nn.MaxPool2d"

@@ -40,6 +40,6 @@ def left_alone(model: nn.Module, example: Tensor) -> list[Place]:
         around = (
             not place.understood and not place.function and any(name.startswith(f"{place.module}.") for name in ours)
         )
-        return place.fault and not around and not f"{place.module}.".startswith(ours)
+        return (place.fault or not place.understood) and not around and not f"{place.module}.".startswith(ours)
 
     return [place for place in places(model, example) if as_it_was(place)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 from analysis.files.messages import first_line
 from analysis.networks.layer_access import evaluating
-from analysis.networks.resolution import FALL, NCHW, NHWC, Call, name_of, read_call, with_circular_borders
+from analysis.networks.own_code import FROM_ARRAYS, Fall, OwnCode
+from analysis.networks.resolution import ENLARGE, FALL, NCHW, NHWC, Call, name_of, read_call, with_circular_borders
 
 OnCall = Callable[[int, Call], Tensor | None]
 Sides = tuple[int, int]
@@ -22,8 +23,7 @@ Sides = tuple[int, int]
 OPAQUE = ("analysis.networks.pooling.polyphase",)
 """Modules of operators that are one place, whatever they do inside."""
 
-_ENLARGE = ("interpolate", "conv_transpose2d", "pixel_shuffle", "upsample")
-_RESIZE = (*_ENLARGE, "pad", "conv2d")
+_RESIZE = (*ENLARGE, "pad", "conv2d")
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,14 @@ class Place:
     understood : bool
         False if it is known only that the resolution falls in that module.
     fault : bool
-        False for a global pooling.
+        False for a global pooling; and where the network's own code, between its modules, does what is not understood:
+        nothing can be mended there, and the next place has the blame for it.
     dense : bool
         Whether the maps at stride 1 are known.
     module, function : str
         Name of the innermost module, and of the function that was called in it.
     calls : tuple of int
-        Which of the calls that lose resolution, in the order of execution, are this place.
+        Which of the calls that lose resolution, in the order of execution, are this place; none if it is between them.
     """
 
     name: str
@@ -105,7 +106,8 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     -------
     list of Place
         In the order of execution. Convolutions that only lose their border are none. Where a module gives smaller maps
-        than it is given, and no call inside explains it, the module is listed as not understood.
+        than it is given, and no call inside explains it, the module is listed as not understood; and so is the network
+        where maps in its own code are smaller than those before, as by `Tensor.unfold` or NumPy.
 
     Raises
     ------
@@ -166,10 +168,11 @@ class _Frame:
 
 @dataclass
 class _Found:
-    """Record of a call that loses resolution."""
+    """Record of a call that loses resolution; `index` is its number, None of a fall in the network's own code."""
 
     facts: dict[str, Any]
     group: int
+    index: int | None
 
 
 class _Watch(TorchFunctionMode):
@@ -184,6 +187,7 @@ class _Watch(TorchFunctionMode):
         self.count = 0
         self.busy = False
         self._sliced: tuple[Tensor, str, int] | None = None
+        self._own: OwnCode | None = None  # followed while places are looked for
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -197,12 +201,14 @@ class _Watch(TorchFunctionMode):
     def note_input(self, x: Tensor) -> None:
         """Begin to follow strides at the input."""
         x._total_stride = (1.0, 1.0)  # type: ignore[attr-defined]
+        self._own = OwnCode(self.model, x)
         self.grids.add((x.shape[2], x.shape[3]))
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        self._meet(args)
         bare = args[0].shape if self.circular and args and isinstance(args[0], Tensor) else None
         if self.circular and not self.busy:
             args, kwargs = with_circular_borders(func, args, kwargs)
@@ -275,8 +281,35 @@ class _Watch(TorchFunctionMode):
             "module": call.module,
             "function": call.function,
         }
-        self.found.append(_Found(facts, group))
+        self.found.append(_Found(facts, group, index))
         return None
+
+    def _in_own_code(self) -> OwnCode | None:
+        """What follows maps in the network's own code, while that runs."""
+        return (
+            self._own
+            if self._own and not self.busy and self.stack and self.stack[-1].name in self._own.scopes
+            else None
+        )
+
+    def _meet(self, items: Iterable[Any]) -> None:
+        """Look at arguments in the network's own code."""
+        own = self._in_own_code()
+        for fall in own.meet(items) if own is not None else ():
+            self._note_fall(fall)
+
+    def _note_fall(self, fall: Fall) -> None:
+        """Record a fall of the resolution in the network's own code."""
+        before, maps, axes = fall
+        after = (maps.shape[axes[0]], maps.shape[axes[1]])
+        stride = tuple(float(max(1, round(n / m))) for n, m in zip(before, after, strict=True))
+        total = tuple(t * s for t, s in zip(getattr(maps, "_total_stride", (1.0, 1.0)), stride, strict=True))
+        maps._total_stride = total  # type: ignore[attr-defined]
+        self.grids.add(after)
+        facts: dict[str, Any] = {"kind": "unknown", "kernel": None, "size_in": before, "size_out": after, "cost": 0}
+        facts |= {"channels": maps.shape[3 if axes == NHWC else 1], "understood": False, "fault": False, "dense": False}
+        facts |= {"stride": stride, "total_stride": total, "module": self.stack[-1].name, "function": ""}
+        self.found.append(_Found(facts, -1 - len(self.found), None))
 
     def _unpadded(self, call: Call) -> Sides:
         """Height and width of the maps that go in, without a border that the module itself has put round them."""
@@ -292,19 +325,27 @@ class _Watch(TorchFunctionMode):
     ) -> None:
         """Give what comes out the largest total stride of what goes in, changed as the call changes it."""
         totals = [total for item in (*args, *kwargs.values()) for total in _totals(item)]
+        if not totals and isinstance(result, Tensor) and name_of(func) not in FROM_ARRAYS:
+            result._constant = True  # type: ignore[attr-defined]
         if not totals or (call is not None and not call.fault):
             return
         total = (max(t for t, _ in totals), max(t for _, t in totals))
         if call is not None and self._loses(call):
             total = (total[0] * call.stride[0], total[1] * call.stride[1])
-        elif name_of(func).startswith(_ENLARGE) and isinstance(result, Tensor) and args[0].ndim == result.ndim == 4:
+        elif name_of(func).startswith(ENLARGE) and isinstance(result, Tensor) and args[0].ndim == result.ndim == 4:
             total = tuple(t * args[0].shape[a] / result.shape[a] for t, a in zip(total, NCHW, strict=True))
         for item in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(item, Tensor) and not isinstance(item, nn.Parameter):
                 item._total_stride = total  # type: ignore[attr-defined]
+        own = self._in_own_code()
+        if own is not None and isinstance(result, Tensor):
+            fall = own.follow(func, args, result, call)
+            if fall is not None:
+                self._note_fall(fall)
 
     def _enter(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+            self._meet((*args, *kwargs.values()))
             source = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim == 4), None)
             self.stack.append(_Frame(name, source, type(module).__module__ in OPAQUE))
 
@@ -320,6 +361,9 @@ class _Watch(TorchFunctionMode):
 
     def _left(self, module: nn.Module, frame: _Frame, result: Any) -> Any:
         output = result[0] if isinstance(result, (tuple, list)) and result else result
+        if self._own is not None and self.stack and isinstance(output, Tensor) and output.ndim == 4:
+            nhwc = tuple(output.shape[1:3]) in self.grids and tuple(output.shape[2:]) not in self.grids
+            self._own.settle(output, NHWC if nhwc else NCHW)
         if frame.source is None or not isinstance(output, Tensor) or any(f.opaque for f in self.stack):
             return None
         call = _unexplained(frame, output, self.grids)
@@ -328,6 +372,7 @@ class _Watch(TorchFunctionMode):
         if call is None or (not self.stack and output.ndim != 4):  # of the whole network, tokens are an answer
             return None
         call.module = frame.name
+        self.found = [found for found in self.found if found.index is not None or found.facts["module"] != frame.name]
         if frame.opaque:
             call.kind, call.understood = type(module).__name__, True
         new = self._take(call)
@@ -401,14 +446,14 @@ def _unexplained_tokens(frame: _Frame, source: Tensor, output: Tensor) -> Call |
 
 def _named(found: Sequence[_Found], model: nn.Module) -> list[Place]:
     """Places of the calls: slices of one map together, each with a name of its own."""
-    groups: dict[int, list[int]] = {}
-    for index, call in enumerate(found):
-        groups.setdefault(call.group, []).append(index)
+    groups: dict[int, list[_Found]] = {}
+    for one in found:
+        groups.setdefault(one.group, []).append(one)
     modules = dict(model.named_modules())
     names: dict[str, int] = {}
     result = []
-    for first, calls in groups.items():
-        facts = dict(found[first].facts)
+    for group in groups.values():
+        facts = dict(group[0].facts)
         name, function = facts["module"], facts["function"].strip("_")
         if function and any(True for _ in modules[name].children()):
             name = f"{name}/{function}" if name else function
@@ -416,8 +461,9 @@ def _named(found: Sequence[_Found], model: nn.Module) -> list[Place]:
         names[name] = names.get(name, 0) + 1
         if names[name] > 1:
             name = f"{name} ({names[name]})"
-        if len(calls) > 1:
-            facts |= {"kind": "patch merging", "channels": facts["channels"] * len(calls)}
+        if len(group) > 1:
+            facts |= {"kind": "patch merging", "channels": facts["channels"] * len(group)}
             facts["kernel"] = tuple(int(s) for s in facts["stride"])
-        result.append(Place(name=name, calls=tuple(calls), **facts))
+        calls = tuple(one.index for one in group if one.index is not None)
+        result.append(Place(name=name, calls=calls, **facts))
     return result

@@ -17,6 +17,9 @@ from torch.nn import functional
 NCHW, NHWC = (2, 3), (1, 2)
 """Vertical and horizontal axis of maps (N, channels, height, width) and (N, height, width, channels)."""
 
+ENLARGE = ("interpolate", "conv_transpose2d", "pixel_shuffle", "upsample")
+"""Beginnings of the names of functions that can enlarge maps."""
+
 FALL = 1.5
 """A side that is divided by less than this has lost its border, not its resolution."""
 
@@ -120,6 +123,8 @@ def read_call(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], res
     name = name_of(function)
     if not args or not isinstance(args[0], Tensor):
         return None
+    if name in _PATCHES and isinstance(result, Tensor):
+        return _of_patches(name, args, kwargs, result)
     if name in _REDUCTIONS and args[0].ndim == 6 and isinstance(result, Tensor):
         return _of_cells(name, args, kwargs, result)
     if name not in _READERS or args[0].ndim != 4:
@@ -255,6 +260,37 @@ def _of_cells(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], y: Tens
     return Call("unknown", maps, y, stride, axes=axes, understood=False, function=name)
 
 
+def _of_patches(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], y: Tensor) -> Call | None:
+    """Maps whose cells, (N, channels, H / s, s, W / s, s) or with channels last, became channels by a change of axes.
+
+    The change of axes is kept with its result, until a reshape makes four axes of it.
+    """
+    x = args[0]
+    if name == "permute":
+        given = kwargs.get("dims", args[1] if len(args) == 2 else args[1:])
+        if x.ndim == 6:
+            y._cells = (x, tuple(d % 6 for d in given))  # type: ignore[attr-defined]
+        return None
+    known = getattr(x, "_cells", None)
+    if known is None or y.ndim != 4:
+        if known is not None and y.shape == x.shape:
+            y._cells = known  # type: ignore[attr-defined]
+        return None
+    cells, order = known
+    n, first, a, second, b, last = cells.shape
+    if order[:3] == (0, 1, 3) and y.shape == (n, first, second, a * b * last):
+        axes, down, right = NHWC, 2, 4
+    elif order[0] == 0 and order[-2:] == (2, 4) and y.shape == (n, first * second * last, a, b):
+        axes, down, right = NCHW, 3, 5
+    else:
+        return None
+    maps = cells.flatten(right - 1, right).flatten(down - 1, down)
+    if hasattr(cells, "_total_stride"):
+        maps._total_stride = cells._total_stride
+    stride = (cells.shape[down], cells.shape[right])
+    return Call("space to depth", maps, y, stride, stride, 0, lambda: maps, axes, function=name)
+
+
 def _reduction(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | None:
     dim = given.get("dim")
     if not isinstance(dim, Sequence) or len(dim) != 2:
@@ -293,6 +329,7 @@ _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
     "amax": (("input", "dim", "keepdim"), _reduction),
 }
 _REDUCTIONS = ("mean", "amax", "sum")
+_PATCHES = ("permute", "contiguous", "flatten", "reshape", "view")
 
 
 def with_circular_borders(

@@ -4,7 +4,7 @@ Nothing is computed here beyond layout, and nothing is registered with pyplot: t
 with their last reference. A notebook shows them after ``%matplotlib inline``.
 """
 
-from analysis.plots.audit import blame_by_shift_figure, strip_figure
+from analysis.plots.audit import blame_by_shift_figure, mending_figure, strip_figure
 from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.first_layer import (
     card_figure,
@@ -79,6 +79,7 @@ __all__ = [
     "kernel_prediction_figure",
     "kernels_in_frequency",
     "kernels_in_space",
+    "mending_figure",
     "mosaic_figure",
     "overview_figure",
     "packet_groups_figure",

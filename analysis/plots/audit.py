@@ -140,6 +140,44 @@ def blame_by_shift_figure(audit: xr.Dataset) -> Figure:
     return figure
 
 
+def mending_figure(audit: xr.Dataset) -> Figure:
+    """What mending the places one by one takes away, a panel for each remedy, beside the shares of blame.
+
+    Parameters
+    ----------
+    audit : xarray.Dataset
+        Result of :func:`analysis.audit.audit_network` merged with those of :func:`analysis.audit.mending_order`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = [str(name) for name in audit.place.values]
+    panels = audit.sizes["remedy"]
+    width = max(5.6, 2.6 + 0.9 * audit.sizes["step"])
+    figure = Figure(figsize=(width, 0.4 + 3.2 * panels), layout="constrained")
+    for ax, remedy in zip(figure.subplots(panels, 1, squeeze=False)[:, 0], audit.remedy.values, strict=True):
+        one = audit.sel(remedy=remedy)
+        order = [names.index(str(place)) for place in one.mend_place.values if place]
+        x = np.arange(len(order), dtype=np.float64)
+        share, error = (100 * audit[name].values[order] for name in ("blame", "blame_stderr"))
+        _bars(ax, x, share, error, WIDTH, VERMILION, "blame")
+        curves = (
+            (x, one.isel(step=slice(len(order))), "mend_gone", "o-", BLUE, "gone with all up to here"),
+            (x + 0.15, one.isel(step=0, place=order), "mend_gone_with", "s", SKY, "gone if mended alone"),
+        )
+        for at, part, name, style, colour, label in curves:
+            value, error = (100 * part[f"{name}{end}"].values for end in ("", "_stderr"))
+            ax.errorbar(
+                at, value, error, fmt=style, color=colour, markeredgecolor=BLACK, ecolor=BLACK, capsize=3, label=label
+            )
+        ax.axhline(0, color=BLACK, linewidth=0.8)
+        ax.set_xticks(x, [_short(names[at]) for at in order], rotation=20, ha="right", rotation_mode="anchor")
+        ax.set(ylabel="share of the change (%)", title=f"mended with {remedy}")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small")
+    return figure
+
+
 _BY_SHIFT = ("blame_by_shift", "blame_by_shift_stderr")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,12 +14,14 @@ from torch import nn
 
 from analysis import plots
 from analysis.audit.experiment import BLOCK, SHIFTS, NetworkAudit, measure_audit
-from analysis.audit.verdict import audit_frame, verdict
+from analysis.audit.mending import mending_order, mending_passes, placewise
+from analysis.audit.verdict import audit_frame, mending_frame, mending_verdict, verdict
 from analysis.kernels.table import kernel_frame, kernel_table
 from analysis.networks.loading import SIZE, LoadedNetwork, load_network, move
 from analysis.reports.first_convolution import first_convolution
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, csv_uri, number
+from analysis.runs.progress import say
 from analysis.runs.provenance import distribution_version
 from wavelets.checks import integer
 
@@ -49,6 +51,18 @@ COLUMNS = {
     "gain": ("gone if mended alone %", "Share of the squared change that is gone if this place alone is mended."),
 }
 
+MENDING = [
+    ("step", "", False),
+    ("place", "", True),
+    ("takes away %", "Share of the squared change that is gone by this step, beside those before it.", False),
+    ("gone %", "Share that is gone with this place and those above mended.", False),
+    ("alone %", "Share that is gone if this place alone is mended with the remedy.", False),
+    ("blame %", "Share of the change that the place is at fault for.", False),
+    ("same class %", "Pictures to which the network still gives the class of the plain one.", False),
+    ("answer %", "Size of the logits beside those of the plain network: smaller ones change less too.", False),
+]
+"""Columns of the tables of mending: head, meaning, and whether it is text."""
+
 FORMS = {
     "exact": "All subsets of places were run: the shares are exact.",
     "sampled": "Each picture has one random order of the places and its reversal: the shares are unbiased, the column "
@@ -60,6 +74,8 @@ FORMS = {
 CAPTIONS = {
     "strip": "The network from input to output: side of the maps, aliased energy with yardsticks, and blame.",
     "shifts": "Blame of each place by shift; bars of one standard error over pictures.",
+    "mending": "Places in the order in which mending them one by one takes most of the change away: what is gone with "
+    "each and all to its left, and by mending it alone, beside its share of blame; bars of one standard error.",
 }
 
 
@@ -74,6 +90,8 @@ def audit_report(
     shifts: Sequence[Sequence[float]] = SHIFTS,
     borders: Sequence[str] = ("circular",),
     first_layer: bool = True,
+    mend: Sequence[str] = (),
+    mend_limit: int | None = None,
     device: str = "cpu",
     block: int = BLOCK,
     options: dict[str, Any] | None = None,
@@ -82,7 +100,8 @@ def audit_report(
     """Audit a network: where resolution is lost, what aliases there, and which place is to blame for changes.
 
     Writes audit.csv, audit.nc, strip.png, shifts.png and report.html; where the first place is a convolution of the
-    picture also kernels.csv and kernels.nc; and skipped.txt if images had to be left out.
+    picture also kernels.csv and kernels.nc; with `mend` mending.csv and mending.png; and skipped.txt if images had to
+    be left out.
 
     Parameters
     ----------
@@ -101,6 +120,11 @@ def audit_report(
         As for :class:`analysis.audit.NetworkAudit`.
     first_layer : bool
         Analyse the kernels of the first place, if it is a convolution of the picture, in a second pass.
+    mend : sequence of str
+        Remedies by name, with each of which the places are mended one by one in the order that takes most of the change
+        away, in further passes; see :func:`analysis.audit.mending_order`.
+    mend_limit : int, optional
+        Use at most so many of the images for that, spread over them.
     device : str
         Where torch shall compute, such as "cuda".
     block : int
@@ -123,8 +147,11 @@ def audit_report(
     OSError
         If a file is not there, or the folder cannot be written to.
     """
-    if size is not None:
-        integer("size", size, 1)
+    for option, count in {"size": size, "mend_limit": mend_limit}.items():
+        if count is not None:
+            integer(option, count, 1)
+    for name in mend:
+        placewise(name)
     loaded = network if isinstance(network, LoadedNetwork) else _loaded(network, weights, size, pretrained)
     move(loaded.model, device)
     try:
@@ -146,9 +173,49 @@ def audit_report(
         audit = audit.assign_attrs(
             network=loaded.name, device=device, torch_version=distribution_version("torch"), verdict=verdict(audit)
         )
+        if mend:
+            audit = _with_mending(audit, experiment, session, settings, tuple(dict.fromkeys(mend)), mend_limit)
         kernels = _kernels(loaded, experiment, session) if first_layer else None
         write_audit(report, audit, kernels)
     return report
+
+
+def _with_mending(
+    audit: xr.Dataset,
+    experiment: NetworkAudit,
+    session: Session,
+    settings: dict[str, Any],
+    mend: Sequence[str],
+    limit: int | None,
+) -> xr.Dataset:
+    """Audit with what mending the places with each of some remedies pays, measured on the same pictures."""
+    sources: Iterable[Any] = session.sources
+    used = int(audit.images_used)
+    if limit is not None and limit < used:
+        every = -(-used // limit)
+        sources, used = list(sources)[::every], -(-used // every)
+    passes = mending_passes(experiment, used)
+    count = len(experiment.network.places)
+    if session.progress:
+        say(f"Mending {count} places with {' and with '.join(mend)}: at most {passes:,} passes of a picture for each.")
+    found = [
+        mending_order(
+            experiment,
+            sources,
+            name,
+            folder=session.report.folder / "mending",
+            settings={"images": session.shown, "block": session.block} | settings,
+            overwrite=session.overwrite,
+            progress=session.progress,
+            root=session.root,
+            block=session.block,
+        )
+        for name in mend
+    ]
+    audit = xr.merge([audit, xr.concat(found, "remedy")], combine_attrs="override")
+    audit = audit.assign_attrs(mending_images=used)
+    words = [audit.attrs["verdict"], *(mending_verdict(audit, name) for name in mend)]
+    return audit.assign_attrs(verdict="\n".join(words))
 
 
 def _loaded(
@@ -186,6 +253,8 @@ def write_audit(report: Report, audit: xr.Dataset, kernels: xr.Dataset | None = 
     """
     report.save(audit, "audit")
     report.save_table(lambda: audit_frame(audit), "audit", index=False)
+    if "remedy" in audit.dims:
+        report.save_table(lambda: mending_frame(audit), "mending", index=False)
     if kernels is not None:
         report.save(kernels, "kernels")
         report.save_table(lambda: kernel_frame(kernels), "kernels", index=False)
@@ -195,10 +264,11 @@ def write_audit(report: Report, audit: xr.Dataset, kernels: xr.Dataset | None = 
 
 def figures(audit: xr.Dataset) -> dict[str, Callable[[], Figure]]:
     """Figures of an audit, by the names of the files; each is drawn when called."""
-    return {
+    drawn: dict[str, Callable[[], Figure]] = {
         "strip": partial(plots.strip_figure, audit),
         "shifts": partial(plots.blame_by_shift_figure, audit),
     }
+    return drawn | ({"mending": partial(plots.mending_figure, audit)} if "remedy" in audit.dims else {})
 
 
 def page_values(audit: xr.Dataset, kernels: xr.Dataset | None) -> dict[str, Any]:
@@ -216,12 +286,35 @@ def page_values(audit: xr.Dataset, kernels: xr.Dataset | None) -> dict[str, Any]
         "csv_file": csv_uri(frame),
         "unknown": frame[~frame.understood.astype(bool)].to_dict("records"),
         "order": [(row.place, _with_error(row.gain, row.gain_stderr)) for row in order.itertuples()],
+        "mending": _mending_tables(audit) if "remedy" in audit.dims else [],
+        "mending_columns": MENDING,
+        "mending_file": csv_uri(mending_frame(audit)) if "remedy" in audit.dims else "",
         "shifts": list(zip(audit.shift_y.values.tolist(), audit.shift_x.values.tolist(), strict=True)),
         "borders": audit.borders.values.tolist(),
         "captions": CAPTIONS,
         "kernels": None if kernels is None else kernel_rows(kernels),
         "layer": None if kernels is None else kernels.attrs.get("layer", ""),
     }
+
+
+def _mending_tables(audit: xr.Dataset) -> list[tuple[str, list[list[str]], list[tuple[str, str]]]]:
+    """Remedies, each with a row for each step, and with the places that it does not reach and the reasons."""
+    frame = mending_frame(audit)
+    tables = []
+    for remedy in audit.remedy.values:
+        part = frame[frame.remedy == remedy]
+        rows = [
+            [
+                str(row["step"]),
+                row["place"],
+                *(_with_error(row[name], row[f"{name}_stderr"]) for name in ("gain", "gone", "alone", "blame")),
+                *(_percent(row[name]) for name in ("same_class", "answer")),
+            ]
+            for row in part[part.unreached == ""].to_dict("records")
+        ]
+        lost = part[part.unreached != ""]
+        tables.append((str(remedy), rows, list(zip(lost.place, lost.unreached, strict=True))))
+    return tables
 
 
 def kernel_rows(kernels: xr.Dataset) -> list[tuple[str, list[str]]]:

@@ -118,7 +118,7 @@ def _audits() -> Kind:
         lambda ds: audit.page_values(ds, None),
         lambda ds: audit_frame(ds).set_index("place"),
         {"blame": "blame", "aliased_energy": "aliased energy", "gain": "gone if mended alone"},
-        lambda ds: [str(ds.attrs["verdict"])],
+        lambda ds: str(ds.attrs["verdict"]).splitlines(),
     )
 
 

@@ -19,11 +19,11 @@ from torch.nn import functional  # noqa: E402
 
 from analysis.networks import APS, TLPF, BlurPool, IntraBlockPool, MaxPool, Site, load_weights, remedy  # noqa: E402
 from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet  # noqa: E402
-from analysis.networks.graph import traced  # noqa: E402
 from analysis.networks.metrics import assert_shift_equivariant  # noqa: E402
 from analysis.networks.operator_table import OPERATORS, aps  # noqa: E402
 from analysis.networks.pooling_argument import pooling_at  # noqa: E402
 from analysis.networks.site import square_site, strided_site  # noqa: E402
+from analysis.networks.wiring import Wiring  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own
 
@@ -294,8 +294,12 @@ def test_surgery_on_a_plain_network_makes_the_blurred_one():
 @EVERY
 def test_surgery_can_trace_the_networks(name):
     model, x = small(name, **({} if name == "DenseNet" else {"pooling": "aps-l1"}))
-    graph = traced(model)
+    wiring = Wiring(model)
+    graph = wiring.graph("")
     assert graph is not None
+    assert {name for name, m in model.named_modules() if "architectures" in type(m).__module__} <= dict(
+        wiring.scopes()
+    ).keys()
     model.eval()
     assert close(torch.fx.GraphModule(model, graph)(x), model(x), 1e-6)
 

@@ -315,3 +315,69 @@ def test_with_circular_borders_networks_commute_with_rolls(layer):
     rolled = run(x.roll((2 * step, step), (2, 3)))
     assert torch.allclose(rolled, run(x).roll((2, 1), (2, 3)), atol=1e-12)
     assert not torch.allclose(layer(x.roll(step, 3)), layer(x).roll(1, 3), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)),
+        lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2)[..., 0, 1],
+        lambda x: torch.from_numpy(x.numpy()[:, :, ::2, ::2].copy()),
+        lambda x: torch.as_tensor(x.permute(0, 2, 3, 1).numpy()[:, 1::2, ::2].copy()).permute(0, 3, 1, 2),
+        lambda x: functional.grid_sample(x, torch.zeros(len(x), 16, 16, 2), align_corners=False),
+        lambda x: torch.fft.ifft2(torch.fft.fft2(x)[:, :, :16, :16]).real,
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_not_understood_in_the_networks_own_code_is_listed(function, wrapped, count):
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.next, self.linear = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 2, 1), nn.Linear(4, 2)
+            self.register_buffer("position", torch.rand(1, 4, 8, 8))
+
+        def forward(self, x):
+            x = self.next(function(self.stem(x)).relu())
+            return self.linear((x + self.position + torch.ones(1, 4, 8, 8)).mean((2, 3)))
+
+    model = nn.Sequential(nn.Identity(), Whole()) if wrapped else Whole()
+    fall, following, last = places(model, torch.rand(count, 3, 32, 32))
+    assert not fall.understood and not fall.fault and fall.calls == ()
+    assert fall.name == ("1" if wrapped else "Whole") and (fall.size_in, fall.size_out) == ((32, 32), (16, 16))
+    assert fall.total_stride == (2, 2) and following.total_stride == (4, 4) and following.calls == (0,)
+    assert following.name.endswith("next") and last.kind == "global pooling"
+
+
+def merged_by_reshape(x, s=2):
+    n, h, w, c = x.shape
+    return x.reshape(n, h // s, s, w // s, s, c).permute(0, 1, 3, 4, 2, 5).flatten(3)
+
+
+def merged_first(x, s=2):
+    n, c, h, w = x.shape
+    return x.view(n, c, h // s, s, w // s, s).permute(0, 3, 5, 1, 2, 4).contiguous().view(n, -1, h // s, w // s)
+
+
+@pytest.mark.parametrize(
+    ("function", "axes"), [(merged_by_reshape, (1, 2)), (merged_first, (2, 3)), (lambda x: merged_first(x, 4), (2, 3))]
+)
+def test_a_reshape_that_merges_patches_is_space_to_depth(function, axes):
+    """As timm's Swin does it."""
+
+    class Merging(nn.Module):
+        def forward(self, x):
+            return function(x.permute(0, 2, 3, 1) if axes == (1, 2) else x)
+
+    side = function(torch.zeros(1, 16, 16, 16)).shape[axes[0]]
+    stride = 16 // side
+    model = nn.Sequential(nn.Conv2d(3, 4, 2, 2), Merging(), nn.Identity())
+    embedding, merging = found(model)
+    assert embedding.kind == "patch embedding" and merging.understood and merging.fault and merging.dense
+    assert (merging.kind, merging.kernel, merging.module) == ("space to depth", (stride,) * 2, "1")
+    assert (merging.size_in, merging.size_out, merging.channels) == ((16, 16), (side, side), 4 * stride**2)
+    assert merging.total_stride == (2 * stride, 2 * stride)
+    dense, x = [], torch.rand(2, 3, 32, 32)
+    maps = model[0](x)
+    intercept(model, x, lambda index, call: dense.append(call.dense()) if index else None)
+    assert torch.equal(dense[0], maps.permute(0, 2, 3, 1) if axes == (1, 2) else maps)

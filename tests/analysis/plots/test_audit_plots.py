@@ -49,3 +49,21 @@ def test_a_panel_for_each_kind_of_borders_and_a_bar_for_each_shift(audit):
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["(0, 1) px: answer changes by 10 %", "(1, 0) px: answer does not change"]
     figure.canvas.draw()
+
+
+def test_mending_goes_in_its_order_and_leaves_out_what_is_not_reached(audit):
+    first, second = audit.place.values[1], audit.place.values[0]
+    alone = np.array([[[0.2, 0.5, np.nan, np.nan], [0.6, np.nan, np.nan, np.nan]]])
+    values = {"mend_place": [[first, second]], "mend_gone": [[0.5, 0.6]], "mend_gone_stderr": [[0.1, 0.05]]}
+    audit = audit.assign({name: (("remedy", "step"), value) for name, value in values.items()})
+    audit = audit.assign({f"mend_gone_with{end}": (("remedy", "step", "place"), alone) for end in ("", "_stderr")})
+    audit = audit.assign(blame_stderr=("place", np.full(4, 0.1))).assign_coords(remedy=["blur3"], step=[1, 2])
+    (ax,) = plots.mending_figure(audit).axes
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([35, 40])
+    together, single = (
+        container[0].get_ydata() for container in ax.containers if container[0].__class__.__name__ == "Line2D"
+    )
+    assert together == pytest.approx([50, 60]) and single == pytest.approx([50, 20])
+    assert [label.get_text()[-9:] for label in ax.get_xticklabels()] == [first[-9:], second[-9:]]
+    (empty,) = plots.mending_figure(audit.assign(mend_place=(("remedy", "step"), [["", ""]]))).axes
+    assert not empty.patches
