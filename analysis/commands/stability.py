@@ -20,8 +20,18 @@ def command(
             "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
-    images: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
     out: options.Out,
+    images: Annotated[Path | None, typer.Option(help="Folder of images, searched recursively.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With --circular, in place of --images: arrays as of `shiftscope train`, or CIFAR-10."),
+    ] = None,
+    circular: Annotated[
+        bool,
+        typer.Option("--circular", help="Circular shifts of the test pictures of --data: Zhang's protocol (BlurPool)."),
+    ] = False,
+    mapped: Annotated[int, typer.Option(help="With --circular: pictures that are run at every shift.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
     remedy: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,9 +85,26 @@ def command(
     """Measure how stable a network is under shifts, before and after each remedy, and healed.
 
     Writes stability.csv, stability.nc, trade.png, flips.png, divergence.png, with labels accuracy.png, and report.html.
+    With --circular: circular.csv, circular.nc, figures and report.html.
     FILE.py:FACTORY executes the file, with all that is in it.
     """
     options.need_torch()
+    if circular:
+        from analysis.reports.circular import circular_report, circular_summary
+
+        if data is None or images is not None:
+            raise ValueError("--circular shifts the pictures of --data; expected that, and no --images")
+        found = circular_report(
+            network, data, out, remedies=remedy or [], healed=healed or [], weights=weights, size=size, mapped=mapped,
+            seed=seed, limit=limit, batch=batch or 250, device=device, resume=resume, overwrite=overwrite,
+            figures=figures, progress=not quiet,
+        )  # fmt: skip
+        if not quiet:
+            print(circular_summary(found))
+        options.finish(found, strict, quiet)
+        return
+    if images is None or data is not None:
+        raise ValueError("--images is missing, or --data given without --circular; expected one of the two ways")
     options.plan({"stability": None, "figures": 4.0})
     from analysis.reports.stability import stability_report
     from analysis.reports.summaries import stability_summary

@@ -5,6 +5,7 @@ with their last reference. A notebook shows them after ``%matplotlib inline``.
 """
 
 from analysis.plots.audit import blame_by_shift_figure, strip_figure
+from analysis.plots.circular import circular_trade_figure, smoothness_figure, variation_figure
 from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.first_layer import (
     card_figure,
@@ -55,6 +56,7 @@ __all__ = [
     "card_figure",
     "cell_grid",
     "change_figure",
+    "circular_trade_figure",
     "cloud_figure",
     "compare_figure",
     "consistency_figure",
@@ -94,6 +96,7 @@ __all__ = [
     "ranking_figure",
     "selection_figure",
     "shift_map_figure",
+    "smoothness_figure",
     "sound_figure",
     "sound_shifts_figure",
     "stability_figure",
@@ -102,4 +105,5 @@ __all__ = [
     "tiling_figure",
     "trade_figure",
     "training_figure",
+    "variation_figure",
 ]

@@ -130,8 +130,8 @@ def stability_report(
     integer("shifts", shifts, 2)
     for text in remedies:  # before anything is loaded
         remedy(text.partition(":")[0])
-    loaded = _loaded(network, weights, size)
-    models, changes = _with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
+    loaded = loaded_network(network, weights, size)
+    models, changes = with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
     for path in healed:
         models[healed_name(path)] = load_healed(path, loaded)
     check_runs(loaded, models, min(2, batch or 2))
@@ -179,9 +179,10 @@ def _named(loaded: LoadedNetwork) -> Iterator[None]:
         raise ValueError(f"{loaded.name}, {error}") from error
 
 
-def _loaded(
+def loaded_network(
     network: str | nn.Module | LoadedNetwork, weights: str | os.PathLike[str] | None, size: int | None
 ) -> LoadedNetwork:
+    """Network with what it takes, from what `stability_report` is given."""
     if isinstance(network, str):
         return load_network(network, weights, size)
     if weights is not None:
@@ -191,7 +192,7 @@ def _loaded(
     return LoadedNetwork(type(network).__name__, evaluation(network), size=SIZE if size is None else size)
 
 
-def _with_remedies(
+def with_remedies(
     loaded: LoadedNetwork, remedies: Sequence[str], batch: int | None, device: str
 ) -> tuple[dict[str, nn.Module], dict[str, list[str]]]:
     """Return the network as it is and with each remedy, and a line for each layer that a remedy changed."""
@@ -357,8 +358,8 @@ def orders(comparison: xr.Dataset) -> str:
     return "; ".join(f"{order} for {', '.join(names)}" for order, names in groups.groupby(groups).groups.items())
 
 
-def with_error(row: pd.Series, name: str) -> str:
+def with_error(row: pd.Series, name: str, digits: int = 1) -> str:
     """Value of a table, and its standard error over pictures if there is one."""
     error = row.get(f"{name}_se", np.nan)
-    value = number(row[name], 1)
-    return f"{value} ± {number(error, 1)}" if np.isfinite(error) and error else value
+    value = number(row[name], digits)
+    return f"{value} ± {number(error, digits)}" if np.isfinite(error) and error else value
