@@ -30,6 +30,18 @@ def command(
         bool,
         typer.Option("--circular", help="Circular shifts of the test pictures of --data: Zhang's protocol (BlurPool)."),
     ] = False,
+    spectrograms: Annotated[
+        bool,
+        typer.Option(
+            "--spectrograms", help="Time and frequency shifts of the recordings of --data: the sound study's Table III."
+        ),
+    ] = False,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE", help="With --spectrograms: another sound network and its best.pt; may be given again."
+        ),
+    ] = None,
     mapped: Annotated[int, typer.Option(help="With --circular: pictures that are run at every shift.")] = 200,
     seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
     remedy: Annotated[
@@ -101,6 +113,19 @@ def command(
         )  # fmt: skip
         if not quiet:
             print(circular_summary(found))
+        options.finish(found, strict, quiet)
+        return
+    if spectrograms:
+        from analysis.reports.spectrograms import LIMIT, spectrogram_report, spectrogram_summary
+
+        if data is None or weights is None or images is not None:
+            raise ValueError("--spectrograms needs --data and --weights, and no --images")
+        found = spectrogram_report(
+            options.named_files([f"{network}={weights}", *(beside or [])]), data, out, limit=limit or LIMIT, seed=seed,
+            device=device, figures=figures, progress=not quiet,
+        )  # fmt: skip
+        if not quiet:
+            print(spectrogram_summary(found))
         options.finish(found, strict, quiet)
         return
     if images is None or data is not None:

@@ -42,6 +42,7 @@ from analysis.plots.published import (
     sound_shifts_figure,
 )
 from analysis.plots.shift_maps import feature_distance_figure, shift_map_figure
+from analysis.plots.spectrograms import scores_by_shift_figure, spectrogram_shifts_figure
 from analysis.plots.study import study_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
@@ -94,11 +95,13 @@ __all__ = [
     "quadrant_figure",
     "quality_figure",
     "ranking_figure",
+    "scores_by_shift_figure",
     "selection_figure",
     "shift_map_figure",
     "smoothness_figure",
     "sound_figure",
     "sound_shifts_figure",
+    "spectrogram_shifts_figure",
     "stability_figure",
     "strip_figure",
     "study_figure",

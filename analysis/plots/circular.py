@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import xarray as xr
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from analysis.plots.style import side_legend, styles
@@ -33,7 +34,7 @@ def circular_trade_figure(table: pd.DataFrame) -> Figure:
         ax.set(xlabel=label)
         ax.margins(0.12)
     figure.axes[0].set_ylabel("consistency of two random shifts (%)")
-    points = [bars.lines[0] for bars in figure.axes[0].containers]
+    points = [bars.lines[0] for bars in figure.axes[0].containers if isinstance(bars, ErrorbarContainer)]
     for point, name in zip(points, table.index, strict=True):
         point.set_label(str(name))
     side_legend(figure, points, "bars: ± 1 standard error")

@@ -278,7 +278,8 @@ def load_data(
     folder : path
         One of these:
 
-        - an .npz file, or a folder with one, of arrays ``train_x``, ``train_y`` and optionally ``test_x``, ``test_y``,
+        - an .npz file, or a folder with one, of arrays ``train_x``, ``train_y`` and optionally ``test_x``, ``test_y``
+          and ``val_x``, ``val_y``,
           ``train_clip``, ``test_clip``; or a folder of such arrays as .npy files, which are then not read into memory.
           Pictures are (N, H, W, 3) uint8, spectrograms (N, T, F) floating, classes (N,) integers from 0, or, if they do
           not exclude each other, (N, C) of 0 and 1, clips (N,) the number of the recording that a patch is from.
@@ -425,7 +426,8 @@ def _from_arrays(path: Path, archives: list[Path], single: list[Path], recipe: R
             arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged file raises nearly anything
         raise ValueError(f"{printable(file)} cannot be read as arrays: {one_line(str(error))}") from error
-    for name in ("train_x", "train_y", *(("test_x", "test_y") if {"test_x", "test_y"} & set(arrays) else ())):
+    optional = [(f"{part}_x", f"{part}_y") for part in ("val", "test")]
+    for name in ("train_x", "train_y", *(name for pair in optional if {*pair} & set(arrays) for name in pair)):
         if name not in arrays:
             raise ValueError(
                 f"{shown} has no array {name}; it has {', '.join(sorted(arrays)) or 'none'}, expected train_x and "
@@ -443,7 +445,7 @@ def _from_arrays(path: Path, archives: list[Path], single: list[Path], recipe: R
             raise ValueError(f"{shown}: {part}_clip is {clips.dtype} of shape {clips.shape}; expected (N,) integers")
         return Examples(x, y, clips)
 
-    return {part: examples(part) for part in ("train", "test") if f"{part}_x" in arrays}
+    return {part: examples(part) for part in ("train", "val", "test") if f"{part}_x" in arrays}
 
 
 def _check_inputs(x: Any, name: str, recipe: Recipe) -> None:
