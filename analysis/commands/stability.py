@@ -61,6 +61,15 @@ def command(
         bool, typer.Option("--grid", help="All (shifts + 1)² positions of the window, not three lines of them.")
     ] = False,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Accuracy of ten crops too.")] = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published", help="The published forms too: offsets in a square of 256, windows not normalised."
+        ),
+    ] = False,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="The 15 corruptions of ImageNet-C too; needs --labels.")
+    ] = False,
     labels: Annotated[
         Path | None, typer.Option(help="CSV with columns file and index: the classes. Without it no accuracy.")
     ] = None,
@@ -145,6 +154,9 @@ def command(
         shifts=shifts,
         grid=grid,
         ten_crop=ten_crop,
+        published=published,
+        corruptions=corruptions,
+        seed=seed,
         size=size,
         side=side,
         limit=limit,

@@ -6,6 +6,7 @@ with their last reference. A notebook shows them after ``%matplotlib inline``.
 
 from analysis.plots.audit import blame_by_shift_figure, strip_figure
 from analysis.plots.circular import circular_trade_figure, smoothness_figure, variation_figure
+from analysis.plots.diagrams import operators_diagram, twin_diagram
 from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.first_layer import (
     card_figure,
@@ -28,7 +29,15 @@ from analysis.plots.heatmaps import (
     stability_figure,
 )
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
-from analysis.plots.network_stability import accuracy_figure, divergence_figure, flip_figure, trade_figure
+from analysis.plots.network_stability import (
+    accuracy_figure,
+    corruption_figure,
+    corruption_sheet,
+    divergence_figure,
+    flip_figure,
+    published_form_figure,
+    trade_figure,
+)
 from analysis.plots.phase_advance import phase_advance_figure
 from analysis.plots.phase_clock import phase_clock_figure
 from analysis.plots.prediction import prediction_figure
@@ -63,6 +72,8 @@ __all__ = [
     "consistency_figure",
     "constants_figure",
     "convergence_figure",
+    "corruption_figure",
+    "corruption_sheet",
     "difference_figure",
     "discrepancy_figure",
     "divergence_figure",
@@ -83,6 +94,7 @@ __all__ = [
     "kernels_in_frequency",
     "kernels_in_space",
     "mosaic_figure",
+    "operators_diagram",
     "overview_figure",
     "packet_groups_figure",
     "phase_advance_figure",
@@ -90,6 +102,7 @@ __all__ = [
     "phase_image",
     "prediction_figure",
     "published_corruptions_figure",
+    "published_form_figure",
     "published_scores_figure",
     "published_training_figure",
     "quadrant_figure",
@@ -108,5 +121,6 @@ __all__ = [
     "tiling_figure",
     "trade_figure",
     "training_figure",
+    "twin_diagram",
     "variation_figure",
 ]

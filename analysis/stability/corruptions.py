@@ -90,12 +90,12 @@ def corrupted(picture: NDArray[np.uint8], name: str, severity: int, seed: int = 
     package = need_corruptions()
     options = {"seed": number} if name in ("impulse_noise", "glass_blur") else {}  # which draw by themselves
     with _LOCK:
-        state = np.random.get_state()
-        np.random.seed(number)
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(number)  # noqa: NPY002
         try:
             found = package.corrupt(picture, severity, name, **options)
         finally:
-            np.random.set_state(state)
+            np.random.set_state(state)  # noqa: NPY002
     return np.asarray(found, np.uint8)
 
 

@@ -147,17 +147,21 @@ class NetworkStability:
             for key, value in network.settings().items()
         }
         added = {name: value for extra in self.extras for name, value in extra.settings().items()}
-        return added | {
-            "remedies": list(self.networks),
-            "size": self.input_size,
-            "side": self.size,
-            "span": self.span,
-            "frames": self.frames,
-            "half_pixel": self.half_pixel,
-            "ten_crop": self.ten_crop,
-            "bytes_first": self.bytes_first,
-            "labels_sha256": "none" if self.labels is None else self.labels.sha256,
-        } | networks
+        return (
+            added
+            | {
+                "remedies": list(self.networks),
+                "size": self.input_size,
+                "side": self.size,
+                "span": self.span,
+                "frames": self.frames,
+                "half_pixel": self.half_pixel,
+                "ten_crop": self.ten_crop,
+                "bytes_first": self.bytes_first,
+                "labels_sha256": "none" if self.labels is None else self.labels.sha256,
+            }
+            | networks
+        )
 
     @torch.no_grad()
     def measure(self, pictures: NDArray[np.float32], names: Sequence[str]) -> tuple[NDArray[np.float64], None]:

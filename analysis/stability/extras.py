@@ -174,7 +174,7 @@ class PublishedShifts:
             metrics[f"published divergence {direction}"].update(part)
 
     def values(self, metrics: Mapping[str, Any]) -> tuple[Values, Values]:
-        """``flip_rate_published`` (direction, distance), per cent; ``divergence_published`` (direction, shift), nats."""
+        """``flip_rate_published`` (direction, distance), %; ``divergence_published`` (direction, shift), nats."""
         rates = [100 * metrics[f"published flips {d}"].compute() for d in DIRECTIONS]
         divergence = [metrics[f"published divergence {d}"].compute() for d in DIRECTIONS]
         return {
