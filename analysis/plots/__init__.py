@@ -49,6 +49,7 @@ from analysis.plots.published import (
     published_training_figure,
     sound_figure,
     sound_shifts_figure,
+    sound_systems_figure,
 )
 from analysis.plots.shift_maps import feature_distance_figure, shift_map_figure
 from analysis.plots.spectrograms import scores_by_shift_figure, spectrogram_shifts_figure
@@ -114,6 +115,7 @@ __all__ = [
     "smoothness_figure",
     "sound_figure",
     "sound_shifts_figure",
+    "sound_systems_figure",
     "spectrogram_shifts_figure",
     "stability_figure",
     "strip_figure",

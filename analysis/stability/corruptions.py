@@ -46,9 +46,9 @@ def need_corruptions() -> Any:
     """Return the package; ModuleNotFoundError with what to install."""
     try:
         import imagecorruptions
-    except ModuleNotFoundError:
+    except ImportError as error:  # also of OpenCV, which it brings along, without the system's libGL
         raise ModuleNotFoundError(
-            "corruptions need the package imagecorruptions-imaug: pip install 'shiftscope[corruptions]'"
+            f"corruptions need the package imagecorruptions-imaug: pip install 'shiftscope[corruptions]' ({error})"
         ) from None
     return imagecorruptions
 
