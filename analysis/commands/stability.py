@@ -87,7 +87,7 @@ def command(
         int | None,
         typer.Option(
             help="Side to which every image is brought first, pixels. Default: that of the input + shifts; with "
-            "--ten-crop at least 256/224 of the input, the side that ten crops are cut from."
+            "--ten-crop at least 256/224 of the input, the side that ten crops are cut from; with --published twice that."
         ),
     ] = None,
     limit: options.Limit = None,

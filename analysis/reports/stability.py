@@ -122,8 +122,8 @@ def stability_report(
         Measure the accuracy of ten crops too.
     published : bool
         Measure the published forms too: consistency of two offsets in a square of 256/224 of the input, and flips and
-        divergence of windows that are not normalised, the divergence by halving pictures of twice the size. For
-        networks that take R, G, B normalised by channel.
+        divergence of windows that are not normalised, the divergence by halving pictures of twice the size, to which
+        images are brought first by default. For networks that take R, G, B normalised by channel.
     corruptions : bool
         Measure the error on the 15 corruptions of ImageNet-C too; needs labels and the extra "corruptions".
     seed : int
@@ -132,7 +132,7 @@ def stability_report(
         Side of the network's input, pixels; by default the network's own, of a module 224.
     side : int, optional
         Side to which every image is brought first, pixels. By default that of the input + shifts; with ten crops at
-        least 256/224 of the input, the side that they are cut from.
+        least 256/224 of the input, the side that they are cut from; twice that for the published forms.
     batch : int, optional
         Images in one pass of the network.
     device : str
@@ -177,7 +177,7 @@ def stability_report(
             models,
             loaded.size,
             shifts,
-            side=side or max(loaded.size + shifts, ten_side if ten_crop or published else 0),
+            side=side or (2 if published else 1) * max(loaded.size + shifts, ten_side if ten_crop else 0),
             frames="grid" if grid else "lines",
             ten_crop=ten_crop,
             labels=classes,

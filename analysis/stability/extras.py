@@ -133,7 +133,8 @@ class PublishedShifts:
 
     Notes
     -----
-    theory.md, section 6.3.
+    theory.md, section 6.3. Where pictures come at 2 (size + span) already, the divergence is the records' exactly; flips
+    are then of pictures that are resized twice, first to that and from there to size + span.
     """
 
     key, raw, needs_labels = "published", True, False

@@ -170,7 +170,7 @@ FSDD = replace(
     data="FSDD as arrays (.npz)",
     runs=fsdd_runs,
     costs={
-        "small": "8 epochs of 2,700 patches: about 4 minutes a run on two cores, 14 runs a seed",
+        "small": "8 epochs of 2,700 patches: about 3 processor minutes a run, 14 runs a seed",
         "published": "60 epochs: eight times that; no document has this data set",
     },
 )
