@@ -87,7 +87,7 @@ def command(
         int | None,
         typer.Option(
             help="Side to which every image is brought first, pixels. Default: that of the input + shifts; with "
-            "--ten-crop at least 256/224 of the input, the side that ten crops are cut from; with --published twice that."
+            "--ten-crop at least 256/224 of the input, which ten crops are cut from; twice that with --published."
         ),
     ] = None,
     limit: options.Limit = None,

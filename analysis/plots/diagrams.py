@@ -92,7 +92,6 @@ def twin_diagram(twin: Twin) -> Figure:
         theory.md, section 6.1.
     """
     m, after = twin.stride, "batch norm" if twin.normalised else "bias"
-    norm = "batch norm of moduli" if twin.normalised else "bias"
     free = [
         Box("convolution", f"{twin.free} kernels {twin.kernel}×{twin.kernel}, stride {m}", SKY),
         Box(f"{after}, ReLU", "", PURPLE),
@@ -110,7 +109,7 @@ def twin_diagram(twin: Twin) -> Figure:
     ]
     cmod = [
         Box("$|\\cdot|$", f"modulus, stride {2 * m}", GREEN),
-        Box(f"{norm}, ReLU", "", PURPLE),
+        Box(f"{after}, ReLU", "of the moduli, mean kept" if twin.normalised else "", PURPLE),
     ]
     figure, ax = _canvas(8, 3)
     step, ys = WIDE + GAP, (3.0, 1.5, 0.0)

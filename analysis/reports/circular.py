@@ -171,7 +171,9 @@ def _measured(
 
     def together() -> xr.Dataset:
         there = [done[name] for name in models if name in done]
-        found = xr.concat(there, "remedy", data_vars="all", coords="minimal", compat="override", join="outer")
+        layers = list(dict.fromkeys(layer for one in there for layer in one.layer.values.tolist()))  # in their order
+        there = [one.reindex(layer=layers) for one in there]
+        found = xr.concat(there, "remedy", data_vars="all", coords="minimal", compat="override", join="exact")
         about = {"title": "stability under circular shifts", "settings": json.dumps(run.settings)} | run.settings
         return found.assign_attrs(software(), torch_version=distribution_version("torch"), **about)
 

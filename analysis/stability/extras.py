@@ -133,7 +133,7 @@ class PublishedShifts:
 
     Notes
     -----
-    theory.md, section 6.3. Where pictures come at 2 (size + span) already, the divergence is the records' exactly; flips
+    theory.md, section 6.3. Where pictures come at 2 (size + span) already, the divergence is that of the records; flips
     are then of pictures that are resized twice, first to that and from there to size + span.
     """
 

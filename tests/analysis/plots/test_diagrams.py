@@ -39,7 +39,8 @@ def test_numbers_are_those_of_the_network(name, layer, groups):
 def test_boxes_do_not_overlap_and_hold_their_text():
     figure = operators_diagram(stride=2)
     assert any("2m$ = 4 pixels" in text for text in texts(figure))
-    for drawn in (figure, twin_diagram(numbers("W", walexnet.LAYER, list(packet_groups.alexnet_groups())))):
+    twins = ((walexnet, packet_groups.alexnet_groups()), (wresnet, packet_groups.resnet_groups()))
+    for drawn in (figure, *(twin_diagram(numbers("W", module.LAYER, list(groups))) for module, groups in twins)):
         drawn.draw_without_rendering()
         ax = drawn.axes[0]
         boxes = sorted({patch.get_window_extent().bounds for patch in ax.patches if hasattr(patch, "get_boxstyle")})
