@@ -179,17 +179,19 @@ def long_recordings(examples: Examples, limit: int, seed: int, reach: int) -> tu
     ValueError
         If there is none.
     """
-    assert examples.clips is not None
-    targets = examples.targets[np.unique(examples.clips, return_index=True)[1]]
+    clips = examples.clips
+    assert clips is not None
+    targets = examples.targets[np.unique(clips, return_index=True)[1]]
     single = np.ones(len(targets), bool) if targets.ndim == 1 else targets.sum(1) == 1
     of: NDArray[np.int64] = targets if targets.ndim == 1 else targets.argmax(1)
     least = STEP + FRAMES + reach
+    frames = STEP * (np.bincount(clips) - 1) + FRAMES
     order = np.random.default_rng(seed).permutation(len(targets))
-    spectrograms = list(whole(examples)) if len(targets) else []
-    chosen = [n for n in order.tolist() if single[n] and spectrograms[n].shape[2] >= least][:limit]
+    chosen = [n for n in order.tolist() if single[n] and frames[n] >= least][:limit]
     if not chosen:
         raise ValueError(f"no recording has one class and {least} frames, {least / 100:.1f} s; expected at least one")
-    return [spectrograms[n][0] for n in chosen], [int(of[n]) for n in chosen]
+    spectrograms = [next(whole(examples.select(np.flatnonzero(clips == n))))[0] for n in chosen]
+    return spectrograms, [int(of[n]) for n in chosen]
 
 
 def _examples(labels: Sequence[int]) -> list[int]:

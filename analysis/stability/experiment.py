@@ -26,7 +26,6 @@ from analysis.networks.metrics import (
     half_pixel_window,
     line,
     lines,
-    mean_flip_rate,
     resized,
     standard_error,
     ten_crops,
@@ -40,6 +39,7 @@ from analysis.runs.feed import Images, run
 from analysis.runs.journal import Journal
 from analysis.stability.extras import Extra
 from analysis.stability.labels import Labels
+from analysis.stability.relative import relative_to_first
 from analysis.stability.timing import MeasuredNetwork, Preprocess, choose_orders, named
 from wavelets.checks import integer
 
@@ -124,8 +124,6 @@ class NetworkStability:
                 raise ValueError(f"half_pixel holds {shift}; expected shifts above 0, at most span = {span}")
         self.ten_crop, self.labels, self.bytes_first, self.changes = ten_crop, labels, bytes_first, changes or {}
         self.extras = tuple(extras)
-        if labels is None and (needy := [extra.key for extra in extras if extra.needs_labels]):
-            raise ValueError(f"{needy[0]} need labels: accuracy is measured")
         self.networks: dict[str, MeasuredNetwork] = {}
         self._empty: dict[str, Metrics] = {}  # sums of a black picture, whose names and shapes are those of all
         for name, model in models.items():
@@ -252,7 +250,7 @@ class NetworkStability:
             ("variation", "of a probability"),
         ):
             both[name].attrs = {"long_name": f"{name}: {meaning}, of the {self.frames} of shifts", "units": "%"}
-        relative = _relative(both, [metrics["draws"].compute() for metrics in found.values()])
+        relative = relative_to_first(both, [metrics["draws"].compute() for metrics in found.values()])
         for extra in self.extras:
             relative |= extra.relative(both)
         return both.assign_coords(remedy=list(found)).assign(
@@ -525,25 +523,3 @@ def _entries(metrics: Metrics) -> list[tuple[str, str, Tensor]]:
 
 def _or_nan(metric: Streaming) -> Any:
     return metric.compute() if metric.sums else np.nan
-
-
-def _relative(both: xr.Dataset, draws: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
-    """Accuracy lost and flips avoided, relative to the first model, with standard errors."""
-    rates = [dict(zip(DIRECTIONS, rate, strict=True)) for rate in both.flip_rate.values]
-    # A reference that never flips along a direction leaves nothing to divide by.
-    known = all(rate.any() for rate in rates[0].values())
-    mfr = np.array([mean_flip_rate(rate, rates[0]) if known else np.nan for rate in rates])
-    plain = draws[0]
-    lost = [100 * standard_error((plain["right"] - d["right"])[:, 0]) if "right" in d else np.nan for d in draws]
-    avoided = [100 * standard_error((d["flips"] / plain["flips"]).mean(1)) for d in draws]
-    neighbours = both.flip_rate.sel(distance=1, drop=True).mean("direction")
-    fewer = [100 * standard_error((plain["flips_1px"] - d["flips_1px"])[:, 0]) for d in draws]
-    return {
-        "accuracy_lost": both.top1.isel(remedy=0) - both.top1,
-        "accuracy_lost_se": ("remedy", lost),
-        "mfr": ("remedy", mfr),
-        "flips_avoided": ("remedy", 100 - mfr),
-        "flips_avoided_se": ("remedy", avoided),
-        "flips_1px_fewer": neighbours.isel(remedy=0) - neighbours,
-        "flips_1px_fewer_se": ("remedy", fewer),
-    }

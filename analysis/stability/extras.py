@@ -35,13 +35,11 @@ class Extra(Protocol):
         Frames of a picture.
     raw : bool
         Whether the network is given R, G, B in [0, 1] as they are, without what prepares its input.
-    needs_labels : bool
     """
 
     key: str
     count: int
     raw: bool
-    needs_labels: bool
 
     def settings(self) -> Values:
         """All that the frames depend on."""
@@ -77,7 +75,7 @@ class Offsets:
     The authors' code draws a pair a batch, which has the same mean and a larger error.
     """
 
-    key, count, raw, needs_labels = "offsets", 2, False, False
+    key, count, raw = "offsets", 2, False
 
     def __init__(self, size: int, seed: int = 0) -> None:
         self.size, self.seed = size, integer("seed", seed, 0)
@@ -137,7 +135,7 @@ class PublishedShifts:
     are then of pictures that are resized twice, first to that and from there to size + span.
     """
 
-    key, raw, needs_labels = "published", True, False
+    key, raw = "published", True
 
     def __init__(self, size: int, span: int) -> None:
         self.size, self.span = size, span
@@ -201,7 +199,7 @@ class Corrupted:
         Of all that is drawn at random, for each picture another way.
     """
 
-    key, raw, needs_labels = "corruptions", False, True
+    key, raw = "corruptions", False
     count = len(CORRUPTIONS) * len(SEVERITIES)
 
     def __init__(self, size: int, seed: int = 0) -> None:
@@ -230,8 +228,9 @@ class Corrupted:
         return {self.key: AccuracyByFrame()}
 
     def update(self, metrics: Mapping[str, Any], logits: Tensor, truth: Tensor | None) -> None:
-        """Add answers to all corruptions."""
-        assert truth is not None
+        """Add answers to all corruptions; ValueError without labels."""
+        if truth is None:
+            raise ValueError("corruptions need labels: what is measured is the error")
         metrics[self.key].update(logits, truth)
 
     def values(self, metrics: Mapping[str, Any]) -> tuple[Values, Values]:

@@ -23,7 +23,7 @@ from analysis.runs.progress import Bar
 FSD50K_RATE = 44100
 """Samples per second of FSD50K's files; the study works at 22,050."""
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".mp3")
+SUFFIXES = (".wav", ".flac", ".ogg", ".aiff")
 PARTS = ("train", "val", "test")
 
 

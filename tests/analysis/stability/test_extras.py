@@ -202,7 +202,7 @@ def test_refusals_of_corruptions(picture, stub):
     with pytest.raises(TypeError, match="float64"):
         corrupted(picture / 255, "snow", 1)
     with pytest.raises(ValueError, match="corruptions need labels"):
-        NetworkStability({"plain": nn.Flatten().eval()}, 32, extras=[Corrupted(32)])
+        NetworkStability({"plain": nn.Flatten().eval()}, 32, extras=[Corrupted(32)], half_pixel=())
 
 
 def test_error_on_corruptions_is_that_of_the_pictures(picture, stub):
