@@ -166,6 +166,7 @@ def picture():
     return np.ascontiguousarray(data.astronaut()[:320:5, 100:420:5])
 
 
+@pytest.mark.slow
 def test_corruptions_are_pictures_and_the_same_again(picture, package):
     first, again, other = (all_corrupted(picture, seed) for seed in (0, 0, 1))
     assert first.shape == (15, 5, *picture.shape) and first.dtype == np.uint8
@@ -183,6 +184,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(picture, stub):
     assert np.array_equal(np.random.get_state()[1], state), "the global generator is left as it was"  # noqa: NPY002
 
 
+@pytest.mark.slow
 def test_severity_takes_pictures_away_from_what_they_were(picture, package):
     several = np.stack([all_corrupted(picture, seed) for seed in range(4)]).astype(float)
     distance = np.abs(several - picture).mean((0, 3, 4, 5))
