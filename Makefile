@@ -83,7 +83,7 @@ $(VENV)/core: $(FROZEN) | $(VENV)/made
 	@touch $@
 
 $(VENV)/test: $(FROZEN) | $(VENV)/made
-	$(PY) -m pip install $(PIN) -e '.[test,notebooks,torch,distributed]'
+	$(PY) -m pip install $(PIN) -e '.[test,notebooks,torch,distributed,sound]'
 	@touch $@ $(VENV)/core
 
 $(VENV)/fuzz: $(FROZEN) | $(VENV)/made

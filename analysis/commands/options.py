@@ -117,6 +117,20 @@ def parse_numbers(name: str, text: str | None) -> tuple[float, ...] | None:
         raise ValueError(f"{name} is {text!r}; expected numbers such as 0.485,0.456,0.406") from None
 
 
+def named_files(texts: Sequence[str]) -> dict[str, tuple[str, Path]]:
+    """Turn each ``NAME=FILE`` into name and file, by a name to show: with that of the folder if it is given twice."""
+    found: dict[str, tuple[str, Path]] = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not (name and equals and file):
+            raise ValueError(f"{text!r} is no NAME=FILE, such as vgg41-aps-l1=best.pt")
+        shown = name if name not in found else f"{name} ({Path(file).parent.name})"
+        if shown in found:
+            raise ValueError(f"{text!r} is given twice")
+        found[shown] = (name, Path(file))
+    return found
+
+
 def parse_levels(texts: Sequence[str] | None) -> list[int] | None:
     """Turn ``2``, or ``2,3``, each of which may be given again, into depths."""
     try:

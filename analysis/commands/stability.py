@@ -20,8 +20,30 @@ def command(
             "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
         ),
     ],
-    images: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
     out: options.Out,
+    images: Annotated[Path | None, typer.Option(help="Folder of images, searched recursively.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With --circular, in place of --images: arrays as of `shiftscope train`, or CIFAR-10."),
+    ] = None,
+    circular: Annotated[
+        bool,
+        typer.Option("--circular", help="Circular shifts of the test pictures of --data: Zhang's protocol (BlurPool)."),
+    ] = False,
+    spectrograms: Annotated[
+        bool,
+        typer.Option(
+            "--spectrograms", help="Time and frequency shifts of the recordings of --data: the sound study's Table III."
+        ),
+    ] = False,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE", help="With --spectrograms: another sound network and its best.pt; may be given again."
+        ),
+    ] = None,
+    mapped: Annotated[int, typer.Option(help="With --circular: pictures that are run at every shift.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
     remedy: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,6 +61,15 @@ def command(
         bool, typer.Option("--grid", help="All (shifts + 1)² positions of the window, not three lines of them.")
     ] = False,
     ten_crop: Annotated[bool, typer.Option("--ten-crop", help="Accuracy of ten crops too.")] = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published", help="The published forms too: offsets in a square of 256, windows not normalised."
+        ),
+    ] = False,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="The 15 corruptions of ImageNet-C too; needs --labels.")
+    ] = False,
     labels: Annotated[
         Path | None, typer.Option(help="CSV with columns file and index: the classes. Without it no accuracy.")
     ] = None,
@@ -56,7 +87,7 @@ def command(
         int | None,
         typer.Option(
             help="Side to which every image is brought first, pixels. Default: that of the input + shifts; with "
-            "--ten-crop at least 256/224 of the input, the side that ten crops are cut from."
+            "--ten-crop at least 256/224 of the input, which ten crops are cut from; twice that with --published."
         ),
     ] = None,
     limit: options.Limit = None,
@@ -75,9 +106,39 @@ def command(
     """Measure how stable a network is under shifts, before and after each remedy, and healed.
 
     Writes stability.csv, stability.nc, trade.png, flips.png, divergence.png, with labels accuracy.png, and report.html.
+    With --circular: circular.csv, circular.nc, figures and report.html.
     FILE.py:FACTORY executes the file, with all that is in it.
     """
     options.need_torch()
+    if circular:
+        from analysis.reports.circular import circular_report, circular_summary
+
+        if data is None or images is not None:
+            raise ValueError("--circular shifts the pictures of --data; expected that, and no --images")
+        found = circular_report(
+            network, data, out, remedies=remedy or [], healed=healed or [], weights=weights, size=size, mapped=mapped,
+            seed=seed, limit=limit, batch=batch or 250, device=device, resume=resume, overwrite=overwrite,
+            figures=figures, progress=not quiet,
+        )  # fmt: skip
+        if not quiet:
+            print(circular_summary(found))
+        options.finish(found, strict, quiet)
+        return
+    if spectrograms:
+        from analysis.reports.spectrograms import LIMIT, spectrogram_report, spectrogram_summary
+
+        if data is None or weights is None or images is not None:
+            raise ValueError("--spectrograms needs --data and --weights, and no --images")
+        found = spectrogram_report(
+            options.named_files([f"{network}={weights}", *(beside or [])]), data, out, limit=limit or LIMIT, seed=seed,
+            device=device, figures=figures, progress=not quiet,
+        )  # fmt: skip
+        if not quiet:
+            print(spectrogram_summary(found))
+        options.finish(found, strict, quiet)
+        return
+    if images is None or data is not None:
+        raise ValueError("--images is missing, or --data given without --circular; expected one of the two ways")
     options.plan({"stability": None, "figures": 4.0})
     from analysis.reports.stability import stability_report
     from analysis.reports.summaries import stability_summary
@@ -93,6 +154,9 @@ def command(
         shifts=shifts,
         grid=grid,
         ten_crop=ten_crop,
+        published=published,
+        corruptions=corruptions,
+        seed=seed,
         size=size,
         side=side,
         limit=limit,

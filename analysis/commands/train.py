@@ -34,6 +34,9 @@ def command(
     classes: Annotated[int | None, typer.Option(help="Number of classes, in place of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, augmentation and dropout.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Use at most so many examples of each part.")] = None,
+    validate: Annotated[
+        str, typer.Option(help="Training examples that are validated with: random, or first, as in the poster's code.")
+    ] = "random",
     device: options.Device = "cpu",
     precision: Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")] = "float32",
     workers: Annotated[int, typer.Option(help="Processes that read the data, beside this one.")] = 0,
@@ -88,6 +91,7 @@ def command(
         workers=workers,
         save_every=save_every,
         limit=limit,
+        hold_out=validate,
         download=download,
         overwrite=overwrite,
         progress=not quiet,

@@ -184,10 +184,17 @@ def averaged_aps(site: Site, norm: str, padding_mode: str) -> nn.Module:
     return behind_max(site, Cascade(average, down), padding_mode)
 
 
-def tlpf(site: Site, init: str, size: PerAxis = 5, padding_mode: str = "reflect", norm: str | None = None) -> nn.Module:
+def tlpf(
+    site: Site,
+    init: str,
+    size: PerAxis = 5,
+    padding_mode: str = "reflect",
+    norm: str | None = None,
+    filter_padding_mode: str | None = None,
+) -> nn.Module:
     """Dense maximum where there was one, trainable low-pass filter; with a `norm`, adaptive polyphase sampling."""
-    padding = site.filter_padding(size)
-    down: nn.Module = TLPF(site.known_channels(), size, site.stride, padding, padding_mode, init, site.dims)
+    padding, mode = site.filter_padding(size), filter_padding_mode or padding_mode
+    down: nn.Module = TLPF(site.known_channels(), size, site.stride, padding, mode, init, site.dims)
     return behind_max(site, down if norm is None else then_aps(site, down, norm, padding_mode), padding_mode)
 
 

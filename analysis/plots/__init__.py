@@ -5,6 +5,8 @@ with their last reference. A notebook shows them after ``%matplotlib inline``.
 """
 
 from analysis.plots.audit import blame_by_shift_figure, mending_figure, strip_figure
+from analysis.plots.circular import circular_trade_figure, smoothness_figure, variation_figure
+from analysis.plots.diagrams import operators_diagram, twin_diagram
 from analysis.plots.filters import bank_figure, quality_figure
 from analysis.plots.first_layer import (
     card_figure,
@@ -27,7 +29,15 @@ from analysis.plots.heatmaps import (
     stability_figure,
 )
 from analysis.plots.kernels import kernels_in_frequency, kernels_in_space, phase_image, quadrant_figure
-from analysis.plots.network_stability import accuracy_figure, divergence_figure, flip_figure, trade_figure
+from analysis.plots.network_stability import (
+    accuracy_figure,
+    corruption_figure,
+    corruption_sheet,
+    divergence_figure,
+    flip_figure,
+    published_form_figure,
+    trade_figure,
+)
 from analysis.plots.phase_advance import phase_advance_figure
 from analysis.plots.phase_clock import phase_clock_figure
 from analysis.plots.prediction import prediction_figure
@@ -39,8 +49,10 @@ from analysis.plots.published import (
     published_training_figure,
     sound_figure,
     sound_shifts_figure,
+    sound_systems_figure,
 )
 from analysis.plots.shift_maps import feature_distance_figure, shift_map_figure
+from analysis.plots.spectrograms import scores_by_shift_figure, spectrogram_shifts_figure
 from analysis.plots.study import study_figure
 from analysis.plots.theorems import cloud_figure, constants_figure, convergence_figure, gamma_figure
 from analysis.plots.tiling import tiling_figure
@@ -55,11 +67,14 @@ __all__ = [
     "card_figure",
     "cell_grid",
     "change_figure",
+    "circular_trade_figure",
     "cloud_figure",
     "compare_figure",
     "consistency_figure",
     "constants_figure",
     "convergence_figure",
+    "corruption_figure",
+    "corruption_sheet",
     "difference_figure",
     "discrepancy_figure",
     "divergence_figure",
@@ -81,6 +96,7 @@ __all__ = [
     "kernels_in_space",
     "mending_figure",
     "mosaic_figure",
+    "operators_diagram",
     "overview_figure",
     "packet_groups_figure",
     "phase_advance_figure",
@@ -88,19 +104,26 @@ __all__ = [
     "phase_image",
     "prediction_figure",
     "published_corruptions_figure",
+    "published_form_figure",
     "published_scores_figure",
     "published_training_figure",
     "quadrant_figure",
     "quality_figure",
     "ranking_figure",
+    "scores_by_shift_figure",
     "selection_figure",
     "shift_map_figure",
+    "smoothness_figure",
     "sound_figure",
     "sound_shifts_figure",
+    "sound_systems_figure",
+    "spectrogram_shifts_figure",
     "stability_figure",
     "strip_figure",
     "study_figure",
     "tiling_figure",
     "trade_figure",
     "training_figure",
+    "twin_diagram",
+    "variation_figure",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -114,6 +114,91 @@ def accuracy_figure(comparison: xr.Dataset) -> Figure:
     for ax in (left, right):
         ax.set(ylabel="pictures (%)")
     side_legend(figure)
+    return figure
+
+
+def published_form_figure(comparison: xr.Dataset) -> Figure:
+    """Flips and divergence in the published form, a panel a direction: the poster's protocol.
+
+    Parameters
+    ----------
+    comparison : xarray.Dataset
+        With ``flip_rate_published`` and ``divergence_published``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    looks = styles(comparison.remedy.values.tolist(), reference=True)
+    figure = Figure(figsize=(12.5, 7.4), layout="compressed")
+    rows = {"flip_rate_published": "flips (%)", "divergence_published": "KL divergence (nats)"}
+    panels = figure.subplots(2, comparison.sizes["direction"], sharey="row")
+    for axes, (name, label) in zip(panels, rows.items(), strict=True):
+        for ax, direction in zip(axes, comparison.direction.values, strict=True):
+            _draw_curves(ax, comparison[name].sel(direction=direction), "remedy", looks)
+            ax.set(title=str(direction), xlabel="distance (px)" if "flip" in name else "shift (px)")
+        axes[0].set(ylabel=label, ylim=(0, None))
+    side_legend(figure)
+    return figure
+
+
+def corruption_figure(comparison: xr.Dataset) -> Figure:
+    """Error on each corruption, relative to the first network, and by severity.
+
+    Parameters
+    ----------
+    comparison : xarray.Dataset
+        With ``corruption_error`` (remedy, corruption, severity), per cent.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    errors = comparison.corruption_error
+    names = [str(name).replace("_", " ") for name in errors.corruption.values]
+    figure = Figure(figsize=(11.6, 5.2), layout="compressed")
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+    at = np.arange(len(names))[::-1]
+    total = errors.sum("severity")
+    looks = styles(errors.remedy.values.tolist(), reference=True)
+    for name, look in looks.items():
+        ratio = 100 * total.sel(remedy=name) / total.isel(remedy=0)
+        left.plot(ratio, at, markersize=7, **look | {"linestyle": "none"})
+    left.axvline(100, color="0.8", linewidth=0.8, zorder=0)
+    left.set_yticks(at, names)
+    left.set(xlabel=f"error relative to {errors.remedy.values[0]} (%)")
+    left.grid(axis="y", color="0.92")
+    _draw_curves(right, errors.mean("corruption"), "remedy", looks)
+    right.set(xlabel="severity", ylabel="error, mean of the 15 corruptions (%)", ylim=(0, 101))
+    side_legend(figure)
+    return figure
+
+
+def corruption_sheet(pictures: NDArray[np.uint8], names: Sequence[str], plain: NDArray[np.uint8]) -> Figure:
+    """Contact sheet: a picture after every corruption, a row a kind, a column a severity.
+
+    Parameters
+    ----------
+    pictures : ndarray, shape (kinds, severities, H, W, 3), uint8
+    names : sequence of str
+        Of the kinds.
+    plain : ndarray, shape (H, W, 3), uint8
+        The picture as it is, in the first column.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    kinds, severities = pictures.shape[:2]
+    figure = Figure(figsize=(1.25 * (severities + 1) + 1.3, 1.29 * kinds + 0.3), layout="compressed")
+    axes = figure.subplots(kinds, severities + 1, squeeze=False)
+    for row, shown, name in zip(axes, pictures, names, strict=True):
+        for ax, picture in zip(row, [plain, *shown], strict=True):
+            ax.imshow(picture, interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name.replace("_", "\n"), rotation=0, ha="right", va="center", fontsize=9)
+    for ax, title in zip(axes[0], ["as it is", *(f"severity {s + 1}" for s in range(severities))], strict=True):
+        ax.set_title(title, fontsize=9)
     return figure
 
 

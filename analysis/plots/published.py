@@ -254,6 +254,36 @@ def sound_shifts_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def sound_systems_figure(table: pd.DataFrame) -> Figure:
+    """Mean average precision of systems on FSD50K: the sound study, Table IV.
+
+    Parameters
+    ----------
+    table : DataFrame
+        "sound_systems" of :func:`analysis.published.tables.published_table`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The study's own systems are triangles; d' stands beside each point where it was printed.
+    """
+    figure = Figure(figsize=(7.6, 3.4), layout="compressed")
+    ax = figure.subplots()
+    for own, colour, marker in (("no", BLACK, "o"), ("yes", VERMILION, "^")):
+        rows = table[table.ours == own]
+        label = "the study's own" if own == "yes" else "published before"
+        ax.plot(rows.mean_ap, rows.index, marker, color=colour, label=label, markersize=7)
+    for number, row in table[table.d_prime.notna()].iterrows():
+        ax.annotate(f"d′ {row.d_prime:.3f}", (row.mean_ap, number), (8, 0), textcoords="offset points", va="center",
+                    fontsize=8)  # fmt: skip
+    ax.set_yticks(table.index, table.method)
+    ax.set(xlabel="mAP on FSD50K", ylim=(len(table) - 0.5, -0.5))
+    ax.margins(x=0.14)
+    ax.grid(axis="y", color="0.92")
+    side_legend(figure)
+    return figure
+
+
 def _dots(ax: Axes, rows: pd.DataFrame, at: Iterable[int], colour: str, marker: str) -> None:
     look: Style = {"color": colour, "capsize": 2.5, "linewidth": 1, "markersize": 5.5, "linestyle": ""}
     ax.errorbar(rows.mean_ap, list(at), xerr=rows.deviation, marker=marker, **look)

@@ -22,8 +22,9 @@ TABLES = {
     "wcnn_corruptions": "top-1 errors (%) of nine of them on ImageNet-C by corruption and severity, archived",
     "wcnn_perturbations": "their flip rates (%) on the sequences of ImageNet-P by distance in frames, archived",
     "poster": "the poster, Figs. 9 and 10: errors (%) and mFR (%) as text; '?' is a digit that could not be read",
-    "sound": "the sound study, Tables I, II and IV: mAP with its standard deviation over three runs, and d'",
+    "sound": "the sound study, Tables I and II: mAP with its standard deviation over three runs, and d'",
     "sound_shifts": "the sound study, Table III: consistency (%) and mean absolute change under shifts",
+    "sound_systems": "the sound study, Table IV: mAP and d' on FSD50K of systems, its own and those of others",
     "blurpool": "the BlurPool paper, Table 1: accuracy and consistency (%) of VGG13 on CIFAR-10 by filter",
     "blurpool_time": "the BlurPool paper, Table 2: forward pass (ms) and what is added (%)",
 }

@@ -19,13 +19,23 @@ from analysis import plots
 from analysis.files.messages import printable
 from analysis.heal.healed_file import HEALED_NAME, healed_name, load_healed
 from analysis.networks.layer_access import evaluation
-from analysis.networks.loading import SIZE, LoadedNetwork, apply_remedy, check_runs, left_lines, load_network, move
+from analysis.networks.loading import (
+    SIZE,
+    LoadedNetwork,
+    apply_remedy,
+    check_runs,
+    left_lines,
+    load_network,
+    move,
+    normalised,
+)
 from analysis.networks.remedy_table import remedy
 from analysis.reports.curves import chart
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, csv_uri, number
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import BLOCK, NetworkStability, measure_stability, table
+from analysis.stability.extras import Corrupted, Extra, Offsets, PublishedShifts
 from analysis.stability.labels import read_labels
 from analysis.stability.timing import ModelError
 from wavelets.checks import integer
@@ -42,7 +52,16 @@ COLUMNS = {
     "flips_avoided": ("flips avoided %", "100 - mFR."),
     "flips_1px": ("flips, 1 px %", "Pairs of windows one pixel apart that get different classes."),
     "consistency": ("consistency %", "Pairs of any two different windows that get the same class."),
+    "consistency_offsets": (
+        "consistency, offsets %",
+        "Published form (Zhang 2019): two windows at random offsets below 32 in a square of 256 get the same class.",
+    ),
     "variation": ("variation %", "Standard deviation over the windows of the probability of the true class."),
+    "mfr_published": (
+        "mFR, published form %",
+        "Windows from the corner, pictures not normalised, as in the poster's records; relative to the plain network.",
+    ),
+    "mce": ("mCE %", "Mean of the 15 corruptions' errors, relative to the plain network."),
     "mac": ("MAC %", "Mean absolute change of the probability of the top class under a shift of one pixel."),
     "worst": ("worst shift %", "Accuracy when an adversary chooses the worst of all windows."),
     "milliseconds": ("ms a picture", "Time of one pass."),
@@ -62,6 +81,9 @@ def stability_report(
     shifts: int = 8,
     grid: bool = False,
     ten_crop: bool = False,
+    published: bool = False,
+    corruptions: bool = False,
+    seed: int = 0,
     size: int | None = None,
     side: int | None = None,
     batch: int | None = None,
@@ -98,11 +120,19 @@ def stability_report(
         Take all (shifts + 1)² positions of the window, not three lines of them.
     ten_crop : bool
         Measure the accuracy of ten crops too.
+    published : bool
+        Measure the published forms too: consistency of two offsets in a square of 256/224 of the input, and flips and
+        divergence of windows that are not normalised, the divergence by halving pictures of twice the size, to which
+        images are brought first by default. For networks that take R, G, B normalised by channel.
+    corruptions : bool
+        Measure the error on the 15 corruptions of ImageNet-C too; needs labels and the extra "corruptions".
+    seed : int
+        Of offsets and corruptions.
     size : int, optional
         Side of the network's input, pixels; by default the network's own, of a module 224.
     side : int, optional
         Side to which every image is brought first, pixels. By default that of the input + shifts; with ten crops at
-        least 256/224 of the input, the side that they are cut from.
+        least 256/224 of the input, the side that they are cut from; twice that for the published forms.
     batch : int, optional
         Images in one pass of the network.
     device : str
@@ -130,12 +160,13 @@ def stability_report(
     integer("shifts", shifts, 2)
     for text in remedies:  # before anything is loaded
         remedy(text.partition(":")[0])
-    loaded = _loaded(network, weights, size)
-    models, changes = _with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
+    loaded = loaded_network(network, weights, size)
+    models, changes = with_remedies(loaded, list(dict.fromkeys(remedies)), batch, device)
     for path in healed:
         models[healed_name(path)] = load_healed(path, loaded)
     check_runs(loaded, models, min(2, batch or 2))
 
+    extras = _extras(loaded, shifts, published, corruptions, labels is not None, seed)
     ten_side = round(loaded.size * 256 / 224)
     session = Session("stability", images, out, loaded.size, colour=True, block=block, **how)
     classes = None if labels is None else read_labels(labels, session.root)
@@ -146,10 +177,11 @@ def stability_report(
             models,
             loaded.size,
             shifts,
-            side=side or max(loaded.size + shifts, ten_side if ten_crop else 0),
+            side=side or (2 if published else 1) * max(loaded.size + shifts, ten_side if ten_crop else 0),
             frames="grid" if grid else "lines",
             ten_crop=ten_crop,
             labels=classes,
+            extras=extras,
             changes=changes,
             preprocess=loaded.preprocess,
             batch_size=batch,
@@ -170,6 +202,26 @@ def stability_report(
     return report
 
 
+def _extras(
+    loaded: LoadedNetwork, shifts: int, published: bool, corruptions: bool, labelled: bool, seed: int
+) -> list[Extra]:
+    """Return what is measured beside the standard set."""
+    extras: list[Extra] = []
+    if published:
+        prepare = getattr(loaded.preprocess, "func", loaded.preprocess)
+        if prepare not in (None, normalised):
+            raise ValueError(
+                f"{loaded.name} prepares pictures in a way of its own; the published form, which leaves out the "
+                "normalisation, is for networks that take R, G, B normalised by channel"
+            )
+        extras += [Offsets(loaded.size, seed), PublishedShifts(loaded.size, shifts)]
+    if corruptions:
+        if not labelled:
+            raise ValueError("corruptions need labels: what is measured is the error")
+        extras.append(Corrupted(loaded.size, seed))
+    return extras
+
+
 @contextlib.contextmanager
 def _named(loaded: LoadedNetwork) -> Iterator[None]:
     """Say which network an error of a model is of."""
@@ -179,9 +231,10 @@ def _named(loaded: LoadedNetwork) -> Iterator[None]:
         raise ValueError(f"{loaded.name}, {error}") from error
 
 
-def _loaded(
+def loaded_network(
     network: str | nn.Module | LoadedNetwork, weights: str | os.PathLike[str] | None, size: int | None
 ) -> LoadedNetwork:
+    """Network with what it takes, from what `stability_report` is given."""
     if isinstance(network, str):
         return load_network(network, weights, size)
     if weights is not None:
@@ -191,7 +244,7 @@ def _loaded(
     return LoadedNetwork(type(network).__name__, evaluation(network), size=SIZE if size is None else size)
 
 
-def _with_remedies(
+def with_remedies(
     loaded: LoadedNetwork, remedies: Sequence[str], batch: int | None, device: str
 ) -> tuple[dict[str, nn.Module], dict[str, list[str]]]:
     """Return the network as it is and with each remedy, and a line for each layer that a remedy changed."""
@@ -230,6 +283,8 @@ CAPTIONS = {
     "divergence": "Divergence of the probabilities from those of the first window.",
     "accuracy": "Accuracy along the diagonal, and of an adversary who picks the worst shift.",
     "map": "Accuracy at every shift.",
+    "published": "Flips and divergence in the published form: windows from the corner, pictures not normalised.",
+    "corruptions": "Error on corrupted pictures relative to the plain network, each kind over its five severities.",
 }
 
 
@@ -254,6 +309,10 @@ def figures(comparison: xr.Dataset) -> dict[str, Callable[[], Figure]]:
         drawn["accuracy"] = plots.accuracy_figure
         if comparison.accuracy.notnull().all():
             drawn["map"] = plots.shift_map_figure
+    if "flip_rate_published" in comparison:
+        drawn["published"] = plots.published_form_figure
+    if "corruption_error" in comparison:
+        drawn["corruptions"] = plots.corruption_figure
     return {name: partial(draw, comparison) for name, draw in drawn.items()}
 
 
@@ -357,8 +416,8 @@ def orders(comparison: xr.Dataset) -> str:
     return "; ".join(f"{order} for {', '.join(names)}" for order, names in groups.groupby(groups).groups.items())
 
 
-def with_error(row: pd.Series, name: str) -> str:
+def with_error(row: pd.Series, name: str, digits: int = 1) -> str:
     """Value of a table, and its standard error over pictures if there is one."""
     error = row.get(f"{name}_se", np.nan)
-    value = number(row[name], 1)
-    return f"{value} ± {number(error, 1)}" if np.isfinite(error) and error else value
+    value = number(row[name], digits)
+    return f"{value} ± {number(error, digits)}" if np.isfinite(error) and error else value

@@ -85,9 +85,11 @@ def kind_of(dataset: xr.Dataset, weights: str | os.PathLike[str] | None = None, 
         return _audits()
     if "remedy" in dataset.dims and "flip_rate" in dataset:
         return _remedies()
+    if "remedy" in dataset.dims and "accuracy_shifted" in dataset:
+        return _circular()
     raise ValueError(
         f"no page is made of such a result ({dataset.attrs.get('title', 'without a title')}); "
-        "expected kernels.nc, heatmaps_J*.nc, audit.nc or stability.nc"
+        "expected kernels.nc, heatmaps_J*.nc, audit.nc, stability.nc or circular.nc"
     )
 
 
@@ -137,6 +139,22 @@ def _remedies() -> Kind:
         table,
         {name: stability.COLUMNS[name][0] for name in names},
         stability.verdict,
+    )
+
+
+def _circular() -> Kind:
+    from analysis.reports import circular  # needs torch
+
+    return Kind(
+        "networks under circular shifts",
+        "remedy",
+        "circular.html.j2",
+        circular.DPI,
+        circular.figures,
+        circular.page_values,
+        circular.circular_table,
+        {name: title for name, (title, _) in circular.COLUMNS.items()},
+        circular.verdict,
     )
 
 
@@ -203,7 +221,7 @@ def stored_report(
     Parameters
     ----------
     results : sequence of path
-        One or two files that a command wrote: kernels.nc, heatmaps_J*.nc, audit.nc or stability.nc.
+        One or two files that a command wrote: kernels.nc, heatmaps_J*.nc, audit.nc, stability.nc or circular.nc.
     to : path
         The page.
     weights : path, optional

@@ -41,11 +41,18 @@ def provenance(total: Block, names: str, colour: bool, root: str | None) -> dict
         "images_skipped": listed,
         "images_sha256": total.digest.hex(),
         "seed": "none: nothing is drawn at random",
+        **software(),
+        **{f"seconds_{name}": round(value, 3) for name, value in total.seconds.items()},
+    }
+
+
+def software() -> dict[str, Any]:
+    """Attributes that say with what, and when, a result was made."""
+    return {
         "shiftscope_version": distribution_version("shiftscope"),
         "python_version": platform.python_version(),
         **{f"{name}_version": distribution_version(name) for name in ("numpy", "scipy", "numba", "pillow")},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{f"seconds_{name}": round(value, 3) for name, value in total.seconds.items()},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ def circular_stability(
     mapped: int = MAPPED,
     seed: int = 0,
     batch: int = 250,
+    prepare: Callable[[Tensor], Tensor] | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
     """Accuracy and stability of a network under circular shifts of its input.
@@ -39,7 +40,7 @@ def circular_stability(
     model : torch.nn.Module
         From inputs (N, channels, H, W) to logits (N, classes). It is run in evaluation mode and left as it was.
     inputs : Tensor, shape (N, channels, H, W), floating
-        As the model takes them. Normalisation by channel commutes with circular shifts.
+        As the model takes them, or as `prepare` does.
     labels : Tensor, shape (N,), integers
     mapped : int
         The first so many inputs are run at all H W shifts; 0 leaves the results that need it out.
@@ -47,6 +48,8 @@ def circular_stability(
         Of the two shifts of every input, drawn independently and uniformly from all H W.
     batch : int
         Inputs in one pass.
+    prepare : callable, optional
+        From shifted inputs to what the model takes, such as normalisation.
     progress : bool
         Show a progress bar.
 
@@ -55,9 +58,10 @@ def circular_stability(
     Dataset
         ``accuracy``, at no shift; ``accuracy_shifted``, at a random one; ``consistency``, two random ones give the same
         class; each 0 to 1 and with a standard error over inputs, ``_stderr``. Of the `mapped` inputs: ``variation``,
-        the mean standard deviation over all shifts of the probability of the true class; ``accuracy_by_shift`` (dy,
-        dx), pixels; ``adversary`` (radius), right at all shifts of at most so many pixels along either axis. Of the
-        kernels: ``total_variation`` (layer), see :func:`analysis.networks.metrics.kernel_variation`.
+        the mean standard deviation over all shifts of the probability of the true class, and ``variation_histogram``
+        (bin), how it is distributed; ``accuracy_by_shift`` (dy, dx), pixels, ``diagonal`` (step), where dy = dx;
+        ``adversary`` (radius), right at all shifts of at most so many pixels along either axis. Of the kernels:
+        ``total_variation`` (layer), see :func:`analysis.networks.metrics.kernel_variation`.
 
     Raises
     ------
@@ -75,9 +79,15 @@ def circular_stability(
     height, width = inputs.shape[2:]
     shifts = np.random.default_rng(integer("seed", seed, 0)).integers(0, (height, width), (2, len(inputs), 2))
     passes = 3 * len(inputs) + height * width * mapped
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+
+    def answer(pictures: Tensor) -> Tensor:
+        pictures = pictures.to(device)
+        return finite(model(pictures if prepare is None else prepare(pictures)), "logits", 2, "(N, classes)")
+
     with evaluating(model), Bar("circular shifts", passes, "passes", progress) as bar:
         still, first, second = (
-            torch.cat(list(_answers(model, inputs, by, batch, bar))) for by in (np.zeros_like(shifts[0]), *shifts)
+            torch.cat(list(_answers(answer, inputs, by, batch, bar))) for by in (np.zeros_like(shifts[0]), *shifts)
         )
         labels = labels_of(labels, *still.shape)
         top = [logits.argmax(1) for logits in (first, second)]
@@ -85,7 +95,7 @@ def circular_stability(
         found |= _mean("accuracy_shifted", torch.stack([t == labels for t in top]).double().mean(0))
         found |= _mean("consistency", top[0] == top[1])
         if mapped:
-            found |= _at_every_shift(model, inputs[:mapped], labels[:mapped], batch, bar)
+            found |= _at_every_shift(answer, inputs[:mapped], labels[:mapped], batch, bar)
     kernels = kernel_variation(model)
     found["total_variation"] = xr.DataArray(list(kernels.values()), {"layer": list(kernels)}, ["layer"])
     return xr.Dataset(found)
@@ -102,26 +112,32 @@ def shifted(inputs: Tensor, shifts: NDArray[np.int64]) -> Tensor:
     ]
 
 
-def _answers(model: nn.Module, inputs: Tensor, shifts: NDArray[np.int64], batch: int, bar: Bar) -> Iterator[Tensor]:
+Answer = Callable[[Tensor], Tensor]
+
+
+def _answers(answer: Answer, inputs: Tensor, shifts: NDArray[np.int64], batch: int, bar: Bar) -> Iterator[Tensor]:
     for start in range(0, len(inputs), batch):
         part = slice(start, start + batch)
-        yield finite(model(shifted(inputs[part], shifts[part])), "logits", 2, "(N, classes)")
+        yield answer(shifted(inputs[part], shifts[part]))
         bar.update(len(inputs[part]))
 
 
-def _at_every_shift(model: nn.Module, inputs: Tensor, labels: Tensor, batch: int, bar: Bar) -> dict[str, xr.DataArray]:
+def _at_every_shift(answer: Answer, inputs: Tensor, labels: Tensor, batch: int, bar: Bar) -> dict[str, xr.DataArray]:
     height, width = inputs.shape[2:]
     shifts = [(dy, dx) for dy in _centred(height) for dx in _centred(width)]
     accuracy, variation = AccuracyByShift(shifts), Variation()
     for one, label in zip(inputs, labels, strict=True):
         same = one.expand(len(shifts), *one.shape)
-        logits = torch.cat(list(_answers(model, same, np.array(shifts), batch, bar)))[:, None]
+        logits = torch.cat(list(_answers(answer, same, np.array(shifts), batch, bar)))[:, None]
         accuracy.update(logits, label[None])
         variation.update(logits, label[None])
     maps = accuracy.compute()
+    share, edges = variation.distribution()
     return {
         "variation": xr.DataArray(variation.compute()),
+        "variation_histogram": xr.DataArray(share.numpy(), {"bin": ((edges[1:] + edges[:-1]) / 2).numpy()}, ["bin"]),
         "accuracy_by_shift": maps.accuracy,
+        "diagonal": maps.diagonal,
         "adversary": maps.adversary,
     }
 

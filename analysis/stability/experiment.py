@@ -26,7 +26,6 @@ from analysis.networks.metrics import (
     half_pixel_window,
     line,
     lines,
-    mean_flip_rate,
     resized,
     standard_error,
     ten_crops,
@@ -38,7 +37,9 @@ from analysis.networks.metrics.flips import flips_by_picture
 from analysis.networks.metrics.shifts import DIRECTIONS
 from analysis.runs.feed import Images, run
 from analysis.runs.journal import Journal
+from analysis.stability.extras import Extra
 from analysis.stability.labels import Labels
+from analysis.stability.relative import relative_to_first
 from analysis.stability.timing import MeasuredNetwork, Preprocess, choose_orders, named
 from wavelets.checks import integer
 
@@ -73,6 +74,8 @@ class NetworkStability:
         Classes of the pictures; without them there is no accuracy.
     bytes_first : bool
         Round pictures to bytes, as networks are given those of files.
+    extras : sequence of Extra
+        What is measured beside the standard set, see :mod:`analysis.stability.extras`.
     changes : mapping of str to sequence of str
         Lines that say which layers each model had changed, kept with the results.
     preprocess, batch_size
@@ -103,6 +106,7 @@ class NetworkStability:
         ten_crop: bool = False,
         labels: Labels | None = None,
         bytes_first: bool = True,
+        extras: Sequence[Extra] = (),
         changes: Mapping[str, Sequence[str]] | None = None,
         preprocess: Preprocess | None = None,
         batch_size: int | None = None,
@@ -119,6 +123,7 @@ class NetworkStability:
             if not 0 < shift <= span:
                 raise ValueError(f"half_pixel holds {shift}; expected shifts above 0, at most span = {span}")
         self.ten_crop, self.labels, self.bytes_first, self.changes = ten_crop, labels, bytes_first, changes or {}
+        self.extras = tuple(extras)
         self.networks: dict[str, MeasuredNetwork] = {}
         self._empty: dict[str, Metrics] = {}  # sums of a black picture, whose names and shapes are those of all
         for name, model in models.items():
@@ -139,17 +144,22 @@ class NetworkStability:
             for name, network in self.networks.items()
             for key, value in network.settings().items()
         }
-        return {
-            "remedies": list(self.networks),
-            "size": self.input_size,
-            "side": self.size,
-            "span": self.span,
-            "frames": self.frames,
-            "half_pixel": self.half_pixel,
-            "ten_crop": self.ten_crop,
-            "bytes_first": self.bytes_first,
-            "labels_sha256": "none" if self.labels is None else self.labels.sha256,
-        } | networks
+        added = {name: value for extra in self.extras for name, value in extra.settings().items()}
+        return (
+            added
+            | {
+                "remedies": list(self.networks),
+                "size": self.input_size,
+                "side": self.size,
+                "span": self.span,
+                "frames": self.frames,
+                "half_pixel": self.half_pixel,
+                "ten_crop": self.ten_crop,
+                "bytes_first": self.bytes_first,
+                "labels_sha256": "none" if self.labels is None else self.labels.sha256,
+            }
+            | networks
+        )
 
     @torch.no_grad()
     def measure(self, pictures: NDArray[np.float32], names: Sequence[str]) -> tuple[NDArray[np.float64], None]:
@@ -181,6 +191,7 @@ class NetworkStability:
         halves, ten = self._half_frames(large), []
         if self.ten_crop:
             ten = list(ten_crops(resized(x, round(self.input_size * 256 / 224)), self.input_size))
+        more = [extra.frames(x, names) for extra in self.extras]
         vector = []
         for name, network in self.networks.items():
             with named(name):
@@ -195,6 +206,8 @@ class NetworkStability:
                     logits["halves"] = network.answers(halves)
                 if ten:
                     logits["ten"] = network.answers(ten).softmax(2).mean(0)
+                for extra, own in zip(self.extras, more, strict=True):
+                    logits[extra.key] = network.answers(own, extra.raw)
                 metrics = self._update(x, truth, logits)
             vector += [value.reshape(-1) for _, _, value in _entries(metrics)]
         return torch.cat(vector).numpy(), None
@@ -237,7 +250,9 @@ class NetworkStability:
             ("variation", "of a probability"),
         ):
             both[name].attrs = {"long_name": f"{name}: {meaning}, of the {self.frames} of shifts", "units": "%"}
-        relative = _relative(both, [metrics["draws"].compute() for metrics in found.values()])
+        relative = relative_to_first(both, [metrics["draws"].compute() for metrics in found.values()])
+        for extra in self.extras:
+            relative |= extra.relative(both)
         return both.assign_coords(remedy=list(found)).assign(
             **relative,
             milliseconds=("remedy", 1000 * seconds),
@@ -258,6 +273,7 @@ class NetworkStability:
             "by shift": AccuracyByShift(self.shifts),
             "variation": Variation(),
             "draws": Bootstrap(),
+            **{key: metric for extra in self.extras for key, metric in extra.metrics().items()},
         }
 
     def _half_frames(self, large: Tensor) -> list[Tensor]:
@@ -275,6 +291,7 @@ class NetworkStability:
             logits["halves"] = torch.zeros(len(self.half_pixel) + 1, 1, classes)
         if self.ten_crop:
             logits["ten"] = torch.zeros(1, classes)
+        logits |= {extra.key: torch.zeros(extra.count, 1, classes) for extra in self.extras}
         truth = None if self.labels is None else torch.zeros(1, dtype=torch.int64)
         return self._update(torch.zeros(1, 3, 1, 1), truth, logits)
 
@@ -305,6 +322,8 @@ class NetworkStability:
                         add[f"{prefix}top{k}"].update(scores, truth)
             of_each["right"] = rank_of(crop, labels_of(truth, *crop.shape))[:, None] == 0
         add["draws"].update(pictures, **of_each)
+        for extra in self.extras:
+            extra.update(add, logits[extra.key], truth)
         return add
 
     def _of_one(self, metrics: Metrics) -> xr.Dataset:
@@ -324,12 +343,15 @@ class NetworkStability:
         values["divergence"] = (("direction", "t"), divergence)
         if self.half_pixel:
             values["half_divergence"] = (("t_half",), metrics["divergence half"].compute()[1:])
-        coordinates = {
+        coordinates: dict[str, Any] = {
             "direction": list(DIRECTIONS),
             "distance": np.arange(1, self.span + 1),
             "t": np.arange(self.span + 1),
             "t_half": list(self.half_pixel),
         }
+        for extra in self.extras:
+            for found, more in zip((values, coordinates), extra.values(metrics), strict=True):
+                found |= more
         report = xr.Dataset(values, coordinates)
         variation = metrics["variation"]
         if isinstance(variation, Variation) and variation.sums:
@@ -456,8 +478,11 @@ TABLE = (
     "flips_1px_fewer",
     "flips_1px_fewer_se",
     "consistency",
+    "consistency_offsets",
     "variation",
     "mac",
+    "mfr_published",
+    "mce",
     "milliseconds",
     "time_added",
 )
@@ -498,25 +523,3 @@ def _entries(metrics: Metrics) -> list[tuple[str, str, Tensor]]:
 
 def _or_nan(metric: Streaming) -> Any:
     return metric.compute() if metric.sums else np.nan
-
-
-def _relative(both: xr.Dataset, draws: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
-    """Accuracy lost and flips avoided, relative to the first model, with standard errors."""
-    rates = [dict(zip(DIRECTIONS, rate, strict=True)) for rate in both.flip_rate.values]
-    # A reference that never flips along a direction leaves nothing to divide by.
-    known = all(rate.any() for rate in rates[0].values())
-    mfr = np.array([mean_flip_rate(rate, rates[0]) if known else np.nan for rate in rates])
-    plain = draws[0]
-    lost = [100 * standard_error((plain["right"] - d["right"])[:, 0]) if "right" in d else np.nan for d in draws]
-    avoided = [100 * standard_error((d["flips"] / plain["flips"]).mean(1)) for d in draws]
-    neighbours = both.flip_rate.sel(distance=1, drop=True).mean("direction")
-    fewer = [100 * standard_error((plain["flips_1px"] - d["flips_1px"])[:, 0]) for d in draws]
-    return {
-        "accuracy_lost": both.top1.isel(remedy=0) - both.top1,
-        "accuracy_lost_se": ("remedy", lost),
-        "mfr": ("remedy", mfr),
-        "flips_avoided": ("remedy", 100 - mfr),
-        "flips_avoided_se": ("remedy", avoided),
-        "flips_1px_fewer": neighbours.isel(remedy=0) - neighbours,
-        "flips_1px_fewer_se": ("remedy", fewer),
-    }

@@ -73,18 +73,18 @@ class MeasuredNetwork:
             "device": self.device.type,
         }
 
-    def input(self, pictures: Tensor) -> Tensor:
-        """Turn windows of pictures into what the model takes."""
+    def input(self, pictures: Tensor, raw: bool = False) -> Tensor:
+        """Turn windows of pictures into what the model takes; `raw`: into R, G, B in [0, 1], whatever it takes."""
         x = pictures.to(self.device)
         x = x / 255 if x.dtype == torch.uint8 else x
-        x = x if self.preprocess is None else self.preprocess(x)
+        x = x if self.preprocess is None or raw else self.preprocess(x)
         return x.contiguous(memory_format=ORDERS[self.memory_order])
 
     @torch.no_grad()
-    def logits(self, pictures: Tensor) -> Tensor:
+    def logits(self, pictures: Tensor, raw: bool = False) -> Tensor:
         """Answer to windows of pictures, shape (N, C), on the CPU; :class:`ModelError` if the model fails."""
         try:
-            answer = self.model(self.input(pictures))
+            answer = self.model(self.input(pictures, raw))
         except Exception as error:  # the model's own code raises anything
             raise ModelError(
                 f"the model fails on a batch of shape {tuple(pictures.shape)}: {type(error).__name__}: "
@@ -98,11 +98,11 @@ class MeasuredNetwork:
             )
         return answer.detach().cpu()
 
-    def answers(self, frames: Sequence[Tensor]) -> Tensor:
-        """Answers to frames of N pictures each, shape (frames, N, C)."""
+    def answers(self, frames: Sequence[Tensor], raw: bool = False) -> Tensor:
+        """Answers to frames of N pictures each, shape (frames, N, C); `raw` as in :meth:`input`."""
         pictures = torch.cat(list(frames))
         starts = range(0, len(pictures), self.batch_size)
-        logits = torch.cat([self.logits(pictures[start : start + self.batch_size]) for start in starts])
+        logits = torch.cat([self.logits(pictures[start : start + self.batch_size], raw) for start in starts])
         return logits.reshape(len(frames), -1, logits.shape[1])
 
 

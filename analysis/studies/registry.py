@@ -6,7 +6,7 @@ from analysis.files.messages import unknown
 from analysis.studies import images, sound
 from analysis.studies.study import Study
 
-STUDIES: dict[str, Study] = {study.name: study for study in (images.BLURPOOL, images.TWINS, sound.SOUND)}
+STUDIES: dict[str, Study] = {study.name: study for study in (images.BLURPOOL, images.TWINS, sound.SOUND, sound.FSDD)}
 
 
 def study_named(name: str) -> Study:

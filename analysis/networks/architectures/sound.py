@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from analysis.networks.architectures import _parts
+from analysis.networks.operator_table import OPERATORS
 from analysis.networks.pooling import IntraBlockPool
 from analysis.networks.pooling_argument import Pooling, pooling_at
 from analysis.networks.site import square_site
@@ -25,6 +28,9 @@ class VGG41(nn.Module):
         Factor of all widths.
     intrablock : bool
         Put a dense 3×3 maximum between the two convolutions of every block.
+    released : bool
+        As in the authors' released code where that differs: low-pass filters continue maps by zeros, and the last block
+        has no dense maximum.
 
     Raises
     ------
@@ -36,21 +42,28 @@ class VGG41(nn.Module):
     Fonseca, Ferraro and Serra, "Improving sound event classification by increasing shift invariance in convolutional
     neural networks", 2021; theory.md, section 7.2. As in the authors' code, weights start normal with standard
     deviation 0.01, the convolutions have no bias, and windows of the max pooling that hang over count, so that 101
-    frames become 51, 26, 13. That code leaves the dense maximum out of the last block, which the paper does not say.
+    frames become 51, 26, 13. What `released` changes is in that code and not in the paper.
     """
 
     multiplier = 1
 
     def __init__(
-        self, classes: int = 200, pooling: Pooling = "max", *, width: float = 1.0, intrablock: bool = False
+        self,
+        classes: int = 200,
+        pooling: Pooling = "max",
+        *,
+        width: float = 1.0,
+        intrablock: bool = False,
+        released: bool = False,
     ) -> None:
         super().__init__()
+        pooling = with_zeros(pooling) if released else pooling
         inputs, *widths = _parts.scaled((32, 48, 64, 128, 256), self.multiplier * width)
         self.features = nn.Sequential()
         self.features.add_module("front", convolved(1, inputs))
         for number, channels in enumerate(widths, start=1):
             block = nn.Sequential(convolved(inputs, channels), convolved(channels, channels))
-            if intrablock:
+            if intrablock and not (released and number == len(widths)):
                 block.insert(1, IntraBlockPool(3))
             self.features.add_module(f"block{number}", block)
             if number < len(widths):
@@ -76,6 +89,14 @@ class VGG41(nn.Module):
         x = _parts.checked_input(x, type(self).__name__, channels=1, shape="(N, 1, T, F)")
         y: Tensor = self.classifier(self.features(x).mean(3).amax(2))
         return y
+
+
+def with_zeros(pooling: Pooling) -> Pooling:
+    """Pooling whose low-pass filter, if it has one, continues maps by zeros; adaptive sampling reflects odd sizes."""
+    if not isinstance(pooling, str) or pooling not in OPERATORS or pooling.startswith(("aps", "ideal")):
+        return pooling
+    name = "filter_padding_mode" if pooling.startswith("tlpf-aps") else "padding_mode"
+    return partial(OPERATORS[pooling].factory(init="published"), **{name: "zeros"})
 
 
 class VGG42(VGG41):

@@ -11,7 +11,7 @@ from analysis.networks.metrics.flips import FlipRate
 from analysis.networks.metrics.multilabel import MultilabelScores
 from analysis.networks.metrics.shifts import circular, grid, half_pixel_window, line, lines, resized, ten_crops, window
 from analysis.networks.metrics.smoothness import kernel_variation, total_variation
-from analysis.networks.metrics.spectrograms import frequency_shift, spectrogram_stability, time_patch
+from analysis.networks.metrics.spectrograms import frequency_shift, score_by_shift, spectrogram_stability, time_patch
 from analysis.networks.metrics.streaming import Streaming
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "mean_corruption_error",
     "mean_flip_rate",
     "resized",
+    "score_by_shift",
     "spectrogram_stability",
     "standard_error",
     "ten_crops",

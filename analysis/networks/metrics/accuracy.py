@@ -68,6 +68,22 @@ def rank_of(scores: Tensor, labels: Tensor) -> Tensor:
     return ((scores > of_label) | (scores == of_label) & before).sum(1)
 
 
+class AccuracyByFrame(Streaming):
+    """Accuracy for each of several forms of the pictures, such as corruptions."""
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch of logits (F, N, C), with labels (N,), integers; errors as of :class:`TopK`."""
+        logits = frames_of(logits, 1)
+        labels = labels_of(labels, *logits.shape[1:])
+        self._expect(classes=logits.shape[2], frames=len(logits))
+        self._add("right", (logits.argmax(2) == labels).sum(1))
+        self._add("pictures", len(labels))
+
+    def compute(self) -> Tensor:
+        """Accuracy of each form, shape (F,), 0 to 1."""
+        return self._seen("right") / self.sums["pictures"]
+
+
 class AccuracyByShift(Streaming):
     """Accuracy as a function of the shift, and where an adversary chooses the shift.
 

@@ -145,7 +145,7 @@ class MeanAbsoluteChange(Streaming):
             raise ValueError(f"original has shape {tuple(original.shape)}, shifted {tuple(shifted.shape)}")
         self._expect(classes=original.shape[1])
         top = original.argmax(1, keepdim=True)
-        change = self._probability(shifted).gather(1, top) - self._probability(original).gather(1, top)
+        change = self.probability(shifted).gather(1, top) - self.probability(original).gather(1, top)
         self._add("change", change.abs().sum())
         self._add("pictures", len(original))
 
@@ -153,7 +153,8 @@ class MeanAbsoluteChange(Streaming):
         """Mean, 0 to 1."""
         return float(self._seen("change") / self.sums["pictures"])
 
-    def _probability(self, outputs: Tensor) -> Tensor:
+    def probability(self, outputs: Tensor) -> Tensor:
+        """Probabilities of outputs (N, C)."""
         if self.activation is None:
             return outputs
         return outputs.softmax(1) if self.activation == "softmax" else outputs.sigmoid()

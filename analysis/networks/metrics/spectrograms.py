@@ -148,3 +148,48 @@ def spectrogram_stability(
         },
         index=pd.Index(names, name="protocol"),
     )
+
+
+@torch.no_grad()
+def score_by_shift(
+    model: nn.Module | Callable[[Tensor], Tensor],
+    spectrogram: Tensor,
+    label: int,
+    start: int = 50,
+    frames: int = 101,
+    shifts: Sequence[int] = tuple(range(11)),
+    *,
+    activation: str | None = "sigmoid",
+    noise: float | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score of one class of one recording, by the frames or bands that its patch is moved by.
+
+    Parameters
+    ----------
+    model, start, frames, activation, noise, seed
+        As for :func:`spectrogram_stability`.
+    spectrogram : Tensor, shape (channels, T, F)
+    label : int
+        The class.
+    shifts : sequence of int
+        Frames, and bands.
+
+    Returns
+    -------
+    DataFrame
+        A row a shift, columns ``time`` and ``freq``: scores.
+
+    Notes
+    -----
+    Fonseca et al., Fig. 2.
+    """
+    probability = MeanAbsoluteChange(activation).probability
+    patch = time_patch(spectrogram[None], start, frames)
+    found: dict[str, list[float]] = {"time": [], "freq": []}
+    for shift in shifts:
+        generator = torch.Generator().manual_seed(seed)
+        moved = time_patch(spectrogram[None], start, frames, shift), frequency_shift(patch, shift, noise, generator)
+        for name, patches in zip(found, moved, strict=True):
+            found[name].append(float(probability(model(patches).double())[0, label]))
+    return pd.DataFrame(found, index=pd.Index(list(shifts), name="shift"))

@@ -25,6 +25,9 @@ from analysis.networks.training.recipe import Recipe
 from analysis.runs.blocks import block_key
 from wavelets.checks import integer
 
+HOLD_OUT = ("random", "first")
+"""Ways to choose what is validated with."""
+
 Skipped = list[tuple[str, str]]
 Batch = tuple[Tensor, Tensor, Skipped]
 
@@ -270,6 +273,7 @@ def load_data(
     limit: int | None = None,
     download: bool = False,
     progress: bool = True,
+    hold_out: str = "random",
 ) -> Data:
     """Data set in a folder, divided for training as a recipe says.
 
@@ -278,7 +282,8 @@ def load_data(
     folder : path
         One of these:
 
-        - an .npz file, or a folder with one, of arrays ``train_x``, ``train_y`` and optionally ``test_x``, ``test_y``,
+        - an .npz file, or a folder with one, of arrays ``train_x``, ``train_y`` and optionally ``test_x``, ``test_y``
+          and ``val_x``, ``val_y``,
           ``train_clip``, ``test_clip``; or a folder of such arrays as .npy files, which are then not read into memory.
           Pictures are (N, H, W, 3) uint8, spectrograms (N, T, F) floating, classes (N,) integers from 0, or, if they do
           not exclude each other, (N, C) of 0 and 1, clips (N,) the number of the recording that a patch is from.
@@ -293,6 +298,9 @@ def load_data(
         If the folder does not have CIFAR-10, download its archive (170 MB) into it.
     progress : bool
         Show a progress bar.
+    hold_out : {"random", "first"}
+        Examples that are validated with, of those of the recipe's share: drawn at random but always the same; or the
+        first ones, of a folder as many of each class, as in the poster's code.
 
     Returns
     -------
@@ -322,12 +330,15 @@ def load_data(
 
     test_part = "test" if "test" in parts else "val"
     validates_apart = {"val", "test"} <= set(parts)
-    training, validation = split(parts["train"], 0.0 if validates_apart else recipe.held_out)
+    if hold_out not in HOLD_OUT:
+        raise ValueError(f"hold_out is {hold_out!r}; expected one of {', '.join(HOLD_OUT)}")
+    divide = split if hold_out == "random" else split_first
+    training, validation = divide(parts["train"], 0.0 if validates_apart else recipe.held_out)
     test = some(test_part, _shuffled(len(parts[test_part]))) if test_part in parts else None
     if validates_apart:
         held, origin = some("val", _shuffled(len(parts["val"]))), "val"
     elif recipe.held_out:
-        held, origin = some("train", validation), "held out of train"
+        held, origin = some("train", validation), "held out of train" if hold_out == "random" else "the first of train"
     elif test is not None:
         held, origin = test, test_part
     else:
@@ -370,6 +381,43 @@ def split(examples: Examples, held_out: float) -> tuple[NDArray[np.int64], NDArr
     held = np.isin(clips, order[:count])
     shuffled = _shuffled(len(examples))
     return shuffled[~held[shuffled]], shuffled[held[shuffled]]
+
+
+def split_first(examples: Examples, held_out: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the examples to train on, shuffled, and of the first ones, which are held out.
+
+    Parameters
+    ----------
+    examples : Examples
+        Of files by class, as many of each class are held out: the first 100 training images of each of ImageNet's.
+    held_out : float
+        Fraction, as for :func:`split`.
+
+    Returns
+    -------
+    training, validation : ndarray, int64
+
+    Raises
+    ------
+    ValueError
+        If nothing is left to train on, or examples are patches of recordings.
+    """
+    if examples.clips is not None:
+        raise ValueError("hold_out is 'first', which is for pictures; expected 'random' for patches of recordings")
+    count, every = round(held_out * len(examples)), np.arange(len(examples))
+    if isinstance(examples.inputs, np.ndarray):
+        first = every < max(1, count) if held_out else every < 0
+    else:
+        classes = examples.targets
+        places = [every[classes == each] for each in np.unique(classes)]
+        first = np.isin(every, np.concatenate([place[: max(1, round(count / len(places)))] for place in places]))
+        first &= held_out > 0
+    if first.all():
+        raise ValueError(
+            f"{len(examples)} examples to train on; expected more than the {first.sum()} that are held out"
+        )
+    shuffled = _shuffled(len(examples))
+    return shuffled[~first[shuffled]], every[first]
 
 
 def _shuffled(count: int) -> NDArray[np.int64]:
@@ -425,7 +473,8 @@ def _from_arrays(path: Path, archives: list[Path], single: list[Path], recipe: R
             arrays[file.stem] = np.load(file, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged file raises nearly anything
         raise ValueError(f"{printable(file)} cannot be read as arrays: {one_line(str(error))}") from error
-    for name in ("train_x", "train_y", *(("test_x", "test_y") if {"test_x", "test_y"} & set(arrays) else ())):
+    optional = [(f"{part}_x", f"{part}_y") for part in ("val", "test")]
+    for name in ("train_x", "train_y", *(name for pair in optional if {*pair} & set(arrays) for name in pair)):
         if name not in arrays:
             raise ValueError(
                 f"{shown} has no array {name}; it has {', '.join(sorted(arrays)) or 'none'}, expected train_x and "
@@ -443,7 +492,7 @@ def _from_arrays(path: Path, archives: list[Path], single: list[Path], recipe: R
             raise ValueError(f"{shown}: {part}_clip is {clips.dtype} of shape {clips.shape}; expected (N,) integers")
         return Examples(x, y, clips)
 
-    return {part: examples(part) for part in ("train", "test") if f"{part}_x" in arrays}
+    return {part: examples(part) for part in ("train", "val", "test") if f"{part}_x" in arrays}
 
 
 def _check_inputs(x: Any, name: str, recipe: Recipe) -> None:

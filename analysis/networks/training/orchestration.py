@@ -95,6 +95,7 @@ def train_network(
     workers: int = 0,
     save_every: int | None = None,
     limit: int | None = None,
+    hold_out: str = "random",
     download: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -128,7 +129,7 @@ def train_network(
         Processes that read the data, beside this one. The numbers do not depend on them.
     save_every : int, optional
         Save after so many steps too, not only after every epoch.
-    limit, download
+    limit, hold_out, download
         As in :func:`analysis.networks.load_data`, for a place.
     overwrite : bool
         Begin anew. By default a run that was stopped is continued; more epochs than before go on with one that has
@@ -168,7 +169,7 @@ def train_network(
     if save_every is not None:
         integer("save_every", save_every, 1)
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    found = data if isinstance(data, Data) else load_data(data, chosen, limit, download, progress)
+    found = data if isinstance(data, Data) else load_data(data, chosen, limit, download, progress, hold_out)
     if isinstance(network, nn.Module):
         model, title = network, name or type(network).__name__
         identity = title

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from functools import partial
@@ -416,3 +417,33 @@ def test_help_says_that_the_file_is_executed(shiftscope):
     code, printed, _ = shiftscope("--help")
     assert code == 0
     assert "IT IS EXECUTED" in " ".join(printed.split())
+
+
+def test_published_forms_and_corruptions(shiftscope, file, folder, labels, tmp_path, monkeypatch, empty_figures):
+    class Package:
+        @staticmethod
+        def corrupt(picture, severity, name, seed=None):
+            return (picture // (severity + 1)).astype(np.uint8)
+
+    for place in ("corruptions", "extras"):
+        monkeypatch.setattr(f"analysis.stability.{place}.need_corruptions", lambda: Package)
+    file.write_text(
+        FILE + "\ndef any_size():\n    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    where = (f"{file}:any_size", "--images", folder, "--size", 32, "--shifts", 2)
+    code, _, errors = shiftscope(
+        *where, "--labels", labels, "--published", "--corruptions", "--remedy", "blur3", "--out", tmp_path / "out"
+    )
+    assert code == 0, errors
+    rows = pd.read_csv(tmp_path / "out" / "stability.csv", index_col=0)
+    assert {"consistency_offsets", "mfr_published", "mce"} & set(rows.columns) >= {"consistency_offsets"}
+    with xr.open_dataset(tmp_path / "out" / "stability.nc", engine="h5netcdf") as found:
+        assert found.corruption_error.shape == (2, 15, 5) and found.divergence_published.shape == (2, 3, 5)
+        assert (found.divergence_published.isel(shift=0) == 0).all()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Published form" in page and {"published.png", "corruptions.png"} <= set(os.listdir(tmp_path / "out"))
+    code, _, errors = shiftscope(*where, "--corruptions", "--out", tmp_path / "other")
+    assert code == 2 and "labels" in errors
+    code, _, errors = shiftscope(f"{file}:pair", *where[1:], "--size", SIZE, "--published", "--out", tmp_path / "other")
+    assert code == 2 and "mine.py:pair" in errors and errors.count("\n") == 1

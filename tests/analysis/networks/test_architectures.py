@@ -17,6 +17,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from analysis import networks  # noqa: E402
 from analysis.networks import APS, TLPF, BlurPool, IntraBlockPool, MaxPool, Site, load_weights, remedy  # noqa: E402
 from analysis.networks.architectures import VGG13, VGG41, VGG42, AlexNet, DenseNet, ResNet  # noqa: E402
 from analysis.networks.metrics import assert_shift_equivariant  # noqa: E402
@@ -602,3 +603,22 @@ def test_every_size_fits_the_others(name):
 def test_bad_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_sound_networks_as_in_the_released_code():
+    def modules(kind, model):
+        return [module for module in model.modules() if isinstance(module, kind)]
+
+    for pooling, kind in (("blur3", BlurPool), ("tlpf5", TLPF), ("tlpf-aps-l1", TLPF)):
+        printed, released = (VGG41(2, pooling, width=0.125, intrablock=True, released=r) for r in (False, True))
+        assert {module.padding_mode for module in modules(kind, printed)} == {"reflect"}
+        assert {module.padding_mode for module in modules(kind, released)} == {"zeros"}
+        assert {module.padding_mode for module in modules(APS, released)} <= {"reflect"}
+        assert len(modules(IntraBlockPool, printed)) == 4 and len(modules(IntraBlockPool, released)) == 3
+        printed, released = (VGG41(2, pooling, width=0.125, released=r).eval() for r in (False, True))
+        released.load_state_dict(printed.state_dict())
+        x = torch.randn(1, 1, 101, 96)
+        with torch.no_grad():
+            maps = [model.features(x) for model in (printed, released)]
+        assert maps[0].shape == maps[1].shape and not torch.allclose(*maps, rtol=1e-3, atol=0)
+    assert modules(TLPF, networks.create("vgg41-tlpf5-aps-l1", released=True, width=0.125))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 
@@ -20,7 +21,7 @@ from torch import nn  # noqa: E402
 from analysis import networks  # noqa: E402
 from analysis.networks.metrics import MultilabelScores  # noqa: E402
 from analysis.networks.training.checkpoint import CheckpointError, load_checkpoint  # noqa: E402
-from analysis.networks.training.data import Data, Examples, split  # noqa: E402
+from analysis.networks.training.data import Data, Examples, load_data, split  # noqa: E402
 from analysis.networks.training.loop import Diverged, best_epoch, evaluate, objective  # noqa: E402
 from analysis.networks.training.orchestration import train_network  # noqa: E402
 from analysis.networks.training.recipe import RECIPES, recipe  # noqa: E402
@@ -514,3 +515,37 @@ def test_a_run_that_dies_at_any_write_or_step_has_the_same_losses(tmp_path, monk
         assert numbers(quietly(chosen, model, data, out, save_every=1)) == expected
         assert same(load_checkpoint(out / "best.pt"), best)
     assert 10 < deaths < 30
+
+
+def test_the_first_examples_are_held_out_on_request(tmp_path):
+    x = np.zeros((50, 32, 32, 3), np.uint8)
+    x[:, 0, 0, 0] = np.arange(50)
+    path = tmp_path / "data.npz"
+    np.savez(path, train_x=x, train_y=np.arange(50) % 10, test_x=x[:10], test_y=np.arange(10))
+    chosen = recipe("resnet-cifar10")
+    found = load_data(path, chosen, hold_out="first", progress=False)
+    assert found.validation.rows.tolist() == [0, 1, 2, 3, 4], "the first tenth, as the first 5000 of CIFAR-10"
+    assert sorted(found.train.rows.tolist()) == list(range(5, 50))
+    assert load_data(path, chosen, progress=False).validation.rows.tolist() != [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="last"):
+        load_data(path, chosen, hold_out="last", progress=False)
+    folder = tmp_path / "folder"
+    for name in ("a", "b"):
+        (folder / "train" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.fromarray(x[0]).save(folder / "train" / name / f"{number}.png")
+    found = load_data(folder, recipe("resnet-cifar10", classes=2, held_out=0.2), hold_out="first", progress=False)
+    assert found.validation.rows.tolist() == [0, 1, 10, 11], "the first of each class"
+
+
+def test_arrays_may_have_their_own_validation_set(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
+    y = np.arange(30) % 10
+    path = tmp_path / "data.npz"
+    np.savez(path, train_x=x[:20], train_y=y[:20], val_x=x[20:24], val_y=y[20:24], test_x=x[24:], test_y=y[24:])
+    found = load_data(path, recipe("resnet-cifar10"), progress=False)
+    assert found.origins == {"validation": "val", "test": "test"}
+    assert (len(found.train), len(found.validation), len(found.test)) == (20, 4, 6)
+    np.savez(path, train_x=x[:20], train_y=y[:20], val_x=x[20:24])
+    with pytest.raises(ValueError, match="val_y"):
+        load_data(path, recipe("resnet-cifar10"), progress=False)

@@ -123,6 +123,13 @@ def test_sound():
     assert sorted(at) == sorted(zip(second.method, second.mean_ap, strict=True))
 
 
+def test_sound_systems():
+    table = published_table("sound_systems")
+    figure = drawn(plots.sound_systems_figure(table))
+    own = figure.axes[0].lines[1]
+    assert own.get_xdata().tolist() == table[table.ours == "yes"].mean_ap.tolist()
+
+
 def test_sound_shifts():
     table = published_table("sound_shifts")
     figure = drawn(plots.sound_shifts_figure(table))

@@ -228,6 +228,10 @@ def test_tables_of_the_sound_study():
     both = first.join(second, how="inner", rsuffix="_again")
     assert len(both) == 4 and (both.mean_ap == both.mean_ap_again).all()
     assert sound.mean_ap.max() == 0.541 == sound.loc[sound.d_prime.idxmax(), "mean_ap"]
+    systems = published_table("sound_systems").set_index("method")
+    for row in ("APS l1", "TLPF 5x5 + IBP", "TLPF 5x5 + APS l1"):
+        for column in ("mean_ap", "d_prime"):
+            assert systems.loc[f"VGG42 + {row}", column] == second.loc[("vgg42", "yes", row), column]
     shifts = published_table("sound_shifts").set_index("protocol")
     assert (shifts.consistency_proposed > shifts.consistency_baseline).all()
     assert (shifts.mac_proposed < shifts.mac_baseline).all()
