@@ -20,6 +20,7 @@ from analysis.networks.pooling import (  # noqa: E402
     BlurPool,
     Cascade,
     CMod,
+    IdealPool,
     IntraBlockPool,
     MaxBlurPool,
     MaxPool,
@@ -127,11 +128,15 @@ def test_a_dense_maximum_is_derived_twice_and_mapped(dims):
     assert close(2 * torch.tensordot(pool.dense(x[:1]).flatten(), jacobian, 1), each[0])
 
 
-def test_aps_keeps_the_order_of_memory():
-    x = random(3, C, 8, 10).contiguous(memory_format=torch.channels_last)
-    pool = APS(norm="l2")
-    assert pool(x).is_contiguous(memory_format=torch.channels_last) and pool(x.contiguous()).is_contiguous()
-    assert torch.equal(pool(x), pool(x.contiguous()))
+@pytest.mark.parametrize("pool", [APS(norm="l2"), IdealPool((2, 3))])
+def test_the_order_of_memory_stays(pool):
+    x = random(3, C, 8, 12).requires_grad_()
+    last = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = pool(last)
+    assert y.is_contiguous(memory_format=torch.channels_last) and pool(x).is_contiguous() and close(y, pool(x))
+    weights = torch.randn_like(y)
+    found, expected = (torch.autograd.grad(pool(t), t, weights)[0] for t in (last, x))
+    assert found.is_contiguous(memory_format=torch.channels_last) and close(found, expected)
 
 
 def test_the_gradient_of_aps_flows_through_the_chosen_component():
