@@ -35,8 +35,9 @@ FORMS = ("exact", "sampled", "nested")
 """Shapley values of all subsets of places, or of one random order and its reversal a picture, or the order of execution
 alone."""
 
-PIXELS = 2**19
-"""Pixels of the pairs of pictures that are run together, at most, if that is not one pair."""
+PIXELS = 2**17
+"""Pixels of the pairs of pictures that are run together, at most, if that is not one pair: few enough that no map takes
+more than 32 MB, which the C library would take from the system each time anew."""
 
 Shift = tuple[float, float]
 

@@ -25,6 +25,11 @@ ORDERS = {"channels first": torch.contiguous_format, "channels last": torch.chan
 """Orders of maps in memory. Which is faster depends on the model: by half, either way."""
 
 
+PIXELS = 4 * 224**2
+"""Pixels of a batch. Maps of more than 32 MB, which SqueezeNet has of 8 pictures of 224x224, are memory that the C
+library takes from the system each time anew: 15.9 ms a picture on two cores, and 10.8 in batches of 4."""
+
+
 class ModelError(ValueError):
     """A model that fails, or returns no logits."""
 
@@ -41,7 +46,7 @@ class MeasuredNetwork:
     preprocess : callable, optional
         From R, G, B in [0, 1] to the model's input; by default it takes that.
     batch_size : int, optional
-        Pictures the model gets at a time. By default 8 on the CPU, where small batches stay in the cache, otherwise
+        Pictures the model gets at a time. By default, on the CPU, as many as have :data:`PIXELS`, at most 8, otherwise
         256.
 
     Attributes
@@ -60,7 +65,7 @@ class MeasuredNetwork:
             raise ValueError(f"{type(model).__name__} is in training mode; call model.eval() first")
         self.model, self.size, self.preprocess = model, size, preprocess
         self.device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        default = 8 if self.device.type == "cpu" else 256
+        default = min(max(PIXELS // size**2, 1), 8) if self.device.type == "cpu" else 256
         self.batch_size = integer("batch_size", default if batch_size is None else batch_size, 1)
         self.memory_order, self.seconds = "channels first", float("nan")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import PerAxis
 from analysis.networks.pooling._filtering import StridedFilter
+from analysis.networks.pooling.maximum import in_channels_last
 
 
 class IdealPool(StridedFilter):
@@ -58,11 +59,21 @@ class IdealPool(StridedFilter):
 
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = border.checked_map(x, "IdealPool", self.dims)
-        for axis in reversed(range(self.dims)):
-            n = x.shape[2 + axis]
-            kernel = ideal_matrix(n, self.stride[axis], stride[axis], self.offset[axis], x.device).to(x.dtype)
-            x = x @ kernel if axis == self.dims - 1 else kernel.mT @ x
-        return x
+        kernels = [
+            ideal_matrix(n, self.stride[axis], stride[axis], self.offset[axis], x.device).to(x.dtype)
+            for axis, n in enumerate(x.shape[2:])
+        ]
+        if in_channels_last(x):
+            return filtered_last(x, *kernels)
+        x = x @ kernels[-1]
+        return x if self.dims == 1 else kernels[0].mT @ x
+
+
+def filtered_last(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Planes in channels last, filtered in that order of memory by a matrix for each axis."""
+    y = x.movedim(1, -1)
+    y = (rows.mT @ y.flatten(2)).unflatten(2, y.shape[2:])
+    return (columns.mT @ y).movedim(-1, 1)
 
 
 def ideal_matrix(n: int, cut: int, stride: int, offset: float = 0.0, device: torch.device | None = None) -> Tensor:
