@@ -11,6 +11,7 @@ from scipy import fft
 
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.spectra import mirrored
+from analysis.prediction import loops
 from analysis.prediction.moments import (
     MOMENTS,
     check_model,
@@ -54,7 +55,7 @@ def gaussian_moments(
     bank, power, stride, moves = checked(kernels, spectrum, stride, shifts, q)
     window = stride * window_offsets(q)
     out = empty_moments(kernels, stride, moves, REPLICATES)
-    normal = _normal_draws(2 * len(window) + 2, draws, seed)
+    normal = np.ascontiguousarray(_normal_draws(2 * len(window) + 2, draws, seed).swapaxes(1, 2))
     with progress_bar("Gaussian field", len(bank) * len(moves), progress) as bar:
         for s, u in enumerate(moves):
             points = np.concatenate([window, window - u])
@@ -62,8 +63,9 @@ def gaussian_moments(
                 part = slice(start, start + CHUNK)
                 covariance, pseudo = response_covariance(bank[part], power, points)
                 roots = _square_roots(covariance, pseudo, [len(window) // 2, len(window) + len(window) // 2])
-                for name, values in _gaussian_means(roots, normal, len(window)).items():
-                    out[name].values[..., part, s] = values.T
+                means = _gaussian_means(np.ascontiguousarray(roots), normal, len(window))
+                for name, values in zip(MOMENTS, means.T, strict=True):
+                    out[name].values[..., part, s] = values
                 bar.update(len(roots))
     return reduced(out)
 
@@ -260,18 +262,16 @@ def _square_roots(
     return roots[:, :, ::-1].transpose(0, 2, 1)
 
 
-def _gaussian_means(roots: NDArray[np.float64], normal: NDArray[np.float64], n: int) -> dict[str, NDArray[np.float64]]:
-    """Mean squares of the operators for two windows of n samples; roots (L, 2 n + 2, .), results (L, replicates)."""
-    out = {name: np.empty((len(roots), len(normal))) for name in MOMENTS}
+def _gaussian_means(roots: NDArray[np.float64], normal: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Mean squares of the operators for two windows of n samples, in the order of ``MOMENTS``.
+
+    roots (L, d, 2 n + 2), normal (replicates, d, draws); result (L, replicates, 5).
+    """
+    out = np.empty((len(roots), len(normal), len(MOMENTS)))
 
     def work(part: slice) -> None:
-        for index in range(part.start, part.stop):
-            y = normal @ roots[index]
-            r, moved_r = y[..., :n].max(axis=-1), y[..., n : 2 * n].max(axis=-1)
-            c, moved_c = np.hypot(y[..., n // 2], y[..., -2]), np.hypot(y[..., n + n // 2], y[..., -1])
-            values = (r - c, c, r, moved_r - r, moved_c - c)
-            for name, value in zip(MOMENTS, values, strict=True):
-                out[name][index] = (value**2).mean(axis=1)
+        for root, squares in zip(roots[part], out[part], strict=True):
+            loops.gaussian_squares(root, normal, n, squares)
 
     over_batch(work, len(roots))
     return out
