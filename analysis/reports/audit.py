@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
@@ -22,6 +21,9 @@ from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, csv_uri, number
 from analysis.runs.provenance import distribution_version
 from wavelets.checks import integer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 110
 

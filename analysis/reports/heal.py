@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
@@ -26,6 +25,9 @@ from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import compare_remedies, table
 from analysis.stability.labels import Labels, read_labels
 from wavelets.checks import integer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MINUTES = 10.0
 """Time of a healing for which neither minutes nor steps are given."""
