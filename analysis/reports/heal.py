@@ -53,6 +53,7 @@ def heal_report(
     reported: int = REPORTED,
     progress: bool = True,
     on_skip: OnSkip | None = None,
+    figures: bool = True,
     **how: Any,
 ) -> Report:
     """Heal a network, and report stability and accuracy of plain, remedied and healed side by side.
@@ -82,6 +83,8 @@ def heal_report(
         Images, of those held out, that the report measures on.
     progress, on_skip
         As for :func:`analysis.networks.train_network`.
+    figures : bool
+        Draw figures; without them the page has its words and tables.
     **how
         Further arguments of :func:`analysis.heal_network`, also of its plan: losses, rate, ...;
         ``learn`` stands for the plan's `weights`.
@@ -114,7 +117,7 @@ def heal_report(
             classes.of(printable(file))
     if "learn" in how:
         how["weights"] = how.pop("learn")
-    report = Report(writable_folder(out), progress, on_skip)
+    report = Report(writable_folder(out), progress, on_skip, figures)
     done = heal_network(
         loaded,
         remedy,

@@ -46,6 +46,7 @@ def prescribe_report(
     overwrite: bool = False,
     progress: bool = True,
     on_skip: OnSkip | None = None,
+    figures: bool = True,
     **how: Any,
 ) -> Report:
     """Find what to change in a layer, measure it and three points of the front, and write tables, a figure and a page.
@@ -69,6 +70,8 @@ def prescribe_report(
         Use at most this many images.
     block, resume, overwrite, progress, on_skip
         As for :class:`analysis.reports.session.Session`; the journal is of the measurement.
+    figures : bool
+        Write front.png; the page draws its own front in any case.
     **how
         size, shifts, fields, seed, activation: as for :func:`analysis.prescribe`.
 
@@ -96,7 +99,7 @@ def prescribe_report(
     paths = [] if root is None else list(islice(ImageFolder(root, None), limit))
     if len(paths) == 1:
         raise ValueError(f"one image of {printable(str(root))}; expected two or more, for the spectrum and to measure")
-    report = Report(writable_folder(out), progress, on_skip)
+    report = Report(writable_folder(out), progress, on_skip, figures)
     size = how.get("size", 224)
     power: str | ArrayLike = spectrum
     if spectrum == "measured":
