@@ -266,26 +266,31 @@ class _Energy:
         self.periodic = size is not None
         self.size = scipy.fft.next_fast_len(_lags(kernel)) if size is None else integer("size", size, 0)
         self.spectrum = power_spectrum(kernel, self.size)
+        self.total = self.spectrum.sum()
         self.real = not np.iscomplexobj(kernel)
 
     def fraction(self, theta: NDArray[np.float64], side: float) -> float:
         """Fraction in the square about theta, or in its mirror image if the kernel is real."""
-        (w_y, both_y), (w_x, both_x) = (self._weights(float(t), side) for t in theta)
+        centres, side = [(float(t) + np.pi) % (2 * np.pi) - np.pi for t in theta], min(side, 2 * np.pi)
+        w_y, w_x = (self._weights(centre, side) for centre in centres)
         inside = w_y @ self.spectrum @ w_x
         if self.real:
+            both_y, both_x = (self._overlap(centre, side) for centre in centres)
             inside = 2 * inside - both_y @ self.spectrum @ both_x
-        return float(np.clip(inside / self.spectrum.sum(), 0, 1))
+        return float(np.clip(inside / self.total, 0, 1))
 
-    def _weights(self, theta: float, side: float) -> tuple[Energies, Energies]:
-        """Weights of an interval about theta, and of its overlap with its mirror image."""
-        theta = (theta + np.pi) % (2 * np.pi) - np.pi
-        side = min(side, 2 * np.pi)
+    def _weights(self, theta: float, side: float) -> Energies:
+        """Weights of an interval about theta."""
+        return (_in_interval if self.periodic else _integration_weights)(self.size, theta, side)
+
+    def _overlap(self, theta: float, side: float) -> Energies:
+        """Weights of the overlap of an interval about theta with its mirror image."""
         if self.periodic:
             w = _in_interval(self.size, theta, side)
-            return w, w * w[-np.arange(self.size)]
+            return w * w[-np.arange(self.size)]
         overlap = _integration_weights(self.size, 0, side - 2 * abs(theta))
         overlap += _integration_weights(self.size, np.pi, side - 2 * (np.pi - abs(theta)))
-        return _integration_weights(self.size, theta, side), overlap
+        return overlap
 
 
 def _in_interval(size: int, centre: float, side: float) -> Energies:

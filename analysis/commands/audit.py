@@ -83,7 +83,7 @@ def command(
     shifts = options.parse_shifts(shift)
     options.need_torch()
     steps = dict.fromkeys(("audit", "mending", "kernels") if mend else ("audit", "kernels"))
-    options.plan(steps | {"describe": 3.0, "Gaussian field": 3.0, "figures": 4.0})
+    options.plan(steps | {"Gaussian field": 0.5, "figures": 3.0})
     from analysis.reports.audit import audit_report
     from analysis.reports.summaries import audit_summary
 

@@ -71,6 +71,7 @@ def command(
         int | None, typer.Option(help="Save after so many steps too, not only after every round.")
     ] = None,
     overwrite: options.Overwrite = False,
+    figures: options.Figures = True,
     strict: options.Strict = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -101,6 +102,7 @@ def command(
         device=device,
         save_every=save_every,
         overwrite=overwrite,
+        figures=figures,
         seed=seed,
         progress=not quiet,
         on_skip=options.skips_shown(quiet),

@@ -52,10 +52,9 @@ def command(
     means, deviations = options.parse_numbers("mean", mean), options.parse_numbers("std", std)
     steps: dict[str, float | None] = {
         "kernels": None,
-        "describe": 3.0,
-        "Gaussian field": 2.0,
-        "isolated features": 1.0,
-        "figures": 4.0,
+        "Gaussian field": 0.5,
+        "isolated features": 0.5,
+        "figures": 1.5,
     }
     options.plan(steps)
     from analysis.kernels import first_layer

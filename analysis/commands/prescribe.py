@@ -50,6 +50,7 @@ def command(
     block: options.Block = 32,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    figures: options.Figures = True,
     quiet: options.Quiet = False,
 ) -> None:
     """Find what to change in a first layer's pooling to make it stable, and what that costs.
@@ -93,6 +94,7 @@ def command(
         block=block,
         resume=resume,
         overwrite=overwrite,
+        figures=figures,
         progress=not quiet,
         on_skip=options.skips_shown(quiet),
     )

@@ -26,6 +26,7 @@ def command(
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler on whose workers runs are trained.")
     ] = None,
+    figures: options.Figures = True,
     quiet: options.Quiet = False,
 ) -> None:
     """Train and measure the networks of a document's table, and say which of its claims hold here.
@@ -58,6 +59,7 @@ def command(
         device=device,
         precision=precision,
         scheduler=scheduler,
+        figures=figures,
         progress=not quiet,
     )
     if not quiet:

@@ -73,11 +73,31 @@ def describe_kernels(
     :func:`wavelets.kernel_kinds.kernel_kinds`.
     """
     layer = first_layer(layer, stride=stride, progress=progress, **options)
-    dead = dead_kernels(layer.weight)
-    plane, colour, share = first_colour(layer.weight)
     if filters is None:
         filters = complex_filters(layer.weight.astype(np.float64), grid)
+    return description(layer, grid, kernel_measures(layer, filters, progress))
+
+
+Measures = dict[int, tuple[dict[str, Any], NDArray[np.float64]]]
+"""Measures by name, and the parameters of the Gabor fit, of each kernel that is not dead."""
+
+
+def kernel_measures(layer: FirstLayer, filters: NDArray[Any], progress: bool = False) -> Measures:
+    """Measure the kernels one by one, for `description`; `filters` is that of `describe_kernels`."""
+    plane, colour, _ = first_colour(layer.weight)
     filters = np.einsum("lc,lcyx->lyx", colour, filters)  # of the first colour
+    alive = np.flatnonzero(~dead_kernels(layer.weight)).tolist()
+    levels = packet_levels(layer.stride)
+    return {
+        index: _measured(filters[index], plane[index], layer.stride, levels)
+        for index in track(alive, "describe", "kernels", progress)
+    }
+
+
+def description(layer: FirstLayer, grid: int, measures: Measures) -> xr.Dataset:
+    """Dataset that `describe_kernels` returns, of what `kernel_measures` found."""
+    dead = dead_kernels(layer.weight)
+    _, colour, share = first_colour(layer.weight)
     count, m, levels = len(dead), layer.stride, packet_levels(layer.stride)
     columns = {name: np.full(count, np.nan) for name in MEANINGS}
     columns["monochrome"] = np.where(dead, np.nan, share)
@@ -85,8 +105,7 @@ def describe_kernels(
     for name in ("cell_y", "cell_x"):
         columns[name] = np.full(count, -1)
     gabors = np.full((count, len(PARAMETERS)), np.nan)
-    for index in track(np.flatnonzero(~dead).tolist(), "describe", "kernels", progress):
-        row, gabors[index] = _measured(filters[index], plane[index], m, levels)
+    for index, (row, gabors[index]) in measures.items():
         row["gamma"] = gamma(m * np.array([row["theta_y"], row["theta_x"]]), layer.q)
         for name, value in row.items():
             columns[name][index] = value

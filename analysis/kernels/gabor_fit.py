@@ -76,14 +76,24 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
     low = [-2 * np.pi, -2 * np.pi, -h, -w, np.log(NARROWEST), np.log(NARROWEST), -np.inf]
     high = [2 * np.pi, 2 * np.pi, 2 * h, 2 * w, np.log(4 * h), np.log(4 * w), np.inf]
 
-    def parts(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Residual, the linear coefficients, and the model of nonlinear parameters p."""
-        envelope, wave = _envelope_and_wave(y, x, (*p[:4], np.exp(p[4]), np.exp(p[5]), p[6]))
-        basis = np.stack([envelope * np.cos(wave), -envelope * np.sin(wave)], axis=-1).reshape(-1, 2)
+    def parts(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Residuals (..., h w) and linear coefficients (..., 2) of nonlinear parameters (..., 7)."""
+        geometry = np.moveaxis(np.concatenate([p[..., :4], np.exp(p[..., 4:6]), p[..., 6:]], axis=-1), -1, 0)
+        envelope, wave = _envelope_and_wave(y, x, geometry[..., None, None])
+        basis = np.stack([envelope * np.cos(wave), -envelope * np.sin(wave)], axis=-1).reshape(*p.shape[:-1], -1, 2)
+        turned = basis.swapaxes(-1, -2)
         # A slight ridge: at zero frequency the two columns are one.
-        gram = basis.T @ basis + 1e-9 * np.eye(2)
-        linear = np.linalg.solve(gram, basis.T @ v.ravel())
-        return v.ravel() - basis @ linear, linear, p
+        linear = np.linalg.solve(turned @ basis + 1e-9 * np.eye(2), turned @ v.reshape(-1, 1))
+        return v.ravel() - (basis @ linear)[..., 0], linear[..., 0]
+
+    def slopes(p: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives of the residuals (h w, 7), by steps forwards, backwards where the bounds are near."""
+        steps = np.finfo(float).eps ** 0.5 * np.where(p < 0, -1, 1) * np.maximum(1, np.abs(p))
+        steps *= np.where((p + steps < low) | (p + steps > high), -1, 1)
+        moved = p + np.diag(steps)
+        residuals = parts(np.concatenate([p[None], moved]))[0]
+        slope: NDArray[np.float64] = ((residuals[1:] - residuals[0]) / (np.diag(moved) - p)[:, None]).T
+        return slope
 
     from scipy.optimize import least_squares  # half a second to import
 
@@ -92,10 +102,11 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
         sigma = np.log(np.maximum(scale * spread, 1.5 * NARROWEST))
         guess = np.clip([*start, *centre, sigma[1], sigma[0], 0.0], low, high)
         found.append(
-            least_squares(lambda p: parts(p)[0], guess, bounds=(low, high), xtol=1e-9, ftol=1e-9, max_nfev=200)
+            least_squares(lambda p: parts(p)[0], guess, slopes, (low, high), xtol=1e-9, ftol=1e-9, max_nfev=200)
         )
     best = min(found, key=lambda result: float(result.cost))
-    residual, (cosine, sine), p = parts(best.x)
+    p = best.x
+    residual, (cosine, sine) = parts(p)
     phase = np.arctan2(sine, cosine)
     omega = (p[:2] + np.pi) % (2 * np.pi) - np.pi
     # Whole turns of the frequency move the phase by the fractional part of the centre.

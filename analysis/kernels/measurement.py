@@ -77,10 +77,12 @@ class LayerResponses:
             )
         self.points = period(max(size), stride)
         self.dtype = np.result_type(dtype, np.complex64)
-        spectra = np.conj(fft.fft2(np.conj(filters), (self.points, self.points), workers=get_num_threads()))
+        # Column by column first, of which there are few: the rows beyond the filters are zeros.
+        columns = fft.fft(np.conj(filters), self.points, axis=-2, workers=get_num_threads())
+        spectra = fft.fft(columns, self.points, workers=get_num_threads())
         with np.errstate(over="ignore"):  # refused here
-            self.spectra = np.ascontiguousarray(spectra, dtype=self.dtype)
-        refuse_overflow(np.abs(self.spectra), "the spectrum of the filters")
+            self.spectra = np.conj(spectra, out=spectra).astype(self.dtype, copy=False)
+        refuse_overflow(self.spectra.view(self.spectra.real.dtype), "the spectrum of the filters")
 
     def __call__(self, pictures: NDArray[Any]) -> NDArray[Any]:
         """Return the responses, shape (L, n, h, w), to pictures (n, C, H, W)."""

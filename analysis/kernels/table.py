@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.kernels.description import describe_kernels
+from analysis.kernels.description import Measures, description, kernel_measures
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import LayerOperators, kernel_experiment, peaks
 from analysis.measurements.shift_experiment import SHIFTS
@@ -112,23 +113,34 @@ def kernel_table(
         experiment.colour,
         layer.mean if experiment.colour else layer.mean[0],
     )
-    measured, power = run(images, [experiment, spectrum], progress, on_skip, root, desc="kernels", **feeding)
     assert isinstance(experiment.operators, LayerOperators)
-    filters = experiment.operators.filters  # those that were measured
-    described = describe_kernels(layer, grid=grid, progress=progress, filters=filters)
+    filters = experiment.operators.filters
+    aside = ThreadPoolExecutor(1, "describe")
+    try:
+        measures = aside.submit(_without_pictures, layer, filters)
+        measured, power = run(images, [experiment, spectrum], progress, on_skip, root, desc="kernels", **feeding)
+        described = description(layer, grid, measures.result())
+    finally:
+        aside.shutdown(wait=False)  # what went wrong with the pictures is said at once
     table = xr.merge(
         [described, measured.drop_vars("index")], compat="equals", join="exact", combine_attrs="drop_conflicts"
     )
     table = table.assign_attrs(described.attrs | measured.attrs)
     _add_prediction(table, layer, filters, power.spectrum.values, progress)
-    from scipy.stats import rankdata  # half a second to import
-
-    rank = np.where(table.kind != "dead", rankdata(-np.nan_to_num(table.share_of_change), method="ordinal"), -1)
+    places = np.argsort(np.argsort(-np.nan_to_num(table.share_of_change.values), kind="stable"))
+    rank = np.where(table.kind != "dead", 1 + places, -1)
     meaning = "place by the share of the layer's change, 1 = largest; -1 if dead"
     table["rank"] = ("kernel", rank.astype(int), {"long_name": meaning})
     table["weight"] = (("kernel", "channel", "row", "column"), layer.weight, {"long_name": "correlation kernel V"})
     table["gain"] = ("kernel", layer.gain, {"long_name": "factor of the responses; its sign decides what is pooled"})
     return table
+
+
+def _without_pictures(layer: FirstLayer, filters: NDArray[Any]) -> Measures:
+    """Do what needs no picture while a thread that computes little waits for pictures and loops."""
+    import scipy.stats  # noqa: F401  the prediction needs it, and it takes half a second
+
+    return kernel_measures(layer, filters)
 
 
 def kernel_frame(table: xr.Dataset) -> pd.DataFrame:

@@ -49,9 +49,10 @@ def folded_products(spectra: Array, filters: Array, stride: int, out: Array) -> 
     """
     channels, side = spectra.shape[1], out.shape[-1]
     share = 1.0 / stride**2
-    for f in range(out.shape[0]):
-        for n in range(out.shape[1]):
-            for i in range(side):
+    # Row by row: those of all pictures stay in the second cache, and those of a filter in the first.
+    for i in range(side):
+        for f in range(out.shape[0]):
+            for n in range(out.shape[1]):
                 row = out[f, n, i]
                 row[:] = 0
                 for a in range(stride):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy import fft
 
 from analysis.runs.feed import run
 from wavelets.checks import integer, real_array
+from wavelets.engine.threads import get_num_threads, over_batch
 
 POINTS = 255
 
@@ -146,20 +148,24 @@ class SpectrumMeasurement:
         vector = np.zeros(self.length)
         vector[0] = len(pictures)
         planes, window = self._planes(vector), self._window
-        for pixels in pictures:
-            x = np.asarray(pixels, dtype=np.float64).reshape(-1, *pixels.shape[-2:])
-            mean = (x * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
-            transform = fft.rfft2((x - mean) * window, (self.points, self.points))
-            if self.level is not None:
-                # As a constant over the period, whose energy `dataset` must not divide by the window's.
-                rest = mean[..., 0, 0] - np.asarray(self.level, dtype=np.float64)
-                transform[..., 0, 0] = rest * self.points * np.sqrt((window**2).sum())
-            plane = iter(planes)
-            for k, j in self._pairs:
-                product = transform[k] * transform[j].conj()
-                next(plane)[:] += product.real
-                if k != j:
-                    next(plane)[:] += product.imag
+        x = np.asarray(pictures, dtype=np.float64).reshape(len(pictures), -1, *pictures.shape[-2:])
+        mean = (x * window).sum(axis=(-2, -1), keepdims=True) / window.sum()
+        transforms = fft.rfft2((x - mean) * window, (self.points, self.points), workers=get_num_threads())
+        if self.level is not None:
+            # As a constant over the period, whose energy `dataset` must not divide by the window's.
+            rest = mean[..., 0, 0] - np.asarray(self.level, dtype=np.float64)
+            transforms[..., 0, 0] = rest * self.points * np.sqrt((window**2).sum())
+        left = iter(planes)
+        parts = [(k, j, list(islice(left, 1 if k == j else 2))) for k, j in self._pairs]
+
+        def add(part: slice) -> None:
+            for k, j, sums in parts[part]:
+                for transform in transforms:
+                    product = transform[k] * transform[j].conj()
+                    for total, values in zip(sums, (product.real, product.imag), strict=False):
+                        total += values
+
+        over_batch(add, len(parts))
         return vector, None
 
     def dataset(self, sums: NDArray[np.float64]) -> xr.Dataset:

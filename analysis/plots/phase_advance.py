@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 
 from analysis.plots.style import BLACK, BLUE, SEQUENTIAL, VERMILION, shift_names, side_bar
 
@@ -88,6 +87,8 @@ def _changes(ax: Axes, table: xr.Dataset, band: np.ndarray, advance: np.ndarray)
     side_bar(ax, points, "γ(mθ) of the kernel")
     title = "change follows the phase that a shift moves"
     if known.sum() > 3:
+        from scipy.stats import spearmanr  # half a second to import
+
         with np.errstate(invalid="ignore"):
             by_phase, by_gamma = (spearmanr(values[known], rmax[known]).statistic for values in (x, gamma))
         title += f"\nrank correlation of η of RMax: {by_phase:.2f} with the advance, {by_gamma:.2f} with γ".replace(

@@ -3,6 +3,7 @@ r"""Expected squares on a Gaussian field: covariances in a pooling window, and m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,7 @@ from scipy import fft
 
 from analysis.measurements.shift_experiment import SHIFTS
 from analysis.measurements.spectra import mirrored
+from analysis.prediction import loops
 from analysis.prediction.moments import (
     MOMENTS,
     check_model,
@@ -28,7 +30,6 @@ from wavelets.engine.threads import over_batch
 
 DRAWS = 2**13  # of one replicate: errors of 0.0005 with q = 1
 REPLICATES = 8
-CHUNK = 16  # filters at a time: some 20 MB of spectra
 
 
 def gaussian_moments(
@@ -54,17 +55,22 @@ def gaussian_moments(
     bank, power, stride, moves = checked(kernels, spectrum, stride, shifts, q)
     window = stride * window_offsets(q)
     out = empty_moments(kernels, stride, moves, REPLICATES)
-    normal = _normal_draws(2 * len(window) + 2, draws, seed)
+    normal = np.ascontiguousarray(_normal_draws(2 * len(window) + 2, draws, seed).swapaxes(1, 2))
+    centres = [len(window) // 2, len(window) + len(window) // 2]
+    pairs = [np.concatenate([window, window - u]) for u in moves]
+
+    def work(part: slice) -> None:
+        for index in range(part.start, part.stop):
+            for s, (covariance, pseudo) in enumerate(_covariances(bank[index : index + 1], power, pairs)):
+                (root,) = _square_roots(covariance, pseudo, centres)
+                squares = np.empty((REPLICATES, len(MOMENTS)))
+                loops.gaussian_squares(np.ascontiguousarray(root), normal, len(window), squares)
+                for name, values in zip(MOMENTS, squares.T, strict=True):
+                    out[name].values[:, index, s] = values
+                bar.update()
+
     with progress_bar("Gaussian field", len(bank) * len(moves), progress) as bar:
-        for s, u in enumerate(moves):
-            points = np.concatenate([window, window - u])
-            for start in range(0, len(bank), CHUNK):
-                part = slice(start, start + CHUNK)
-                covariance, pseudo = response_covariance(bank[part], power, points)
-                roots = _square_roots(covariance, pseudo, [len(window) // 2, len(window) + len(window) // 2])
-                for name, values in _gaussian_means(roots, normal, len(window)).items():
-                    out[name].values[..., part, s] = values.T
-                bar.update(len(roots))
+        over_batch(work, len(bank))
     return reduced(out)
 
 
@@ -101,9 +107,15 @@ def response_covariance(
     points = real_array(points, "points", 2).astype(np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points has shape {points.shape}; expected (n, 2)")
+    return _covariances(kernels, power, [points])[0]
+
+
+def _covariances(
+    kernels: NDArray[np.complex128], power: NDArray[Any], sets: Sequence[NDArray[np.float64]]
+) -> list[tuple[NDArray[np.complex128], NDArray[np.complex128]]]:
+    """Covariance and pseudo-covariance (L, n, n) at each set of points; see `response_covariance`."""
     size = power.shape[-1]
     omega = 2 * np.pi * fft.fftfreq(size)
-    (left, at_row), (right, at_column) = (_factors_of_pairs(omega, along) for along in points.T)
     transfer = transfer_function(kernels, size)
     if kernels.ndim == 3:
         products = power * np.abs(transfer) ** 2, power * transfer * mirrored(transfer)
@@ -112,10 +124,12 @@ def response_covariance(
         seen = np.einsum("nkyx,klyx->nlyx", transfer, power)
         products = (seen * transfer.conj()).sum(axis=1), (seen * mirrored(transfer)).sum(axis=1)
     second = []
-    for product in products:
-        table = left @ product @ right.T / size**2
-        second.append(table[:, at_row, at_column])
-    return second[0], second[1]
+    for points in sets:
+        (left, at_row), (right, at_column) = (_factors_of_pairs(omega, along) for along in points.T)
+        tables = (left @ product @ right.T / size**2 for product in products)
+        covariance, pseudo = (table[:, at_row, at_column] for table in tables)
+        second.append((covariance, pseudo))
+    return second
 
 
 def _factors_of_pairs(
@@ -258,20 +272,3 @@ def _square_roots(
     # The first Sobol coordinates are the most even ones: they get the largest energies.
     roots: NDArray[np.float64] = directions * np.sqrt(np.maximum(energies, 0))[:, None]
     return roots[:, :, ::-1].transpose(0, 2, 1)
-
-
-def _gaussian_means(roots: NDArray[np.float64], normal: NDArray[np.float64], n: int) -> dict[str, NDArray[np.float64]]:
-    """Mean squares of the operators for two windows of n samples; roots (L, 2 n + 2, .), results (L, replicates)."""
-    out = {name: np.empty((len(roots), len(normal))) for name in MOMENTS}
-
-    def work(part: slice) -> None:
-        for index in range(part.start, part.stop):
-            y = normal @ roots[index]
-            r, moved_r = y[..., :n].max(axis=-1), y[..., n : 2 * n].max(axis=-1)
-            c, moved_c = np.hypot(y[..., n // 2], y[..., -2]), np.hypot(y[..., n + n // 2], y[..., -1])
-            values = (r - c, c, r, moved_r - r, moved_c - c)
-            for name, value in zip(MOMENTS, values, strict=True):
-                out[name][index] = (value**2).mean(axis=1)
-
-    over_batch(work, len(roots))
-    return out

@@ -97,7 +97,8 @@ def check_model(kernels: ArrayLike, spectrum: ArrayLike) -> tuple[NDArray[np.com
 
 def transfer_function(kernels: NDArray[Any], size: int) -> NDArray[np.complex128]:
     """Factor by which correlation with a kernel multiplies each wave: sum of W[k] exp(i <omega, k>)."""
-    return np.asarray(np.conj(fft.fft2(np.conj(kernels), (size, size))))
+    columns = fft.fft(np.conj(kernels), size, axis=-2)  # few: the others are zeros
+    return np.asarray(np.conj(fft.fft(columns, size)))
 
 
 def phase_factors(omega: NDArray[np.float64], lags: ArrayLike) -> NDArray[np.complex128]:

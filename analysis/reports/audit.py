@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
@@ -24,6 +23,9 @@ from analysis.reports.writer import Report, csv_uri, number
 from analysis.runs.progress import say
 from analysis.runs.provenance import distribution_version
 from wavelets.checks import integer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 110
 

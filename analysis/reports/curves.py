@@ -8,8 +8,6 @@ import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
-from analysis.plots.style import BLACK, styles
-
 SIDE, TALL, GAP, LEFT, TOP = 320, 250, 26, 58, 26  # pixels of the drawing
 DASHES = {"-": "", "--": "6 3", ":": "2 3", "-.": "7 3 2 3"}
 
@@ -32,6 +30,8 @@ def chart(values: xr.DataArray, each: str, panels: str, xlabel: str, ylabel: str
     dict
         For the macro `curves` of curves.svg.j2.
     """
+    from analysis.plots.style import BLACK, styles  # with matplotlib, half a second to import
+
     (along,) = set(values.dims) - {each, panels}
     x, names = np.asarray(values[along].values, dtype=np.float64), [str(name) for name in values[each].values]
     looks = styles(names, reference=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
@@ -26,6 +25,9 @@ from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import compare_remedies, table
 from analysis.stability.labels import Labels, read_labels
 from wavelets.checks import integer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MINUTES = 10.0
 """Time of a healing for which neither minutes nor steps are given."""
@@ -51,6 +53,7 @@ def heal_report(
     reported: int = REPORTED,
     progress: bool = True,
     on_skip: OnSkip | None = None,
+    figures: bool = True,
     **how: Any,
 ) -> Report:
     """Heal a network, and report stability and accuracy of plain, remedied and healed side by side.
@@ -80,6 +83,8 @@ def heal_report(
         Images, of those held out, that the report measures on.
     progress, on_skip
         As for :func:`analysis.networks.train_network`.
+    figures : bool
+        Draw figures; without them the page has its words and tables.
     **how
         Further arguments of :func:`analysis.heal_network`, also of its plan: losses, rate, ...;
         ``learn`` stands for the plan's `weights`.
@@ -112,7 +117,7 @@ def heal_report(
             classes.of(printable(file))
     if "learn" in how:
         how["weights"] = how.pop("learn")
-    report = Report(writable_folder(out), progress, on_skip)
+    report = Report(writable_folder(out), progress, on_skip, figures)
     done = heal_network(
         loaded,
         remedy,

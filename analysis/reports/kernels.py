@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from analysis import plots
 from analysis.kernels import first_layer
@@ -18,7 +17,6 @@ from analysis.kernels.gabor_fit import gabor
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.table import kernel_frame, kernel_table, rank_correlation
 from analysis.measurements.shift_experiment import SHIFTS
-from analysis.plots.first_layer import filter_crop
 from analysis.reports.links import LINK, NO_LINK, PAGE
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, csv_uri, picture
@@ -26,6 +24,9 @@ from analysis.theory import gamma_map
 from wavelets.checks import integer
 from wavelets.complex_filters import complex_filters
 from wavelets.kernel_kinds import first_colour
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CORRELATIONS = {
     "ρ measured, γ(mθ)": ("rho_rms", "gamma"),
@@ -320,7 +321,7 @@ def _card(row: dict[str, Any], kernel: np.ndarray, fitted: np.ndarray, w: np.nda
     mirrored = spectrum[2 * middle - row_, 2 * middle - column, 0] > spectrum[row_, column, 0]
     theta = -theta if mirrored else theta
     card |= {
-        "filter": picture(plots.phase_image(filter_crop(w, kernel.shape[-2:]))),
+        "filter": picture(plots.phase_image(plots.first_layer.filter_crop(w, kernel.shape[-2:]))),
         "spectrum": picture(spectrum[::-1]),
         "gabor": picture(plots.kernel_image(gabor(fitted, kernel.shape[-2:])[None])),
         "x": 50 + 50 * theta[1] / np.pi,

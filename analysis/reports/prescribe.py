@@ -10,14 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import xarray as xr
 from markupsafe import Markup
-from matplotlib.colors import to_hex
 from numpy.typing import ArrayLike, NDArray
 
+from analysis import plots
 from analysis.files.messages import printable
 from analysis.files.pictures import ImageFolder
 from analysis.files.results import writable_folder
@@ -25,8 +24,6 @@ from analysis.kernels import first_layer
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.prescription import MODELS, measure_designs, prescribe, sentence, spread_front
 from analysis.measurements.spectra import estimate_spectrum
-from analysis.plots.prescribe import front_figure
-from analysis.plots.style import SEQUENTIAL
 from analysis.reports.links import EXPLORER, PAGE, link_page
 from analysis.reports.writer import OnSkip, Report, rendered
 from analysis.runs.journal import resumable
@@ -49,6 +46,7 @@ def prescribe_report(
     overwrite: bool = False,
     progress: bool = True,
     on_skip: OnSkip | None = None,
+    figures: bool = True,
     **how: Any,
 ) -> Report:
     """Find what to change in a layer, measure it and three points of the front, and write tables, a figure and a page.
@@ -72,6 +70,8 @@ def prescribe_report(
         Use at most this many images.
     block, resume, overwrite, progress, on_skip
         As for :class:`analysis.reports.session.Session`; the journal is of the measurement.
+    figures : bool
+        Write front.png; the page draws its own front in any case.
     **how
         size, shifts, fields, seed, activation: as for :func:`analysis.prescribe`.
 
@@ -99,7 +99,7 @@ def prescribe_report(
     paths = [] if root is None else list(islice(ImageFolder(root, None), limit))
     if len(paths) == 1:
         raise ValueError(f"one image of {printable(str(root))}; expected two or more, for the spectrum and to measure")
-    report = Report(writable_folder(out), progress, on_skip)
+    report = Report(writable_folder(out), progress, on_skip, figures)
     size = how.get("size", 224)
     power: str | ArrayLike = spectrum
     if spectrum == "measured":
@@ -172,7 +172,7 @@ def write_prescription(report: Report, table: xr.Dataset, measured: xr.Dataset |
         report.save_table(lambda: beside(table, measured), "measured", index=False)
     else:  # what an earlier run measured is of other designs
         report.attempt("measured.csv", (report.folder / "measured.csv").unlink, True)
-    drawn = report.draw({"front": partial(front_figure, table, measured)}, DPI)
+    drawn = report.draw({"front": partial(plots.front_figure, table, measured)}, DPI)
     kernels = bool(report.attempt("report.html", link_page, report.folder / "report.html"))
     explorer = bool(report.attempt(EXPLORER, link_page, report.folder / EXPLORER))
     values = partial(page_values, table, measured, kernels, explorer)
@@ -221,7 +221,7 @@ def page_values(
         | {name: float(table[name][d]) for name in names}
         for d in sorted(shown, key=lambda d: -table.eta.values[d])
     ]
-    svg = rendered(front_figure(table, measured), "svg", DPI).decode()
+    svg = rendered(plots.front_figure(table, measured), "svg", DPI).decode()
     return {
         "attrs": table.attrs,
         "rows": rows,
@@ -262,4 +262,9 @@ def _dots(table: xr.Dataset, design: int, modulus: NDArray[np.bool_], largest: f
 
 def _colour(part: float) -> str:
     """Colour of a part of the largest value, as HTML writes it."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    from analysis.plots.style import SEQUENTIAL
+
     return to_hex(mpl.colormaps[SEQUENTIAL](float(np.clip(part, 0, 1))))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -150,6 +152,8 @@ class Session:
             Called with the images and arguments for :func:`analysis.runs.feed.feed`.
         """
         start = perf_counter()
+        names = ["h5netcdf", "distributed", *(["matplotlib.backends.backend_agg"] if self.figures else [])]
+        threading.Thread(target=_import_ahead, args=(names,), daemon=True).start()
         found = experiment(self.sources, progress=self.progress, on_skip=self.report.skip, **self._feeding)
         self._machines.close()
         self.report.seconds = perf_counter() - start
@@ -166,3 +170,10 @@ class Session:
 
         client = self._machines.enter_context(cluster(self.scheduler, self.workers))
         return {"executor": on_cluster(client, self.threads)}
+
+
+def _import_ahead(names: Iterable[str]) -> None:
+    """Import what the report will need while images are measured; what fails will fail again where it is needed."""
+    for name in names:
+        with contextlib.suppress(Exception):
+            import_module(name)

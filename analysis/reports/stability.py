@@ -6,13 +6,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from matplotlib.figure import Figure
 from torch import nn
 
 from analysis import plots
@@ -39,6 +38,9 @@ from analysis.stability.extras import Corrupted, Extra, Offsets, PublishedShifts
 from analysis.stability.labels import read_labels
 from analysis.stability.timing import ModelError
 from wavelets.checks import integer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 110
 

@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
 from analysis.files.atomic import write_atomically
 from analysis.files.results import load
@@ -20,7 +19,10 @@ from analysis.kernels.table import kernel_frame
 from analysis.reports import heatmaps, kernels
 from analysis.reports.writer import csv_uri, number, page, rendered
 
-Draw = Mapping[str, Callable[[], Figure]]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Draw = Mapping[str, Callable[[], "Figure"]]
 
 
 @dataclass(frozen=True)

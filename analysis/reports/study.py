@@ -34,6 +34,7 @@ def study_report(
     precision: str = "float32",
     scheduler: str | None = None,
     progress: bool = True,
+    figures: bool = True,
 ) -> tuple[Report, pd.DataFrame]:
     """Run a study and draw what it found.
 
@@ -46,6 +47,8 @@ def study_report(
         ``FACTOR=LEVEL``: only runs with one of the levels that are given of a factor.
     scheduler : str, optional
         Address of a dask scheduler.
+    figures : bool
+        Draw the study's figure.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def study_report(
             client=client,
             progress=progress,
         )
-    report = Report(Path(out), progress)
+    report = Report(Path(out), progress, figures=figures)
     table = summary(study, runs)
     metrics = dict(list(study.metrics.items())[:PANELS])
     report.draw({study.name: lambda: plots.study_figure(table, study.factors, metrics)}, dpi=110)

@@ -16,18 +16,21 @@ def mean_square_deficit(phi: Array, window: Array, nodes: int, out: Array) -> No
     """
     turn = 2 * np.pi * np.arange(nodes) / nodes
     turn_cos, turn_sin = np.cos(turn), np.sin(turn)
-    phases = window.shape[1]
-    x, y = np.empty(phases), np.empty(phases)
+    part = min(nodes, 512)  # at a time: they stay in the first cache
+    largest = np.empty(part)
     for b in range(phi.shape[0]):
         for i in range(phi.shape[1]):
-            for k in range(phases):
-                x[k], y[k] = np.cos(phi[b, i] + window[b, k]), np.sin(phi[b, i] + window[b, k])
             total = 0.0
-            for node in range(nodes):
-                largest = -1.0
-                for k in range(phases):
-                    largest = max(largest, x[k] * turn_cos[node] - y[k] * turn_sin[node])
-                total += (1 - largest) ** 2
+            for begin in range(0, nodes, part):
+                count = min(part, nodes - begin)
+                c, s = turn_cos[begin : begin + count], turn_sin[begin : begin + count]
+                largest[:] = -1.0
+                for k in range(window.shape[1]):
+                    x, y = np.cos(phi[b, i] + window[b, k]), np.sin(phi[b, i] + window[b, k])
+                    for node in range(count):  # neither branch nor sum: the processor takes several at once
+                        largest[node] = max(largest[node], x * c[node] - y * s[node])
+                for node in range(count):
+                    total += (1 - largest[node]) ** 2
             out[b, i] = total / nodes
 
 
@@ -37,18 +40,21 @@ def mean_change(z: Array, other: Array, offset: Array, nodes: int, out: Array) -
 
     z, other (B, P, K) complex, offset (B, P), out (B).
     """
+    psi = 2 * np.pi * np.arange(nodes) / nodes
+    c, s = np.cos(psi), np.sin(psi)
+    first, second, squares = np.empty((3, nodes))
     for b in range(z.shape[0]):
-        total = 0.0
-        for node in range(nodes):
-            psi = 2 * np.pi * node / nodes
-            c, s = np.cos(psi), np.sin(psi)
-            square = 0.0
-            for i in range(z.shape[1]):
-                first = c * z[b, i, 0].real - s * z[b, i, 0].imag
-                second = c * other[b, i, 0].real - s * other[b, i, 0].imag
-                for k in range(1, z.shape[2]):
-                    first = max(first, c * z[b, i, k].real - s * z[b, i, k].imag)
-                    second = max(second, c * other[b, i, k].real - s * other[b, i, k].imag)
-                square += (first - second - offset[b, i]) ** 2
-            total += np.sqrt(square)
-        out[b] = total / nodes
+        squares[:] = 0
+        for i in range(z.shape[1]):
+            first[:], second[:] = -np.inf, -np.inf
+            for k in range(z.shape[2]):
+                x, y, other_x, other_y = z[b, i, k].real, z[b, i, k].imag, other[b, i, k].real, other[b, i, k].imag
+                for node in range(nodes):
+                    first[node] = max(first[node], c[node] * x - s[node] * y)
+                    second[node] = max(second[node], c[node] * other_x - s[node] * other_y)
+            for node in range(nodes):
+                squares[node] += (first[node] - second[node] - offset[b, i]) ** 2
+        squares[:] = np.sqrt(squares)
+        for node in range(1, nodes):  # in this order: the search for the worst case feels the last bit
+            squares[node] += squares[node - 1]
+        out[b] = squares[-1] / nodes

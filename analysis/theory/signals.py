@@ -67,7 +67,10 @@ class BandLimited:
 
     def at(self, rows: ArrayLike, columns: ArrayLike) -> NDArray[np.complex128]:
         """Values at the points of a grid of rows and columns, pixels; shape (B, rows, columns)."""
-        y, x = self.frequencies[:, 0, None, :], self.frequencies[:, 1, None, :]
+        frequencies = self.frequencies
+        if len(frequencies) > 1 and (self.first == self.first[0]).all():  # the search's: waves of one, for all
+            frequencies = frequencies[:1]
+        y, x = frequencies[:, 0, None, :], frequencies[:, 1, None, :]
         left = np.exp(1j * np.asarray(rows)[:, None] * y)
         right = np.exp(1j * np.asarray(columns)[:, None] * x)
         return left @ self.spectrum @ right.transpose(0, 2, 1)

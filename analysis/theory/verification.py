@@ -7,22 +7,24 @@ how tight the constant is; for an equality its error must vanish. In Theorem 2 a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.files.prefetch import prefetch
 from analysis.runs.progress import Bar
 from analysis.theory import loops
 from analysis.theory.bounds import alpha, alpha_sharp, beta, beta_sharp, discrepancy_bound, rmax_bound
 from analysis.theory.phases import gamma, largest_cosine, window_offsets
 from analysis.theory.signals import KINDS, BandLimited, band_limited, on_bins
 from wavelets.checks import integer
-from wavelets.engine.threads import over_batch
+from wavelets.engine.threads import get_num_threads, over_batch
 
 Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
 Constant = Callable[..., NDArray[np.float64]]
@@ -262,9 +264,11 @@ def verify(
             # Also from the worst random case, so that the search never says less.
             if row.worst is not None:
                 row.search(climb(row.statement, row.worst, 40))
-            for _ in range(starts):
-                row.search(worst_case(row.statement, rng))
-                bar.update(SEARCH_COST)
+            climbs = prefetch(partial(climb, row.statement), _starts(row.statement, rng, starts), 2 * get_num_threads())
+            with closing(climbs):
+                for result in climbs:
+                    row.search(result)
+                    bar.update(SEARCH_COST)
     return pd.DataFrame([row.summary() for row in rows])
 
 
@@ -312,8 +316,14 @@ def worst_case(statement: Statement, rng: np.random.Generator) -> tuple[float, C
     -----
     `climb` from the best of some random responses.
     """
-    candidates = [_random_start(statement, rng) for _ in range(GRIDS)]
-    return climb(statement, max(candidates, key=lambda candidate: candidate[0])[1])
+    return climb(statement, *_starts(statement, rng, 1))
+
+
+def _starts(statement: Statement, rng: np.random.Generator, count: int) -> Iterator[Case]:
+    """Responses to climb from, each the best of some random ones."""
+    for _ in range(count):
+        candidates = [_random_start(statement, rng) for _ in range(GRIDS)]
+        yield max(candidates, key=lambda candidate: candidate[0])[1]
 
 
 def climb(statement: Statement, case: Case, iterations: int = 200) -> tuple[float, Case]:
