@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.extending import overload
 
@@ -31,14 +32,49 @@ def jit(function: F) -> F:
     return _compiled(function)
 
 
-def jit_inline(function: F) -> F:
-    """Compile, and inline into each caller."""
-    return _compiled(function, forceinline=True)
+def jit_part(function: F) -> F:
+    """Let compiled functions call this one; it is optimised as a part of each. In Python it stays as it is."""
+    return _part(function, Part)
 
 
 def jit_disjoint(function: F) -> F:
-    """Compile, and inline into each caller, a function none of whose arrays overlap where one is written and read."""
-    return _compiled(function, forceinline=True, pipeline_class=Disjoint)
+    """As `jit_part`, of a function none of whose arrays overlap where one is written and read; inlined."""
+    return _part(function, Disjoint, forceinline=True)
+
+
+def _part(function: F, pipeline: type[Compiler], **options: Any) -> F:
+    options |= {"fastmath": FLAGS, "no_cfunc_wrapper": True, "pipeline_class": pipeline}
+    overload(function, jit_options=options, strict=False)(lambda *arguments: function)
+    return function
+
+
+class _Unfinished(JITCodeLibrary):
+    """Code that is optimised, and translated, in the functions that call it only."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, name, env):
+        pass
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+
+class Part(Compiler):
+    def define_pipelines(self):
+        self.state.library = _Unfinished(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        self.state.library.enable_object_caching()
+        return super().define_pipelines()
 
 
 class Disjoint(Compiler):
@@ -58,7 +94,7 @@ def by_type(choose: F) -> F:
     def call(*arguments: Any) -> Any:  # with numba's jit off
         return choose(*arguments)(*arguments)
 
-    overload(call, jit_options={"fastmath": FLAGS, "forceinline": True}, strict=False)(choose)
+    overload(call, jit_options={"fastmath": FLAGS, "forceinline": True, "no_cfunc_wrapper": True, "pipeline_class": Part}, strict=False)(choose)
     return cast(F, call)
 
 

@@ -13,6 +13,9 @@ from wavelets.engine.lattice import Lattice, lattice
 from wavelets.engine.stages import all_stages, node_sizes
 from wavelets.engine.sweeps import BLOCK, NOWHERE, Sweep, analysis_sweep, synthesis_sweep
 
+WIDEST = 1040  # columns of a buffer at most; a constant tells the compiler that rows of delays do not overlap, and one
+# that is no power of two keeps them in different sets of the cache
+DATA = 2  # rows in front of every buffer: one of zeros, one of waste
 KINDS = ("forward", "adjoint", "inverse")
 
 
@@ -58,6 +61,12 @@ class Plan(NamedTuple):
     sizes: NDArray[np.int64]
     rows: NDArray[np.int64]
     pairs: NDArray[np.int64]
+
+    def storage_size(self, width: int) -> int:
+        """Elements of a buffer for `width` columns of any stage, or for the delays of a sweep."""
+        sections = max(len(self.first[0][0]), len(self.main[0][0]))
+        tallest = int((self.rows << np.arange(self.rows.size)).max())
+        return max((DATA + tallest) * width, sections * WIDEST)
 
 
 Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[np.floating]]

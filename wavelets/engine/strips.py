@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavelets.engine import loops
-from wavelets.engine.loops import DATA, WIDEST
-from wavelets.engine.plan import Plan, Tables
+from wavelets.engine.loops import BUFFERS
+from wavelets.engine.plan import DATA, WIDEST, Plan, Tables
 from wavelets.engine.threads import get_num_threads, over_batch, over_parts
 
 STRIP = 2**18  # bytes of one buffer of a strip: a few of them fit into the cache of a core
@@ -29,7 +29,12 @@ def forward(tables: Tables, images: Array, out: Array) -> None:
     if _whole_images(images.shape):
         layout = strip_layout(tables, images.dtype, max(len(images), get_num_threads()))
         unit = _together(layout, images.shape)
-        over_batch(lambda part: loops.forward_2d(*tables, layout, images[part], out[part]), len(images), unit)
+
+
+        def transform(part: slice) -> None:
+            loops.forward_2d(*tables, layout, images[part], *workspace(tables, layout, images.dtype), out[part])
+
+        over_batch(transform, len(images), unit)
         return
     plan_y, plan_x, channels, signs = tables
     layout = strip_layout(tables, images.dtype, 1)
@@ -38,10 +43,11 @@ def forward(tables: Tables, images: Array, out: Array) -> None:
     for image, result in zip(images[:, None], out[:, None], strict=True):
 
         def along_x(begin: int, end: int, image: Array = image) -> None:
-            loops.filter_along_x(plan_x, image, begin, end, between)
+            loops.lines_along_x(plan_x, image, begin, end, storage(plan_x, end - begin, between.dtype), between)
 
         def along_y(strip: int, _: int, result: Array = result) -> None:
-            loops.filter_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, result)
+            space = storage(plan_y, 2 * layout.width, between.dtype)
+            loops.lines_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, space, result)
 
         over_parts(along_x, image.shape[1], layout.lines)
         over_parts(along_y, layout.strips, 1)
@@ -53,7 +59,12 @@ def backward(tables: Tables, factor: float, c: Array, out: Array) -> None:
     if _whole_images(out.shape):
         layout = strip_layout(tables, out.dtype, max(len(out), get_num_threads()))
         unit = _together(layout, out.shape)
-        over_batch(lambda part: loops.backward_2d(*tables, layout, factor, c[part], out[part]), len(out), unit)
+
+
+        def transform(part: slice) -> None:
+            loops.backward_2d(*tables, layout, factor, c[part], *workspace(tables, layout, out.dtype), out[part])
+
+        over_batch(transform, len(out), unit)
         return
     plan_y, plan_x, channels, signs = tables
     layout = strip_layout(tables, out.dtype, 1)
@@ -62,10 +73,12 @@ def backward(tables: Tables, factor: float, c: Array, out: Array) -> None:
     for one, image in zip(c[:, None], out[:, None], strict=True):
 
         def along_y(strip: int, _: int, one: Array = one) -> None:
-            loops.synthesise_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, one)
+            space = storage(plan_y, 2 * layout.width, between.dtype)
+            loops.lines_back_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, space, one)
 
         def along_x(begin: int, end: int, image: Array = image) -> None:
-            loops.synthesise_along_x(plan_x, between, factor, begin, end, image)
+            space = storage(plan_x, end - begin, between.dtype)
+            loops.lines_back_along_x(plan_x, between, factor, begin, end, space, image)
 
         over_parts(along_y, layout.strips, 1)
         over_parts(along_x, image.shape[1], layout.lines)
@@ -76,7 +89,9 @@ def analyse(plan: Plan, signals: Array) -> Array:
     coefficients = (len(plan.pairs[0]) + 1) * int(plan.sizes[-1])
     strip = np.empty((1, DATA + len(signals), 2 * coefficients), signals.dtype)
     over_parts(
-        lambda begin, end: loops.filter_along_x(plan, signals[None], begin, end, strip),
+        lambda begin, end: loops.lines_along_x(
+            plan, signals[None], begin, end, storage(plan, end - begin, strip.dtype), strip
+        ),
         len(signals),
         lines_at_once(signals.shape[1], signals.dtype),
     )
@@ -91,7 +106,9 @@ def synthesise(plan: Plan, trees: Array, factor: float) -> Array:
     out = np.empty((1, signals, int(plan.sizes[0])), trees.dtype)
     factor = out.dtype.type(factor)
     over_parts(
-        lambda begin, end: loops.synthesise_along_x(plan, strip, factor, begin, end, out),
+        lambda begin, end: loops.lines_back_along_x(
+            plan, strip, factor, begin, end, storage(plan, end - begin, strip.dtype), out
+        ),
         signals,
         lines_at_once(out.shape[2], out.dtype),
     )
@@ -108,6 +125,25 @@ def _together(layout: Layout, shape: tuple[int, ...]) -> int:
     """Images, in whole groups, that are worth a thread's while."""
     _, height, width = shape
     return -(-WORTHWHILE // (layout.group * height * width)) * layout.group
+
+
+def storage(plan: Plan, width: int, dtype: np.dtype[np.floating]) -> Array:
+    """Make buffers for lines along one axis, `width` of them at once."""
+    return _storage(plan.storage_size(width), dtype)
+
+
+def workspace(tables: Tables, layout: Layout, dtype: np.dtype[np.floating]) -> tuple[Array, Array]:
+    """Make strips between the two axes, and buffers for both of them."""
+    plan_y, plan_x, _, _ = tables
+    between = np.empty((layout.strips, DATA + int(plan_y.sizes[0]), 2 * layout.width), dtype)
+    size = max(plan_x.storage_size(layout.lines), plan_y.storage_size(2 * layout.width))
+    return between, _storage(size, dtype)
+
+
+def _storage(size: int, dtype: np.dtype[np.floating]) -> Array:
+    space = np.empty((BUFFERS, size), dtype)
+    space[0] = 0  # what waits for a sweep is never read, but would be computed with
+    return space
 
 
 class Layout(NamedTuple):
