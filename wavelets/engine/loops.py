@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from wavelets.engine.jit import by_type, jit, jit_disjoint, jit_part
 from wavelets.engine.lattice import Lattice
 from wavelets.engine.plan import DATA, WIDEST
@@ -189,19 +187,11 @@ def turn(x: Array, r0: int, r1: int, c0: int, c1: int, out: Array, row_0: int, c
     r_edge, c_edge = r1 - (r1 - r0) % 4, c1 - (c1 - c0) % 4
     for block in range(r0, r_edge, TILE):
         for c in range(c0, c_edge, 4):
-            o = row_0 + c - c0
-            out_0, out_1, out_2, out_3 = out[o], out[o + 1], out[o + 2], out[o + 3]
             for r in range(block, min(block + TILE, r_edge), 4):
-                x_0, x_1, x_2, x_3 = x[r], x[r + 1], x[r + 2], x[r + 3]
-                a0, a1, a2, a3 = x_0[c], x_0[c + 1], x_0[c + 2], x_0[c + 3]
-                b0, b1, b2, b3 = x_1[c], x_1[c + 1], x_1[c + 2], x_1[c + 3]
-                d0, d1, d2, d3 = x_2[c], x_2[c + 1], x_2[c + 2], x_2[c + 3]
-                e0, e1, e2, e3 = x_3[c], x_3[c + 1], x_3[c + 2], x_3[c + 3]
-                i = column_0 + r - r0
-                out_0[i], out_0[i + 1], out_0[i + 2], out_0[i + 3] = a0, b0, d0, e0
-                out_1[i], out_1[i + 1], out_1[i + 2], out_1[i + 3] = a1, b1, d1, e1
-                out_2[i], out_2[i + 1], out_2[i + 2], out_2[i + 3] = a2, b2, d2, e2
-                out_3[i], out_3[i + 1], out_3[i + 2], out_3[i + 3] = a3, b3, d3, e3
+                for j in range(4):
+                    row = out[row_0 + c - c0 + j]
+                    for i in range(4):
+                        row[column_0 + r - r0 + i] = x[r + i, c + j]
     for c in range(c0, c1):
         for r in range(r0 if c >= c_edge else r_edge, r1):
             out[row_0 + c - c0, column_0 + r - r0] = x[r, c]

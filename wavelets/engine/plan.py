@@ -50,6 +50,8 @@ class Plan(NamedTuple):
         Rows that one node takes in memory: for the adjoint, there are some that are only added to others.
     pairs : ndarray, shape (2, 2**J - 1), int64
         For tree t, ``pairs[t, 2**l - 1 + k]`` is the pair that splits node k after l stages.
+    tallest : int
+        Rows that the nodes of one stage take, at most.
     """
 
     first: Filters
@@ -61,12 +63,7 @@ class Plan(NamedTuple):
     sizes: NDArray[np.int64]
     rows: NDArray[np.int64]
     pairs: NDArray[np.int64]
-
-    def storage_size(self, width: int) -> int:
-        """Elements of a buffer for `width` columns of any stage, or for the delays of a sweep."""
-        sections = max(len(self.first[0][0]), len(self.main[0][0]))
-        tallest = int((self.rows << np.arange(self.rows.size)).max())
-        return max((DATA + tallest) * width, sections * WIDEST)
+    tallest: int
 
 
 Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[np.floating]]
@@ -111,7 +108,14 @@ def axis_plan(
         np.array(sizes, dtype=np.int64),
         np.array(rows, dtype=np.int64),
         rule.splitting_table(levels),
+        max(2**level * count for level, count in enumerate(rows)),
     )
+
+
+def buffer_size(plan: Plan, width: int) -> int:
+    """Elements of a buffer for `width` columns of any stage, or for what a sweep delays."""
+    sections = max(len(plan.first[0][0]), len(plan.main[0][0]))
+    return max((DATA + plan.tallest) * width, sections * WIDEST)
 
 
 def _of_one_length(sweeps: list[Sweep]) -> list[Sweep]:

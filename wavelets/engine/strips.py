@@ -6,6 +6,7 @@ strip by strip, first along x, then along y.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from wavelets.engine import loops
 from wavelets.engine.loops import BUFFERS
-from wavelets.engine.plan import DATA, WIDEST, Plan, Tables
+from wavelets.engine.plan import DATA, WIDEST, Plan, Tables, buffer_size
 from wavelets.engine.threads import get_num_threads, over_batch, over_parts
 
 STRIP = 2**18  # bytes of one buffer of a strip: a few of them fit into the cache of a core
@@ -23,13 +24,14 @@ WORTHWHILE = 2**14  # pixels that make a piece of work worth a thread: about 0.1
 
 Array = NDArray[Any]
 
+_kept = threading.local()  # `room`: memory that kernels work in
+
 
 def forward(tables: Tables, images: Array, out: Array) -> None:
     """Transform images (B, H, W) into out (B, 2 * P**2, ny, nx, 2): real and imaginary parts."""
     if _whole_images(images.shape):
         layout = strip_layout(tables, images.dtype, max(len(images), get_num_threads()))
         unit = _together(layout, images.shape)
-
 
         def transform(part: slice) -> None:
             loops.forward_2d(*tables, layout, images[part], *workspace(tables, layout, images.dtype), out[part])
@@ -59,7 +61,6 @@ def backward(tables: Tables, factor: float, c: Array, out: Array) -> None:
     if _whole_images(out.shape):
         layout = strip_layout(tables, out.dtype, max(len(out), get_num_threads()))
         unit = _together(layout, out.shape)
-
 
         def transform(part: slice) -> None:
             loops.backward_2d(*tables, layout, factor, c[part], *workspace(tables, layout, out.dtype), out[part])
@@ -128,22 +129,28 @@ def _together(layout: Layout, shape: tuple[int, ...]) -> int:
 
 
 def storage(plan: Plan, width: int, dtype: np.dtype[np.floating]) -> Array:
-    """Make buffers for lines along one axis, `width` of them at once."""
-    return _storage(plan.storage_size(width), dtype)
+    """Return buffers for lines along one axis, `width` of them at once."""
+    size = buffer_size(plan, width)
+    return _room(BUFFERS * size, dtype).reshape(BUFFERS, size)
 
 
 def workspace(tables: Tables, layout: Layout, dtype: np.dtype[np.floating]) -> tuple[Array, Array]:
-    """Make strips between the two axes, and buffers for both of them."""
+    """Return strips between the two axes, and buffers for both of them."""
     plan_y, plan_x, _, _ = tables
-    between = np.empty((layout.strips, DATA + int(plan_y.sizes[0]), 2 * layout.width), dtype)
-    size = max(plan_x.storage_size(layout.lines), plan_y.storage_size(2 * layout.width))
-    return between, _storage(size, dtype)
+    between = layout.strips, DATA + int(plan_y.sizes[0]), 2 * layout.width
+    count = between[0] * between[1] * between[2]
+    size = max(buffer_size(plan_x, layout.lines), buffer_size(plan_y, 2 * layout.width))
+    room = _room(count + BUFFERS * size, dtype)
+    return room[BUFFERS * size :].reshape(between), room[: BUFFERS * size].reshape(BUFFERS, size)
 
 
-def _storage(size: int, dtype: np.dtype[np.floating]) -> Array:
-    space = np.empty((BUFFERS, size), dtype)
-    space[0] = 0  # what waits for a sweep is never read, but would be computed with
-    return space
+def _room(count: int, dtype: np.dtype[np.floating]) -> Array:
+    """Memory of this thread, for one call of a kernel; kept, since fresh pages cost as much as what is done in them."""
+    needed = count * dtype.itemsize
+    room: Array | None = getattr(_kept, "room", None)
+    if room is None or room.nbytes < needed:
+        room = _kept.room = np.zeros(needed, np.uint8)  # with numba's jit off, numbers that mean nothing may overflow
+    return room[:needed].view(dtype)
 
 
 class Layout(NamedTuple):
