@@ -33,7 +33,8 @@ _warned = False
 
 def jit(function: F) -> F:
     """Compile a function that Python calls, with the project's one set of flags."""
-    compiled: Any = numba.njit(nogil=True, fastmath=FLAGS, no_cfunc_wrapper=True)(function)
+    options: Any = {"nogil": True, "fastmath": FLAGS, "no_cfunc_wrapper": True}
+    compiled: Any = numba.njit(**options)(function)
     if compiled is not function:  # as it is with numba's jit off
         compiled.compile = _without_collector(compiled.compile)
         try:
@@ -54,8 +55,8 @@ def jit_disjoint(function: F) -> F:
 
 
 def _part(function: F, pipeline: type[Compiler], **options: Any) -> F:
-    options |= {"fastmath": FLAGS, "no_cfunc_wrapper": True, "pipeline_class": pipeline}
-    overload(function, jit_options=options, strict=False)(lambda *arguments: function)
+    chosen: Any = options | {"fastmath": FLAGS, "no_cfunc_wrapper": True, "pipeline_class": pipeline}
+    overload(function, jit_options=chosen, strict=False)(lambda *arguments: function)
     return function
 
 
@@ -126,7 +127,7 @@ def by_type(choose: F) -> F:
     def call(*arguments: Any) -> Any:  # with numba's jit off
         return choose(*arguments)(*arguments)
 
-    options = {"fastmath": FLAGS, "forceinline": True, "no_cfunc_wrapper": True, "pipeline_class": Part}
+    options: Any = {"fastmath": FLAGS, "forceinline": True, "no_cfunc_wrapper": True, "pipeline_class": Part}
     overload(call, jit_options=options, strict=False)(choose)
     return cast(F, call)
 
