@@ -87,9 +87,19 @@ def refuse_overflow(array: NDArray[Any], name: str) -> None:
 
     The lattices of rotations let intermediate numbers grow by up to some 1e5 before they are scaled back.
     """
-    largest, limit = max(array.max(initial=0), -array.min(initial=0)), HEADROOM * np.finfo(array.dtype).max
+    largest, limit = _largest(array), HEADROOM * np.finfo(array.dtype).max
     if largest > limit:
         raise ValueError(f"{name} holds values up to {largest:.3g}; expected at most {limit:.3g} in {array.dtype}")
+
+
+def is_moderate(array: NDArray[Any]) -> bool:
+    """Return whether no value is NaN, infinite, or what `refuse_overflow` refuses, in one pass without an array."""
+    return bool(_largest(array) <= HEADROOM * np.finfo(array.dtype).max)
+
+
+def _largest(array: NDArray[Any]) -> Any:
+    """Largest modulus of real numbers, 0 if there are none; NaN if one is NaN."""
+    return max(array.max(initial=0), -array.min(initial=0))
 
 
 def refuse_overflowed(result: NDArray[Any], given: NDArray[Any], name: str) -> None:

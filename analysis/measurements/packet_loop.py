@@ -6,16 +6,11 @@ of a whole image is written but the pooled ones of the unshifted window.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
-from wavelets.engine import loops
 from wavelets.engine.jit import jit, jit_disjoint
-from wavelets.engine.loops import DATA, Array, analyse, filter_along_x, split, storage_size, work_size
+from wavelets.engine.loops import LEAVES, Array, analyse, buffer, filter_along_x, split
+from wavelets.engine.plan import DATA
 
 CHANGES = 3  # first of the sums that belong to shifts; before them, energies of RMax and CMod and their distance
 
@@ -73,62 +68,61 @@ def changes(highest: Array, squares: Array, rmax: Array, cmod: Array) -> tuple[f
     return rr, cc
 
 
-def _kernel(transform_source: str) -> Callable[..., None]:
-    """Compile the loop; as a free variable the source of the transform is part of the key of numba's cache."""
+@jit
+def add_packet_sums(
+    plan_y: Array,
+    plan_x: Array,
+    channels: Array,
+    layout: Array,
+    corner: int,
+    q: int,
+    x: Array,
+    between: Array,
+    storage: Array,
+    base: Array,
+    rows_of_windows: Array,
+    sums: Array,
+) -> None:
+    """Add to sums (n, 2 * P**2, 3 + 2 S) those of windows x (1 + S, n, H, W), the first of which is unshifted.
 
-    @jit
-    def add_packet_sums(
-        plan_y: Array, plan_x: Array, channels: Array, layout: Array, corner: int, q: int, x: Array, sums: Array
-    ) -> None:
-        """Add to sums (n, 2 * P**2, 3 + 2 S) those of windows x (1 + S, n, H, W), the first of which is unshifted.
-
-        In order: squares of RMax, of CMod, of their difference, then of the changes of RMax and those of CMod, one a
-        shift. The valid region begins at coefficient `corner` on both axes; `layout` ends in the pooled rows and
-        columns.
-        """
-        transform_source  # noqa: B018
-        lines, strips, width, rows, columns = layout
-        levels, ny, nx = plan_y.sizes.size - 1, plan_y.sizes[-1], plan_x.sizes[-1]
-        nodes, shifts, height = channels.shape[0], x.shape[0] - 1, x.shape[2]
-        between = np.empty((strips, DATA + height, 2 * width), x.dtype)
-        storage = np.empty((4, storage_size(plan_y, 2 * width)), x.dtype)
-        leaves = np.empty((2, DATA + 2 * ny, 2 * width), x.dtype)
-        work = np.zeros(work_size(plan_y), x.dtype)
-        base = np.empty((sums.shape[1], 2, rows, columns), x.dtype)
-        column, highest, squares = np.empty((3, width), x.dtype)
-        top: Any = np.int64(DATA)
-        for n in range(sums.shape[0]):
-            for shift in range(shifts + 1):
-                for begin in range(0, height, lines):
-                    filter_along_x(plan_x, x[shift, n : n + 1], begin, min(begin + lines, height), between)
-                for strip in range(strips):
-                    between[strip, 0] = 0
-                    parents = [
-                        analyse(plan_y, tree, levels - 1, between[strip], storage[:2], storage[2 + tree], work)
-                        for tree in range(2)
-                    ]
-                    first, last = strip * width // nx, min((strip + 1) * width // nx, nodes)
-                    for i in range(nodes):
-                        if i % 2 == 0:
-                            at = DATA + i // 2 * plan_y.sizes[levels - 1]
-                            for tree in range(2):
-                                split(plan_y, tree, levels - 1, i // 2, parents[tree], at, leaves[tree], top, work)
-                        for branch in range(2):
-                            sign = x.dtype.type(2 * branch - 1)
-                            for row in range(rows):
-                                window = DATA + i % 2 * ny + corner + 2 * row
-                                row_of_windows(leaves[0], leaves[1], window, q, sign, column, highest, squares)
-                                for j in range(first, last):
-                                    f, at = channels[i, j] + branch * nodes * nodes, (j - first) * nx + corner
-                                    r, c = base[f, 0, row], base[f, 1, row]
-                                    if shift == 0:
-                                        energies(highest[at:], squares[at + q :], r, c, sums[n, f])
-                                    else:
-                                        dr, dc = changes(highest[at:], squares[at + q :], r, c)
-                                        sums[n, f, CHANGES + shift - 1] += dr
-                                        sums[n, f, CHANGES + shift - 1 + shifts] += dc
-
-    return add_packet_sums
-
-
-add_packet_sums = _kernel(hashlib.sha256(Path(loops.__file__).read_bytes()).hexdigest())
+    In order: squares of RMax, of CMod, of their difference, then of the changes of RMax and those of CMod, one a
+    shift. The valid region begins at coefficient `corner` on both axes; `layout` ends in the pooled rows. What comes
+    between `x` and `sums` is memory to work in: of the transform, of the pooled maps of the unshifted window (2 * P**2,
+    2, rows, columns), and of three rows of windows.
+    """
+    lines, strips, width, rows = layout
+    levels, ny, nx = plan_y.sizes.size - 1, plan_y.sizes[-1], plan_x.sizes[-1]
+    nodes, shifts, height = channels.shape[0], x.shape[0] - 1, x.shape[2]
+    column, highest, squares = rows_of_windows[0], rows_of_windows[1], rows_of_windows[2]
+    top = DATA + 0 * ny  # a constant in the calls would be compiled for once more
+    for n in range(sums.shape[0]):
+        for shift in range(shifts + 1):
+            for begin in range(0, height, lines):
+                filter_along_x(plan_x, x[shift, n : n + 1], begin, min(begin + lines, height), storage, between)
+            for strip in range(strips):
+                for c in range(2 * width):
+                    between[strip, 0, c] = 0
+                tree_1 = analyse(plan_y, 0, levels - 1, between[strip], storage)
+                tree_2 = analyse(plan_y, 1, levels - 1, between[strip], storage)
+                leaves_1 = buffer(storage, LEAVES, 2 * ny, 2 * width)
+                leaves_2 = buffer(storage, LEAVES + 1, 2 * ny, 2 * width)
+                first, last = strip * width // nx, min((strip + 1) * width // nx, nodes)
+                for i in range(nodes):
+                    if i % 2 == 0:
+                        at = DATA + i // 2 * plan_y.sizes[levels - 1]
+                        split(plan_y, 0, levels - 1, i // 2, tree_1, at, leaves_1, top, storage)
+                        split(plan_y, 1, levels - 1, i // 2, tree_2, at, leaves_2, top, storage)
+                    for branch in range(2):
+                        sign = x.dtype.type(2 * branch - 1)
+                        for row in range(rows):
+                            window = DATA + i % 2 * ny + corner + 2 * row
+                            row_of_windows(leaves_1, leaves_2, window, q, sign, column, highest, squares)
+                            for j in range(first, last):
+                                f, at = channels[i, j] + branch * nodes * nodes, (j - first) * nx + corner
+                                r, m = base[f, 0, row], base[f, 1, row]
+                                if shift == 0:
+                                    energies(highest[at:], squares[at + q :], r, m, sums[n, f])
+                                else:
+                                    dr, dc = changes(highest[at:], squares[at + q :], r, m)
+                                    sums[n, f, CHANGES + shift - 1] += dr
+                                    sums[n, f, CHANGES + shift - 1 + shifts] += dc

@@ -12,7 +12,7 @@ from analysis.measurements import packet_loop
 from analysis.measurements.rmax_cmod import packet_pool, valid_region, window_counts
 from analysis.measurements.shift_experiment import Sums, sums_of_maps
 from wavelets import DualTreePackets2D, get_num_threads
-from wavelets.engine.strips import strip_layout
+from wavelets.engine.strips import strip_layout, workspace
 from wavelets.engine.threads import over_batch
 
 
@@ -60,12 +60,14 @@ def packet_sums(
         energies = np.concatenate([sums.energies for sums in one_by_one], axis=1)
         changes = np.concatenate([sums.changes for sums in one_by_one], axis=1)
         return Sums(energies * pooling, changes * pooling, rows * columns)
-    layout = cut.lines, cut.strips, cut.width, rows if pooling else 0, columns
+    layout = cut.lines, cut.strips, cut.width, rows if pooling else 0
     sums = np.zeros((x.shape[1], channels.size * 2, packet_loop.CHANGES + 2 * (len(x) - 1)))
 
     def measure(part: slice) -> None:
         windows = np.ascontiguousarray(x[:, part])
-        packet_loop.add_packet_sums(plan_y, plan_x, channels, layout, corner, q, windows, sums[part])
+        base = np.empty((channels.size * 2, 2, rows, columns), x.dtype)
+        space = *workspace(tables, cut, x.dtype), base, np.empty((3, cut.width), x.dtype)
+        packet_loop.add_packet_sums(plan_y, plan_x, channels, layout, corner, q, windows, *space, sums[part])
 
     over_batch(measure, x.shape[1])
     energies, changes = sums[..., : packet_loop.CHANGES], sums[..., packet_loop.CHANGES :]

@@ -97,7 +97,7 @@ def test_a_layout_covers_all_columns_and_fits_the_buffers(levels, threads):
 def test_there_is_room_for_all_delays(filters):
     tables = DualTreePackets2D(2, filters).tables((8, 8), "adjoint", np.dtype(np.float64))
     assert {len(pair.tangents) for pair in tables[0].first + tables[0].main} == {2, 4}
-    assert loops.work_size(tables[0]) >= 3 * loops.WIDEST
+    assert plan.buffer_size(tables[0], 1) >= 3 * loops.WIDEST
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pywt
 from wavelets import filter_bank
 from wavelets.engine import loops, reference, stages
 from wavelets.engine.lattice import Lattice
-from wavelets.engine.plan import Taps, axis_plan
+from wavelets.engine.plan import Taps, axis_plan, buffer_size
 from wavelets.engine.sweeps import BLOCK, NOWHERE, analysis_sweep, synthesis_sweep
 
 BOUNDARIES = stages.BOUNDARIES
@@ -196,8 +196,8 @@ def test_the_kernels_do_what_the_loop_does(filters, kind):
                 x = np.full((loops.DATA + rows, 3), np.nan)
                 x[0], x[loops.DATA :] = 0, rng.standard_normal((rows, 3))
                 out = np.full((loops.DATA + sweep.rows + 1, 3), 7.0)
-                work = np.full(loops.work_size(plan), 1e6)  # what waits there must not come out
-                loops.split(plan, tree - 1, 0, 0, x, loops.DATA, out, loops.DATA, work)
+                storage = np.full((1, buffer_size(plan, 3)), 1e6)  # what waits there must not come out
+                loops.split(plan, tree - 1, 0, 0, x, loops.DATA, out, loops.DATA, storage)
                 expected = execute(sweep, x[loops.DATA :])
                 np.testing.assert_allclose(out[loops.DATA : -1], expected, atol=1e-12)
                 assert (out[0] == 7).all() and (out[-1] == 7).all()

@@ -7,15 +7,20 @@ anew and written again.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import pickle
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite
 import numba
+import numpy as np
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.extending import overload
 
@@ -27,18 +32,67 @@ _warned = False
 
 
 def jit(function: F) -> F:
-    """Compile with the project's one set of flags."""
-    return _compiled(function)
+    """Compile a function that Python calls, with the project's one set of flags."""
+    options: Any = {"nogil": True, "fastmath": FLAGS, "no_cfunc_wrapper": True}
+    compiled: Any = numba.njit(**options)(function)
+    if compiled is not function:  # as it is with numba's jit off
+        compiled.compile = _without_collector(compiled.compile)
+        try:
+            compiled._cache = _Cache(function)
+        except (RuntimeError, OSError) as error:  # no folder to write to
+            _warn_once(str(error))
+    return cast(F, compiled)
 
 
-def jit_inline(function: F) -> F:
-    """Compile, and inline into each caller."""
-    return _compiled(function, forceinline=True)
+def jit_part(function: F) -> F:
+    """Let compiled functions call this one, as a part of their code. Python calls what is written."""
+    return _part(function, Part)
 
 
 def jit_disjoint(function: F) -> F:
-    """Compile, and inline into each caller, a function none of whose arrays overlap where one is written and read."""
-    return _compiled(function, forceinline=True, pipeline_class=Disjoint)
+    """As `jit_part`, and inline; none of the arrays overlap where one is written and read."""
+    return _part(function, Disjoint, forceinline=True)
+
+
+def _part(function: F, pipeline: type[Compiler], **options: Any) -> F:
+    chosen: Any = options | {"fastmath": FLAGS, "no_cfunc_wrapper": True, "pipeline_class": pipeline}
+    overload(function, jit_options=chosen, strict=False)(lambda *arguments: function)
+    return function
+
+
+class _Unfinished(JITCodeLibrary):
+    """Code as it was written: what calls it is optimised and translated as a whole, instead of each function again."""
+
+    def _optimize_final_module(self) -> None:
+        """Leave it to the caller."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()  # type: ignore[no-untyped-call]
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """There is none, as for all that has no wrapper for Python."""
+        self._ensure_finalized()  # type: ignore[no-untyped-call]
+        return 0
+
+    @property
+    def codegen(self) -> _Unfinished:
+        """Stands for the compiler where numba wants to tell machine code its environment."""
+        return self
+
+    def set_env(self, name: str, env: object) -> None:
+        """Ignore what only calls from Python need."""
+
+
+class Part(Compiler):
+    """Compile a function as far as its callers need it."""
+
+    def define_pipelines(self) -> Any:
+        """Put the code where it is left unfinished."""
+        name = self.state.func_id.func_qualname
+        self.state.library = _Unfinished(self.state.targetctx.codegen(), name)  # type: ignore[no-untyped-call]
+        self.state.library.enable_object_caching()
+        return super().define_pipelines()  # type: ignore[no-untyped-call]
 
 
 class Disjoint(Compiler):
@@ -47,6 +101,21 @@ class Disjoint(Compiler):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)  # type: ignore[no-untyped-call]
         self.state.flags.noalias = True
+
+
+def _without_collector(compile: F) -> F:
+    """Compile while the garbage collector rests, which would take a tenth of the time and find next to nothing."""
+
+    def resting(*arguments: Any) -> Any:
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return compile(*arguments)
+        finally:
+            if enabled:
+                gc.enable()
+
+    return cast(F, resting)
 
 
 def by_type(choose: F) -> F:
@@ -58,18 +127,9 @@ def by_type(choose: F) -> F:
     def call(*arguments: Any) -> Any:  # with numba's jit off
         return choose(*arguments)(*arguments)
 
-    overload(call, jit_options={"fastmath": FLAGS, "forceinline": True}, strict=False)(choose)
+    options: Any = {"fastmath": FLAGS, "forceinline": True, "no_cfunc_wrapper": True, "pipeline_class": Part}
+    overload(call, jit_options=options, strict=False)(choose)
     return cast(F, call)
-
-
-def _compiled(function: F, **options: Any) -> F:
-    compiled: Any = numba.njit(nogil=True, fastmath=FLAGS, **options)(function)
-    if compiled is not function:  # as it is with numba's jit off
-        try:
-            compiled._cache = _Cache(function)
-        except (RuntimeError, OSError) as error:  # no folder to write to
-            _warn_once(str(error))
-    return cast(F, compiled)
 
 
 def _warn_once(reason: str) -> None:
@@ -131,8 +191,16 @@ class _Cache(FunctionCache):
             _warn_once(str(error))
 
     def _index_key(self, signature: Any, codegen: Any) -> Any:
-        return (*super()._index_key(signature, codegen), _POLICY)  # type: ignore[no-untyped-call]
+        return (*super()._index_key(signature, codegen), _sources(self._py_func.__code__.co_filename))  # type: ignore[no-untyped-call]
 
 
-_POLICY = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-"""Of this file: code compiled with other flags is other code, which numba does not notice."""
+@lru_cache
+def _sources(file: str) -> str:
+    """Digest of what code is made of that numba does not notice, or goes by the time of a file.
+
+    That is the file itself, the flags above, the loops that those of other modules are built on, and the versions of
+    the packages whose arrays and instructions the code knows.
+    """
+    versions = f"numba {numba.__version__}, llvmlite {llvmlite.__version__}, numpy {np.__version__}"
+    files = [Path(__file__), Path(__file__).with_name("loops.py"), Path(file)]
+    return hashlib.sha256(b"".join([versions.encode(), *(path.read_bytes() for path in files)])).hexdigest()

@@ -13,6 +13,9 @@ from wavelets.engine.lattice import Lattice, lattice
 from wavelets.engine.stages import all_stages, node_sizes
 from wavelets.engine.sweeps import BLOCK, NOWHERE, Sweep, analysis_sweep, synthesis_sweep
 
+WIDEST = 1040  # columns of a buffer at most; a constant tells the compiler that rows of delays do not overlap, and one
+# that is no power of two keeps them in different sets of the cache
+DATA = 2  # rows in front of every buffer: one of zeros, one of waste
 KINDS = ("forward", "adjoint", "inverse")
 
 
@@ -47,6 +50,8 @@ class Plan(NamedTuple):
         Rows that one node takes in memory: for the adjoint, there are some that are only added to others.
     pairs : ndarray, shape (2, 2**J - 1), int64
         For tree t, ``pairs[t, 2**l - 1 + k]`` is the pair that splits node k after l stages.
+    tallest : int
+        Rows that the nodes of one stage take, at most.
     """
 
     first: Filters
@@ -58,6 +63,7 @@ class Plan(NamedTuple):
     sizes: NDArray[np.int64]
     rows: NDArray[np.int64]
     pairs: NDArray[np.int64]
+    tallest: int
 
 
 Tables = tuple[Plan, Plan, NDArray[np.int64], NDArray[np.floating]]
@@ -102,7 +108,14 @@ def axis_plan(
         np.array(sizes, dtype=np.int64),
         np.array(rows, dtype=np.int64),
         rule.splitting_table(levels),
+        max(2**level * count for level, count in enumerate(rows)),
     )
+
+
+def buffer_size(plan: Plan, width: int) -> int:
+    """Elements of a buffer for `width` columns of any stage, or for what a sweep delays."""
+    sections = max(len(plan.first[0][0]), len(plan.main[0][0]))
+    return max((DATA + plan.tallest) * width, sections * WIDEST)
 
 
 def _of_one_length(sweeps: list[Sweep]) -> list[Sweep]:

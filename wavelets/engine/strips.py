@@ -6,14 +6,15 @@ strip by strip, first along x, then along y.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wavelets.engine import loops
-from wavelets.engine.loops import DATA, WIDEST
-from wavelets.engine.plan import Plan, Tables
+from wavelets.engine.loops import BUFFERS
+from wavelets.engine.plan import DATA, WIDEST, Plan, Tables, buffer_size
 from wavelets.engine.threads import get_num_threads, over_batch, over_parts
 
 STRIP = 2**18  # bytes of one buffer of a strip: a few of them fit into the cache of a core
@@ -23,13 +24,19 @@ WORTHWHILE = 2**14  # pixels that make a piece of work worth a thread: about 0.1
 
 Array = NDArray[Any]
 
+_kept = threading.local()  # `room`: memory that kernels work in
+
 
 def forward(tables: Tables, images: Array, out: Array) -> None:
     """Transform images (B, H, W) into out (B, 2 * P**2, ny, nx, 2): real and imaginary parts."""
     if _whole_images(images.shape):
         layout = strip_layout(tables, images.dtype, max(len(images), get_num_threads()))
         unit = _together(layout, images.shape)
-        over_batch(lambda part: loops.forward_2d(*tables, layout, images[part], out[part]), len(images), unit)
+
+        def transform(part: slice) -> None:
+            loops.forward_2d(*tables, layout, images[part], *workspace(tables, layout, images.dtype), out[part])
+
+        over_batch(transform, len(images), unit)
         return
     plan_y, plan_x, channels, signs = tables
     layout = strip_layout(tables, images.dtype, 1)
@@ -38,10 +45,11 @@ def forward(tables: Tables, images: Array, out: Array) -> None:
     for image, result in zip(images[:, None], out[:, None], strict=True):
 
         def along_x(begin: int, end: int, image: Array = image) -> None:
-            loops.filter_along_x(plan_x, image, begin, end, between)
+            loops.lines_along_x(plan_x, image, begin, end, storage(plan_x, end - begin, between.dtype), between)
 
         def along_y(strip: int, _: int, result: Array = result) -> None:
-            loops.filter_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, result)
+            space = storage(plan_y, 2 * layout.width, between.dtype)
+            loops.lines_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, space, result)
 
         over_parts(along_x, image.shape[1], layout.lines)
         over_parts(along_y, layout.strips, 1)
@@ -53,7 +61,11 @@ def backward(tables: Tables, factor: float, c: Array, out: Array) -> None:
     if _whole_images(out.shape):
         layout = strip_layout(tables, out.dtype, max(len(out), get_num_threads()))
         unit = _together(layout, out.shape)
-        over_batch(lambda part: loops.backward_2d(*tables, layout, factor, c[part], out[part]), len(out), unit)
+
+        def transform(part: slice) -> None:
+            loops.backward_2d(*tables, layout, factor, c[part], *workspace(tables, layout, out.dtype), out[part])
+
+        over_batch(transform, len(out), unit)
         return
     plan_y, plan_x, channels, signs = tables
     layout = strip_layout(tables, out.dtype, 1)
@@ -62,10 +74,12 @@ def backward(tables: Tables, factor: float, c: Array, out: Array) -> None:
     for one, image in zip(c[:, None], out[:, None], strict=True):
 
         def along_y(strip: int, _: int, one: Array = one) -> None:
-            loops.synthesise_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, one)
+            space = storage(plan_y, 2 * layout.width, between.dtype)
+            loops.lines_back_along_y(plan_y, between[strip], strip * layout.width, nx, channels, signs, space, one)
 
         def along_x(begin: int, end: int, image: Array = image) -> None:
-            loops.synthesise_along_x(plan_x, between, factor, begin, end, image)
+            space = storage(plan_x, end - begin, between.dtype)
+            loops.lines_back_along_x(plan_x, between, factor, begin, end, space, image)
 
         over_parts(along_y, layout.strips, 1)
         over_parts(along_x, image.shape[1], layout.lines)
@@ -76,7 +90,9 @@ def analyse(plan: Plan, signals: Array) -> Array:
     coefficients = (len(plan.pairs[0]) + 1) * int(plan.sizes[-1])
     strip = np.empty((1, DATA + len(signals), 2 * coefficients), signals.dtype)
     over_parts(
-        lambda begin, end: loops.filter_along_x(plan, signals[None], begin, end, strip),
+        lambda begin, end: loops.lines_along_x(
+            plan, signals[None], begin, end, storage(plan, end - begin, strip.dtype), strip
+        ),
         len(signals),
         lines_at_once(signals.shape[1], signals.dtype),
     )
@@ -91,7 +107,9 @@ def synthesise(plan: Plan, trees: Array, factor: float) -> Array:
     out = np.empty((1, signals, int(plan.sizes[0])), trees.dtype)
     factor = out.dtype.type(factor)
     over_parts(
-        lambda begin, end: loops.synthesise_along_x(plan, strip, factor, begin, end, out),
+        lambda begin, end: loops.lines_back_along_x(
+            plan, strip, factor, begin, end, storage(plan, end - begin, strip.dtype), out
+        ),
         signals,
         lines_at_once(out.shape[2], out.dtype),
     )
@@ -108,6 +126,31 @@ def _together(layout: Layout, shape: tuple[int, ...]) -> int:
     """Images, in whole groups, that are worth a thread's while."""
     _, height, width = shape
     return -(-WORTHWHILE // (layout.group * height * width)) * layout.group
+
+
+def storage(plan: Plan, width: int, dtype: np.dtype[np.floating]) -> Array:
+    """Return buffers for lines along one axis, `width` of them at once."""
+    size = buffer_size(plan, width)
+    return _room(BUFFERS * size, dtype).reshape(BUFFERS, size)
+
+
+def workspace(tables: Tables, layout: Layout, dtype: np.dtype[np.floating]) -> tuple[Array, Array]:
+    """Return strips between the two axes, and buffers for both of them."""
+    plan_y, plan_x, _, _ = tables
+    between = layout.strips, DATA + int(plan_y.sizes[0]), 2 * layout.width
+    count = between[0] * between[1] * between[2]
+    size = max(buffer_size(plan_x, layout.lines), buffer_size(plan_y, 2 * layout.width))
+    room = _room(count + BUFFERS * size, dtype)
+    return room[BUFFERS * size :].reshape(between), room[: BUFFERS * size].reshape(BUFFERS, size)
+
+
+def _room(count: int, dtype: np.dtype[np.floating]) -> Array:
+    """Memory of this thread, for one call of a kernel; kept, since fresh pages cost as much as what is done in them."""
+    needed = count * dtype.itemsize
+    room: Array | None = getattr(_kept, "room", None)
+    if room is None or room.nbytes < needed:
+        room = _kept.room = np.zeros(needed, np.uint8)  # with numba's jit off, numbers that mean nothing may overflow
+    return room[:needed].view(dtype)
 
 
 class Layout(NamedTuple):
