@@ -70,6 +70,17 @@ def test_files_verdict_and_the_same_numbers_again_from_the_journal(shiftscope, f
     assert code == 2 and "shifts" in err and err.count("\n") == 1
 
 
+def test_mending_and_its_cost_are_said_beforehand(shiftscope, folder):
+    options = ("--no-first-layer", "--no-figures", "--mend", "blur3", "--mend-limit", "3")
+    code, out, err = shiftscope(*arguments(folder, limit=5), *options)
+    assert code == 0 and "mending" in out.lower(), err
+    assert "120 passes" in err  # 3 pictures, 2 shifts in both directions, and for 2 places 2 (2 + 3) passes
+    table = pd.read_csv(folder / "out" / "mending.csv")
+    assert table.remedy.unique().tolist() == ["blur3"] and table.step.tolist() == [1, 2]
+    code, _, err = shiftscope(*arguments(folder, limit=5), "--mend", "cmod")
+    assert code == 2 and "cmod" in err and err.count("\n") == 1
+
+
 def test_the_first_layer_is_given_to_the_kernel_analysis_as_colours_in_order(folder):
     from analysis.networks.loading import load_network
     from analysis.networks.place import places
