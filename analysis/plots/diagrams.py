@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from analysis.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from analysis.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Style
 
 WIDE, TALL, GAP = 2.5, 0.95, 0.55  # of boxes, inches
 
@@ -156,7 +156,7 @@ def _chain(ax: Axes, boxes: Sequence[Box], x: float, y: float, title: str = "") 
 
 def _box(ax: Axes, box: Box, x: float, y: float) -> None:
     shape = "round,pad=0,rounding_size=0.12"
-    light = {"facecolor": box.colour, "alpha": 0.35, "edgecolor": "none"}
+    light: Style = {"facecolor": box.colour, "alpha": 0.35, "edgecolor": "none"}
     ax.add_patch(FancyBboxPatch((x, y), WIDE, TALL, boxstyle=shape, **light))
     ax.add_patch(FancyBboxPatch((x, y), WIDE, TALL, boxstyle=shape, facecolor="none", edgecolor="0.3", linewidth=0.8))
     middle = y + TALL * (0.64 if box.below else 0.5)
@@ -165,5 +165,5 @@ def _box(ax: Axes, box: Box, x: float, y: float) -> None:
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], dashed: bool = False) -> None:
-    look = {"arrowstyle": "-|>", "color": "0.3", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    look: Style = {"arrowstyle": "-|>", "color": "0.3", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", end, start, arrowprops=look | {"linestyle": "--" if dashed else "-"})

@@ -215,7 +215,8 @@ def test_error_on_corruptions_is_that_of_the_pictures(picture, stub):
     rolled = np.stack([np.roll(picture, 9 * n, (0, 1))[:40, :40] for n in range(3)])
     pictures = torch.from_numpy(rolled).permute(0, 3, 1, 2)
     with torch.no_grad():
-        labels = model(pictures[:, :, 1:39, 1:39] / 255).argmax(1)
+        model[-1].bias -= model(pictures[:, :, 1:39, 1:39] / 255).mean(0)  # else one class takes all
+    labels = torch.arange(3)
     models = {"plain": model, "shuffled": nn.Sequential(model, nn.Linear(3, 3)).eval()}
     how = {"size": 38, "span": 2, "rounds": 1, "progress": False, "half_pixel": ()}
     found = compare_remedies(models, pictures, labels, extras=[Corrupted(38, seed=2)], **how)
