@@ -410,5 +410,5 @@ def test_training_steps_with_remedies_are_kept_for_both_orders_of_memory(tmp_pat
     for table in (first, last):
         assert set(table.figures) == {"plain", "blur3", "aps-l2"}
         assert table.columns["times plain"]["plain"] == table.columns["operations"]["plain"] == 1
-        assert table.columns["operations"]["blur3"] > 1.5  # its strided convolutions are dense
+        assert table.columns["operations"]["blur3"] > 1.05  # its strided convolutions are dense
         assert table.columns["forward"].keys() == table.columns["backward"].keys() == table.figures.keys()
