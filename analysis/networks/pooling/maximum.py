@@ -143,7 +143,7 @@ class DenseMaximum(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, window: tuple[int, ...]) -> Tensor:
         """Maximum over every window of the last axes."""
-        return torch.cat([running_maxima(part, window) for part in x.split(examples(x))])
+        return torch.cat([running_maxima(part, window) for part in torch.split(x, examples(x))])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, tuple[int, ...]], output: Tensor) -> None:
@@ -157,9 +157,9 @@ class DenseMaximum(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         window = (1, *ctx.window)[-2:]
         parts = []
-        for given, gradient in zip(*(t.split(examples(x)) for t in (x, *gradients)), strict=True):
+        for given, gradient in zip(*(torch.split(t, examples(x)) for t in (x, *gradients)), strict=True):
             planes = channels_last(given)
-            indices = functional.max_pool2d_with_indices(planes, window, 1)[1]
+            indices = functional.max_pool2d_with_indices(planes, window, (1, 1))[1]
             y = POOLING_BACKWARD(channels_last(gradient), planes, window, (1, 1), (0, 0), (1, 1), False, indices)
             parts.append(y if in_channels_last(x) else y.contiguous())
         found = torch.cat(parts)

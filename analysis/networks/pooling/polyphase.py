@@ -154,7 +154,7 @@ class APS(Subsampling):
     def _choice(self, grids: Tensor) -> Tensor:
         if torch.compiler.is_compiling():
             return self._choice_at_once(grids)
-        return torch.cat([self._choice_at_once(part) for part in grids.split(examples(grids))])
+        return torch.cat([self._choice_at_once(part) for part in torch.split(grids, examples(grids))])
 
     def _choice_at_once(self, grids: Tensor) -> Tensor:
         wide = grids.detach().to(torch.promote_types(grids.dtype, torch.float32))
