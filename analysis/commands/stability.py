@@ -93,7 +93,10 @@ def command(
     limit: options.Limit = None,
     every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
     batch: Annotated[
-        int | None, typer.Option(help="Images in one pass of the network. Default: 8 on the CPU, 256 elsewhere.")
+        int | None,
+        typer.Option(
+            help="Images in one pass of the network. Default: at most 8 on the CPU, 4 of 224 pixels; 256 elsewhere."
+        ),
     ] = None,
     device: options.Device = "cpu",
     block: options.Block = 16,

@@ -392,3 +392,23 @@ def test_feature_distances_of_the_sample(tmp_path, squeezenet, sample, monkeypat
         assert watched == set(feature_distances.LAYERS) and found.sizes["shift"] == 2
         assert np.isfinite(found.equivariance).all()
     assert "fire9" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_training_steps_with_remedies_are_kept_for_both_orders_of_memory(tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    from benchmarks import bench_remedies
+
+    threads = torch.get_num_threads()
+    given = ["--device", "cpu", "--rounds", "1", "--batch", "1", "--clock", "cpu", "--history", str(tmp_path)]
+    try:
+        bench_remedies.main([*given, "--only", "resnet20-cifar", "--remedy", "blur3", "--remedy", "aps-l2"])
+    finally:
+        torch.set_num_threads(threads)
+    (path,) = tmp_path.glob("*-remedies-quick.json")
+    first, last = history.tables_of(history.load(path))
+    for table in (first, last):
+        assert set(table.figures) == {"plain", "blur3", "aps-l2"}
+        assert table.columns["times plain"]["plain"] == table.columns["operations"]["plain"] == 1
+        assert table.columns["operations"]["blur3"] > 1.05  # its strided convolutions are dense
+        assert table.columns["forward"].keys() == table.columns["backward"].keys() == table.figures.keys()

@@ -72,8 +72,9 @@ class IdealPool(StridedFilter):
 def filtered_last(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Planes in channels last, filtered in that order of memory by a matrix for each axis."""
     y = x.movedim(1, -1)
-    y = (rows.mT @ y.flatten(2)).unflatten(2, y.shape[2:])
-    return (columns.mT @ y).movedim(-1, 1)
+    y = torch.unflatten(rows.mT @ y.flatten(2), 2, y.shape[2:])
+    filtered: Tensor = columns.mT @ y
+    return filtered.movedim(-1, 1)
 
 
 def ideal_matrix(n: int, cut: int, stride: int, offset: float = 0.0, device: torch.device | None = None) -> Tensor:

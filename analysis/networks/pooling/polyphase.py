@@ -10,6 +10,7 @@ from torch import Tensor
 from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import PerAxis
 from analysis.networks.pooling._filtering import Subsampling
+from analysis.networks.pooling.maximum import examples
 
 NORMS = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
 
@@ -151,6 +152,11 @@ class APS(Subsampling):
             raise ValueError(f"index goes from {low} to {high}; expected 0 to {count - 1} for the stride {self.stride}")
 
     def _choice(self, grids: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return self._choice_at_once(grids)
+        return torch.cat([self._choice_at_once(part) for part in torch.split(grids, examples(grids))])
+
+    def _choice_at_once(self, grids: Tensor) -> Tensor:
         wide = grids.detach().to(torch.promote_types(grids.dtype, torch.float32))
         over = (1, *range(2, grids.ndim, 2))
         if (

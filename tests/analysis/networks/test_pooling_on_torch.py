@@ -120,7 +120,9 @@ def test_the_gradient_of_a_dense_maximum_by_pieces(monkeypatch):
 def test_a_dense_maximum_is_derived_twice_and_mapped(dims):
     x = random(3, 2, *SIZES[dims][0])
     pool = MaxPool(3, dims=dims)
-    assert torch.autograd.gradgradcheck(lambda x: pool.dense(x).square(), (x[:1].clone().requires_grad_(),), fast_mode=True)
+    assert torch.autograd.gradgradcheck(
+        lambda x: pool.dense(x).square(), (x[:1].clone().requires_grad_(),), fast_mode=True
+    )
     gradient = torch.func.grad(lambda x: pool.dense(x[None]).square().sum())
     each = torch.stack([gradient(one) for one in x])
     assert close(torch.func.vmap(gradient)(x), each)
