@@ -16,7 +16,7 @@ import xarray as xr
 from PIL import Image
 
 from benchmarks import __main__ as command
-from benchmarks import history, machine, peers, suite, tables
+from benchmarks import growth, history, machine, peers, suite, tables
 from benchmarks.photographs import write_photographs
 from benchmarks.settings import QUICK, SECTIONS, Settings
 from benchmarks.timing import Times, measure, summary
@@ -392,3 +392,10 @@ def test_feature_distances_of_the_sample(tmp_path, squeezenet, sample, monkeypat
         assert watched == set(feature_distances.LAYERS) and found.sizes["shift"] == 2
         assert np.isfinite(found.equivariance).all()
     assert "fire9" in capsys.readouterr().out
+
+
+def test_exponents_of_power_laws():
+    x = [1, 2, 4, 8]
+    assert growth.slope(x, [3 * v**1.5 for v in x]) == pytest.approx((1.5, 0), abs=1e-12)
+    p, error = growth.slope(x, [1, 2.2, 3.8, 8.1])
+    assert abs(p - 1) < 3 * error < 0.2
