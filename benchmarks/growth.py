@@ -80,7 +80,7 @@ def parts() -> dict[str, list[Case]]:
     return {
         "pixels of an image, J = 3": [(n**2, images(1, n)) for n in (128, 256, 512, 1024, 2048)],
         "images of 224x224, J = 3": [(n, images(n, 224)) for n in (1, 4, 16, 64)],
-        "filters, 2·4^J": [(2 * 4**levels, forward(levels, pictures)) for levels in (1, 2, 3, 4, 5)],
+        "filters, 8 images of 224x224": [(2 * 4**levels, forward(levels, pictures)) for levels in (1, 2, 3, 4, 5)],
         "shifts of the heatmaps, J = 3": [(s, maps(s, 4)) for s in (1, 2, 4, 8)],
         "images of the heatmaps, J = 3": [(n, maps(2, n)) for n in (1, 2, 4, 8)],
         "kernels of 11x11x3, stride 4": [(n, layer(n)) for n in (8, 16, 32, 64)],
@@ -94,24 +94,32 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     from analysis.plots.style import BLACK, BLUE
 
     found = {name: ([x for x, _ in cases], medians(cases)) for name, cases in parts().items()}
     figure = Figure(figsize=(10, 5.2), layout="compressed")
-    axes = figure.subplots(2, 4).flat
-    print("| what grows | from | to | ms at both ends | exponent |\n|---|---|---|---|---|")
+    axes = list(figure.subplots(2, 4).flat)
+    print("| what grows | from | to | ms at both ends | exponent | of the last step |\n|---|---|---|---|---|---|")
     for ax, (name, (x, seconds)) in zip(axes, found.items(), strict=False):
         p, error = slope(x, seconds)
+        last, _ = slope(x[-2:], seconds[-2:])
         shown = f"{p:.2f} ± {error:.2f}" if len(x) > 2 else f"{p:.2f}"
-        print(f"| {name} | {x[0]:g} | {x[-1]:g} | {1e3 * seconds[0]:.3g}, {1e3 * seconds[-1]:.3g} | {shown} |")
+        ends = f"{x[0]:g} | {x[-1]:g} | {1e3 * seconds[0]:.3g}, {1e3 * seconds[-1]:.3g}"
+        print(f"| {name} | {ends} | {shown} | {last:.2f} |")
         middle = np.exp(np.mean(np.log(seconds)) + p * (np.log(x) - np.mean(np.log(x))))
         ax.plot(x, 1e3 * middle, color=BLACK, linewidth=1)
         ax.plot(x, 1e3 * np.array(seconds), "o", color=BLUE)
-        ax.set(xscale="log", yscale="log", xlabel=name, ylabel="ms", title=f"exponent {shown}".replace("-", "−"))
-        ax.title.set_fontsize(10)
-        ax.xaxis.label.set_fontsize(9)
-    for ax in axes:
+        ax.set(xscale="log", yscale="log", ylabel="time (ms)", ylim=(300 * min(seconds), 3000 * max(seconds)))
+        ax.set_xlabel(name, fontsize=9)
+        ax.set_title(f"exponent {shown}".replace("-", "−"), fontsize=10)
+        ax.set_xticks(x, [f"{v / 1e6:.2g}M" if v >= 1e4 else f"{v:g}" for v in x], fontsize=8)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_minor_locator(NullLocator())
+    for ax in axes[len(found) :]:
         ax.remove()
     if asked.figure:
         save_figure(figure, asked.figure, dpi=80)
