@@ -114,7 +114,7 @@ def main() -> None:
         ax.set(xscale="log", yscale="log", ylabel="time (ms)", ylim=(300 * min(seconds), 3000 * max(seconds)))
         ax.set_xlabel(name, fontsize=9)
         ax.set_title(f"exponent {shown}".replace("-", "−"), fontsize=10)
-        ax.set_xticks(x, [f"{v / 1e6:.2g}M" if v >= 1e4 else f"{v:g}" for v in x], fontsize=8)
+        ax.set_xticks(x, [f"{v / 1000:.0f}k" if v >= 1e4 else f"{v:g}" for v in x], fontsize=8)
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
         for axis in (ax.xaxis, ax.yaxis):
