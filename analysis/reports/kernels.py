@@ -304,7 +304,8 @@ def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:
     plane, _, _ = first_colour(layer.weight[index : index + 1])
     filters = complex_filters(plane[:, None], int(table.attrs["grid"]))
     shown = gabor(table.gabor.values[index], plane.shape[1:])
-    return plots.card_figure(layer.weight[index], filters[0, 0], shown, row, layer.stride)
+    figure: Figure = plots.card_figure(layer.weight[index], filters[0, 0], shown, row, layer.stride)
+    return figure
 
 
 def _card(row: dict[str, Any], kernel: np.ndarray, fitted: np.ndarray, w: np.ndarray, stride: int) -> dict[str, Any]:

@@ -157,11 +157,16 @@ def test_unknown_variables():
 
 
 def test_missing_pictures_are_refused_while_the_description_goes_on(monkeypatch, tmp_path):
-    go_on = threading.Event()
-    monkeypatch.setattr("analysis.kernels.table.kernel_measures", lambda *_: go_on.wait(60))
+    go_on, described = threading.Event(), threading.Event()
+
+    def describe(*_):
+        go_on.wait(30)
+        described.set()
+
+    monkeypatch.setattr("analysis.kernels.table.kernel_measures", describe)
     try:
         with pytest.raises(FileNotFoundError):
             kernel_table(LAYER, tmp_path / "nowhere", SHIFTS, 96, progress=False)
-        assert not go_on.is_set()
+        assert not described.is_set()
     finally:
         go_on.set()
