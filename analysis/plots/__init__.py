@@ -10,7 +10,6 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["first_layer"],
     submod_attrs={
         "audit": ["blame_by_shift_figure", "strip_figure"],
         "filters": ["bank_figure", "quality_figure"],
