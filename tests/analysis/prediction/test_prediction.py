@@ -605,14 +605,13 @@ def test_a_seed_gives_the_same_prediction_and_another_one_another():
     assert abs(a.rho_rms - c.rho_rms).item() < 6 * a.rho_rms_stderr.item() + 6 * c.rho_rms_stderr.item()
 
 
-def test_filters_do_not_see_each_other(monkeypatch):
+def test_filters_do_not_see_each_other():
     t, spectrum = DualTreePackets2D(2, stride=2), power_law_spectrum(63)
     kernels = t.kernels()
     part = [3, 17, 31]
     for isolated in (0, 1):
         whole = quiet(kernels, spectrum, isolated=isolated, draws=2**6)
         agree(quiet(kernels[part], spectrum, isolated=isolated, draws=2**6), whole.isel(filter=part), rtol=1e-5)
-    monkeypatch.setattr("analysis.prediction.gaussian.CHUNK", 5)
     agree(quiet(kernels, spectrum, draws=2**6), quiet(t, spectrum, None, draws=2**6), rtol=1e-5)
 
 
