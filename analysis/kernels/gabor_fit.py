@@ -142,7 +142,7 @@ def gabor(parameters: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def _envelope_and_wave(
-    y: NDArray[Any], x: NDArray[Any], geometry: Sequence[float]
+    y: NDArray[Any], x: NDArray[Any], geometry: Sequence[float] | NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gaussian envelope, and phase of the wave from its centre, of the last seven of `PARAMETERS`."""
     omega_y, omega_x, c_y, c_x, sigma_1, sigma_2, angle = geometry

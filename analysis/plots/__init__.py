@@ -10,7 +10,6 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["first_layer"],
     submod_attrs={
         "audit": ["blame_by_shift_figure", "mending_figure", "strip_figure"],
         "circular": ["circular_trade_figure", "smoothness_figure", "variation_figure"],

@@ -147,7 +147,7 @@ def draw_filters(ax: Axes, ds: xr.Dataset, values: ArrayLike, title: str, **opti
     """
     theta = np.stack([ds.theta_y.values, ds.theta_x.values], axis=-1)
     image = draw_cells(ax, values, theta, int(ds.attrs["levels"]), **options)
-    ax.set_title(title, fontsize=11, y=1.0)  # said, its place is not looked for among all labels
+    ax.set_title(title, fontsize=11)
     return image
 
 

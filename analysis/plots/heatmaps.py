@@ -223,7 +223,7 @@ def _discrepancy_row(axes: NDArray[np.object_], ds: xr.Dataset, theory: ArrayLik
     _scatter(axes[3], ds, gamma, rho, _values(ds, "rho_stderr"))
     axes[3].set(xlabel="γ₁(mθ), narrow bands", ylabel="ρ measured", xlim=(0, None), ylim=(0, None))
     shown = f"{correlation:.2f}" if np.isfinite(correlation) else "undefined"
-    axes[3].set_title(f"a point a filter, correlation {shown}", fontsize=11, y=1.0)
+    axes[3].set_title(f"a point a filter, correlation {shown}", fontsize=11)
     axes[3].legend(loc="lower right", fontsize=9)
 
 
@@ -273,7 +273,7 @@ def _stability_scatter(ax: Axes, ds: xr.Dataset, index: int) -> None:
         eta = _values(ds, f"eta_{operator.lower()}", index)[kept]
         ax.plot(phase, eta, marker, color=colour, markersize=4, alpha=0.7, label=operator)
     ax.set(xlabel="phase advance |⟨θ, u⟩| (rad)", ylabel="change η", xlim=(0, None), ylim=(0, None))
-    ax.set_title("a point a filter", fontsize=11, y=1.0)
+    ax.set_title("a point a filter", fontsize=11)
     ax.legend(loc="upper left", fontsize=9)
 
 

@@ -172,13 +172,15 @@ def page_values(table: xr.Dataset, layer: FirstLayer, prescribed: bool = False, 
     fitted : bool
         Whether the layer is made of Gabor fits, and not the genuine one.
     """
+    from analysis.plots.first_layer import gamma_name  # with matplotlib, half a second to import
+
     frame = kernel_frame(table)
     plane, _, _ = first_colour(layer.weight)
     filters = complex_filters(plane[:, None], int(table.attrs["grid"]))[:, 0]
     parts = zip(frame.to_dict("records"), layer.weight, table.gabor.values, filters, strict=True)
     cards = [_card(row, kernel, gabor_fit, w, layer.stride) for row, kernel, gabor_fit, w in parts]
     kinds, counts = np.unique(table.kind.values, return_counts=True)
-    gamma = plots.first_layer.gamma_name(table)
+    gamma = gamma_name(table)
     return {
         "layer": layer,
         "attrs": table.attrs,
@@ -304,7 +306,8 @@ def kernel_card(table: xr.Dataset, layer: FirstLayer, index: int) -> Figure:
     plane, _, _ = first_colour(layer.weight[index : index + 1])
     filters = complex_filters(plane[:, None], int(table.attrs["grid"]))
     shown = gabor(table.gabor.values[index], plane.shape[1:])
-    return plots.card_figure(layer.weight[index], filters[0, 0], shown, row, layer.stride)
+    figure: Figure = plots.card_figure(layer.weight[index], filters[0, 0], shown, row, layer.stride)
+    return figure
 
 
 def _card(row: dict[str, Any], kernel: np.ndarray, fitted: np.ndarray, w: np.ndarray, stride: int) -> dict[str, Any]:
@@ -312,6 +315,8 @@ def _card(row: dict[str, Any], kernel: np.ndarray, fitted: np.ndarray, w: np.nda
     card: dict[str, Any] = {"row": row, "kernel": picture(plots.kernel_image(kernel))}
     if row["kind"] == "dead":
         return card
+    from analysis.plots.first_layer import filter_crop
+
     theta = np.array([row["theta_y"], row["theta_x"]])
     points = 65
     spectrum = plots.fourier_image(w[None], points)
@@ -321,7 +326,7 @@ def _card(row: dict[str, Any], kernel: np.ndarray, fitted: np.ndarray, w: np.nda
     mirrored = spectrum[2 * middle - row_, 2 * middle - column, 0] > spectrum[row_, column, 0]
     theta = -theta if mirrored else theta
     card |= {
-        "filter": picture(plots.phase_image(plots.first_layer.filter_crop(w, kernel.shape[-2:]))),
+        "filter": picture(plots.phase_image(filter_crop(w, kernel.shape[-2:]))),
         "spectrum": picture(spectrum[::-1]),
         "gabor": picture(plots.kernel_image(gabor(fitted, kernel.shape[-2:])[None])),
         "x": 50 + 50 * theta[1] / np.pi,

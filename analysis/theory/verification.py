@@ -316,7 +316,7 @@ def worst_case(statement: Statement, rng: np.random.Generator) -> tuple[float, C
     -----
     `climb` from the best of some random responses.
     """
-    return climb(statement, *_starts(statement, rng, 1))
+    return climb(statement, next(_starts(statement, rng, 1)))
 
 
 def _starts(statement: Statement, rng: np.random.Generator, count: int) -> Iterator[Case]:

@@ -16,7 +16,7 @@ import xarray as xr
 from PIL import Image
 
 from benchmarks import __main__ as command
-from benchmarks import history, machine, peers, suite, tables
+from benchmarks import growth, history, machine, peers, suite, tables
 from benchmarks.photographs import write_photographs
 from benchmarks.settings import QUICK, SECTIONS, Settings
 from benchmarks.timing import Times, measure, summary
@@ -412,3 +412,10 @@ def test_training_steps_with_remedies_are_kept_for_both_orders_of_memory(tmp_pat
         assert table.columns["times plain"]["plain"] == table.columns["operations"]["plain"] == 1
         assert table.columns["operations"]["blur3"] > 1.05  # its strided convolutions are dense
         assert table.columns["forward"].keys() == table.columns["backward"].keys() == table.figures.keys()
+
+
+def test_exponents_of_power_laws():
+    x = [1, 2, 4, 8]
+    assert growth.slope(x, [3 * v**1.5 for v in x]) == pytest.approx((1.5, 0), abs=1e-12)
+    p, error = growth.slope(x, [1, 2.2, 3.8, 8.1])
+    assert abs(p - 1) < 3 * error < 0.2

@@ -48,3 +48,10 @@ def test_stride_one(shiftscope, weights, tmp_path):
         "prescribe", weights, "--stride", 1, "--size", 64, "--fields", 2, "--quiet", "--out", tmp_path / "out"
     )
     assert code == 0 and not error
+
+
+def test_without_figures_the_page_has_its_own(shiftscope, weights, tmp_path):
+    out = tmp_path / "out"
+    options = ("--stride", 2, "--size", 64, "--fields", 2, "--no-figures", "--quiet", "--out", out)
+    assert shiftscope("prescribe", weights, *options) == (0, "", "")
+    assert {path.name for path in out.iterdir()} == {"prescribe.csv", "prescribe.nc", "prescribe.html"}

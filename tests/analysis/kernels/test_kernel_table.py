@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -152,3 +154,19 @@ def test_too_little_to_rank(x):
 def test_unknown_variables():
     with pytest.raises(ValueError, match="no variable 'z'"):
         rank_correlation(fake([1.0], [1.0]), "x", "z")
+
+
+def test_missing_pictures_are_refused_while_the_description_goes_on(monkeypatch, tmp_path):
+    go_on, described = threading.Event(), threading.Event()
+
+    def describe(*_):
+        go_on.wait(30)
+        described.set()
+
+    monkeypatch.setattr("analysis.kernels.table.kernel_measures", describe)
+    try:
+        with pytest.raises(FileNotFoundError):
+            kernel_table(LAYER, tmp_path / "nowhere", SHIFTS, 96, progress=False)
+        assert not described.is_set()
+    finally:
+        go_on.set()

@@ -38,7 +38,7 @@ from analysis.prediction import (
     square_covariance,
     typical_share,
 )
-from analysis.prediction.loops import feature_sums
+from analysis.prediction.loops import feature_sums, gaussian_squares
 from analysis.theory import narrow_band_change
 from wavelets import DualTreePackets2D, analytic
 
@@ -605,14 +605,13 @@ def test_a_seed_gives_the_same_prediction_and_another_one_another():
     assert abs(a.rho_rms - c.rho_rms).item() < 6 * a.rho_rms_stderr.item() + 6 * c.rho_rms_stderr.item()
 
 
-def test_filters_do_not_see_each_other(monkeypatch):
+def test_filters_do_not_see_each_other():
     t, spectrum = DualTreePackets2D(2, stride=2), power_law_spectrum(63)
     kernels = t.kernels()
     part = [3, 17, 31]
     for isolated in (0, 1):
         whole = quiet(kernels, spectrum, isolated=isolated, draws=2**6)
         agree(quiet(kernels[part], spectrum, isolated=isolated, draws=2**6), whole.isel(filter=part), rtol=1e-5)
-    monkeypatch.setattr("analysis.prediction.gaussian.CHUNK", 5)
     agree(quiet(kernels, spectrum, draws=2**6), quiet(t, spectrum, None, draws=2**6), rtol=1e-5)
 
 
@@ -962,3 +961,25 @@ def test_mixtures_refuse_what_is_out_of_range(change, error, message):
     arguments = {"spectrum": flat_spectrum(9), "isolated": 0.5, "count": 1, "rng": np.random.default_rng(0)}
     with pytest.raises(error, match=message):
         mixture_fields(**(arguments | change))
+
+
+@pytest.mark.parametrize(("n", "draws"), [(1, 3), (9, 64), (9, 70), (25, 130)])
+def test_gaussian_squares_are_plain_means(n, draws):
+    rng = np.random.default_rng(n)
+    root, normal, found = rng.normal(size=(5, 2 * n + 2)), rng.normal(size=(2, 5, draws)), np.empty((2, 5))
+    gaussian_squares(root, normal, n, found)
+    y = np.einsum("ji,kjb->kbi", root, normal)
+    r, moved_r = y[..., :n].max(axis=-1), y[..., n : 2 * n].max(axis=-1)
+    c, moved_c = np.hypot(y[..., n // 2], y[..., -2]), np.hypot(y[..., n + n // 2], y[..., -1])
+    expected = [np.mean(v**2, axis=1) for v in (r - c, c, r, moved_r - r, moved_c - c)]
+    np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-12)
+
+
+def test_shifts_together_are_each_alone():
+    kernels, moves = np.stack([lopsided(), lopsided().T]), [(0, 1), (0.5, 0.25), (2, -1)]
+
+    def changes(shifts):  # of RMax over that of CMod: energies are means over all shifts
+        found = gaussian_moments(kernels, power_law_spectrum(41), 2, shifts, draws=2**6, progress=False)
+        return (found.rmax_change / found.cmod_change).values
+
+    np.testing.assert_allclose(changes(moves), np.concatenate([changes([move]) for move in moves], axis=-1), rtol=1e-12)

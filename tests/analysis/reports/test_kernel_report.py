@@ -6,6 +6,8 @@ import base64
 import html.parser
 import io
 import re
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -489,3 +491,8 @@ def test_the_fine_example_has_low_gamma_and_changes_most(table):
     drawn = figure.axes[2].collections[0].get_offsets()
     np.testing.assert_allclose(np.sort(drawn[:, 0]), np.sort(advance.values.ravel()))
     assert set(np.round(drawn[:, 1], 12)) == set(np.round(band.eta_rmax.values.ravel(), 12))
+
+
+def test_reports_leave_matplotlib_until_there_is_something_to_draw():
+    code = "import sys, analysis.reports.kernels, analysis.reports.audit; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -25,6 +25,7 @@ from analysis.theory import (
 )
 from analysis.theory.signals import KINDS
 from analysis.theory.verification import STATEMENTS, Case, Statement, climb, draw, worst_case
+from wavelets import set_num_threads
 
 PI = np.pi
 COLUMNS = ["statement", "relation", "cases", "violations", "largest", "where", "searched", "found"]
@@ -491,3 +492,33 @@ def test_random_cases_are_cases():
         total += 40
     # "sparse" spectra may have one wave in a wide square
     assert several > 0.7 * total and 0.2 * total < across < 0.4 * total and moved == total
+
+
+@pytest.mark.parametrize("nodes", [64, 600])
+def test_the_mean_square_deficit_is_a_plain_mean(nodes):
+    rng = np.random.default_rng(0)
+    phi, window, found = rng.uniform(-4, 4, (2, 3)), rng.uniform(-4, 4, (2, 9)), np.empty((2, 3))
+    loops.mean_square_deficit(phi, window, nodes, found)
+    turns = 2 * PI * np.arange(nodes) / nodes
+    largest = np.cos(phi[..., None, None] + window[:, None, None] + turns[:, None]).max(axis=-1)
+    np.testing.assert_allclose(found, ((1 - largest) ** 2).mean(axis=-1), rtol=1e-12)
+
+
+def test_fields_of_one_square_have_the_values_of_each_alone():
+    rng = np.random.default_rng(0)
+    fields = on_bins(2, 24, np.array([1, -2]), rng.normal(size=(3, 2, 2)) + 1j * rng.normal(size=(3, 2, 2)))
+    apart = replace(fields, first=fields.first + np.arange(3)[:, None])
+    for batch in (fields, apart):
+        alone = [batch.select(slice(b, b + 1)).at([0, 3], [1, 2, 5])[0] for b in range(3)]
+        np.testing.assert_allclose(batch.at([0, 3], [1, 2, 5]), alone, atol=1e-13)
+
+
+def test_the_table_does_not_depend_on_the_threads():
+    tables = []
+    try:
+        for count in (1, 3):
+            set_num_threads(count)
+            tables.append(verify(cases=20, seed=5, starts=3, progress=False, statements=PLAIN[2:4]))
+    finally:
+        set_num_threads(None)
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
