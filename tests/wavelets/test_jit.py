@@ -145,7 +145,7 @@ def test_an_upgrade_that_leaves_size_and_time_of_the_files_is_noticed(folder):
     loop.write_text(SUM.replace("type(0)", "type(9)"))
     os.utime(loop, ns=times)
     assert run(folder, CALL.replace("== 6", "== 15")) == (["0", "1"], "")
-    another_numpy = "import numpy; numpy.__version__ = '99.0'\n"
+    another_numpy = "import numba, scipy.fft, numpy; numpy.__version__ = '99.0'\n"
     assert run(folder, another_numpy + CALL.replace("== 6", "== 15")) == (["0", "1"], "")
 
 
