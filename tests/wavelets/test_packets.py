@@ -497,7 +497,10 @@ def test_results_are_written_where_they_are_wanted(shape, dtype):
     t = DualTreePackets2D(2)
     x = np.random.default_rng(5).random(shape).astype(dtype)
     c = t.forward(x)
-    for out in (np.full_like(np.asarray(c), np.nan), wavelets.Coefficients(np.full_like(np.asarray(c), np.nan), c.origin)):
+    for out in (
+        np.full_like(np.asarray(c), np.nan),
+        wavelets.Coefficients(np.full_like(np.asarray(c), np.nan), c.origin),
+    ):
         given = t.forward(x, out=out)
         np.testing.assert_array_equal(given, c)
         assert np.asarray(given) is np.asarray(out) and given.origin == c.origin
