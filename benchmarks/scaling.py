@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 import wavelets
 from benchmarks.settings import Settings
 from benchmarks.tables import Table
-from benchmarks.timing import Job, measure
+from benchmarks.timing import Job, call, measure, summary
 from wavelets import DualTreePackets2D
 from wavelets.engine.loops import Lattice
 
@@ -107,9 +108,29 @@ def by_threads(settings: Settings) -> list[Table]:
     return [table]
 
 
+def by_pause(settings: Settings) -> list[Table]:
+    """Calls after a pause, when the system has to find a core for each thread, beside calls in a tight loop."""
+    t, images = DualTreePackets2D(settings.levels[0]), images_of(settings.batch, settings.side)
+    c = t.forward(images)
+    works: dict[str, Job] = {"forward": lambda: t.forward(images), "inverse": lambda: t.inverse(c)}
+    times = {}
+    for label, work in works.items():
+        for pause in settings.pauses:
+            found = []
+            for _ in range(settings.rounds):
+                time.sleep(pause)
+                found.append(call(work))
+            times[f"{label}, after {1000 * pause:g} ms"] = summary(found)
+    title = f"Pauses between calls, {shape_of(settings)}, J = {t.levels}"
+    table = Table.of_times("pauses", title, "ms per image", times, 1e3 / settings.batch)
+    best = {label: table.figures[f"{label}, after {1000 * settings.pauses[0]:g} ms"] for label in works}
+    table.columns["over a tight loop"] = {job: cost / best[job.split(",")[0]] for job, cost in table.figures.items()}
+    return [table]
+
+
 def shape_of(settings: Settings) -> str:
     return f"{settings.batch} images of {settings.side}x{settings.side}"
 
 
 def scaling(settings: Settings) -> list[Table]:
-    return [table for part in (by_side, by_depth, by_batch, by_threads, by_taps) for table in part(settings)]
+    return [table for part in (by_side, by_depth, by_batch, by_threads, by_pause, by_taps) for table in part(settings)]

@@ -29,6 +29,7 @@ class Settings:
     depths: tuple[int, ...] = (1, 2, 3, 4, 5)
     batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     banks: tuple[str, ...] = ("cf_2_3", "cf_3_3", "cf_4_3", "cf_4_4", "cf_5_4", "cf_3_3+sym6")
+    pauses: tuple[float, ...] = (0, 0.001, 0.01, 0.1, 0.2)  # seconds
     files: int = 200
     file_runs: int = 3
     memory_batches: tuple[int, ...] = (1, 4, 16, 64)
@@ -44,6 +45,7 @@ QUICK = {
     "depths": (1, 3, 5),
     "batches": (1, 4, 16),
     "banks": ("cf_2_3", "cf_3_3", "cf_5_4", "cf_3_3+sym6"),
+    "pauses": (0, 0.1),
     "files": 40,
     "file_runs": 1,
     "memory_batches": (16,),

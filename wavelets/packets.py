@@ -475,8 +475,8 @@ class DualTreePackets2D(_DualTree):
             float32 and float16 are computed in single precision, all else in double. Any size from 1x1 up; the batch
             may be empty.
         out : ndarray or Coefficients, optional
-            Where to write, of the shape and dtype of the result and in C order; memory that has been written to takes
-            half the time of fresh memory where images are large.
+            Where to write, of the shape and dtype of the result and in C order: large results in fresh memory wait for
+            its pages.
 
         Returns
         -------

@@ -33,6 +33,7 @@ TOY = Settings(
     depths=(1, 2),
     batches=(1, 2),
     banks=("cf_3_3",),
+    pauses=(0, 0.001),
     files=3,
     file_runs=1,
     memory_batches=(1,),
@@ -41,7 +42,7 @@ TOY = Settings(
 TABLES = {
     "peers": {"peers J=1"},
     "scaling": {f"{name}, {kind}" for name in ("side", "depth", "batch", "taps") for kind in ("forward", "inverse")}
-    | {"threads"},
+    | {"threads", "pauses"},
     "experiment": {"experiment"},
     "files": {"files", "files, memory"},
     "memory": {"memory"},

@@ -131,8 +131,27 @@ cache.write_text("")
     assert result == ["0", "1"] and errors.count("RuntimeWarning") == 1
 
 
-def test_code_compiled_with_other_flags_is_other_code(folder):
+@pytest.mark.parametrize("name", ["jit.py", "loops.py"])  # the latter is part of loops in other modules
+def test_code_compiled_with_other_flags_or_parts_is_other_code(folder, name):
     run(folder)
-    policy = folder / "site" / "wavelets" / "engine" / "jit.py"
-    policy.write_text(policy.read_text() + "\n# another policy\n")
+    source = folder / "site" / "wavelets" / "engine" / name
+    source.write_text(source.read_text() + "\n# another version\n")
     assert run(folder) == (["0", "1"], "")
+
+
+def test_an_upgrade_that_leaves_size_and_time_of_the_files_is_noticed(folder):
+    run(folder)
+    loop = folder / "site" / "small.py"
+    times = loop.stat().st_atime_ns, loop.stat().st_mtime_ns
+    loop.write_text(SUM.replace("type(0)", "type(9)"))
+    os.utime(loop, ns=times)
+    assert run(folder, CALL.replace("== 6", "== 15")) == (["0", "1"], "")
+    another_numpy = "import numba, scipy.fft, numpy; numpy.__version__ = '99.0'\n"
+    assert run(folder, another_numpy + CALL.replace("== 6", "== 15")) == (["0", "1"], "")
+
+
+def test_the_garbage_collector_is_left_as_it_was(folder):
+    code = "import gc\n{0}\n" + CALL + "print(gc.isenabled())"
+    assert run(folder, code.format("gc.enable()"))[0] == ["0", "1", "True"]
+    shutil.rmtree(folder / "cache")
+    assert run(folder, code.format("gc.disable()"))[0] == ["0", "1", "False"]

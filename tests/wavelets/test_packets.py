@@ -486,3 +486,43 @@ def test_values_that_would_overflow_are_refused(dtype, levels):
         assert np.isfinite(transform.inverse((largest * c).astype(c.dtype), x.shape[1:])).all()
         with pytest.raises(ValueError, match="c holds values so large"):
             transform.inverse(c / np.abs(c).max() * np.finfo(dtype).max, x.shape[1:])
+
+
+# ---- memory that is given -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(40, 24), (2, 3, 17, 20), (0, 16, 16)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_are_written_where_they_are_wanted(shape, dtype):
+    t = DualTreePackets2D(2)
+    x = np.random.default_rng(5).random(shape).astype(dtype)
+    c = t.forward(x)
+    for out in (
+        np.full_like(np.asarray(c), np.nan),
+        wavelets.Coefficients(np.full_like(np.asarray(c), np.nan), c.origin),
+    ):
+        given = t.forward(x, out=out)
+        np.testing.assert_array_equal(given, c)
+        assert np.asarray(given) is np.asarray(out) and given.origin == c.origin
+    for back in (t.inverse, t.adjoint):
+        image = np.full(shape, np.nan, dtype)
+        assert back(c, out=image) is image
+        np.testing.assert_array_equal(image, back(c))
+
+
+def test_memory_that_does_not_fit_is_refused():
+    t = DualTreePackets2D(1)
+    x = np.ones((2, 8, 8))
+    c = np.asarray(t.forward(x))
+    read_only = np.empty_like(c)
+    read_only.setflags(write=False)
+    for out in (c[:1].copy(), c.astype(np.complex64), np.empty((2, 8, 4, 8), complex)[..., ::2], read_only):
+        with pytest.raises(ValueError, match="out "):
+            t.forward(x, out=out)
+    with pytest.raises(TypeError, match="out must be an array, not list"):
+        t.forward(x, out=[1])
+    for back in (t.inverse, t.adjoint):
+        with pytest.raises(ValueError, match="memory"):
+            back(c, 8, out=c.view(float).ravel()[: x.size].reshape(x.shape))
+        with pytest.raises(ValueError, match="shape"):
+            back(c, 8, out=np.empty((8, 8)))

@@ -195,6 +195,73 @@ def test_where_no_thread_can_be_had_the_others_do_the_work(monkeypatch, started)
         pool.shutdown()
 
 
+class Cores:
+    """Cores of a machine that is not there: which the caller is on, and what the system is asked for."""
+
+    def __init__(self, monkeypatch, cores, refused=False):
+        self.here, self.cores, self.asked, self.refused = 0, cores, [], refused
+        monkeypatch.setattr(threads, "_pools", {})
+        monkeypatch.setattr(threads, "_places", {})
+        monkeypatch.setattr(threads, "_core", lambda: self.here)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(self.cores), raising=False)
+        monkeypatch.setattr(os, "sched_setaffinity", self.ask, raising=False)
+
+    def ask(self, thread, cores):
+        self.asked.append((thread, cores))
+        if self.refused:
+            raise PermissionError
+
+    def call(self, core):
+        """Spread work from a core, and return what was asked of the system meanwhile."""
+        self.here, self.asked = core, []
+        everyone = threading.Barrier(3, timeout=PATIENCE)
+        over_batch(lambda part: everyone.wait(), 3)
+        return self.asked
+
+
+def test_threads_keep_off_the_core_of_the_caller(monkeypatch):
+    wavelets.set_num_threads(3)
+    machine = Cores(monkeypatch, {0, 1, 5})
+    machine.call(0)  # starts the threads
+    asked = machine.call(0)
+    assert [cores for _, cores in asked] == [{1, 5}] * 2
+    members = {thread for thread, _ in asked}
+    assert len(members) == 2 and threading.get_native_id() not in members
+    assert machine.call(0) == []  # nothing new
+    assert {thread for thread, _ in machine.call(5)} == members and machine.asked[0][1] == {0, 1}
+    machine.cores = {0, 5}  # the caller's mask is another
+    assert [cores for _, cores in machine.call(5)] == [{0}] * 2
+    for pool in threads._pools.values():
+        pool.shutdown()
+    threads._pools.clear()
+    machine.call(0)
+    living = {thread.native_id for thread in threads._places if thread.is_alive()}
+    assert {thread for thread, _ in machine.call(5)} == living  # and not the numbers of those that ended
+
+
+@pytest.mark.parametrize(("cores", "core"), [({2}, 2), ({0, 1}, 7)])
+def test_threads_stay_where_there_is_no_other_core(monkeypatch, cores, core):
+    wavelets.set_num_threads(3)
+    machine = Cores(monkeypatch, cores)
+    assert machine.call(core) == machine.call(core) == []
+
+
+def test_a_system_that_refuses_is_asked_once(monkeypatch):
+    wavelets.set_num_threads(3)
+    machine = Cores(monkeypatch, {0, 1}, refused=True)
+    machine.call(0)
+    assert len(machine.call(0)) == 2 and machine.call(0) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no masks of cores on this system")
+def test_the_caller_keeps_its_cores():
+    wavelets.set_num_threads(2)
+    before = os.sched_getaffinity(0)
+    for _ in range(3):
+        over_batch(lambda part: time.sleep(0.001), 8)
+    assert os.sched_getaffinity(0) == before
+
+
 LATE = """
 import atexit, sys, threading, time
 import numpy as np

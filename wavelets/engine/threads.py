@@ -7,6 +7,7 @@ as when the interpreter is about to end, the caller does all of the work.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
@@ -22,12 +23,14 @@ PIECES = 4  # for each thread
 
 _threads: int | None = None
 _pools: dict[int, ThreadPoolExecutor] = {}  # by their number of threads; one, but for a moment
+_places: dict[threading.Thread, object] = {}  # where each thread of the pools may run, once that has been said
 _here = threading.local()  # `most`: threads that what is called in this thread may use
 
 
 def _forget() -> None:
     """Begin anew in a forked child, whose threads are gone."""
     _pools.clear()
+    _places.clear()
     vars(_here).clear()
 
 
@@ -88,6 +91,7 @@ def over_batch(work: Callable[[slice], object], count: int, unit: int = 1) -> No
     try:
         with suppress(RuntimeError):  # no more threads, or no new work while the interpreter ends: fewer do it
             pool = _pool(_wanted() - 1)  # one for all amounts of work, or there would be a pool for each
+            _keep_off_this_core()
             for other in others:
                 pool.submit(_work_alone, other, work, parts)
         _take(work, parts)
@@ -125,11 +129,46 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     pool = _pools.get(threads)
     if pool is None:
         # As good as atomic: of two pools made at once one is kept, and the other ends with its work.
-        pool = _pools.setdefault(threads, ThreadPoolExecutor(threads, "wavelets"))
+        pool = _pools.setdefault(threads, ThreadPoolExecutor(threads, "wavelets", _join))
         for other in list(_pools):
             if other != threads and (old := _pools.pop(other, None)):
                 old.shutdown(wait=False)
     return pool
+
+
+def _join() -> None:
+    """Begin a thread of a pool."""
+    _places[threading.current_thread()] = None
+
+
+def _keep_off_this_core() -> None:
+    """Let the threads of pools run on all cores of this thread but the one that it is on.
+
+    After a pause the system wakes them on the core of the thread that calls, where they wait for it, and moves them
+    only some milliseconds later. It is told again only where this thread has moved; this thread itself is left alone.
+    """
+    if _core is None:
+        return
+    core, cores = _core(), os.sched_getaffinity(0)
+    if core not in cores or len(cores) < 2:
+        return
+    for thread, place in list(_places.items()):
+        if not thread.is_alive() or thread.native_id is None:
+            _places.pop(thread, None)
+        elif place != (core, cores):
+            with suppress(OSError):  # not allowed here: it runs where it would have run
+                os.sched_setaffinity(thread.native_id, cores - {core})
+            _places[thread] = core, cores
+
+
+def _core_number() -> Callable[[], int] | None:
+    """Return the function that says which core this thread is on, where there is one."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
+
+
+_core = _core_number()
 
 
 def _work_alone(done: Future[None], work: Callable[[slice], object], parts: Iterator[slice]) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 import wavelets
 from analysis import packet_pool
-from analysis.measurements import packet_loop
 from analysis.measurements.packet_sums import packet_sums
 from analysis.measurements.rmax_cmod import smallest_side
 from analysis.measurements.shift_experiment import sums_of_maps
@@ -152,21 +151,6 @@ def test_pictures_too_small():
         packet_sums(t, pictures(1, 1, (side, side)), -1)
     with pytest.raises(TypeError, match="q must be an integer, not float"):
         packet_sums(t, pictures(1, 1, (side, side)), 1.0)
-
-
-# ---- the cache ------------------------------------------------------------------------------------------------------
-
-
-def test_the_source_of_the_transform_is_part_of_the_key():
-    # numba hashes what a closure holds; the loop is compiled with code of another module.
-    def contents(kernel):
-        function = getattr(kernel, "py_func", kernel)
-        return [cell.cell_contents for cell in function.__closure__]
-
-    assert contents(packet_loop._kernel("a")) == ["a"]
-    assert contents(packet_loop._kernel("b")) == ["b"]
-    (used,) = contents(packet_loop.add_packet_sums)
-    assert len(bytes.fromhex(used)) == 32
 
 
 def test_without_pooling_nothing_is_summed():
