@@ -1,4 +1,4 @@
-"""Sphinx extension: pages that are files of the repository elsewhere, their links, the list of all names, MathJax, examples.
+"""Sphinx extension: pages that are files of the repository elsewhere, their links, names, MathJax, examples.
 
 Documents link to each other as GitHub wants it; where a file lies elsewhere on the site, its links are changed here.
 """

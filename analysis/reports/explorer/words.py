@@ -39,10 +39,11 @@ def kernel_words(row: Row, shifts: Sequence[Sequence[float]]) -> str:
 
 def purpose(contents: Mapping[str, Any]) -> str:
     """Sentence that says what the page is for."""
-    who = "Packet filters are" if contents["what"] == "packets" else "The first layer of a network is"
+    if contents["what"] == "packets":
+        return "A filter should answer alike when a picture moves by a pixel. This page shows which do not, and why."
     return (
-        f"{who} to answer alike when a picture moves by a pixel. This page shows which "
-        f"{'filters' if contents['what'] == 'packets' else 'kernels'} do not, why, and what would help."
+        "The first layer of a network should answer alike when a picture moves by a pixel. This page shows which of "
+        "its kernels do not, why, and what would help."
     )
 
 
@@ -57,8 +58,9 @@ def advice(contents: Mapping[str, Any]) -> str:
     if cmod < rmax:
         gain = (
             f"CMod in place of RMax for the {len(band)} band-pass kernels{makes}, would take their change from "
-            f"{percent(rmax)} to {percent(cmod)} (medians); a short blur before the pooling's step, such as blur3, helps "
-            "less, but costs a network that is trained already less accuracy."
+            f"{percent(rmax)} to {percent(cmod)} (medians), but costs a network that is trained already much of its "
+            "accuracy until it learns again; a short blur before the pooling's step, such as blur3, helps and costs "
+            "less."
         )
     else:
         gain = f"CMod would not help the {len(band)} band-pass kernels{makes}; try a blur before the pooling's step."
@@ -82,20 +84,20 @@ def symbols(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("m, q, p", f"stride of the convolution, here {m}; pooling over {side}×{side} samples p, from −q to q."),
         (
             "RMax",
-            f"maximum of the convolution over the window, every {2 * m} pixels (stride {m} times 2 of the pooling). Bias "
-            "and ReLU come after it and change no order, so it may be negative.",
+            f"maximum of the convolution over the window, every {2 * m} pixels (stride {m} times 2 of the pooling). "
+            "Bias and ReLU come after it and change no order, so it may be negative.",
         ),
         ("CMod", "modulus of the convolution with W at the middle of the same windows."),
-        ("layer's output", "RMax with bias and ReLU. A large bias makes all of it large, and its relative change small."),
+        ("layer's output", "RMax with bias and ReLU. A large bias makes it large, and its relative change small."),
         ("η, “changes by”", "‖map of the moved picture − map‖ / ‖map‖: 0 is no change."),
         ("share", "a kernel's part of the squared change of the layer's whole output; loud kernels count for more."),
         ("jumpiest", "the kernel whose RMax changes most, relative to itself; its share may be small."),
         ("ρ", "‖RMax − CMod‖ / ‖CMod‖: how far the maximum is from the amplitude."),
-        ("γ(mθ)", "the same for an endless wave of any phase φ: root of the mean of (1 − max over p of cos(φ + ⟨mθ, p⟩))²."),
-        ("⟨mθ, p⟩", "m (θ down · p down + θ right · p right), the phase between the middle of the window and its sample p."),
-        ("band-pass, blob, low-pass", "kernels of stripes in one direction; of dots, colours or noise; of mere brightness."),
+        ("γ(mθ)", "the same for an endless wave: root of the mean over φ of (1 − max over p of cos(φ + ⟨mθ, p⟩))²."),
+        ("⟨mθ, p⟩", "m (θ down · p down + θ right · p right): the phase of sample p, less that of the middle."),
+        ("band-pass, blob, low-pass", "kernels of stripes in one direction; of dots, colours, noise; of brightness."),
         ("bandwidth κ", "side of the square of frequencies about θ that holds 90 % of the energy of W."),
-        ("Gabor fit, R²", "wave in a Gaussian window that is nearest to V; R² is the part of V's energy that it explains."),
+        ("Gabor fit, R²", "wave in a Gaussian window that is nearest to V; R² is the part of V's energy in it."),
         ("‖u‖₁", "shift in pixels down plus pixels right."),
     ]
 
