@@ -1,4 +1,4 @@
-"""Sphinx extension: pages that are files of the repository elsewhere, their links, the list of all names, and MathJax.
+"""Sphinx extension: pages that are files of the repository elsewhere, their links, names, MathJax, examples.
 
 Documents link to each other as GitHub wants it; where a file lies elsewhere on the site, its links are changed here.
 """
@@ -121,10 +121,24 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
             copy_asset(str(folder / file), str((static / file).parent))
 
 
+def make_examples(app: Sphinx, error: Exception | None) -> None:
+    """Put an explorer and a report into the site, made from results that are kept and a layer that comes along."""
+    if error is None and app.builder.format == "html":
+        from analysis import bundled_crops, explore, first_layer, kernel_table
+        from analysis.reports.stored import stored_report
+
+        folder = Path(app.outdir) / "examples"
+        folder.mkdir(exist_ok=True)
+        table = kernel_table(first_layer("default"), bundled_crops(colour=True), progress=False)
+        explore(table, ROOT / "results/imagenet1000_cf_3_3/heatmaps_J3.nc").save(folder / "explorer.html")
+        stored_report([ROOT / "results/kernels/alexnet/kernels.nc"], folder / "report.html")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the functions above."""
     app.connect("config-inited", copy_notebooks)
     app.connect("config-inited", write_reference)
     app.connect("source-read", read)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", make_examples)
     return {"parallel_read_safe": True}

@@ -88,6 +88,7 @@ def command(
 
     if threads is not None:
         torch.set_num_threads(integer("threads", threads, 1))
+    options.plan({"training": None, "stability": 20.0, "figures": 3.0})
     report = heal_report(
         network,
         "" if remedy == "none" else remedy,

@@ -49,6 +49,7 @@ def command(
             raise ValueError(f"{option} is missing; `shiftscope study --list` names the studies")
     assert name is not None and data is not None and out is not None
     study = study_named(name)
+    options.plan({"runs": None, "figures": 1.0})
     report, table = study_report(
         study,
         data,

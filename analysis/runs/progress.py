@@ -120,7 +120,11 @@ class Bar:
         How many an earlier run has done: they do not count for the speed.
     resumes : bool
         More may turn out to have been done by an earlier run, so nothing is shown before something new is done.
+    overall : bool
+        Bars that begin before this one is closed are parts of its next unit: it shows how far they are, they do not.
     """
+
+    _overall: Bar | None = None  # the one that is open
 
     def __init__(
         self,
@@ -130,18 +134,24 @@ class Bar:
         progress: bool = True,
         before: int = 0,
         resumes: bool = False,
+        overall: bool = False,
     ) -> None:
         self.name, self.total, self.unit, self.progress = name, total, unit, progress
-        self.n = self.before = before
+        self.n = before
+        self.before: float = before
+        self.part = 0.0  # of the next unit
         self.added = ""
+        self._inside = Bar._overall if progress else None
+        if overall and progress:
+            Bar._overall = self
         self._terminal = progress and on_terminal(sys.stderr)
-        self._number = _plan.enter(name) if progress else ""
+        self._number = _plan.enter(name) if progress and not self._inside else ""
         self._begin = self._shown = monotonic()
         self._tenth = self._tenths()
         self._lock = Lock()
         self._last = -1  # count that was shown
         self._resumes = resumes
-        if progress and not resumes:
+        if progress and not resumes and not self._inside:
             self._show()
 
     def __enter__(self) -> Self:
@@ -155,18 +165,37 @@ class Bar:
         with self._lock:
             self.n += count
             self.before += count if before else 0
-            now, tenth = monotonic(), self._tenths()
-            waited = now - self._shown
-            due = waited >= REDRAW if self._terminal else tenth > self._tenth or waited >= SILENCE
-            if self._resumes:
-                due, self._resumes = not before, before
-            if self.progress and due:
-                self._shown, self._tenth = now, tenth
-                self._show()
+            if self._inside:
+                self._inside.within(self, count if before else 0)
+                return
+            if self.part:  # of the unit that is done now
+                self.part, self.added = 0.0, ""
+            self._tell(before)
+
+    def within(self, bar: Bar, before: int) -> None:
+        """Note how far a bar inside of this one is, and how much of that an earlier run did."""
+        with self._lock:
+            self.part = max(self.part, min(bar.n / bar.total, 1.0) if bar.total else 0.0)
+            self.before += before / bar.total if bar.total else 0.0
+            self.added = ", ".join(filter(None, (f"{bar.name} {bar.n}/{bar.total} {bar.unit}", bar.added)))
+            self._tell(False)
+
+    def _tell(self, before: bool) -> None:
+        """Show the state if it is time to."""
+        now, tenth = monotonic(), self._tenths()
+        waited = now - self._shown
+        due = waited >= REDRAW if self._terminal else tenth > self._tenth or waited >= SILENCE
+        if self._resumes:
+            due, self._resumes = not before, before
+        if self.progress and due:
+            self._shown, self._tenth = now, tenth
+            self._show()
 
     def close(self) -> None:
         """Show the last state, if it was not shown; on a terminal it stays unless a plan has further steps."""
-        if not self.progress:
+        if Bar._overall is self:
+            Bar._overall = None
+        if not self.progress or self._inside:
             return
         if self._terminal:
             self._show()
@@ -183,10 +212,10 @@ class Bar:
     def line(self) -> str:
         """State in words: what is done, how long that took, and how long the rest will take."""
         gone = monotonic() - self._begin
-        share = "" if not self.total else f"{100 * min(self.n / self.total, 1):.0f}% "
+        share = "" if not self.total else f"{100 * min(self._position / self.total, 1):.0f}% "
         of = "" if self.total is None else f"/{self.total}"
         times = [f"{_clock(gone)} gone"] if gone >= 1 else []
-        if (left := self._left(gone)) is not None and self.n > self.before:
+        if (left := self._left(gone)) is not None and self._position > self.before:
             times.append(f"{_clock(left)} left")
         parts = [f"{share}{self.n}{of} {self.unit}", *times, *([self.added] if self.added else [])]
         return f"{self._number}{self.name}: {', '.join(parts)}"
@@ -195,20 +224,25 @@ class Bar:
         """Seconds that are left of this step and of those that a plan has behind it; None if nobody knows."""
         if self.total is None or self.n >= self.total:
             return None if self.total is None or not _plan.later() else _plan.later()
-        if self.n == self.before:
+        if self._position <= self.before:
             return None
-        return gone * (self.total - self.n) / (self.n - self.before) + _plan.later()
+        return gone * (self.total - self._position) / (self._position - self.before) + _plan.later()
+
+    @property
+    def _position(self) -> float:
+        """How many are done, with the part of the next one."""
+        return self.n + self.part
 
     def _share(self) -> float:
         """Part of all steps that is done, in time; of this step, by number, as long as no speed is known."""
-        here = min(self.n / self.total, 1.0) if self.total else 0.0
-        known = self.total is not None and self.n > self.before
-        whole = (monotonic() - self._begin) * (self.total or 0) / (self.n - self.before) if known else 0.0
+        here = min(self._position / self.total, 1.0) if self.total else 0.0
+        done = self._position - self.before
+        whole = (monotonic() - self._begin) * self.total / done if self.total is not None and done > 0 else 0.0
         everything = _plan.spent + whole + _plan.later()
         return (_plan.spent + here * whole) / everything if everything else here
 
     def _tenths(self) -> int:
-        return 10 * self.n // self.total if self.total else 0
+        return int(10 * self._position / self.total + 1e-9) if self.total else 0
 
     def _show(self) -> None:
         self._last = self.n

@@ -97,7 +97,7 @@ def run_study(
                 raise ValueError(f"{folder / TABLE} has {run.name} of other settings; {ADVICE.split(' or ')[-1]}")
         missing = [run for run in wanted if run.name not in rows]
         work = partial(train_and_measure, study, os.fspath(data), folder, device=device, precision=precision)
-        with Bar("runs", len(wanted), "runs", progress, len(wanted) - len(missing)) as bar:
+        with Bar("runs", len(wanted), "runs", progress, len(wanted) - len(missing), overall=True) as bar:
             for row in _done(work, missing, client, progress):
                 rows[row["run"]] = row
                 bar.update()

@@ -24,7 +24,7 @@ from analysis.reports.explorer.contents import (
     stability_contents,
     with_kernels,
 )
-from analysis.reports.explorer.words import tasks, verdict
+from analysis.reports.explorer.words import advice, purpose, symbols, tasks, verdict
 from analysis.reports.links import LINK, NO_LINK, PAGE
 
 SCRIPTS = ("mathematics", "drawing", "state", "plane", "card", "lab", "clock", "table", "compare", "theorem", "page")
@@ -143,7 +143,10 @@ def _page(contents: list[dict[str, Any]]) -> str:
     data = {"sets": contents, "photograph": photograph()}
     return environment.get_template("page.html.j2").render(
         title=first["name"],
+        purpose=purpose(first),
         verdict=verdict(first),
+        advice=advice(first),
+        symbols=symbols(first),
         tasks=tasks(first),
         prescription=Markup(NO_LINK),
         style=Markup((files / "page.css").read_text("utf-8")),

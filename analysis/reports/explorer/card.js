@@ -1,10 +1,10 @@
 // Card: one kernel as picture, modulus and Gabor fit, with its numbers and a sentence.
 
 const FIGURES = [
-  ["rho", "ρ, distance of RMax from CMod"],
-  ["eta_rmax", "η, RMax changes"],
-  ["eta_cmod", "η, CMod changes"],
-  ["eta_output", "η, the layer's output changes"],
+  ["rho", "ρ, ‖RMax − CMod‖ / ‖CMod‖"],
+  ["eta_rmax", "RMax changes (η)"],
+  ["eta_cmod", "CMod changes (η)"],
+  ["eta_output", "output, with bias and ReLU, changes"],
   ["share_of_change", "share of the layer's change"],
 ];
 
@@ -46,9 +46,9 @@ panels.card = {
         heard && `${number(row.theta_y)} vertical, ${number(row.theta_x)} horizontal rad/sample`,
       ],
       ["wavelength, direction", heard && `${number(row.wavelength, 1)} pixels, ${number(row.orientation, 0)}°`],
-      ["bandwidth (90 % of the energy)", row.bandwidth && `${number(row.bandwidth)} rad/sample`],
-      ["Gabor fit R²", row.gabor_r2 && number(row.gabor_r2)],
-      [`γ at m = ${stride}, q = ${q}`, heard && number(gamma([stride * row.theta_y, stride * row.theta_x], q))],
+      ["bandwidth κ (90 % of the energy)", row.bandwidth && `${number(row.bandwidth)} rad/sample`],
+      ["Gabor fit explains (R²)", row.gabor_r2 && percent(row.gabor_r2)],
+      [`γ, its window at rest (m = ${stride}, q = ${q})`, heard && number(gamma([stride * row.theta_y, stride * row.theta_x], q))],
     ]
       .filter(([, value]) => value)
       .map(([label, value]) =>

@@ -45,29 +45,26 @@ panels.clock = {
     const svg = byId("clock-face"),
       R = 100,
       side = 2 * q + 1;
-    const groups = new Map(); // phases that coincide are drawn on top of each other, a step further out each
+    const groups = new Map(); // samples by their phase: those that coincide share a bead and a label
     svg.replaceChildren(
       shape("circle", { r: R, class: "rim" }),
-      shape("line", { x1: 0, x2: R + 26, y1: 0, y2: 0, class: "crest" }),
-      shape("text", { x: R + 28, y: 4, class: "small" }, "crest"),
-      shape("text", { x: -R - 14, y: 4, class: "small", "text-anchor": "end" }, "trough"),
+      shape("line", { x1: 0, x2: R + 10, y1: 0, y2: 0, class: "crest" }),
+      shape("text", { x: R + 36, y: 4, class: "small" }, "crest"),
+      shape("text", { x: -R - 36, y: 4, class: "small", "text-anchor": "end" }, "trough"),
       ...phases.map((phase, i) => {
         const angle = phi + phase,
-          key = Math.round(phase * 1e4),
-          nth = groups.get(key) || 0;
-        groups.set(key, nth + 1);
-        const r = R - 14 * nth * Math.min(1, 8 / phases.length),
-          [x, y] = [r * Math.cos(angle), -r * Math.sin(angle)];
-        const winner = i === largest;
-        return shape("g", { class: winner ? "sample winner" : "sample" }, [
+          key = Math.round(phase * 1e4) % Math.round(TURN * 1e4),
+          [x, y] = [R * Math.cos(angle), -R * Math.sin(angle)];
+        groups.set(key, [...(groups.get(key) || []), i]);
+        return shape("g", { class: i === largest ? "sample winner" : "sample" }, [
           shape("line", { x1: 0, y1: 0, x2: x, y2: y }),
-          shape("circle", { cx: x, cy: y, r: winner ? 10 : 7 }),
-          ...(q < 2 ? [shape("text", { x, y: y + 3.5, "text-anchor": "middle" }, String(i + 1))] : []),
+          shape("circle", { cx: x, cy: y, r: i === largest ? 8 : 5 }),
         ]);
       }),
     );
     // The winner last, on top.
     svg.append(svg.querySelector(".winner"));
+    if (q < 2) svg.append(...this.labels([...groups], phi, R + 20, largest));
     const cells = phases.map((_, i) =>
       element(
         "i",
@@ -86,11 +83,34 @@ panels.clock = {
         : `${distinct} different phases of ${phases.length}. RMax sees cos = ${number(Math.max(...cosines))} of this wave, CMod its amplitude, 1.`;
     this.curve(phases, phi);
   },
+  /** Numbers of the samples outside of the rim, in the order of their phases, moved apart where they would touch. */
+  labels(groups, phi, r, largest) {
+    const LEAST = 0.2; // radians between two
+    const placed = groups
+      .map(([key, samples]) => ({ samples, angle: key / 1e4 }))
+      .sort((a, b) => a.angle - b.angle);
+    for (let pass = 0; pass < 40; pass++) {
+      placed.forEach((one, i) => {
+        const next = placed[(i + 1) % placed.length],
+          gap = next.angle - one.angle + (i + 1 === placed.length ? TURN : 0);
+        if (next !== one && gap < LEAST) {
+          one.angle -= (LEAST - gap) / 2;
+          next.angle += (LEAST - gap) / 2;
+        }
+      });
+    }
+    return placed.map(({ samples, angle }) => {
+      const text = samples.length > 3 ? `${samples.length} samples` : samples.map((i) => i + 1).join(" ");
+      const [x, y] = [r * Math.cos(phi + angle), 4.5 - r * Math.sin(phi + angle)];
+      const anchor = samples.length === 1 || Math.abs(x) < r / 3 ? "middle" : x > 0 ? "start" : "end";
+      return shape("text", { x, y, "text-anchor": anchor, class: samples.includes(largest) ? "number name" : "number" }, text);
+    });
+  },
   /** What the window sees of the wave, for every phase of it. */
   curve(phases, phi) {
     const at = chart(byId("clock-curve"), {
       x: { low: 0, high: TURN, pi: true, label: "phase φ of the wave (rad)" },
-      y: { low: -1.05, high: 1.15, label: "of an amplitude of 1", count: 4 },
+      y: { low: -1.05, high: 1.15, label: "what is seen", count: 4 },
       height: 190,
       label: "Largest sample of the window against the phase of the wave",
     });

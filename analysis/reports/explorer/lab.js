@@ -167,7 +167,7 @@ panels.lab = {
     byId("lab-eta-rmax").textContent = percent(now.etaR);
     byId("lab-eta-cmod").textContent = percent(now.etaC);
     byId("lab-note").textContent =
-      `${dataset().what === "packets" ? "Filter" : "Kernel"} ${dataset().rows[state.pinned].index}: maps of ${side}×${side} units, ${2 * state.m} pixels apart (${wide} of ${SIDE} pixels). The picture goes round in a circle; between whole pixels it is interpolated exactly (Shannon). Photograph: Chelsea, by Stéfan van der Walt (CC0).`;
+      `${dataset().what === "packets" ? "Filter" : "Kernel"} ${dataset().rows[state.pinned].index}: maps of ${side}×${side} units, ${2 * state.m} pixels apart: stride m = ${state.m}, times 2 of the pooling (${wide} of ${SIDE} pixels). Bias and ReLU come later, so RMax may be negative. The picture goes round in a circle; between whole pixels it is interpolated exactly (Shannon). Photograph: Chelsea, by Stéfan van der Walt (CC0).`;
     this.curves();
     this.rest();
   },

@@ -10,7 +10,7 @@ const COLOURINGS = {
 };
 
 panels.plane = {
-  hears: ["set", "m", "q", "pinned", "hovered", "selected", "colouring", "boxing"],
+  hears: ["set", "m", "q", "pinned", "hovered", "selected", "colouring", "boxing", "near"],
   make() {
     const svg = byId("plane-chart");
     byId("plane-controls").append(
@@ -40,6 +40,7 @@ panels.plane = {
       ),
       (this.reset = button("the layer's own m and q", () => update({ m: dataset().stride, q: dataset().q }))),
       (this.box = button("select by a box", () => update({ boxing: !state.boxing }), { "aria-pressed": "false" })),
+      (this.near = button("the middle, enlarged", () => update({ near: !state.near }), { "aria-pressed": "false" })),
       (this.clear = button("clear the selection", () => update({ selected: null }))),
     );
     const nearest = (event) => {
@@ -98,10 +99,12 @@ panels.plane = {
     this.q.set(state.q);
     this.reset.hidden = state.m === stride && state.q === dataset().q;
     this.box.setAttribute("aria-pressed", state.boxing);
+    this.near.setAttribute("aria-pressed", state.near);
     this.clear.hidden = !state.selected;
     const svg = byId("plane-chart");
     svg.style.touchAction = state.boxing ? "none" : "pan-y";
-    const axis = (name) => ({ low: -Math.PI, high: Math.PI, pi: true, label: `${name} (rad/sample)` });
+    const reach = state.near ? Math.PI / 2 : Math.PI;
+    const axis = (name) => ({ low: -reach, high: reach, pi: true, label: `${name} (rad/sample)` });
     const width = svg.clientWidth || svg.parentElement.clientWidth;
     const at = chart(svg, {
       x: axis("θ horizontal"),
@@ -119,12 +122,13 @@ panels.plane = {
       const row = rows[k],
         x = at.x(sign * row.theta_x),
         y = at.y(sign * row.theta_y);
+      if (Math.max(Math.abs(row.theta_x), Math.abs(row.theta_y)) > reach) return;
       this.places.push({ k, x, y });
       const chosen = !state.selected || state.selected.includes(k);
       at.layer.append(
-        marker(row.kind, x, y, k === shown() ? 9 : faint ? 3.5 : 6, {
+        marker(row.kind, x, y, k === shown() ? 9 : faint ? 4 : 6, {
           class: `point${k === shown() ? " shown" : ""}${chosen ? "" : " dimmed"}${faint ? " twin" : ""}`,
-          fill: css(colourOf(VIRIDIS, values[k] / top)),
+          [faint ? "style" : "fill"]: `${faint ? "stroke:" : ""}${css(colourOf(VIRIDIS, values[k] / top))}`,
           "data-kernel": faint ? null : k,
         }),
       );
@@ -147,6 +151,21 @@ panels.plane = {
     this.rectangle = shape("path", { class: "rubber" });
     at.layer.append(this.rectangle);
     this.mirror(changed);
+    this.words(rows[shown()]);
+  },
+  /** Why the kernel that is shown jumps, or does not: phase a pixel, and the window. */
+  words(row) {
+    const { m, q } = state;
+    if (!row || !Number.isFinite(row.theta_x)) return byId("plane-words").replaceChildren();
+    const advance = Math.max(Math.abs(row.theta_x), Math.abs(row.theta_y)),
+      window = gamma([m * row.theta_y, m * row.theta_x], q);
+    byId("plane-words").textContent =
+      `Number ${row.index}: a pixel takes up to ${number(advance, 1)} rad of its phase, ${percent(advance / TURN)} of a period` +
+      `${advance > 1 ? ", and that is why it jumps" : ""}. γ = ${number(window)}: ` +
+      (window < 0.3
+        ? "of an endless wave some sample of the window is always near a crest. That is of no help where the stripes in a photograph end before the window does."
+        : "the window often misses the crest even of an endless wave, which adds to it.");
+    return undefined;
   },
   /** gamma as shades behind the points, and crosses where m theta is a multiple of 2 pi. */
   background(at, changed) {
@@ -159,11 +178,18 @@ panels.plane = {
       );
       this.image = canvas.toDataURL();
     }
-    const { left, top, width, height } = at.box;
-    at.layer.append(shape("image", { href: this.image, x: left, y: top, width, height, preserveAspectRatio: "none" }));
+    const { left, top, width, height } = at.box,
+      side = 2 * Math.PI;
+    const view = state.near ? `${side / 4} ${side / 4} ${side / 2} ${side / 2}` : `0 0 ${side} ${side}`;
+    at.layer.append(
+      shape("svg", { x: left, y: top, width, height, viewBox: view, preserveAspectRatio: "none" }, [
+        shape("image", { href: this.image, width: side, height: side, preserveAspectRatio: "none" }),
+      ]),
+    );
     const step = TURN / state.m;
     for (let y = -Math.floor(state.m / 2); y <= state.m / 2; y++) {
       for (let x = -Math.floor(state.m / 2); x <= state.m / 2; x++) {
+        if (state.near && Math.max(Math.abs(x), Math.abs(y)) * step > Math.PI / 2 + 1e-9) continue;
         at.layer.append(
           shape("path", {
             class: "cross",

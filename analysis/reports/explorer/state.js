@@ -18,6 +18,7 @@ const state = {
   hovered: null,
   selected: null,
   boxing: false,
+  near: false,
   colouring: "eta_rmax",
   m: 1,
   q: 1,

@@ -2,15 +2,15 @@
 
 const COLUMNS = [
   ["index", "number", (row) => row.index],
+  ["eta_rmax", "RMax changes", (row) => percent(row.eta_rmax, 1)],
+  ["eta_cmod", "CMod changes", (row) => percent(row.eta_cmod, 1)],
+  ["eta_output", "output changes", (row) => percent(row.eta_output, 1)],
+  ["share_of_change", "share of change", (row) => percent(row.share_of_change, 1)],
   ["kind", "kind", (row) => row.kind],
   ["wavelength", "wavelength (px)", (row) => number(row.wavelength, 1)],
   ["orientation", "direction (°)", (row) => number(row.orientation, 0)],
   ["gamma", "γ(mθ)", (row) => number(row.gamma)],
   ["rho", "ρ", (row) => number(row.rho)],
-  ["eta_rmax", "RMax changes", (row) => percent(row.eta_rmax, 1)],
-  ["eta_cmod", "CMod changes", (row) => percent(row.eta_cmod, 1)],
-  ["eta_output", "output changes", (row) => percent(row.eta_output, 1)],
-  ["share_of_change", "share of change", (row) => percent(row.share_of_change, 1)],
 ];
 
 panels.table = {
@@ -85,6 +85,11 @@ panels.table = {
       element("table", {}, [element("thead", {}, element("tr", {}, heads)), element("tbody", {}, body)]),
     );
     box.scrollTop = top;
+    const hidden = [
+      ...(box.scrollHeight > box.clientHeight + 1 ? ["▼ more rows"] : []),
+      ...(box.scrollWidth > box.clientWidth + 1 ? ["more columns ▶"] : []),
+    ];
+    byId("table-more").textContent = hidden.length ? `${hidden.join(", ")}: scroll in the table` : "";
     this.count.textContent = `${body.length} of ${rows.length}${state.selected ? ", inside the box" : ""}`;
     if (changed.has("pinned")) this.reveal(box);
   },

@@ -49,7 +49,7 @@ panels.theorem = {
     const at = chart(byId("theorem-chart"), {
       x: { low: 0, high, pi: true, label: "κ‖u‖₁ (rad)" },
       y: { low: 0, high: 1.6, label: "relative change of CMod" },
-      height: 440,
+      height: 520,
       label: "Bound of the theorem with random images",
     });
     const curve = Array.from({ length: 121 }, (_, i) => (i * high) / 120);

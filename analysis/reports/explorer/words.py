@@ -37,6 +37,71 @@ def kernel_words(row: Row, shifts: Sequence[Sequence[float]]) -> str:
     )
 
 
+def purpose(contents: Mapping[str, Any]) -> str:
+    """Sentence that says what the page is for."""
+    if contents["what"] == "packets":
+        return "A filter should answer alike when a picture moves by a pixel. This page shows which do not, and why."
+    return (
+        "The first layer of a network should answer alike when a picture moves by a pixel. This page shows which of "
+        "its kernels do not, why, and what would help."
+    )
+
+
+def advice(contents: Mapping[str, Any]) -> str:
+    """Sentences that say what the numbers of a layer suggest; none for packets, which are in no network."""
+    band = [row for row in _alive(contents) if row["kind"] == "band-pass"]
+    if contents["what"] == "packets" or not band:
+        return ""
+    rmax, cmod = (float(np.median([row[name] for row in band])) for name in ("eta_rmax", "eta_cmod"))
+    share = sum(row.get("share_of_change") or 0 for row in band)
+    makes = f", which make {percent(share)} of the layer's change" if share else ""
+    if cmod < rmax:
+        gain = (
+            f"CMod in place of RMax for the {len(band)} band-pass kernels{makes}, would take their change from "
+            f"{percent(rmax)} to {percent(cmod)} (medians), but costs a network that is trained already much of its "
+            "accuracy until it learns again; a short blur before the pooling's step, such as blur3, helps and costs "
+            "less."
+        )
+    else:
+        gain = f"CMod would not help the {len(band)} band-pass kernels{makes}; try a blur before the pooling's step."
+    return (
+        f"{gain} “shiftscope prescribe”, given the weights, says what each change of the pooling buys and costs; "
+        "“shiftscope heal” puts one into the whole network and lets it learn to live with it."
+    )
+
+
+def symbols(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Words and symbols of the page, each with its meaning."""
+    m, side = contents["stride"], 2 * contents["q"] + 1
+    return [
+        ("V, kernel", "the weights of one unit. θ is its characteristic frequency (down, right), in radians a pixel."),
+        ("H(V), W", "H(V) is the Hilbert transform: each wave of V a quarter of a period further on. W = V + i H(V)."),
+        (
+            "phase, modulus",
+            "the answer of W at a place is a complex number. Its length, the modulus, is the amplitude of the wave "
+            "there; its angle, the phase, says where in its period the wave is.",
+        ),
+        ("m, q, p", f"stride of the convolution, here {m}; pooling over {side}×{side} samples p, from −q to q."),
+        (
+            "RMax",
+            f"maximum of the convolution over the window, every {2 * m} pixels (stride {m} times 2 of the pooling). "
+            "Bias and ReLU come after it and change no order, so it may be negative.",
+        ),
+        ("CMod", "modulus of the convolution with W at the middle of the same windows."),
+        ("layer's output", "RMax with bias and ReLU. A large bias makes it large, and its relative change small."),
+        ("η, “changes by”", "‖map of the moved picture − map‖ / ‖map‖: 0 is no change."),
+        ("share", "a kernel's part of the squared change of the layer's whole output; loud kernels count for more."),
+        ("jumpiest", "the kernel whose RMax changes most, relative to itself; its share may be small."),
+        ("ρ", "‖RMax − CMod‖ / ‖CMod‖: how far the maximum is from the amplitude."),
+        ("γ(mθ)", "the same for an endless wave: root of the mean over φ of (1 − max over p of cos(φ + ⟨mθ, p⟩))²."),
+        ("⟨mθ, p⟩", "m (θ down · p down + θ right · p right): the phase of sample p, less that of the middle."),
+        ("band-pass, blob, low-pass", "kernels of stripes in one direction; of dots, colours, noise; of brightness."),
+        ("bandwidth κ", "side of the square of frequencies about θ that holds 90 % of the energy of W."),
+        ("Gabor fit, R²", "wave in a Gaussian window that is nearest to V; R² is the part of V's energy in it."),
+        ("‖u‖₁", "shift in pixels down plus pixels right."),
+    ]
+
+
 def verdict(contents: Mapping[str, Any]) -> str:
     """Sentences that say which kernels change most, and which matter most for the layer.
 
@@ -54,9 +119,9 @@ def verdict(contents: Mapping[str, Any]) -> str:
     calmer = sum(row["eta_cmod"] < row["eta_rmax"] for row in rows)
     rmax, cmod = percent(jumpiest["eta_rmax"]), percent(jumpiest["eta_cmod"])
     said = [
-        f"Jumpiest {what[:-1]}: number {jumpiest['index']}. Shifting the picture {moved} changes its RMax "
-        f"(max pooling) by {rmax}, its CMod (modulus) by {cmod}; half of the {len(rows)} {what} change by more than "
-        f"{percent(middle)} in RMax.",
+        f"The {what[:-1]} that changes most relative to itself, the jumpiest, is number {jumpiest['index']}. Shifting "
+        f"the picture {moved} changes its RMax (max pooling) by {rmax}, its CMod (modulus) by {cmod}; half of the "
+        f"{len(rows)} {what} change by more than {percent(middle)} in RMax.",
         f"CMod changes less than RMax for {calmer} of {len(rows)}.",
     ]
     shares = sorted((row.get("share_of_change") or 0 for row in rows), reverse=True)
@@ -65,8 +130,8 @@ def verdict(contents: Mapping[str, Any]) -> str:
         first = max(rows, key=lambda row: row.get("share_of_change") or 0)
         said.insert(
             0,
-            f"{half} kernels make half of the change of the layer's output; the largest part, "
-            f"{percent(first['share_of_change'], 1)}, is number {first['index']}'s.",
+            f"{half} of {len(rows)} kernels make half of the change of the layer's whole output, to which loud kernels "
+            f"add more; the largest part, {percent(first['share_of_change'], 1)}, is number {first['index']}'s.",
         )
     return " ".join(said)
 

@@ -20,7 +20,7 @@ from analysis.reports.explorer.contents import (
     photograph,
     with_kernels,
 )
-from analysis.reports.explorer.words import kernel_words, tasks, verdict
+from analysis.reports.explorer.words import advice, kernel_words, tasks, verdict
 from wavelets import DualTreePackets2D
 
 DEAD = 2
@@ -136,6 +136,17 @@ def test_verdict_and_tasks_name_the_kernel_that_changes_most(table):
     asked = tasks(contents)
     assert len(asked) == 5 and f"number {jumpiest}," in asked[0][1]
     assert all(question and answer for question, answer in asked)
+
+
+def test_advice_follows_the_numbers_of_band_pass_kernels(table, maps):
+    contents = kernel_contents(table)
+    band = [row for row in contents["rows"] if row["kind"] == "band-pass"]
+    worse, better = ([row | {"eta_cmod": part * row["eta_rmax"]} for row in band] for part in (1.5, 0.5))
+    said = advice(contents | {"rows": better}).replace("\u00a0", " ")
+    median = np.median([row["eta_rmax"] for row in band])
+    assert f"from {100 * median:.0f} % to {50 * median:.0f} %" in said
+    assert "not help" in advice(contents | {"rows": worse}) and "not help" not in said
+    assert not advice(packet_contents(maps)) and not advice(contents | {"rows": []})
 
 
 def test_a_layer_of_dead_kernels_has_a_page(table):

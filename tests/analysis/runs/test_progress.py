@@ -125,3 +125,23 @@ def test_an_unknown_total_has_no_share(clock, log):
     with Bar("x", unit="images") as bar:
         bar.update(7)
     assert log.getvalue().splitlines()[-1] == "x: 7 images"
+
+
+def test_bars_inside_an_overall_one_are_parts_of_its_next_unit(clock, log):
+    plan({"runs": None, "figures": 10})
+    with Bar("runs", 4, "runs", before=1, overall=True) as runs:
+        inner = Bar("training", 10, "batches", resumes=True)
+        inner.update(5, before=True)  # by an earlier run: no speed
+        clock[0] += 60
+        inner.update(4)
+        assert runs.line() == "[1/2] runs: 48% 1/4 runs, 1:00 gone, 5:25 left, training 9/10 batches"
+        inner.update(1)
+        inner.close()
+        clock[0] += 15
+        runs.update()
+        assert "50% 2/4" in runs.line() and "training" not in runs.line()
+    lines = log.getvalue().splitlines()
+    assert all(line.startswith("[1/2] runs: ") for line in lines) and len(lines) < 6
+    with Bar("figures", 1, "figures") as bar:
+        bar.update()
+    assert log.getvalue().splitlines()[-1].startswith("[2/2] figures: 100%")
