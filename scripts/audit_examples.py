@@ -23,7 +23,7 @@ PHOTOGRAPHS, TEST_IMAGES = 100, 200
 PERIOD = ((0.0, 1.0), (1.0, 0.0), (0.0, 2.0), (2.0, 0.0), (0.0, 4.0))
 """Shifts that, with their opposites, go through one period of the CIFAR networks along each axis."""
 
-REMEDIES, MENDED = ("blur3", "ideal"), {"squeezenet": 25}
+REMEDIES, MENDED = ("blur3", "ideal"), {"squeezenet": 12}
 """With each of which the places are mended one by one; and on how many of the pictures, if not on all."""
 
 WEIGHTS = {
