@@ -160,10 +160,12 @@ def _mended(audit: NetworkAudit, chosen: Remedy, names: list[str]) -> Network:
     plain = audit.network
     picture = torch.full((1, 3, audit.size, audit.size), 0.5, device=audit.device)
     example = picture if plain.preprocess is None else plain.preprocess(picture)
-    model: nn.Module = evaluation(chosen(plain.model, example, names=names)[0].to(audit.device))
+    circular = audit.borders[0] == "circular"
+    borders = {"padding_mode": "circular"} if circular else {}  # a remedy that mirrors its borders does not commute
+    model: nn.Module = evaluation(chosen(plain.model, example, names=names, **borders)[0].to(audit.device))
     network = Network(model, [], plain.preprocess, plain.output)
     with torch.no_grad():
-        network.plain(picture, audit.borders[0] == "circular")
+        network.plain(picture, circular)
     return network
 
 

@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 from analysis.audit import NetworkAudit, mending_order  # noqa: E402
 from analysis.audit import mending as mending_module  # noqa: E402
 from analysis.audit.blame import Network  # noqa: E402
-from analysis.audit.mending import mending_passes  # noqa: E402
+from analysis.audit.mending import mending_passes, placewise  # noqa: E402
 from analysis.audit.verdict import mending_frame  # noqa: E402
 from analysis.networks.loading import LoadedNetwork, apply_remedy  # noqa: E402
 from analysis.reports.audit import audit_report  # noqa: E402
@@ -59,10 +59,12 @@ def changes(model, shifts, own=False):
 
 def brute_force(model, remedy, shifts, own=False):
     """Share of the change that is gone with every candidate at every step, and the order that this makes."""
-    loaded, left, mended, steps = LoadedNetwork("tiny", model, size=SIDE), list(NAMES), [], []
+    left, mended, steps, example = list(NAMES), [], [], torch.zeros(1, 3, SIDE, SIDE)
+    borders = {} if own else {"padding_mode": "circular"}
     plain = changes(model, shifts, own)
     while left:
-        after = {n: changes(apply_remedy(loaded, f"{remedy}:{','.join([*mended, n])}")[0], shifts, own) for n in left}
+        models = {n: placewise(remedy)(model, example, names=[*mended, n], **borders)[0].eval() for n in left}
+        after = {name: changes(one, shifts, own) for name, one in models.items()}
         steps.append({name: float(1 - value.sum() / plain.sum()) for name, value in after.items()})
         mended.append(min(left, key=lambda name: float(after[name].sum())))
         left.remove(mended[-1])
@@ -81,6 +83,19 @@ def test_order_and_gains_are_those_of_brute_force(remedy):
         assert np.isnan(measured.sel(place=[*order[:k], "head"])).all()
         assert found.mend_gone.values[0, k] == pytest.approx(step[order[k]], abs=1e-4)
     assert np.allclose(found.mend_gain.cumsum("step"), found.mend_gone, atol=1e-12)
+
+
+@pytest.mark.parametrize("remedy", ["blur3", "aps-l2", "tlpf"])
+def test_with_circular_borders_shifts_by_all_strides_change_nothing_after_mending(remedy):
+    torch.manual_seed(3)
+    first, last = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)  # zeros, which the audit makes circular
+    model = nn.Sequential(first, nn.ReLU(), nn.MaxPool2d(2), last, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    audit = NetworkAudit(model.eval(), 32, shifts=[(0, 1), (8, 0)])
+    mended = mending_module._mended(audit, placewise(remedy), ["0", "2", "3"])
+    x = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        still, moved = (mended.plain(y, True) for y in (x, x.roll((8, 16), (2, 3))))
+    torch.testing.assert_close(moved, still, rtol=1e-5, atol=1e-6)
 
 
 def test_borders_of_the_network_and_the_plain_one_stays():

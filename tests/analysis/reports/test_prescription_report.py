@@ -39,7 +39,7 @@ def pictures(tmp_path_factory):
 @pytest.fixture
 def plain_figure(monkeypatch):
     """Spare the drawing of the front where a test is not about it."""
-    monkeypatch.setattr("analysis.reports.prescribe.front_figure", lambda *_: Figure())
+    monkeypatch.setattr("analysis.plots.prescribe.front_figure", lambda *_: Figure())
 
 
 def made(layer, out, *args, **options):
