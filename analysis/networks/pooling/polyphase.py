@@ -156,7 +156,8 @@ class APS(Subsampling):
         if (
             self.norm != "linf" and 0 not in wide.shape[1:]
         ):  # sums and squares of large values overflow, squares of small vanish
-            largest = wide.abs().amax(tuple(range(1, wide.ndim)), keepdim=True)
+            rest = tuple(range(1, wide.ndim))
+            largest = torch.maximum(wide.amax(rest, keepdim=True), -wide.amin(rest, keepdim=True))
             wide = wide / torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
         norms = torch.linalg.vector_norm(wide, NORMS[self.norm], dim=over)
         return torch.argmax(norms.flatten(1), dim=1)
@@ -170,8 +171,11 @@ def polyphase(x: Tensor, stride: tuple[int, ...]) -> Tensor:
 
 
 def chosen(grids: Tensor, index: Tensor, stride: tuple[int, ...]) -> Tensor:
-    """Component of every example: one copy of what is kept."""
+    """Component of every example: one copy of what is kept, which is in the order of memory of the maps."""
     example = torch.arange(grids.shape[0], device=grids.device)
     if len(stride) == 1:
         return grids[example, :, :, index]
-    return grids[example, :, :, index // stride[1], :, index % stride[1]]
+    row, column = index // stride[1], index % stride[1]
+    if grids.shape[1] > 1 and grids.stride(1) == 1:  # channels last
+        return grids.movedim(1, -1)[example, :, row, :, column].movedim(-1, 1)
+    return grids[example, :, :, row, :, column]

@@ -88,6 +88,52 @@ def test_derivatives(name, training):
     assert torch.autograd.gradcheck(lambda x, *_: pool.dense(x), (x, *parameters), fast_mode=True)
 
 
+TIED = pytest.mark.parametrize(("window", "shape"), [(2, (9, 12)), (3, (9, 12)), ((3, 5), (9, 12)), (4, (13,))])
+
+
+@TIED
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("half", [None, torch.bfloat16])
+def test_the_first_of_equal_values_has_the_gradient_of_a_dense_maximum(window, shape, order, half):
+    x = torch.randint(0, 3, (3, C, *shape)).to(half or torch.float64)  # torch's own pooling is the oracle
+    x = (x.contiguous(memory_format=order) if len(shape) == 2 else x).requires_grad_()
+    own = torch.nn.functional.max_pool2d if len(shape) == 2 else torch.nn.functional.max_pool1d
+    y = MaxPool(window, 1, dims=len(shape)).dense(x)
+    weights = torch.randn_like(y)
+    found, expected = (torch.autograd.grad(z, x, weights)[0] for z in (y, own(x, window, 1)))
+    assert close(found, expected, 1e-12 if half is None else 0.05)
+    assert found.stride() == x.stride()
+
+
+def test_the_gradient_of_a_dense_maximum_by_pieces(monkeypatch):
+    x = random(5, C, 8, 8).requires_grad_()
+    pool = MaxPool(3, 1)
+    whole = torch.autograd.grad(pool(x).square().sum(), x)[0]
+    monkeypatch.setattr("analysis.networks.pooling.maximum.PIECE", 2 * x[0].nbytes)
+    assert torch.equal(torch.autograd.grad(pool(x).square().sum(), x)[0], whole)
+    empty = x[:0].detach().requires_grad_()
+    assert torch.autograd.grad(pool(empty).sum(), empty)[0].shape == empty.shape
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_a_dense_maximum_is_derived_twice_and_mapped(dims):
+    x = random(3, 2, *SIZES[dims][0])
+    pool = MaxPool(3, dims=dims)
+    assert torch.autograd.gradgradcheck(lambda x: pool.dense(x).square(), (x[:1].clone().requires_grad_(),), fast_mode=True)
+    gradient = torch.func.grad(lambda x: pool.dense(x[None]).square().sum())
+    each = torch.stack([gradient(one) for one in x])
+    assert close(torch.func.vmap(gradient)(x), each)
+    jacobian = torch.func.jacrev(lambda x: pool.dense(x[None]).flatten())(x[0])  # a derivative mapped, not the maps
+    assert close(2 * torch.tensordot(pool.dense(x[:1]).flatten(), jacobian, 1), each[0])
+
+
+def test_aps_keeps_the_order_of_memory():
+    x = random(3, C, 8, 10).contiguous(memory_format=torch.channels_last)
+    pool = APS(norm="l2")
+    assert pool(x).is_contiguous(memory_format=torch.channels_last) and pool(x.contiguous()).is_contiguous()
+    assert torch.equal(pool(x), pool(x.contiguous()))
+
+
 def test_the_gradient_of_aps_flows_through_the_chosen_component():
     x = random(3, 2, 6, 6).requires_grad_()
     y, index = APS(return_index=True)(x)
