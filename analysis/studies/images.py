@@ -116,7 +116,7 @@ BLURPOOL = Study(
     ),
     published=blurpool_published,
     costs={
-        "small": f"{EPOCHS} epochs of 20,000 pictures: 3 to 6 minutes a run on one busy core, 48 runs",
+        "small": f"{EPOCHS} epochs of 20,000 pictures: 4 minutes a run on one core, 48 runs",
         "published": "200 epochs of 50,000 pictures: hours a run on one GPU, 38 runs a seed",
     },
 )  # fmt: skip
