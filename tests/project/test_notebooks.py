@@ -49,6 +49,7 @@ SMALLER = {
         "random_crops(photographs, 64, 32)": "random_crops(photographs, 64, 8)",
         "changes(photographs, stage, shifts)": "changes(photographs[::4], stage, shifts)",
     },
+    "10_documents_on_pictures": {"SEEDS, STEPS = range(3), 120": "SEEDS, STEPS = range(2), 40", "mapped=8": "mapped=2"},
     "08_where_a_network_aliases": {"bundled_crops(64, colour=True)": "bundled_crops(64, colour=True)[::4]"},
 }
 
