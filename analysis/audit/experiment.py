@@ -117,8 +117,10 @@ class NetworkAudit:
         self.places: list[Place] = places(model, example if preprocess is None else preprocess(example))
         self.network = Network(model, self.places, preprocess, output)
         if not self.network.places:
+            known = ", but by code that is not understood" * any(not place.understood for place in self.places)
             raise ValueError(
-                f"{type(model).__name__} has no place where resolution is lost, on pictures of {size}×{size} pixels"
+                f"{type(model).__name__} has no place where resolution is lost{known}, on pictures of {size}×{size} "
+                f"pixels"
             )
         count = len(self.network.places)
         self.form = form_for(count, form)

@@ -130,6 +130,12 @@ def verdict(audit: xr.Dataset) -> str:
     if len(lost):
         have = "has" if len(lost) == 1 else "have"
         text += f" {', '.join(lost)} {have} a negative share: what happens there offsets others."
+    apart = frame.index[frame.blame.isna() & ~frame.understood.astype(bool)]
+    if len(apart):
+        text += (
+            f" In {', '.join(apart)} resolution falls by code that is not understood: what that is at fault for is in "
+            "the shares of what follows it."
+        )
     return text + _agreement(places)
 
 

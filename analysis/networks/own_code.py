@@ -36,7 +36,7 @@ class OwnCode:
     """
 
     def __init__(self, model: nn.Module, x: Tensor) -> None:
-        self.scopes = _own_scopes(model)
+        self.scopes = own_scopes(model)
         self._known = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
         self._batch = len(x)
         self.settle(x, NCHW)
@@ -84,7 +84,7 @@ class OwnCode:
         return (before, maps, axes) if max(falls[axes]) >= FALL else None
 
 
-def _own_scopes(model: nn.Module) -> list[str]:
+def own_scopes(model: nn.Module) -> list[str]:
     """Names of a network and, as far as it is a wrapper, of the only child that has parameters."""
     names, inner = [""], model
     while not any(True for _ in inner.parameters(recurse=False)):

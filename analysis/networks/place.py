@@ -14,8 +14,18 @@ from torch.overrides import TorchFunctionMode
 
 from analysis.files.messages import first_line
 from analysis.networks.layer_access import evaluating
-from analysis.networks.own_code import FROM_ARRAYS, Fall, OwnCode
-from analysis.networks.resolution import ENLARGE, FALL, NCHW, NHWC, Call, name_of, read_call, with_circular_borders
+from analysis.networks.own_code import FROM_ARRAYS, Fall, OwnCode, own_scopes
+from analysis.networks.resolution import (
+    ENLARGE,
+    FALL,
+    NCHW,
+    NHWC,
+    Call,
+    name_of,
+    patches_as_tokens,
+    read_call,
+    with_circular_borders,
+)
 
 OnCall = Callable[[int, Call], Tensor | None]
 Sides = tuple[int, int]
@@ -188,6 +198,7 @@ class _Watch(TorchFunctionMode):
         self.busy = False
         self._sliced: tuple[Tensor, str, int] | None = None
         self._own: OwnCode | None = None  # followed while places are looked for
+        self._scopes = own_scopes(model)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -218,10 +229,13 @@ class _Watch(TorchFunctionMode):
         if isinstance(result, Tensor) and result.ndim == 4 and name_of(func).startswith(_RESIZE):
             self.grids.add((result.shape[2], result.shape[3]))
         call = read_call(func, args, kwargs, result)
+        tokens = patches_as_tokens(func, args, kwargs, result)
         if call is not None and bare is not None and call.axes == NCHW:
             call.bare = (bare[2], bare[3])
         if self.on_call is None:
             self._follow(func, args, kwargs, result, call)
+        if tokens is not None and tokens[0] in self.grids and self._alone():
+            self._note_tokens(*tokens, result)
         if call is None or any(frame.opaque for frame in self.stack):
             return result
         if not self._loses(call):
@@ -248,6 +262,9 @@ class _Watch(TorchFunctionMode):
         before, after = call.size_in, call.size_out
         if call.axes == NCHW and call.output.ndim == 4:
             self.grids.add(after)
+        self._explain_sides(before, after)
+
+    def _explain_sides(self, before: Sides, after: Sides) -> None:
         for frame in self.stack:
             for axis in (0, 1):
                 frame.explained[axis] *= max(1.0, before[axis] / max(1, after[axis]))
@@ -298,16 +315,36 @@ class _Watch(TorchFunctionMode):
         for fall in own.meet(items) if own is not None else ():
             self._note_fall(fall)
 
+    def _alone(self) -> bool:
+        """Tell if what a call gives is seen at the end of no module that could be a place for it."""
+        name = self.stack[-1].name if self.stack else ""
+        return name in self._scopes or isinstance(self.model.get_submodule(name), nn.Unfold)
+
+    def _note_tokens(self, before: Sides, after: Sides, tokens: Tensor) -> None:
+        """Follow patches that became a sequence, and record them if there are fewer than samples before."""
+        if max(n / max(1, m) for n, m in zip(before, after, strict=True)) < FALL:
+            return
+        self._explain_sides(before, after)
+        self.grids.add(after)
+        tokens._explained = True  # type: ignore[attr-defined]
+        if self.on_call is None:
+            self._note(before, after, tokens, tokens.shape[1])
+            tokens._sides = after  # type: ignore[attr-defined]
+
     def _note_fall(self, fall: Fall) -> None:
         """Record a fall of the resolution in the network's own code."""
         before, maps, axes = fall
         after = (maps.shape[axes[0]], maps.shape[axes[1]])
+        self._note(before, after, maps, maps.shape[3 if axes == NHWC else 1])
+
+    def _note(self, before: Sides, after: Sides, maps: Tensor, channels: int) -> None:
+        """Record a fall of the resolution that no known call explains, and that takes no part in the blame."""
         stride = tuple(float(max(1, round(n / m))) for n, m in zip(before, after, strict=True))
         total = tuple(t * s for t, s in zip(getattr(maps, "_total_stride", (1.0, 1.0)), stride, strict=True))
         maps._total_stride = total  # type: ignore[attr-defined]
         self.grids.add(after)
         facts: dict[str, Any] = {"kind": "unknown", "kernel": None, "size_in": before, "size_out": after, "cost": 0}
-        facts |= {"channels": maps.shape[3 if axes == NHWC else 1], "understood": False, "fault": False, "dense": False}
+        facts |= {"channels": channels, "understood": False, "fault": False, "dense": False}
         facts |= {"stride": stride, "total_stride": total, "module": self.stack[-1].name, "function": ""}
         self.found.append(_Found(facts, -1 - len(self.found), None))
 
@@ -438,7 +475,7 @@ def _unexplained_tokens(frame: _Frame, source: Tensor, output: Tensor) -> Call |
     ratio = math.sqrt(height * width / max(1, length))
     grid = (round(height / ratio), round(width / ratio))
     known = math.sqrt(frame.explained[0] * frame.explained[1])
-    if ratio / known < FALL or length < 2 or grid[0] * grid[1] != length:
+    if hasattr(output, "_explained") or ratio / known < FALL or length < 2 or grid[0] * grid[1] != length:
         return None
     stride = ratio / known
     return Call("unknown", source, output, (stride, stride), understood=False, grid=grid, whole=(ratio, ratio))

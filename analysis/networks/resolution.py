@@ -280,6 +280,8 @@ def _of_patches(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], y: Te
     n, first, a, second, b, last = cells.shape
     if order[:3] == (0, 1, 3) and y.shape == (n, first, second, a * b * last):
         axes, down, right = NHWC, 2, 4
+    elif order[:3] == (0, 2, 4) and y.shape == (n, a, b, first * second * last):
+        axes, down, right = NHWC, 3, 5
     elif order[0] == 0 and order[-2:] == (2, 4) and y.shape == (n, first * second * last, a, b):
         axes, down, right = NCHW, 3, 5
     else:
@@ -289,6 +291,35 @@ def _of_patches(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], y: Te
         maps._total_stride = cells._total_stride
     stride = (cells.shape[down], cells.shape[right])
     return Call("space to depth", maps, y, stride, stride, 0, lambda: maps, axes, function=name)
+
+
+_LAYOUTS = {(0, 2, 4): (2, 3, 4, 5), (0, 1, 3): (1, 2, 3, 4), (0, 2, 3): (2, 4, 3, 5)}
+"""First axes of maps in cells after a change of axes; axes of the cells before: rows, in a cell, columns, in a cell."""
+
+
+def patches_as_tokens(
+    function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], y: Any
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Sides of maps, and of the grid of patches that became a sequence: by torch's unfold, or by reshapes."""
+    if not isinstance(y, Tensor) or y.ndim != 3 or not args or not isinstance(args[0], Tensor):
+        return None
+    x = args[0]
+    if function is functional.unfold and x.ndim == 4:
+        names = ("input", "kernel_size", "dilation", "padding", "stride")
+        given = {"dilation": 1, "padding": 0, "stride": 1} | dict(zip(names, args, strict=False)) | dict(kwargs)
+        kernel, dilation, padding, stride = (_pair(given[name]) for name in names[1:])
+        sides = (x.shape[2], x.shape[3])
+        reach = [n + 2 * p - d * (k - 1) - 1 for n, p, d, k in zip(sides, padding, dilation, kernel, strict=True)]
+        return sides, (reach[0] // stride[0] + 1, reach[1] // stride[1] + 1)
+    known = getattr(x, "_cells", None)
+    if known is None or name_of(function) not in _PATCHES:
+        return None
+    cells, order = known
+    n, sizes = len(cells), [cells.shape[axis] for axis in _LAYOUTS.get(order[:3], ())]
+    if not sizes or tuple(y.shape[:2]) != (n, sizes[0] * sizes[2]) or y.numel() != cells.numel():
+        return None
+    first, a, second, b = sizes
+    return (first * a, second * b), (first, second)
 
 
 def _reduction(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | None:

@@ -160,6 +160,29 @@ class Beside(nn.Module):
         return y - y.mean(0)
 
 
+class Unfolded(nn.Module):
+    """Patches by torch's unfold, in the network's own code; pooled if they are maps again."""
+
+    def __init__(self, pooled):
+        super().__init__()
+        self.linear, self.head = nn.Linear(12, 6), nn.Linear(6, 3)
+        self.pool = nn.MaxPool2d(2) if pooled else nn.Identity()
+
+    def forward(self, x):
+        tokens = self.linear(nn.functional.unfold(x, 2, stride=2).transpose(1, 2)).relu()
+        return self.head(self.pool(tokens.transpose(1, 2).reshape(len(x), 6, SIDE // 2, -1)).mean((2, 3)))
+
+
+def test_code_that_is_not_understood_has_no_share_and_is_told():
+    torch.manual_seed(0)
+    found = audited(Unfolded(True).eval(), 4)
+    assert found.place.values.tolist() == ["Unfolded", "pool", "mean", "head"]
+    assert np.isnan(found.blame[0]) and found.blame[[1, 3]].sum() == pytest.approx(1)
+    assert "In Unfolded resolution falls" in verdict(found) and "Unfolded" not in verdict(audited(model(), 4))
+    with pytest.raises(ValueError, match="not understood"):
+        NetworkAudit(Unfolded(False).eval(), SIDE)
+
+
 @pytest.mark.parametrize(
     ("net", "options", "told"),
     [

@@ -381,3 +381,79 @@ def test_a_reshape_that_merges_patches_is_space_to_depth(function, axes):
     maps = model[0](x)
     intercept(model, x, lambda index, call: dense.append(call.dense()) if index else None)
     assert torch.equal(dense[0], maps.permute(0, 2, 3, 1) if axes == (1, 2) else maps)
+
+
+def tokens_by_unfold(x):
+    return functional.unfold(x, 4, stride=4).transpose(1, 2)
+
+
+def tokens_by_reshapes(x):
+    return x.reshape(len(x), 3, 8, 4, 8, 4).permute(0, 2, 4, 3, 5, 1).reshape(len(x), 64, 48)
+
+
+def tokens_of_channels_last(x):
+    return x.permute(0, 2, 3, 1).reshape(len(x), 8, 4, 8, 4, 3).permute(0, 1, 3, 2, 4, 5).reshape(len(x), 64, 48)
+
+
+def tokens_by_sliding(x):
+    return x.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5).reshape(len(x), 64, 48)
+
+
+class Tokens(nn.Module):
+    """Patches that become tokens by a linear layer, then maps again, which are pooled; in the network or in a part."""
+
+    def __init__(self, cut):
+        super().__init__()
+        self.cut, self.linear = cut, nn.Linear(48, 6)
+
+    def forward(self, x):
+        return self.linear(self.cut(x)).transpose(1, 2).reshape(len(x), 6, 8, 8)
+
+
+class Embedding(Tokens):
+    def forward(self, x):
+        return self.linear(self.cut(x))
+
+
+class Ended(Tokens):
+    def __init__(self, cut):
+        super().__init__(cut)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x):
+        return self.pool(super().forward(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    "cut", [tokens_by_unfold, tokens_by_reshapes, tokens_of_channels_last, tokens_by_sliding], ids=lambda f: f.__name__
+)
+def test_patches_that_become_tokens_are_listed_and_counted(cut):
+    x = torch.rand(2, 3, 32, 32)
+    for model in (Ended(cut), nn.Sequential(Tokens(cut), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1))):
+        first, pool, _ = places(model.eval(), x)
+        assert (first.size_in, first.size_out, first.understood) == ((32, 32), (8, 8), False)
+        assert first.stride == first.total_stride == (4, 4)
+        assert pool.kind == "max pooling" and pool.total_stride == (8, 8)
+    (inside,) = places(nn.Sequential(Embedding(cut), nn.Linear(6, 3), Do(lambda y: y.mean(1))).eval(), x)
+    assert (inside.name, inside.stride, inside.fault) == ("0", (4, 4), True)
+
+
+def test_overlapping_patches_of_a_module_have_their_stride():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.Unfold(3, padding=1, stride=2)).eval()
+    (place,) = places(model, torch.rand(1, 3, 32, 32))
+    assert (place.name, place.stride, place.size_out, place.understood) == ("1", (2, 2), (16, 16), False)
+
+
+def test_sequences_of_all_samples_are_no_fall():
+    attention = nn.TransformerEncoderLayer(16, 2, 8, batch_first=True).eval()
+
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.layer = nn.Conv2d(3, 16, 4, 4), attention
+
+        def forward(self, x):
+            return self.layer(self.stem(x).flatten(2).transpose(1, 2)).mean(1)
+
+    (place,) = places(Attending().eval(), torch.rand(2, 3, 32, 32))
+    assert place.kind == "patch embedding"
