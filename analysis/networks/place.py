@@ -234,7 +234,7 @@ class _Watch(TorchFunctionMode):
             call.bare = (bare[2], bare[3])
         if self.on_call is None:
             self._follow(func, args, kwargs, result, call)
-        if tokens is not None and tokens[0] in self.grids and self._alone():
+        if tokens is not None and tokens[0] in self.grids and not any(frame.opaque for frame in self.stack):
             self._note_tokens(*tokens, result)
         if call is None or any(frame.opaque for frame in self.stack):
             return result
@@ -322,12 +322,15 @@ class _Watch(TorchFunctionMode):
 
     def _note_tokens(self, before: Sides, after: Sides, tokens: Tensor) -> None:
         """Follow patches that became a sequence, and record them if there are fewer than samples before."""
+        alone = self._alone()
+        if alone:
+            tokens._explained = True  # type: ignore[attr-defined]
         if max(n / max(1, m) for n, m in zip(before, after, strict=True)) < FALL:
             return
-        self._explain_sides(before, after)
-        self.grids.add(after)
-        tokens._explained = True  # type: ignore[attr-defined]
-        if self.on_call is None:
+        if alone:
+            self._explain_sides(before, after)
+            self.grids.add(after)
+        if self.on_call is None:  # forgotten if the module turns out to be a place
             self._note(before, after, tokens, tokens.shape[1])
             tokens._sides = after  # type: ignore[attr-defined]
 

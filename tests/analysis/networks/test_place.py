@@ -415,6 +415,14 @@ class Embedding(Tokens):
         return self.linear(self.cut(x))
 
 
+class Classed(Tokens):
+    """With a class token, so that the module's end shows no grid."""
+
+    def forward(self, x):
+        tokens = self.linear(self.cut(x))
+        return torch.cat((tokens.new_zeros(len(x), 1, 6), tokens), 1)
+
+
 class Ended(Tokens):
     def __init__(self, cut):
         super().__init__(cut)
@@ -436,12 +444,18 @@ def test_patches_that_become_tokens_are_listed_and_counted(cut):
         assert pool.kind == "max pooling" and pool.total_stride == (8, 8)
     (inside,) = places(nn.Sequential(Embedding(cut), nn.Linear(6, 3), Do(lambda y: y.mean(1))).eval(), x)
     assert (inside.name, inside.stride, inside.fault) == ("0", (4, 4), True)
+    head = nn.Sequential(nn.Linear(6, 3), Do(lambda y: y[:, 0]))
+    for model in (nn.Sequential(Classed(cut), head), nn.Sequential(nn.BatchNorm2d(3), Classed(cut), head)):
+        (inside,) = places(model.eval(), x)
+        assert (inside.size_in, inside.size_out, inside.understood) == ((32, 32), (8, 8), False)
 
 
 def test_overlapping_patches_of_a_module_have_their_stride():
     model = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.Unfold(3, padding=1, stride=2)).eval()
     (place,) = places(model, torch.rand(1, 3, 32, 32))
     assert (place.name, place.stride, place.size_out, place.understood) == ("1", (2, 2), (16, 16), False)
+    model[1].stride = 1
+    assert not places(model, torch.rand(1, 3, 32, 32))
 
 
 def test_sequences_of_all_samples_are_no_fall():
