@@ -27,6 +27,10 @@ CHANGE, ANSWER, SAME = range(3)
 """Sums of each network: squared change of the answer, squared answer, answers of the plain network's class."""
 
 
+PERIODIC = 1e-4
+"""Largest change, over the answer, that rounding makes under a shift by all strides."""
+
+
 class _Networks:
     """Measurement of the change of several networks, the first of which is the plain one, under an audit's shifts."""
 
@@ -166,7 +170,21 @@ def _mended(audit: NetworkAudit, chosen: Remedy, names: list[str]) -> Network:
     network = Network(model, [], plain.preprocess, plain.output)
     with torch.no_grad():
         network.plain(picture, circular)
+        if circular and _periodic(plain, audit) and not _periodic(network, audit):
+            raise ValueError(f"with circular borders {names[-1]} does not keep its period, as with an even kernel")
     return network
+
+
+def _periodic(network: Network, audit: NetworkAudit) -> bool:
+    """Tell if the answer stays when pictures move around by all strides, or those do not fit into its size."""
+    steps = [round(max(place.total_stride[axis] for place in audit.network.places)) for axis in (0, 1)]
+    if any(audit.size % step for step in steps):
+        return True
+    for picture in torch.rand(4, 1, 3, audit.size, audit.size, generator=torch.Generator().manual_seed(0)):
+        moved, still = (network.plain(x.to(audit.device), True) for x in (picture.roll(steps, (2, 3)), picture))
+        if not (moved - still).norm() <= PERIODIC * still.norm():
+            return False
+    return True
 
 
 def _digest(*lists: Sequence[str]) -> str:

@@ -101,7 +101,8 @@ def replace_pooling(
     if there is none of the last parameter before the layer, or of the model's first.
 
     With ``padding_mode="circular"`` the same holds, and windows and filters go around the map: only where the layer's
-    outputs are as many as its stride fits into the size, as nn.MaxPool2d(2) on even sizes, does the period stay whole.
+    outputs are as many as its stride fits into the size, as nn.MaxPool2d(2) on even sizes, does the period stay whole;
+    of convolutions only if at stride 1 they keep the size, as odd kernels padded by half do.
 
     *Strided convolutions* get the stride 1, and the operator follows the activation after them, as in Zhang's paper:
     whatever normalisation and dropout lie between, and whether it is a module, one that is used twice, or a function. A

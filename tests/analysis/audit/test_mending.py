@@ -98,6 +98,17 @@ def test_with_circular_borders_shifts_by_all_strides_change_nothing_after_mendin
     torch.testing.assert_close(moved, still, rtol=1e-5, atol=1e-6)
 
 
+def test_a_mended_place_that_loses_its_period_is_not_measured():
+    torch.manual_seed(3)
+    even, odd = nn.Conv2d(3, 4, 4, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
+    end = (nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    model = nn.Sequential(even, nn.ReLU(), odd, *end).eval()
+    pictures = [np.random.default_rng(seed).random((32, 32, 3)).astype(np.float32) for seed in range(4)]
+    found = mending_order(NetworkAudit(model, 32, shifts=[(0, 1)]), pictures, progress=False)
+    assert "period" in str(found.mend_unreached.sel(place="0").values)
+    assert found.mend_place.values[0, 0] == "2" and np.isnan(found.mend_gone.values[0, 1])
+
+
 def test_borders_of_the_network_and_the_plain_one_stays():
     model, shifts = Tiny("zeros").eval(), [(1, -2)]
     state = {key: value.clone() for key, value in model.state_dict().items()}
