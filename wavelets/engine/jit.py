@@ -90,8 +90,9 @@ class Part(Compiler):
     def define_pipelines(self) -> Any:
         """Put the code where it is left unfinished."""
         name = self.state.func_id.func_qualname
-        self.state.library = _Unfinished(self.state.targetctx.codegen(), name)  # type: ignore[no-untyped-call]
-        self.state.library.enable_object_caching()
+        unfinished = _Unfinished(self.state.targetctx.codegen(), name)  # type: ignore[no-untyped-call]
+        unfinished.enable_object_caching()  # type: ignore[no-untyped-call]
+        self.state["library"] = unfinished
         return super().define_pipelines()  # type: ignore[no-untyped-call]
 
 
