@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import os
@@ -198,3 +199,17 @@ def test_every_command_of_the_application_has_the_shared_options():
         assert {"--verbose", "-v", "--debug", "--json"} <= names, name
         assert ("--out" in names) == ("--open" in names), name
         assert command.get_short_help_str() == " ".join(command.get_short_help_str().split())
+
+
+def test_freed_memory_is_kept_by_glibc_and_another_library_is_no_error(monkeypatch):
+    asked = []
+
+    class Glibc:
+        def mallopt(self, parameter, value):
+            asked.append((parameter, value))
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Glibc())
+    options.keep_freed_memory()
+    assert asked == [(-3, 2**30), (-1, 2**30)]  # thresholds of mmap and trim, see mallopt(3)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    options.keep_freed_memory()
