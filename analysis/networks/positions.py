@@ -95,9 +95,9 @@ class Layout:
 
     def maps(self, tensor: Tensor, count: int) -> Tensor:
         """Maps (count, channels, height, width) of `count` pictures; ValueError if the tensor has another shape."""
-        if tuple(tensor.shape) != (count * self.shape[0], *self.shape[1:]):
+        if tuple(tensor.movedim(self.batch, 0).shape) != (count * self.shape[0], *self.shape[1:]):
             raise ValueError(
-                f"maps of {count} pictures have the shape {tuple(tensor.shape)}: pictures do not come first"
+                f"maps of {count} pictures have the shape {tuple(tensor.shape)}, those of one {self.shape}"
             )
         return self._flat(tensor, count)[..., self.order.to(tensor.device)].reshape(count, -1, *self.grid)
 

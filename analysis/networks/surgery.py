@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from analysis.files.messages import unknown
 from analysis.networks.activations import holds_activation, is_activation, passes
@@ -34,7 +35,7 @@ from analysis.networks.patch_merging import PatchMerging, PooledMerging
 from analysis.networks.phases import share_phases, with_leader
 from analysis.networks.place import places as network_places
 from analysis.networks.site import ShortFilterError, Site, border_options
-from analysis.networks.sites import KNOWN, POOLING, SLICES, Found, final_averages, places, strides
+from analysis.networks.sites import FUNCTIONS, KNOWN, POOLING, SLICES, Found, final_averages, places, strides
 from analysis.networks.wiring import Step, Wiring, name_of
 
 PICTURE = 4
@@ -223,7 +224,15 @@ def _chosen(
 
 def _named(model: nn.Module, name: str) -> Found:
     """A layer by name, or the reason why it is no place."""
-    layer = layer_of(model, name)
+    call = name.partition(" (")[0]
+    scope, _, function = call.rpartition("/")
+    known = dict(model.named_modules())
+    if call not in known and scope in known and any(hasattr(home, function) for home in (Tensor, functional, torch)):
+        raise ValueError(
+            f"{name!r} is no layer but a call of {function!r} in the code of {scope or type(model).__name__}; there, "
+            f"operators take the place of {', '.join(FUNCTIONS)} and of slices, in code that torch.fx can follow"
+        )
+    layer = layer_of(model, call if call in known else name)
     if not behaves_as(layer, *KNOWN) and not strides(layer):
         raise ValueError(
             f"layer {name!r} is a {told(layer)}; expected max or average pooling, or a convolution, in one or two "

@@ -230,9 +230,12 @@ class Finder(Watch):
             if isinstance(result, Tensor) and name not in FROM_ARRAYS:
                 result._constant = True  # type: ignore[attr-defined]
             return result
-        total: Spacing = tuple(min(_of(item)[axis] for item in given) for axis in (0, 1))  # type: ignore[assignment]
+        if len({_of(item) for item in given}) > 1:  # class tokens, and what was mixed over the picture, tell nothing
+            given = [item for item in given if self._spacing(item) != NOWHERE] or given
+        total: Spacing = (min(_of(item)[0] for item in given), min(_of(item)[1] for item in given))
         if name.startswith(ENLARGE) and args[0].ndim == output.ndim == 4:
-            total = tuple(t * min(1, args[0].shape[a] / output.shape[a]) for t, a in zip(total, NCHW, strict=True))
+            down, right = (min(1, args[0].shape[axis] / output.shape[axis]) for axis in NCHW)
+            total = (total[0] * down, total[1] * right)
         if not self.hidden():
             self.busy = True
             try:
@@ -455,7 +458,7 @@ def _fall(spacing: Spacing, total: Spacing) -> Spacing | None:
     ratios = [s / t if math.isfinite(s) else 1.0 for s, t in zip(spacing, total, strict=True)]
     if max(ratios) < FALL:
         return None
-    down, right = (float(round(r)) if abs(r - round(r)) < 0.1 * r and r > 0.9 else r for r in ratios)
+    down, right = (float(max(1, round(r))) if r < 1 or abs(r - round(r)) < 0.1 * r else r for r in ratios)
     return down, right
 
 

@@ -109,6 +109,20 @@ def test_a_mended_place_that_loses_its_period_is_not_measured():
     assert found.mend_place.values[0, 0] == "2" and np.isnan(found.mend_gone.values[0, 1])
 
 
+def test_a_function_that_no_remedy_reaches_is_told_as_one():
+    class Shrinking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool, self.linear = nn.MaxPool2d(2), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.linear(self.pool(nn.functional.interpolate(x, scale_factor=0.5)).mean((2, 3)))
+
+    found = mending_order(NetworkAudit(Shrinking().eval(), SIDE, shifts=[(0, 1)]), images(4), progress=False)
+    told = str(found.mend_unreached.sel(place="interpolate").values)
+    assert "'interpolate'" in told and "Shrinking" in told and "has no layer" not in told
+
+
 def test_borders_of_the_network_and_the_plain_one_stays():
     model, shifts = Tiny("zeros").eval(), [(1, -2)]
     state = {key: value.clone() for key, value in model.state_dict().items()}
