@@ -249,7 +249,7 @@ def residual(name: str, data: Path, out: Path, remedies: list[str], settings: st
     learnt, test = cifar(data, "train")[0][:LEARNT], cifar(data, "test")
     table = Table(out / f"{name}.csv")
     plain = cached(out / "work" / f"plain_{name}.npz", lambda: cifar_answers(network.model, network, *test))
-    if not table.has(remedy="plain"):
+    if not table.has(remedy="plain", healed=0):
         table.add(remedy="plain", healed=0, settings="", **row_of(plain, plain))
     for remedy in remedies or REMEDIES[name]:
         shown, steps = remedy or "plain", SETTINGS[settings]["steps"]
