@@ -13,8 +13,8 @@ take 8. The first settings (averaged teacher, rate 1e-3) were fixed before any r
 were tried on training images for 30 steps each, to take the one with the least inconsistency whose accuracy there is
 within half a point of the plain network's, or else the most accurate. The third were made after the test results of the
 second had been seen, which had stopped early on: three times the rate, more steps, no early stopping. So they are no
-blind choice. The fourth (three epochs of the answers alone, 5 minutes each, 12 for ResNet-56) were fixed before any of their runs,
-after the third had been seen; circular borders were added after the first of those.
+blind choice. The fourth (three epochs of the answers alone, 5 minutes each, 12 for ResNet-56) were fixed before any of
+their runs, after the third had been seen; circular borders were added after the first of those.
 
 CIFAR-10: the network learns from the first 18,000 training images, without labels, of which 225 to 1,800 are held
 out to choose the round. Accuracy is of all 10,000
