@@ -25,7 +25,7 @@ from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import GUARD
 from analysis.measurements.translation_torch import translate_maps
 from analysis.networks.place import Place, intercept
-from analysis.networks.resolution import Call
+from analysis.networks.resolution import NCHW, Call
 
 BORDERS = ("circular", "own")
 EXACT = 6
@@ -67,7 +67,6 @@ class Network:
         self.model, self.preprocess, self.output = model, preprocess, output
         self.places = [place for place in places if place.fault]
         self._of_call = {index: (number, place) for number, place in enumerate(self.places) for index in place.calls}
-        self._others = {index for place in places if not place.fault for index in place.calls}
 
     def logits(self, answer: Any) -> Tensor:
         """Return logits (N, classes) minus their mean over the classes, float64."""
@@ -85,7 +84,7 @@ class Network:
 
     def plain(self, pictures: Tensor, circular: bool) -> Tensor:
         """Logits of pictures."""
-        return self.logits(intercept(self.model, self._input(pictures), _nothing, circular=circular))
+        return self.logits(intercept(self.model, self._input(pictures), _nothing, circular=circular, found=()))
 
     def mended(self, first: Tensor, second: Tensor, shifts: Sequence[Shift], mend: Tensor, circular: bool) -> Tensor:
         """Logits of shifted pictures with some places mended.
@@ -103,26 +102,13 @@ class Network:
         """
 
         def on_call(index: int, call: Call) -> Tensor | None:
-            number, place = self._place(index, call)
-            if place is None:
-                return None
+            number, place = self._of_call[index]
             down, right = place.total_stride
             return exchanged(call, [(u / down, v / right) for u, v in shifts], mend[:, number])
 
-        answer = intercept(self.model, self._input(torch.cat((first, second))), on_call, circular=circular)
+        both = self._input(torch.cat((first, second)))
+        answer = intercept(self.model, both, on_call, circular=circular, found=self.places)
         return self.logits(answer)[: len(first)]
-
-    def _place(self, index: int, call: Call) -> tuple[int, Place | None]:
-        """Place of a call; ValueError if the network has taken another way than when places were found."""
-        if index in self._others and not call.fault:
-            return -1, None
-        number, place = self._of_call.get(index, (-1, None))
-        if place is None or (place.module, place.function) != (call.module, call.function):
-            raise ValueError(
-                f"the network takes another way through its places than with the example: call {index} is "
-                f"{call.function or call.kind!r} in {call.module!r}"
-            )
-        return number, place
 
     def _input(self, pictures: Tensor) -> Tensor:
         return pictures if self.preprocess is None else self.preprocess(pictures)
@@ -170,10 +156,9 @@ def exchanged(call: Call, shifts: Sequence[Shift], mend: Tensor) -> Tensor:
         v of each pair, samples of the output.
     mend : Tensor, shape (pairs,), bool
     """
-    maps, axes = call.output, call.axes
-    if call.grid is not None:
-        maps, axes = maps.reshape(len(maps), *call.grid, -1), (1, 2)
-    maps = maps.clone()
+    maps, axes = call.output.clone(), call.axes
+    if call.layout is not None:
+        maps, axes = call.layout.maps(call.output, 2 * len(mend)), NCHW
     first, second = maps[: len(mend)], maps[len(mend) :]
     for shift in dict.fromkeys(shifts):
         alike = torch.tensor([other == shift for other in shifts], device=mend.device)
@@ -182,7 +167,7 @@ def exchanged(call: Call, shifts: Sequence[Shift], mend: Tensor) -> Tensor:
             first[change] = translate_maps(second[change], shift, axes)
         if keep.any():
             second[keep] = translate_maps(first[keep], [-v for v in shift], axes)
-    return maps.flatten(1, 2) if call.grid is not None else maps
+    return maps if call.layout is None else call.layout.replaced(call.output, maps)
 
 
 def pairs(pictures: Tensor, shift: Shift, borders: str) -> tuple[Tensor, Tensor]:

@@ -173,14 +173,34 @@ class Unfolded(nn.Module):
         return self.head(self.pool(tokens.transpose(1, 2).reshape(len(x), 6, SIDE // 2, -1)).mean((2, 3)))
 
 
-def test_code_that_is_not_understood_has_no_share_and_is_told():
+def test_code_that_is_not_understood_has_its_share():
     torch.manual_seed(0)
     found = audited(Unfolded(True).eval(), 4)
-    assert found.place.values.tolist() == ["Unfolded", "pool", "mean", "head"]
+    assert found.place.values.tolist() == ["linear", "pool", "mean", "head"]
+    assert found.blame[[0, 1, 3]].sum() == pytest.approx(1) and found.blame[0] > 0.05
+    assert not found.understood[0] and np.isnan(found.aliased_energy[0])
+    alone = audited(Unfolded(False).eval(), 4)
+    assert alone.blame[0] == pytest.approx(1, abs=0.05)  # a mean over tokens commutes, ReLU nearly
+
+
+class Hidden(nn.Module):
+    """Means of cells while the pictures are along a later axis, where nothing is exchanged."""
+
+    def forward(self, x):
+        cells = x.permute(2, 3, 0, 1).reshape(SIDE // 2, 2, SIDE // 2, 2, len(x), -1)
+        return cells.mean((1, 3)).permute(2, 3, 0, 1)
+
+
+def test_what_cannot_be_exchanged_has_no_share_and_is_told():
+    torch.manual_seed(0)
+    end = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Hidden(), nn.Conv2d(4, 4, 1), nn.MaxPool2d(2), *end)
+    found = audited(net.eval(), 4)
+    assert found.place.values.tolist() == ["1", "3", "4", "head"]
     assert np.isnan(found.blame[0]) and found.blame[[1, 3]].sum() == pytest.approx(1)
-    assert "In Unfolded resolution falls" in verdict(found) and "Unfolded" not in verdict(audited(model(), 4))
+    assert "In 1 resolution falls" in verdict(found) and "not understood" not in verdict(audited(model(), 4))
     with pytest.raises(ValueError, match="not understood"):
-        NetworkAudit(Unfolded(False).eval(), SIDE)
+        NetworkAudit(nn.Sequential(*net[:3], *end).eval(), SIDE)
 
 
 @pytest.mark.parametrize(
