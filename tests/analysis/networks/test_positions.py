@@ -10,7 +10,8 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from analysis.networks import places  # noqa: E402
-from analysis.networks.positions import Positions, measured  # noqa: E402
+from analysis.networks.grids import measured  # noqa: E402
+from analysis.networks.positions import Positions  # noqa: E402
 
 D, N = 16, 2
 
