@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -124,7 +124,9 @@ class Finder(Watch):
         source = args[0] if args and isinstance(args[0], Tensor) else None
         if self.positions.mixed is not None and source is not None and key[1] in GLOBAL and output.ndim < source.ndim:
             self._note_gathered(key, source, output, total)
-        return self._judge(key, key[1], output, total, shrunk=source is not None and output.numel() < source.numel())
+        fewer = source is not None and output.numel() < source.numel()
+        several = sum(item._base is not None for item in _tensors([result])) > 1 and not isinstance(result, Tensor)
+        return self._judge(key, key[1], output, total, shrunk=fewer, several=several)
 
     def left(self, key: Key, frame: Frame, output: Tensor) -> Tensor | None:
         """Note the place that a module is, if no call inside is: as when its code is not torch's."""
@@ -170,6 +172,7 @@ class Finder(Watch):
         total: Spacing,
         argument: int | None = None,
         shrunk: bool = False,
+        several: bool = False,
     ) -> Spacing:
         """Note a fall of the resolution to some maps, if there is one; return their total stride."""
         mixed, self.positions.mixed = self.positions.mixed, None
@@ -184,12 +187,14 @@ class Finder(Watch):
             merged = cells(where, total) if function in RESHAPES and output.ndim == 4 else None
             return total if merged is None else self._note_cells(key, output, total, merged)
         stride = _fall(spacing, total)
-        return total if stride is None else self._note_fall(key, function, output, total, stride, argument)
+        if stride is None:
+            return total
+        return self._note_fall(Event(key, argument), function, output, total, stride, not several)
 
     def _note_fall(
-        self, key: Key, function: str, output: Tensor, total: Spacing, stride: Spacing, argument: int | None
+        self, event: Event, function: str, output: Tensor, total: Spacing, stride: Spacing, alone: bool
     ) -> Spacing:
-        """Record a fall of the resolution that only positions tell."""
+        """Record a fall of the resolution that only positions tell; what is not alone cannot be exchanged."""
         where = self.positions.finest(output)
         assert where is not None  # whose samples are apart
         found, counts, channels = layout(where, self.positions.batch), measured(where)[1], output.shape[-1]
@@ -197,9 +202,9 @@ class Finder(Watch):
             channels = math.prod(n for axis, n in enumerate(found.shape) if axis not in found.axes)
         facts: dict[str, Any] = {"kind": "unknown", "kernel": None, "size_out": counts, "cost": 0, "channels": channels}
         facts |= {"size_in": tuple(round(n * s) for n, s in zip(counts, stride, strict=True))}
-        facts |= {"understood": False, "fault": found is not None, "dense": False, "function": function}
-        event = None if found is None else Event(key, argument, found)
-        return self._note(key[0], output, total, stride, facts, event)
+        facts |= {"understood": False, "fault": found is not None and alone, "dense": False, "function": function}
+        whole = replace(event, layout=found) if facts["fault"] else None
+        return self._note(event.key[0], output, total, stride, facts, whole)
 
     def _assume(self, maps: Tensor, total: Spacing) -> Spacing:
         """Let maps that come from nowhere that is known be as large a part of the picture as those before them."""

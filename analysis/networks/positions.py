@@ -204,7 +204,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         ):
             return self._pointwise(alike, out)
         same = next((tensor for tensor in carriers if tensor.ndim == out.ndim), None)
-        return self._resampled(same, out) if same is not None else []
+        return self._resampled(same, out, any(map(self._trained, given))) if same is not None else []
 
     def _moved(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[list[Tensor]]:
         """Do the same with positions as with the elements: for each of the fields, rows and columns."""
@@ -275,15 +275,16 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
 
-    def _resampled(self, x: Tensor, out: Tensor) -> list[Tensor]:
-        """Positions after what is known to keep the axes only: spread evenly over those before."""
+    def _resampled(self, x: Tensor, out: Tensor, mixed: bool) -> list[Tensor]:
+        """Positions after what is known to keep the axes only: spread evenly, or mixed by weights."""
         fields = []
         for field in self.of(x):
             for axis, (n, m) in enumerate(zip(x.shape, out.shape, strict=True)):
                 if n != m:
-                    channels = axis == 1 and x.ndim > 2
-                    field = field.nanmean(2, keepdim=True) if channels else _taken(field, axis + 1, m, n / max(1, m))
-            fields.append(field.expand(2, *out.shape))
+                    mean = mixed or (axis == 1 and x.ndim > 2)
+                    step = n / max(1, m)
+                    field = field.nanmean(axis + 1, keepdim=True) if mean else _taken(field, axis + 1, m, step)
+            fields.append(_thinned(field).expand(2, *out.shape))
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
 
