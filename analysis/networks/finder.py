@@ -26,7 +26,7 @@ RESHAPES = frozenset(
     "reshape view flatten unflatten permute transpose movedim moveaxis contiguous cat concat stack".split()
 )
 GLOBAL = ("mean", "amax", "max", "sum", "adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d")
-"""Functions that leave one value of all tokens; a sum that leaves its axes out only."""
+"""Functions that can leave one value of all tokens, which is a global pooling if their axis goes with them."""
 
 
 @dataclass
