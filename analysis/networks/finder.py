@@ -81,12 +81,15 @@ class Finder(Watch):
 
     def after(self, key: Key, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Any:
         """Note the place that a call is, and how far apart the samples are that it gave."""
-        given = [item for item in _tensors((*args, *kwargs.values())) if hasattr(item, "_total_stride")]
+        given = [t for t in _tensors((*args, *kwargs.values())) if hasattr(t, "_total_stride") or self.positions.of(t)]
         output, name = first_of(result), key[1]
-        if not given or output is None:
+        if not given or output is None or name.startswith("new_") or name.endswith("_like"):
             if isinstance(result, Tensor) and name not in FROM_ARRAYS:
                 result._constant = True  # type: ignore[attr-defined]
             return result
+        for item in given:
+            if not hasattr(item, "_total_stride"):  # samples that were written into something new
+                _set(item, _of(self._last))
         if len({_of(item) for item in given}) > 1:  # class tokens, and what was mixed over the picture, tell nothing
             given = [item for item in given if self._spacing(item) != NOWHERE] or given
         total: Spacing = (min(_of(item)[0] for item in given), min(_of(item)[1] for item in given))
