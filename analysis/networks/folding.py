@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from analysis.networks.layer_access import behaves_as, put
 from analysis.networks.wiring import Wiring
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 TOLERANCE = 1e-5
 """Largest difference of answers, relative to the largest of them: rounding of float32."""
@@ -41,7 +44,7 @@ def folded(model: nn.Module, example: Tensor) -> nn.Module:
             return model
         with torch.no_grad():
             expected, found = model(example), copied(example)
-        alike = (found - expected).abs().max() <= TOLERANCE * expected.abs().max()
+        alike = bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
     except Exception:  # a copy of a model, and a run of it, calls code of the user's
         return model
     return copied if alike else model
@@ -68,6 +71,6 @@ def _fold(model: nn.Module) -> int:
     return count
 
 
-def _plain(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+def _plain(module: nn.Module | None, kind: type[Layer]) -> TypeGuard[Layer]:
     """Tell if a module computes what one of torch's layers does, and nobody looks at what it is given or gives."""
     return module is not None and behaves_as(module, kind) and not (module._forward_hooks or module._forward_pre_hooks)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from analysis.networks.resolution import (
     read_call,
     with_circular_borders,
 )
+from analysis.networks.tape import Made, Tape
 
 OnCall = Callable[[int, Call], Tensor | None]
 Sides = tuple[int, int]
@@ -142,7 +144,7 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     return _named(watch.found, model)
 
 
-def intercept(model: nn.Module, x: Any, on_call: OnCall, *, circular: bool = False) -> Any:
+def intercept(model: nn.Module, x: Any, on_call: OnCall, *, circular: bool = False, tape: Tape | None = None) -> Any:
     """Run a network, and replace what comes out of the calls that lose resolution.
 
     Parameters
@@ -154,13 +156,15 @@ def intercept(model: nn.Module, x: Any, on_call: OnCall, *, circular: bool = Fal
         returns the maps to go on with, or None for those that the call gave.
     circular : bool
         Let maps go on as their own period wherever the network pads them.
+    tape : Tape, optional
+        Recording of runs on this input, rewound to the first call for which `on_call` now returns something else.
 
     Returns
     -------
     object
         What the network returns.
     """
-    watch = _Watch(model, on_call, circular)
+    watch = _Watch(model, on_call, circular, tape)
     watch.grids.add((x.shape[2], x.shape[3]))
     with watch.watching():
         return model(x)
@@ -188,9 +192,12 @@ class _Found:
 class _Watch(TorchFunctionMode):
     """Mode in which every call of torch's functions is looked at, with a stack of the modules that are being run."""
 
-    def __init__(self, model: nn.Module, on_call: OnCall | None, circular: bool = False) -> None:
+    def __init__(
+        self, model: nn.Module, on_call: OnCall | None, circular: bool = False, tape: Tape | None = None
+    ) -> None:
         super().__init__()
         self.model, self.on_call, self.circular = model, on_call, circular
+        self.tape = Tape(0) if tape is None else tape
         self.stack: list[_Frame] = []
         self.found: list[_Found] = []
         self.grids: set[tuple[int, int]] = set()
@@ -221,10 +228,10 @@ class _Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         self._meet(args)
         bare = args[0].shape if self.circular and args and isinstance(args[0], Tensor) else None
-        if self.circular and not self.busy:
-            args, kwargs = with_circular_borders(func, args, kwargs)
-        result = func(*args, **kwargs)
-        if self.busy or isinstance(result, torch.Size) or not isinstance(result, (Tensor, tuple, list)):
+        if self.busy:
+            return func(*args, **kwargs)
+        (args, kwargs), result = self.tape.call(partial(self._made, func, args, kwargs))
+        if isinstance(result, torch.Size) or not isinstance(result, (Tensor, tuple, list)):
             return result
         if isinstance(result, Tensor) and result.ndim == 4 and name_of(func).startswith(_RESIZE):
             self.grids.add((result.shape[2], result.shape[3]))
@@ -245,6 +252,11 @@ class _Watch(TorchFunctionMode):
         if new is None:
             return result
         return (new, *result[1:]) if isinstance(result, tuple) else new
+
+    def _made(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Made:
+        """What a call is given, with the borders that were asked for, and what it gives."""
+        given = with_circular_borders(func, args, kwargs) if self.circular else (args, kwargs)
+        return given, func(*given[0], **given[1])
 
     def _loses(self, call: Call) -> bool:
         """Tell if a call loses resolution, and not only a border."""
@@ -284,7 +296,7 @@ class _Watch(TorchFunctionMode):
             self._explain(call)
         self.grids.add(call.size_out)
         if self.on_call is not None:
-            return self.on_call(index, call)
+            return self.tape.place(index, partial(self.on_call, index, call))
         total = getattr(call.source, "_total_stride", (1.0, 1.0))
         facts = {
             name: getattr(call, name)

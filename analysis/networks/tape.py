@@ -1,13 +1,13 @@
-"""Results of a network's last run, of which the next one takes those before the first place that it treats otherwise."""
+"""Results of a network's last run: the next one takes those before the first place that it treats otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
+Made = tuple[tuple[Sequence[Any], Mapping[str, Any]], Any]
 OnPlace = Callable[[], Tensor | None]
 
 
@@ -25,7 +25,7 @@ class Tape:
 
     def __init__(self, places: int) -> None:
         self._places = places
-        self._results: list[Any] = []
+        self._results: list[Made] = []
         self._replaced: list[Tensor | None] = []
         self._marks: list[int] = []  # for each place, the results up to its own
         self._versions: list[list[int]] = []  # for each place, how often results had been changed in place by then
@@ -41,8 +41,8 @@ class Tape:
         del self._results[self._until :], self._marks[kept:], self._versions[kept:], self._replaced[kept:]
         self._at = 0
 
-    def call(self, compute: Callable[[], Any]) -> Any:
-        """Result of the next call: that of the run before, or computed."""
+    def call(self, compute: Callable[[], Made]) -> Made:
+        """What the next call was given and what it gave: those of the run before, or computed."""
         number = self._at
         self._at += 1
         if number < self._until:
@@ -65,16 +65,16 @@ class Tape:
             self._replaced[number] = new
         return new
 
-    @property
-    def replaying(self) -> bool:
-        """Whether the next result is that of the run before."""
-        return self._at < self._until
-
     def _held(self, place: int) -> list[Any]:
         """What a run takes from the recording up to a place."""
-        return [*self._results[: self._marks[place]], *self._replaced[:place]]
+        return [*(result for _, result in self._results[: self._marks[place]]), *self._replaced[:place]]
 
 
 def _versions(held: Sequence[Any]) -> list[int]:
-    with torch._C.DisableTorchFunction():
-        return [item._version for item in held if isinstance(item, Tensor)]
+    """How often each tensor in results, or in tuples of them, has been changed in place."""
+    found = []
+    for item in held:
+        for part in item if isinstance(item, (tuple, list)) else (item,):
+            if isinstance(part, Tensor):
+                found.append(part._version)
+    return found
