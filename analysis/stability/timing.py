@@ -31,8 +31,8 @@ PIXELS = 4 * 224**2
 library takes from the system each time anew: 15.9 ms a picture on two cores, and 10.8 in batches of 4."""
 
 MOST = 16
-"""Pictures of a batch on the CPU, at most: of 32x32 pixels, 16 a batch take an eighth less of ResNet-20's processor time
-than 8, and no more than 32 or 64."""
+"""Pictures of a batch on the CPU, at most: 16 of 32x32 pixels take an eighth less of ResNet-20's processor time than 8,
+and no more than 32 or 64."""
 
 
 class ModelError(ValueError):
