@@ -124,7 +124,7 @@ class AdaptiveBlurPool(StridedFilter):
         weights = self._weights(x, stride)
         x = torch.unflatten(x, 1, (self.groups, self.channels // self.groups))
         if trained(x, weights):
-            summed: Tensor = LocalSum.apply(x, weights, self.offsets, stride)
+            summed: Tensor = LocalSum.apply(x, weights, self.offsets, stride)  # type: ignore[no-untyped-call]
         else:
             terms = zip(weights.unbind(2), self.offsets, strict=True)
             summed = reduce(torch.add, [w.unsqueeze(2) * tap(x, at, weights.shape[3:], stride) for w, at in terms])
