@@ -25,7 +25,7 @@ from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import GUARD
 from analysis.measurements.translation_torch import translate_maps
 from analysis.networks.place import Place, intercept
-from analysis.networks.resolution import Call
+from analysis.networks.resolution import NCHW, Call
 from analysis.networks.tape import Tape
 
 BORDERS = ("circular", "own")
@@ -71,9 +71,7 @@ class Network:
         self.model, self.preprocess, self.output = model, preprocess, output
         self.places = [place for place in places if place.fault]
         self._of_call = {index: (number, place) for number, place in enumerate(self.places) for index in place.calls}
-        self._first = [min(place.calls) for place in self.places]
         self.tapes, self._checked = True, False  # whether runs may begin with what the run before has computed
-        self._others = {index for place in places if not place.fault for index in place.calls}
 
     def logits(self, answer: Any) -> Tensor:
         """Return logits (N, classes) minus their mean over the classes, float64."""
@@ -91,7 +89,7 @@ class Network:
 
     def plain(self, pictures: Tensor, circular: bool) -> Tensor:
         """Logits of pictures."""
-        return self.logits(intercept(self.model, self._input(pictures), _nothing, circular=circular))
+        return self.logits(intercept(self.model, self._input(pictures), _nothing, circular=circular, found=()))
 
     def mended(
         self,
@@ -119,14 +117,12 @@ class Network:
         """
 
         def on_call(index: int, call: Call) -> Tensor | None:
-            number, place = self._place(index, call)
-            if place is None:
-                return None
+            number, place = self._of_call[index]
             down, right = place.total_stride
             return exchanged(call, [(u / down, v / right) for u, v in shifts], mend[:, number])
 
         pictures = self._input(torch.cat((first, second)))
-        answer = intercept(self.model, pictures, on_call, circular=circular, tape=tape)
+        answer = intercept(self.model, pictures, on_call, circular=circular, found=self.places, tape=tape)
         return self.logits(answer)[: len(first)]
 
     def mended_in_turn(
@@ -138,11 +134,11 @@ class Network:
         something that a recording does not hold, and nothing is recorded from then on.
         """
         answers: list[Tensor] = []
-        tape = Tape(max(self._first, default=-1) + 1)
+        tape = Tape(len(self._of_call))
         last: Tensor | None = None
         for mend in masks:
             changed = () if last is None else (mend != last).any(0).nonzero()[:, 0].tolist()
-            tape.rewind(min((self._first[place] for place in changed), default=0))
+            tape.rewind({call for place in changed for call in self.places[place].calls})
             answers.append(self.mended(first, second, shifts, mend, circular, tape if self.tapes else None))
             last = mend
         if self.tapes and not self._checked and len(masks) > 1:
@@ -152,18 +148,6 @@ class Network:
                 self.tapes = False
                 return self.mended_in_turn(first, second, shifts, masks, circular)
         return answers
-
-    def _place(self, index: int, call: Call) -> tuple[int, Place | None]:
-        """Place of a call; ValueError if the network has taken another way than when places were found."""
-        if index in self._others and not call.fault:
-            return -1, None
-        number, place = self._of_call.get(index, (-1, None))
-        if place is None or (place.module, place.function) != (call.module, call.function):
-            raise ValueError(
-                f"the network takes another way through its places than with the example: call {index} is "
-                f"{call.function or call.kind!r} in {call.module!r}"
-            )
-        return number, place
 
     def _input(self, pictures: Tensor) -> Tensor:
         return pictures if self.preprocess is None else self.preprocess(pictures)
@@ -211,10 +195,9 @@ def exchanged(call: Call, shifts: Sequence[Shift], mend: Tensor) -> Tensor:
         v of each pair, samples of the output.
     mend : Tensor, shape (pairs,), bool
     """
-    maps, axes = call.output, call.axes
-    if call.grid is not None:
-        maps, axes = maps.reshape(len(maps), *call.grid, -1), (1, 2)
-    maps = maps.clone()
+    maps, axes = call.output.clone(), call.axes
+    if call.layout is not None:
+        maps, axes = call.layout.maps(call.output, 2 * len(mend)), NCHW
     first, second = maps[: len(mend)], maps[len(mend) :]
     for shift in dict.fromkeys(shifts):
         alike = torch.tensor([other == shift for other in shifts], device=mend.device)
@@ -223,7 +206,7 @@ def exchanged(call: Call, shifts: Sequence[Shift], mend: Tensor) -> Tensor:
             first[change] = translate_maps(second[change], shift, axes)
         if keep.any():
             second[keep] = translate_maps(first[keep], [-v for v in shift], axes)
-    return maps.flatten(1, 2) if call.grid is not None else maps
+    return maps if call.layout is None else call.layout.replaced(call.output, maps)
 
 
 def pairs(pictures: Tensor, shift: Shift, borders: str) -> tuple[Tensor, Tensor]:

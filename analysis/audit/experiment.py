@@ -242,7 +242,8 @@ class NetworkAudit:
             if energies is not None:
                 found.setdefault(place_of[index], []).append(energies)
 
-        intercept(self.network.model, x if self.network.preprocess is None else self.network.preprocess(x), on_call)
+        given = x if self.network.preprocess is None else self.network.preprocess(x)
+        intercept(self.network.model, given, on_call, found=self.places)
         ratios = np.full((len(x), len(self.places)), np.nan)
         member = np.zeros((GROUPS, len(x)))
         member[groups, np.arange(len(x))] = 1

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "architectures": ["VGG13", "VGG41", "VGG42", "AlexNet", "DenseNet", "ResNet", "SmallResNet"],
         "audio": ["LogMel", "clip_scores", "mixup", "patches"],
         "cmod_surgery": ["band_pass_channels", "to_cmod"],
+        "circular_borders": ["circular_borders"],
         "intrablock_pooling": ["insert_intrablock"],
         "layer_access": ["Change"],
         "place": ["Place", "places"],

@@ -20,6 +20,7 @@ from analysis.files.imagenet_statistics import IMAGENET_MEAN, IMAGENET_STD
 from analysis.files.messages import first_line, printable, unknown
 from analysis.files.weights import read_checkpoint, weights_of
 from analysis.networks import network_registry
+from analysis.networks.circular_borders import circular_borders
 from analysis.networks.layer_access import CONVOLUTION, evaluation
 from analysis.networks.left_alone import left_alone
 from analysis.networks.remedy_table import remedies, remedy
@@ -31,6 +32,9 @@ SIZE, CIFAR_SIZE = 224, 32
 
 CIFAR = ("vgg13", "densenet40")
 """Beginnings of names of the latter; others end in "-cifar"."""
+
+CIRCULAR = "+circular"
+"""End of the name of a remedy that comes with circular borders."""
 
 TORCHVISION, TIMM = "torchvision:", "timm:"
 
@@ -151,14 +155,15 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
     text : str
         Name of a remedy, and after a colon where it goes to if not to all that it can: "blur3:pools",
         "blur3:convs" (strided convolutions, the first one too, and slices), or places by name, "blur3:pool1,pool4".
-        For "cmod" that is one convolution.
+        For "cmod" that is one convolution. At the end "+circular" for circular borders of all convolutions and of
+        the remedy: "aps-l1+circular".
 
     Raises
     ------
     ValueError
         If the remedy is unknown, or cannot be applied. The message names it.
     """
-    name, _, layers = text.partition(":")
+    name, _, layers = text.removesuffix(CIRCULAR).partition(":")
     chosen = remedy(name)
     names = [part.strip() for part in layers.split(",") if part.strip()]
     options: dict[str, Any] = {}
@@ -168,18 +173,22 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
         options = {"layer": names[0]} if name.startswith("cmod") else {"names": names}
     if names in (["pools"], ["convs"]) and chosen.factory is not None:
         options = {"types": POOLING if names == ["pools"] else CONVOLUTION}
+    model, borders = network.model, list[Any]()
     try:
-        model, changes = chosen(network.model, example(network), **options)
+        if text.endswith(CIRCULAR):
+            model, borders = circular_borders(model)
+            options |= {"padding_mode": "circular"} if chosen.factory is not None else {}
+        model, changes = chosen(model, example(network), **options)
     except Exception as error:  # a copy of a model, or a run of it, calls code of the user's
         hint = f"; layers are named as in {name}:LAYER,LAYER" if "names=" in str(error) else ""
         raise ValueError(f"remedy {text!r}: {first_line(error)}{hint}") from error
     device = next((p.device for p in network.model.parameters()), torch.device("cpu"))  # new layers begin on the CPU
-    return evaluation(model.to(device)), [str(change) for change in changes]
+    return evaluation(model.to(device)), [str(change) for change in (*borders, *changes)]
 
 
 def left_lines(network: LoadedNetwork, text: str, model: nn.Module) -> list[str]:
     """Lines for the places that a remedy for all places, of the name `text`, has left in a model as they were."""
-    if text not in remedies() or remedy(text).factory is None:
+    if (name := text.removesuffix(CIRCULAR)) not in remedies() or remedy(name).factory is None:
         return []
     return [f"{place}: left as it is" for place in left_alone(model, example(network))]
 

@@ -273,5 +273,5 @@ over all groups, otherwise one a group. "ideal": the ideal low-pass filter of th
 "rectangle2-before", ...: filters before the maximum.
 """
 
-WHOLE_NETWORK = ("intrablock", "cmod", "cmod-band-pass")
+WHOLE_NETWORK = ("intrablock", "cmod", "cmod-band-pass", "circular")
 """Remedies that do not go layer by layer, and so are no operators: see :func:`analysis.networks.remedies`."""

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from analysis.files.messages import unknown
+from analysis.networks.circular_borders import circular_borders
 from analysis.networks.cmod_surgery import band_pass_channels, to_cmod
 from analysis.networks.intrablock_pooling import insert_intrablock
 from analysis.networks.layer_access import CONVOLUTION, behaves_as, convolutions, layer_of
@@ -56,15 +57,16 @@ def remedies() -> dict[str, Remedy]:
         ideal low-pass filter of the periodic map, in place of a binomial one. "intrablock":
         a dense 3x3 maximum inside every block. "cmod": complex filters and modulus for the first convolution and the
         max pooling after it; "cmod-band-pass": for its band-pass channels only, as
-        :func:`analysis.networks.band_pass_channels` finds them, where the other ones keep their maximum.
+        :func:`analysis.networks.band_pass_channels` finds them, where the other ones keep their maximum. "circular": no
+        remedy against aliasing, but circular borders for every padded convolution.
 
     Notes
     -----
-    All but "intrablock" and the two of "cmod" replace all that subsamples, as Zhang did: pooling, strided convolutions,
-    shortcuts. The convolution that the picture goes into keeps its stride, but for adaptive polyphase sampling, where
-    branches that meet share one choice, and for "ideal": see :func:`analysis.networks.surgery.replace_pooling`, whose
-    `types` and `names` they take as options. The two of "cmod" take `layer` and the options of
-    :func:`analysis.networks.to_cmod`.
+    All but "intrablock", "circular" and the two of "cmod" replace all that subsamples, as Zhang did: pooling, strided
+    convolutions, shortcuts. The convolution that the picture goes into keeps its stride, but for adaptive polyphase
+    sampling, where branches that meet share one choice, and for "ideal": see
+    :func:`analysis.networks.surgery.replace_pooling`, whose `types` and `names` they take as options. The two of "cmod"
+    take `layer` and the options of :func:`analysis.networks.to_cmod`.
 
     Examples
     --------
@@ -85,6 +87,7 @@ def remedies() -> dict[str, Remedy]:
             "complex filters and modulus for the band-pass channels of the first convolution",
             _cmod_band_pass,
         ),
+        "circular": ("circular borders for every padded convolution", _circular),
     }
     return table | {name: Remedy(name, *whole[name]) for name in WHOLE_NETWORK}
 
@@ -109,6 +112,10 @@ def _replaced(name: str, model: nn.Module, example: Tensor | None = None, **opti
 
 def _intrablock(model: nn.Module, example: Tensor | None = None, **options: Any) -> Result:
     return insert_intrablock(model, **options)
+
+
+def _circular(model: nn.Module, example: Tensor | None = None, **options: Any) -> Result:
+    return circular_borders(model, **options)
 
 
 def _cmod(model: nn.Module, example: Tensor | None = None, layer: str | None = None, **options: Any) -> Result:

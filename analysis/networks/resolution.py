@@ -24,6 +24,7 @@ FALL = 1.5
 """A side that is divided by less than this has lost its border, not its resolution."""
 
 Dense = Callable[[], Tensor]
+Sides = tuple[int, int]
 
 
 @dataclass(eq=False)
@@ -53,12 +54,8 @@ class Call:
         which it is not known what would be there at stride 1.
     module, function : str
         Name of the innermost module, and of the function; the latter is empty if the module is the place.
-    grid : (int, int) or None
-        Sides of the output's grid, if it is a sequence of tokens.
-    whole : (float, float) or None
-        Of a module that is not understood, the ratio of the grids with what known calls inside have done.
-    bare : (int, int) or None
-        Height and width of the maps that go in, before they were made to go on as their own period.
+    layout : object or None
+        Where in the output the samples of the maps are, if it is not of this form.
     """
 
     kind: str
@@ -74,9 +71,7 @@ class Call:
     understood: bool = True
     module: str = ""
     function: str = ""
-    grid: tuple[int, int] | None = None
-    whole: tuple[float, float] | None = None
-    bare: tuple[int, int] | None = None
+    layout: Any = None
 
     @property
     def size_in(self) -> tuple[int, int]:
@@ -86,7 +81,7 @@ class Call:
     @property
     def size_out(self) -> tuple[int, int]:
         """Height and width of the maps that come out."""
-        return self.grid or ((1, 1) if not self.fault else _sides(self.output, self.axes))
+        return _sides(self.output, self.axes) if self.fault else (1, 1)
 
     @property
     def channels(self) -> int:
@@ -108,6 +103,8 @@ def _sides(maps: Tensor, axes: Sequence[int]) -> tuple[int, int]:
 def name_of(function: Any) -> str:
     """Plain name of one of torch's functions or methods."""
     name = str(getattr(function, "__name__", ""))
+    if name == "__get__":
+        return str(getattr(function.__self__, "__name__", name))  # an attribute, such as Tensor.real
     return name.lstrip("_").removesuffix("_with_indices") if name != "__getitem__" else name
 
 
@@ -123,10 +120,6 @@ def read_call(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], res
     name = name_of(function)
     if not args or not isinstance(args[0], Tensor):
         return None
-    if name in _PATCHES and isinstance(result, Tensor):
-        return _of_patches(name, args, kwargs, result)
-    if name in _REDUCTIONS and args[0].ndim == 6 and isinstance(result, Tensor):
-        return _of_cells(name, args, kwargs, result)
     if name not in _READERS or args[0].ndim != 4:
         return None
     parameters, reader = _READERS[name]
@@ -214,12 +207,10 @@ def _unshuffle(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call:
 
 
 def _slicing(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | None:
-    """Slices with steps along both spatial axes, or along one; which of these are maps is for the watch to say."""
+    """Slices with steps along both spatial axes, or along one; whether these are of maps, positions tell."""
     index = given["index"] if isinstance(given["index"], tuple) else (given["index"],)
     if x.is_complex():
         return None
-    if any(isinstance(part, (Tensor, list)) for part in index):
-        return _selection(name, given, x, y)
     if not all(part is Ellipsis or isinstance(part, slice) for part in index):
         return None
     if Ellipsis in index:
@@ -234,92 +225,6 @@ def _slicing(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | N
     first = (parts[axes[0]][0], parts[axes[1]][0])
     stride = (steps.get(axes[0], 1), steps.get(axes[1], 1))
     return Call("slicing", x, y, stride, (1, 1), 0, lambda: x, axes, first)
-
-
-def _selection(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | None:
-    """Samples taken by their numbers: how much fewer is known, which of them is not."""
-    if y.ndim != 4 or x.shape[:2] != y.shape[:2] or max(_ratio(x, y)) < FALL:
-        return None
-    down, right = _ratio(x, y)
-    stride = (float(max(1, round(down))), float(max(1, round(right))))
-    return Call("unknown", x, y, stride, understood=False)
-
-
-def _of_cells(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], y: Tensor) -> Call | None:
-    """Reduction of maps that were reshaped into cells, (N, channels, H / s, s, W / s, s) or with channels last."""
-    x, dim = args[0], kwargs.get("dim", args[1] if len(args) > 1 else None)
-    dims = tuple(sorted(d % 6 for d in dim)) if isinstance(dim, Sequence) else ()
-    if y.ndim != 4 or dims not in ((3, 5), (2, 4)):
-        return None
-    down, right = dims
-    maps = x.flatten(right - 1, right).flatten(down - 1, down)
-    if hasattr(x, "_total_stride"):
-        maps._total_stride = x._total_stride
-    stride = (float(x.shape[down]), float(x.shape[right]))
-    axes = NCHW if dims == (3, 5) else NHWC
-    return Call("unknown", maps, y, stride, axes=axes, understood=False, function=name)
-
-
-def _of_patches(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], y: Tensor) -> Call | None:
-    """Maps whose cells, (N, channels, H / s, s, W / s, s) or with channels last, became channels by a change of axes.
-
-    The change of axes is kept with its result, until a reshape makes four axes of it.
-    """
-    x = args[0]
-    if name == "permute":
-        given = kwargs.get("dims", args[1] if len(args) == 2 else args[1:])
-        if x.ndim == 6:
-            y._cells = (x, tuple(d % 6 for d in given))  # type: ignore[attr-defined]
-        return None
-    known = getattr(x, "_cells", None)
-    if known is None or y.ndim != 4:
-        if known is not None and y.shape == x.shape:
-            y._cells = known  # type: ignore[attr-defined]
-        return None
-    cells, order = known
-    n, first, a, second, b, last = cells.shape
-    if order[:3] == (0, 1, 3) and y.shape == (n, first, second, a * b * last):
-        axes, down, right = NHWC, 2, 4
-    elif order[:3] == (0, 2, 4) and y.shape == (n, a, b, first * second * last):
-        axes, down, right = NHWC, 3, 5
-    elif order[0] == 0 and order[-2:] == (2, 4) and y.shape == (n, first * second * last, a, b):
-        axes, down, right = NCHW, 3, 5
-    else:
-        return None
-    maps = cells.flatten(right - 1, right).flatten(down - 1, down)
-    if hasattr(cells, "_total_stride"):
-        maps._total_stride = cells._total_stride
-    stride = (cells.shape[down], cells.shape[right])
-    return Call("space to depth", maps, y, stride, stride, 0, lambda: maps, axes, function=name)
-
-
-_LAYOUTS = {(0, 2, 4): (2, 3, 4, 5), (0, 1, 3): (1, 2, 3, 4), (0, 2, 3): (2, 4, 3, 5)}
-"""First axes of maps in cells after a change of axes; axes of the cells before: rows, in a cell, columns, in a cell."""
-
-
-def patches_as_tokens(
-    function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], y: Any
-) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Sides of maps, and of the grid of patches that became a sequence: by torch's unfold, or by reshapes."""
-    if not isinstance(y, Tensor) or y.ndim != 3 or not args or not isinstance(args[0], Tensor):
-        return None
-    x = args[0]
-    if function is functional.unfold and x.ndim == 4:
-        names = ("input", "kernel_size", "dilation", "padding", "stride")
-        given = {"dilation": 1, "padding": 0, "stride": 1} | dict(zip(names, args, strict=False)) | dict(kwargs)
-        kernel, dilation, padding, stride = (_pair(given[name]) for name in names[1:])
-        sides = (x.shape[2], x.shape[3])
-        reach = [n + 2 * p - d * (k - 1) - 1 for n, p, d, k in zip(sides, padding, dilation, kernel, strict=True)]
-        return sides, (reach[0] // stride[0] + 1, reach[1] // stride[1] + 1)
-    known = getattr(x, "_cells", None)
-    if known is None or name_of(function) not in _PATCHES:
-        return None
-    cells, order = known
-    n, sizes = len(cells), [cells.shape[axis] for axis in _LAYOUTS.get(order[:3], ())]
-    if not sizes or tuple(y.shape[:2]) != (n, sizes[0] * sizes[2]) or y.numel() != cells.numel():
-        return None
-    first, a, second, b = sizes
-    return (first * a, second * b), (first, second)
 
 
 def _reduction(name: str, given: dict[str, Any], x: Tensor, y: Tensor) -> Call | None:
@@ -355,12 +260,9 @@ _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
     "interpolate": (("input", "size", "scale_factor", "mode"), _interpolation),
     "pixel_unshuffle": (("input", "downscale_factor"), _unshuffle),
     "__getitem__": (("input", "index"), _slicing),
-    "index_select": (("input", "dim", "index"), _selection),
     "mean": (("input", "dim", "keepdim"), _reduction),
     "amax": (("input", "dim", "keepdim"), _reduction),
 }
-_REDUCTIONS = ("mean", "amax", "sum")
-_PATCHES = ("permute", "contiguous", "flatten", "reshape", "view")
 
 
 def with_circular_borders(

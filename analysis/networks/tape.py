@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -26,20 +26,22 @@ class Tape:
     def __init__(self, places: int) -> None:
         self._places = places
         self._results: list[Made] = []
-        self._replaced: list[Tensor | None] = []
-        self._marks: list[int] = []  # for each place, the results up to its own
-        self._versions: list[list[int]] = []  # for each place, how often results had been changed in place by then
-        self._at = self._until = 0
+        self._passed: list[int] = []  # numbers of the calls, in the order of execution; and for each of them
+        self._replaced: list[Tensor | None] = []  # the maps in the place of its own,
+        self._marks: list[int] = []  # the results up to its own,
+        self._versions: list[list[int]] = []  # and how often they had been changed in place by then
+        self._at = self._until = self._place = 0
 
-    def rewind(self, changed: int) -> None:
-        """Begin a run whose place `changed`, and maybe later ones, give other maps than in the run before."""
-        known = min(changed, len(self._marks) - 1)
+    def rewind(self, changed: Container[int]) -> None:
+        """Begin a run in which calls of these numbers, of places, give other maps than in the run before."""
+        last = len(self._passed) - 1
+        known = next((at for at, number in enumerate(self._passed) if number in changed), last)
         while known >= 0 and self._versions[known] != _versions(self._held(known)):
             known -= 1
-        self._until = self._marks[known] if known >= 0 else 0
-        kept = max(known, 0)
-        del self._results[self._until :], self._marks[kept:], self._versions[kept:], self._replaced[kept:]
-        self._at = 0
+        self._until, kept = (self._marks[known], known) if known >= 0 else (0, 0)
+        del self._results[self._until :], self._passed[kept:], self._replaced[kept:]
+        del self._marks[kept:], self._versions[kept:]
+        self._at = self._place = 0
 
     def call(self, compute: Callable[[], Made]) -> Made:
         """What the next call was given and what it gave: those of the run before, or computed."""
@@ -54,16 +56,18 @@ class Tape:
 
     def place(self, number: int, compute: OnPlace) -> Tensor | None:
         """Maps that take the place of those of a call that loses resolution, or None for its own."""
-        if number < len(self._replaced):
-            return self._replaced[number]
-        if number < self._places:
-            self._marks.append(len(self._results))
-            self._versions.append(_versions(self._held(number)))
-            self._replaced.append(None)
-        new = compute()
-        if number < self._places:
-            self._replaced[number] = new
-        return new
+        at = self._place
+        self._place += 1
+        if at < len(self._replaced):
+            return self._replaced[at]
+        if at >= self._places:
+            return compute()
+        self._passed.append(number)
+        self._marks.append(len(self._results))
+        self._versions.append(_versions(self._held(at)))
+        self._replaced.append(None)
+        self._replaced[at] = compute()
+        return self._replaced[at]
 
     def _held(self, place: int) -> list[Any]:
         """What a run takes from the recording up to a place."""

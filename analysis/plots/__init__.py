@@ -27,7 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ranking_figure",
         ],
         "fourier_plane": ["cell_grid", "draw_cells", "draw_plane"],
-        "healing": ["healed_figure", "healing_figure"],
+        "healing": ["healed_figure", "healing_figure", "healing_minutes_figure"],
         "heatmaps": [
             "compare_figure",
             "difference_figure",

@@ -99,3 +99,40 @@ def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     shown = [Line2D([], [], **{**look, "linestyle": "none"}, markersize=8, label=name) for name, look in looks.items()]
     side_legend(figure, shown, "open: as it is;\nfilled: healed, so many steps;\nbars: ± 1 standard error")
     return figure
+
+
+def healing_minutes_figure(rows: pd.DataFrame, measures: Mapping[str, str], aims: Mapping[str, float]) -> Figure:
+    """Accuracy and stability of healed networks against the processor time that healing took.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As for :func:`healed_figure`, with ``cpu_minutes``: 0 for a network as it is.
+    measures : mapping of str to str
+        Columns to draw on the vertical axis, a panel each, and their labels.
+    aims : mapping of str to float
+        A value of each measure that was aimed at; a dotted line. The plain network's is dashed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = ["plain", *(name for name in dict.fromkeys(rows.remedy) if name != "plain")]
+    looks = styles(names, reference=True)
+    figure = Figure(figsize=(4 * len(measures), 3.8), layout="compressed")
+    for ax, (measure, label) in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures.items(), strict=True):
+        plain = rows[(rows.remedy == "plain") & (rows.cpu_minutes == 0)].iloc[0]
+        ax.axhline(plain[measure], color="black", linestyle="--", linewidth=0.8)
+        ax.axhline(aims[measure], color="black", linestyle=":", linewidth=0.8)
+        for name, look in looks.items():
+            points = rows[rows.remedy == name].sort_values("cpu_minutes")
+            style = {**look, "elinewidth": 0.8, "capsize": 2, "linewidth": 1, "markersize": 6}
+            ax.errorbar(points.cpu_minutes, points[measure], points[f"{measure}_stderr"], **style)
+        ax.set(xlabel="processor time of healing (minutes)", ylabel=label)
+    shown = [Line2D([], [], **look, markersize=6, label=name) for name, look in looks.items()]
+    side_legend(
+        figure,
+        shown,
+        "plain: healed without a\nremedy, the control;\ndashed: as it is;\ndotted: aim;\nbars: ± 1 standard error",
+    )
+    return figure

@@ -136,8 +136,10 @@ def published_form_figure(comparison: xr.Dataset) -> Figure:
     for axes, (name, label) in zip(panels, rows.items(), strict=True):
         for ax, direction in zip(axes, comparison.direction.values, strict=True):
             _draw_curves(ax, comparison[name].sel(direction=direction), "remedy", looks)
-            ax.set(title=str(direction), xlabel="distance (px)" if "flip" in name else "shift (px)")
+            ax.set(xlabel="distance of two windows (px)" if "flip" in name else "shift (px)")
         axes[0].set(ylabel=label, ylim=(0, None))
+    for ax, direction in zip(panels[0], comparison.direction.values, strict=True):
+        ax.set_title(str(direction))
     side_legend(figure)
     return figure
 
@@ -161,13 +163,15 @@ def corruption_figure(comparison: xr.Dataset) -> Figure:
     at = np.arange(len(names))[::-1]
     total = errors.sum("severity")
     looks = styles(errors.remedy.values.tolist(), reference=True)
-    for name, look in looks.items():
+    apart = np.linspace(0.3, -0.3, len(looks)) if len(looks) > 1 else [0.0]  # equal errors would hide each other
+    for (name, look), up in zip(looks.items(), apart, strict=True):
         ratio = 100 * total.sel(remedy=name) / total.isel(remedy=0)
-        left.plot(ratio, at, markersize=7, **look | {"linestyle": "none"})
+        left.plot(ratio, at + up, markersize=6, **look | {"linestyle": "none"})
     left.axvline(100, color="0.8", linewidth=0.8, zorder=0)
     left.set_yticks(at, names)
     left.set(xlabel=f"error relative to {errors.remedy.values[0]} (%)")
-    left.grid(axis="y", color="0.92")
+    left.hlines(at[:-1] - 0.5, 0, 1, transform=left.get_yaxis_transform(), color="0.92", linewidth=0.8)
+    left.set_ylim(-0.6, len(names) - 0.4)
     _draw_curves(right, errors.mean("corruption"), "remedy", looks)
     right.set(xlabel="severity", ylabel="error, mean of the 15 corruptions (%)", ylim=(0, 101))
     side_legend(figure)

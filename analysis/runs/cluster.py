@@ -79,7 +79,12 @@ def cluster(scheduler: str | None = None, workers: int | None = None) -> Iterato
             if workers is not None:
                 with _deaf():
                     local = LocalCluster(
-                        workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                        workers,
+                        threads_per_worker=1,
+                        dashboard_address=None,
+                        silence_logs=logging.CRITICAL,
+                        # without a dashboard the scheduler serves pages all the same, at 8787 unless it is told
+                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     )
                     scheduler = stack.enter_context(local).scheduler_address
             # not the default one: xarray would ask it for a lock before it writes a file

@@ -118,17 +118,26 @@ def whole(examples: Examples) -> Iterator[Tensor]:
 
 
 def sound_published() -> pd.DataFrame:
-    """Table I, and of the methods that are run with mixup Table II, for VGG41 on FSD50K."""
+    """Table I, and of the methods that are run with mixup Table II, for VGG41 on FSD50K; shifts of Table III.
+
+    Table III does not say whether its networks were trained with mixup; it stands with those that were not.
+    """
     table = published_table("sound")
     table = table[(table.network == "vgg41") & ~((table.table == "II") & (table.mixup == "no"))]
-    return table[["method", "mixup", "mean_ap"]]
+    table = table[["method", "mixup", "mean_ap"]]
+    for row in published_table("sound_shifts").itertuples():
+        for method, which in ((BASELINE["method"], "baseline"), (PROPOSED["method"], "proposed")):
+            rows = (table.method == method) & (table.mixup == "no")
+            table.loc[rows, f"consistency_{row.protocol}"] = getattr(row, f"consistency_{which}")
+            table.loc[rows, f"change_{row.protocol}"] = getattr(row, f"mac_{which}")
+    return table
 
 
 def _method(method: str, mixup: str = "no") -> Mapping[str, str]:
     return {"method": method, "mixup": mixup}
 
 
-BASELINE = _method("baseline")
+BASELINE, PROPOSED = _method("baseline"), _method("TLPF 5x5 + APS l1")
 
 SOUND = Study(
     name="sound",
@@ -149,11 +158,11 @@ SOUND = Study(
         Claim("Adaptive polyphase sampling (l1) raises mAP.", "mean_ap", _method("APS l1"), BASELINE, 1),
         Claim("It does so more by l1 than by l2.", "mean_ap", _method("APS l1"), _method("APS l2"), 1),
         Claim("Intra-block pooling raises mAP.", "mean_ap", _method("IBP"), BASELINE, 1),
-        Claim("Filter and APS together are best.", "mean_ap", _method("TLPF 5x5 + APS l1"), _method("TLPF 5x5"), 1),
+        Claim("Filter and APS together are best.", "mean_ap", PROPOSED, _method("TLPF 5x5"), 1),
         Claim("Filter and APS are more consistent under shifts in time.", "consistency_time-1",
-              _method("TLPF 5x5 + APS l1"), BASELINE, 1),
-        Claim("And under shifts in frequency.", "consistency_freq-1", _method("TLPF 5x5 + APS l1"), BASELINE, 1),
-        Claim("Their answers change less.", "change_time-1", _method("TLPF 5x5 + APS l1"), BASELINE, -1),
+              PROPOSED, BASELINE, 1),
+        Claim("And under shifts in frequency.", "consistency_freq-1", PROPOSED, BASELINE, 1),
+        Claim("Their answers change less.", "change_time-1", PROPOSED, BASELINE, -1),
         Claim("Mixup raises mAP.", "mean_ap", _method("baseline", "yes"), BASELINE, 1),
     ),
     published=sound_published,

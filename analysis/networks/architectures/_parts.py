@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 from torch import Tensor, fx, nn
 
@@ -13,14 +14,19 @@ PICTURES = "(N, 3, H, W)"
 
 
 def checked_input(given: object, network: str, channels: int = 3, least: int = 1, shape: str = PICTURES) -> Tensor:
-    """Return maps of so many channels, at least `least` samples high and wide."""
+    """Return maps of so many channels, at least `least` samples high and wide.
+
+    When torch.fx traces a network, as surgery does, the check becomes one call in its graph.
+    """
+    if isinstance(given, fx.Proxy):
+        traced: Any = given.tracer.create_proxy(
+            "call_function", checked_input, (given, network, channels, least, shape), {}
+        )
+        return cast(Tensor, traced)
     x = floating_maps(given, network, channels, shape)
     if min(x.shape[2:]) < least:
         raise ValueError(f"{network} takes maps from {least}×{least} on, {shape}; got shape {tuple(x.shape)}")
     return x
-
-
-fx.wrap("checked_input")  # surgery traces networks, and there is nothing to see in the check
 
 
 def scaled(widths: Sequence[int], factor: float) -> list[int]:

@@ -7,13 +7,14 @@ const FIGURES = [
   ["eta_output", "output, with bias and ReLU, changes"],
   ["share_of_change", "share of the layer's change"],
 ];
+const BARS = ["eta_rmax", "eta_cmod", "eta_output"]; // on one scale
 
 panels.card = {
   hears: ["set", "pinned", "hovered"],
   make() {},
   draw() {
     const k = shown(),
-      { rows, stride, q, pictures, what } = dataset(),
+      { rows, stride, q, pictures, what, moved } = dataset(),
       box = byId("card-body");
     if (k === null) {
       box.replaceChildren(element("p", { class: "muted" }, "Tap a point or a kernel."));
@@ -24,11 +25,12 @@ panels.card = {
     const images = this.images(k).map(([name, canvas]) =>
       element("figure", {}, [canvas, element("figcaption", {}, name)]),
     );
-    const bar = (name) => {
-      const tops = ["eta_rmax", "eta_cmod"].includes(name) ? ["eta_rmax", "eta_cmod"] : [name];
-      const top = Math.max(...rows.flatMap((other) => tops.map((n) => other[n]).filter(Number.isFinite)));
-      return element("span", { class: `bar ${name}`, style: `width:${((60 * row[name]) / top).toFixed(1)}px` });
-    };
+    const bar = (name) =>
+      BARS.includes(name)
+        ? element("span", { class: "track" }, [
+            element("span", { class: `bar ${name}`, style: `width:${(100 * Math.min(row[name], 1)).toFixed(1)}%` }),
+          ])
+        : "";
     const measured = FIGURES.filter(([name]) => Number.isFinite(row[name])).map(([name, label]) =>
       element("tr", {}, [
         element("th", { scope: "row" }, label),
@@ -43,10 +45,11 @@ panels.card = {
     const described = [
       [
         "characteristic frequency θ",
-        heard && `${number(row.theta_y)} vertical, ${number(row.theta_x)} horizontal rad/sample`,
+        heard && `${number(row.theta_y)} down, ${number(row.theta_x)} right, rad/px`,
       ],
-      ["wavelength, direction", heard && `${number(row.wavelength, 1)} pixels, ${number(row.orientation, 0)}°`],
-      ["bandwidth κ (90 % of the energy)", row.bandwidth && `${number(row.bandwidth)} rad/sample`],
+      ["wavelength", heard && `${number(row.wavelength, 1)} px`],
+      ["direction of the wave, across its stripes", heard && `${number(row.orientation, 0)}° (0° is right, 90° down)`],
+      ["bandwidth κ (90 % of the energy)", row.bandwidth && `${number(row.bandwidth)} rad/px`],
       ["Gabor fit explains (R²)", row.gabor_r2 && percent(row.gabor_r2)],
       [`γ, its window at rest (m = ${stride}, q = ${q})`, heard && number(gamma([stride * row.theta_y, stride * row.theta_x], q))],
     ]
@@ -64,7 +67,7 @@ panels.card = {
       element("p", { class: "words" }, row.words),
       element("div", { class: "images" }, images),
       element("table", {}, [
-        element("caption", {}, `m = ${stride}, q = ${q}, ${where}`),
+        element("caption", {}, `m = ${stride}, q = ${q}, ${where}. Changes: ${moved}; a full bar is 100 %.`),
         element("tbody", {}, [...measured, ...described]),
       ]),
     );

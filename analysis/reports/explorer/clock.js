@@ -10,12 +10,12 @@ panels.clock = {
         step: 0.01,
         value: 0,
         id,
-        show: (v) => `${number(v)} rad/sample`,
+        show: (v) => `${number(v)} rad/px`,
         change: (v) => update({ theta: state.theta.map((old, j) => (i === j ? v : old)) }),
       });
     byId("clock-controls").append(
-      (this.x = axis(1, "θ horizontal", "slider-tx")),
-      (this.y = axis(0, "θ vertical", "slider-ty")),
+      (this.y = axis(0, "θ down", "slider-ty")),
+      (this.x = axis(1, "θ right", "slider-tx")),
       (this.phi = slider("phase φ of the wave", {
         min: 0,
         max: 6.28,

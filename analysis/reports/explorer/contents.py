@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.files.pictures import bundled_images, load_pictures
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.sources import first_layer
-from analysis.reports.explorer.words import kernel_words
+from analysis.reports.explorer.words import kernel_words, shift_words
 from wavelets import DualTreePackets2D
 from wavelets.complex_filters import GRID
 from wavelets.hilbert import dominant_direction, zero_padded
@@ -76,6 +76,7 @@ def kernel_contents(table: xr.Dataset) -> dict[str, Any]:
         "mean": np.atleast_1d(table.attrs["mean"]).tolist(),
         "std": np.atleast_1d(table.attrs["std"]).tolist(),
         "shifts": shifts,
+        "moved": shift_words(shifts),
         "pictures": int(table.attrs.get("images_used", 0)),
         "shape": list(weight.shape),
         "weight": _packed(weight),
@@ -119,6 +120,7 @@ def packet_contents(table: xr.Dataset) -> dict[str, Any]:
         "mean": [0.0],
         "std": [1.0],
         "shifts": shifts,
+        "moved": shift_words(shifts),
         "pictures": int(table.attrs.get("images_used", 0)),
         "shape": [len(kernels), 1, *kernels.shape[1:]],
         "factors": _packed(np.stack([factors(kernel) for kernel in kernels]).view(np.float64)),

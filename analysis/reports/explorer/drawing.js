@@ -41,10 +41,10 @@ const shape = (name, attributes, children) => element(name, attributes, children
 
 /** Number for people: so many digits after the point, a dash where there is none. */
 const number = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "–");
-const percent = (value, digits = 0) => (Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : "–");
+const percent = (value, digits = 0) => (Number.isFinite(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
 /** Value with its standard error, both in percent. */
 const withError = (value, error) =>
-  Number.isFinite(error) ? `${(100 * value).toFixed(1)} ± ${(100 * error).toFixed(1)} %` : percent(value, 1);
+  Number.isFinite(error) ? `${(100 * value).toFixed(1)} ± ${(100 * error).toFixed(1)}\u00a0%` : percent(value, 1);
 
 const plainWithError = (value, error) =>
   Number.isFinite(error) ? `${number(value, 3)} ± ${number(error, 3)}` : number(value, 3);
@@ -83,15 +83,27 @@ function niceStep(span, count) {
   return power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
 }
 
-/** Ticks of an axis: multiples of pi where it is one of frequency, else round numbers. */
-function ticksOf({ low, high, pi, count = 5, unit = 1 }) {
+const TICK_ROOM = 44; // pixels from one multiple of pi to the next
+
+/** Multiple of pi / 2 in words. */
+function halfTurns(k) {
+  const size = Math.abs(k),
+    factor = size % 2 ? size : size / 2;
+  return k ? `${k < 0 ? "−" : ""}${factor === 1 ? "" : factor}π${size % 2 ? "/2" : ""}` : "0";
+}
+
+/** Ticks of an axis of `room` pixels: multiples of pi, as many as fit, where it is one of phase, else round numbers. */
+function ticksOf({ low, high, pi, count = 5, unit = 1 }, room) {
   if (pi) {
-    return [-4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8]
-      .map((k) => [
-        (k * Math.PI) / 2,
-        ["−2π", "−3π/2", "−π", "−π/2", "0", "π/2", "π", "3π/2", "2π"][k + 4] || `${k / 2}π`,
-      ])
-      .filter(([value]) => value >= low - 1e-9 && value <= high + 1e-9);
+    const [first, last] = [low, high].sort((a, b) => a - b).map((end) => (2 * end) / Math.PI);
+    const crowd = ((last - first) * TICK_ROOM) / Math.max(room, 1), // of ticks at every half turn
+      every = 2 ** Math.max(0, Math.ceil(Math.log2(crowd)));
+    const from = Math.ceil(first / every - 1e-9),
+      to = Math.floor(last / every + 1e-9);
+    return Array.from({ length: to - from + 1 }, (_, i) => (from + i) * every).map((k) => [
+      (k * Math.PI) / 2,
+      halfTurns(k),
+    ]);
   }
   const step = niceStep(high - low, count),
     ticks = [];
@@ -121,11 +133,11 @@ function chart(svg, { x, y, height, label, margin = [10, 12, 42, 52], grid = tru
     box: { left, top, width: width - left - right, height: height - top - bottom },
   };
   const axes = shape("g", { class: "axes" });
-  for (const [value, text] of ticksOf(x)) {
+  for (const [value, text] of ticksOf(x, at.box.width)) {
     if (grid) axes.append(shape("line", { x1: at.x(value), x2: at.x(value), y1: top, y2: height - bottom }));
     axes.append(shape("text", { x: at.x(value), y: height - bottom + 17, "text-anchor": "middle" }, text));
   }
-  for (const [value, text] of ticksOf(y)) {
+  for (const [value, text] of ticksOf(y, at.box.height)) {
     if (grid) axes.append(shape("line", { x1: left, x2: width - right, y1: at.y(value), y2: at.y(value) }));
     axes.append(shape("text", { x: left - 7, y: at.y(value) + 4, "text-anchor": "end" }, text));
   }

@@ -1,19 +1,25 @@
 // Shift lab: a photograph moves by whole and fractional pixels; RMax and CMod are computed from the kernel as it does.
 
-const PATHS = { right: ["right", [0, 1]], down: ["down", [1, 0]], diagonal: ["right and down", [1, 1]] };
+const PATHS = { right: ["right", [0, 1]], down: ["down", [1, 0]], diagonal: ["down and right, each", [1, 1]] };
 const FARTHEST = 8,
+  PLAYED = 2, // how far it plays, to and fro
   STEP = 0.25; // pixels
+// What the changes are from, how much brighter their maps are, and what the axis says.
+const SINCE = {
+  step: ["¼ px before", 6, "changed by the last ¼ px"],
+  start: ["u = 0", 2, "changed since u = 0, η"],
+};
 const TICK = 90; // milliseconds between two positions while it plays
 
 panels.lab = {
-  hears: ["set", "m", "q", "pinned", "u", "path", "scene", "cell"],
+  hears: ["set", "m", "q", "pinned", "u", "path", "scene", "since", "cell"],
   make() {
     byId("lab-controls").append(
       choice(
         "picture",
         [
           ["photograph", "photograph"],
-          ["wave", "a wave at θ"],
+          ["wave", "a wave at the kernel’s θ"],
         ],
         state.scene,
         (scene) => update({ scene, cell: null }),
@@ -25,6 +31,13 @@ panels.lab = {
         state.path,
         (path) => update({ path }),
         "lab-path",
+      ),
+      choice(
+        "changes since",
+        Object.entries(SINCE).map(([key, [text]]) => [key, text]),
+        state.since,
+        (since) => update({ since }),
+        "lab-since",
       ),
       (this.play = button("▶ play", () => this.toggle(), { id: "lab-play" })),
       (this.u = slider("shift u", {
@@ -50,12 +63,27 @@ panels.lab = {
             Math.floor(((event.clientX - box.left) / box.width) * side),
         });
       });
+      byId(id).parentElement.addEventListener("keydown", (event) => this.keys(event));
     }
   },
+  /** Arrow keys mark the neighbour of the marked unit. */
+  keys(event) {
+    const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    const { side } = this.still,
+      [y, x] = [Math.floor(this.cell / side) + move[0], (this.cell % side) + move[1]];
+    if (Math.min(x, y) >= 0 && Math.max(x, y) < side) update({ cell: y * side + x });
+  },
+  /** Play to and fro over the first pixels, or stop. */
   toggle() {
     if (this.timer) return this.stop();
     this.play.textContent = "❚❚ stop";
-    this.timer = setInterval(() => update({ u: state.u + STEP > FARTHEST ? 0 : state.u + STEP }), TICK);
+    let way = STEP;
+    this.timer = setInterval(() => {
+      way = state.u >= PLAYED ? -STEP : state.u <= 0 ? STEP : way;
+      update({ u: state.u + way });
+    }, TICK);
     return undefined;
   },
   stop() {
@@ -124,6 +152,14 @@ panels.lab = {
     }
     return this.steps.get(u);
   },
+  /** Changes of RMax and CMod at a shift, since what was chosen. */
+  changes(u) {
+    const now = this.maps(u);
+    if (state.since === "start") return [now.etaR, now.etaC];
+    const before = this.maps(u - STEP);
+    now.step ??= ["rmax", "cmod"].map((name) => relativeChange(now[name], before[name]));
+    return now.step;
+  },
   draw() {
     this.u.set(state.u);
     const silent = state.pinned === null || !Number.isFinite(dataset().rows[state.pinned].theta_x);
@@ -147,11 +183,13 @@ panels.lab = {
     else this.cell = state.cell;
     const top = Math.max(...this.still.cmod),
       bottom = Math.min(0, ...this.still.rmax);
+    const [, brighter, said] = SINCE[state.since],
+      reference = state.since === "start" ? this.still : this.maps(state.u - STEP);
     for (const name of ["rmax", "cmod"]) {
-      const [values, still] = [now[name], this.still[name]];
+      const [values, still] = [now[name], reference[name]];
       paint(byId(`lab-${name}`), side, side, (i) => colourOf(MAGMA, (values[i] - bottom) / (top - bottom)));
       paint(byId(`lab-${name}-change`), side, side, (i) =>
-        colourOf(MAGMA, (2 * Math.abs(values[i] - still[i])) / (top - bottom)),
+        colourOf(MAGMA, (brighter * Math.abs(values[i] - still[i])) / (top - bottom)),
       );
     }
     this.picture();
@@ -164,8 +202,12 @@ panels.lab = {
         height: `${100 / side}%`,
       });
     }
-    byId("lab-eta-rmax").textContent = percent(now.etaR);
-    byId("lab-eta-cmod").textContent = percent(now.etaC);
+    ["rmax", "cmod"].forEach((name, i) => {
+      byId(`lab-eta-${name}`).textContent = percent(this.changes(state.u)[i]);
+      byId(`lab-since-${name}`).textContent = said;
+    });
+    byId("lab-scale").textContent = `maps: one scale for both; changes: ${brighter} times as bright`;
+    byId("lab-scene-words").replaceChildren(...this.sceneWords());
     byId("lab-note").textContent =
       `${dataset().what === "packets" ? "Filter" : "Kernel"} ${dataset().rows[state.pinned].index}: maps of ${side}×${side} units, ${2 * state.m} pixels apart: stride m = ${state.m}, times 2 of the pooling (${wide} of ${SIDE} pixels). Bias and ReLU come later, so RMax may be negative. The picture goes round in a circle; between whole pixels it is interpolated exactly (Shannon). Photograph: Chelsea, by Stéfan van der Walt (CC0).`;
     this.curves();
@@ -179,9 +221,35 @@ panels.lab = {
     for (const down of [0, -SIDE])
       for (const right of [0, -SIDE]) context.drawImage(this.photo, right + x * state.u, down + y * state.u);
   },
+  /** What the picture is, and what is to be expected of it. */
+  sceneWords() {
+    const { rows, pictures, moved } = dataset(),
+      { m, q, pinned } = state;
+    if (state.scene === "photograph")
+      return pictures ? [`This is one photograph and one direction; the card has means over ${pictures} photographs, ${moved}.`] : [];
+    const window = (row) => gamma([m * row.theta_y, m * row.theta_x], q),
+      value = window(rows[pinned]);
+    const said =
+      value < 0.3
+        ? "wherever the wave stands, some sample of a window is near a crest, and RMax hardly changes. In a photograph the same kernel may jump: its stripes end before the window does (task 4)."
+        : `the samples of a window see ${value > 0.9 ? "nearly the same" : "only a part"} of the wave, and RMax follows it through crest and trough.`;
+    const others = rows.map((_, k) => k).filter((k) => rows[k].kind === "band-pass");
+    const extreme = others.sort((a, b) => (value < 0.3 ? -1 : 1) * (window(rows[a]) - window(rows[b])))[0];
+    return [
+      `An endless wave at number ${rows[pinned].index}’s own θ; the sliders of the phase clock do not move it. γ(mθ) = ${number(value)}: ${said}`,
+      ...(extreme === undefined || extreme === pinned
+        ? []
+        : [
+            " The opposite is ",
+            button(`number ${rows[extreme].index}, γ = ${number(window(rows[extreme]))}`, () => update({ pinned: extreme })),
+          ]),
+    ];
+  },
   /** Curves of eta and of one unit against the shift, as far as they are computed. */
   curves() {
-    const known = [...this.steps.entries()].sort(([a], [b]) => a - b);
+    const known = [...this.steps.entries()]
+      .filter(([u]) => u >= 0 && (state.since === "start" || this.steps.has(u - STEP)))
+      .sort(([a], [b]) => a - b);
     const x = { low: 0, high: FARTHEST, label: `shift ${PATHS[state.path][0]} (pixels)`, count: 8 };
     const cursor = (at) =>
       at.layer.append(
@@ -203,33 +271,33 @@ panels.lab = {
         at.layer.append(
           line(
             at,
-            known.map(([u, maps]) => [u, pick(maps)[part]]),
+            known.map(([u]) => [u, pick(u)[part]]),
             { class: `curve ${name}` },
           ),
         );
-        const current = pick(this.maps(state.u))[part];
+        const current = pick(state.u)[part];
         at.layer.append(shape("circle", { class: `dot ${name}`, cx: at.x(state.u), cy: at.y(current), r: 4.5 }));
       }
     };
-    const etas = known.flatMap(([, maps]) => [maps.etaR, maps.etaC]).filter(Number.isFinite);
+    const etas = known.flatMap(([u]) => this.changes(u)).filter(Number.isFinite);
     draw(
       "lab-eta",
-      { low: 0, high: Math.max(0.2, ...etas) * 1.05, label: "change η (%)", unit: 100 },
+      { low: 0, high: Math.max(0.1, ...etas) * 1.05, label: `${SINCE[state.since][2]} (%)`, unit: 100 },
       "Change of RMax and CMod against the shift",
-      (maps) => [maps.etaR, maps.etaC],
+      (u) => this.changes(u),
     );
-    const unit = (maps) => [maps.rmax[this.cell], maps.cmod[this.cell]];
-    const values = known.flatMap(([, maps]) => unit(maps));
+    const unit = (u) => ["rmax", "cmod"].map((name) => this.maps(u)[name][this.cell]);
+    const values = known.flatMap(([u]) => unit(u));
     draw(
       "lab-unit",
-      { low: Math.min(0, ...values), high: Math.max(...values) * 1.05, label: "value of the marked unit" },
+      { low: Math.min(0, ...values), high: Math.max(...values) * 1.05, label: `unit ${1 + Math.floor(this.cell / this.still.side)} down, ${1 + (this.cell % this.still.side)} right` },
       "Value of one unit against the shift",
       unit,
     );
   },
   /** Compute the other shifts a few at a time, between two frames. */
   rest() {
-    const missing = Array.from({ length: FARTHEST / STEP + 1 }, (_, i) => i * STEP).filter((u) => !this.steps.has(u));
+    const missing = Array.from({ length: FARTHEST / STEP + 2 }, (_, i) => (i - 1) * STEP).filter((u) => !this.steps.has(u));
     clearTimeout(this.later);
     if (!missing.length) return;
     this.later = setTimeout(() => {

@@ -1,6 +1,6 @@
 "use strict";
 // What the page computes. The functions have the names and meanings of the package's, and a test holds them to its
-// numbers (tests/analysis/reports/test_explorer_page.py). Frequencies in rad/sample, axis order (y, x), float64.
+// numbers (tests/analysis/reports/test_explorer_page.py). Frequencies in rad/pixel, axis order (y, x), float64.
 
 const TURN = 2 * Math.PI;
 

@@ -9,8 +9,12 @@ const COLOURINGS = {
   share_of_change: "share of the layer's change",
 };
 
+/** True if the frequency of a row is on a plane that goes so far. */
+const within = (row, reach) => Math.max(Math.abs(row.theta_x), Math.abs(row.theta_y)) <= reach;
+const boxPath = ([x0, x1], [y0, y1]) => `M${x0} ${y0}H${x1}V${y1}H${x0}z`;
+
 panels.plane = {
-  hears: ["set", "m", "q", "pinned", "hovered", "selected", "colouring", "boxing", "near"],
+  hears: ["set", "m", "q", "pinned", "hovered", "selected", "area", "colouring", "boxing", "near"],
   make() {
     const svg = byId("plane-chart");
     byId("plane-controls").append(
@@ -29,7 +33,7 @@ panels.plane = {
         step: 1,
         value: state.q,
         id: "slider-q",
-        show: (q) => `${2 * q + 1}×${2 * q + 1}`,
+        show: (q) => `${q}: ${2 * q + 1}×${2 * q + 1} samples`,
         change: (q) => update({ q }),
       })),
       choice(
@@ -41,7 +45,11 @@ panels.plane = {
       (this.reset = button("the layer's own m and q", () => update({ m: dataset().stride, q: dataset().q }))),
       (this.box = button("select by a box", () => update({ boxing: !state.boxing }), { "aria-pressed": "false" })),
       (this.near = button("the middle, enlarged", () => update({ near: !state.near }), { "aria-pressed": "false" })),
-      (this.clear = button("clear the selection", () => update({ selected: null }))),
+    );
+    byId("plane-selection").append(
+      (this.chosen = element("span", { "aria-live": "polite" })),
+      " ",
+      (this.clear = button("clear the selection", () => update({ selected: null }), { id: "plane-clear" })),
     );
     const nearest = (event) => {
       const box = svg.getBoundingClientRect(),
@@ -71,7 +79,12 @@ panels.plane = {
       if (this.dragged) {
         const [[x0, x1], [y0, y1]] = this.rubber(svg, start, [event.clientX, event.clientY]);
         const inside = this.places.filter(({ x, y }) => x >= x0 && x <= x1 && y >= y0 && y <= y1).map(({ k }) => k);
-        update({ selected: inside.length ? [...new Set(inside)].sort((a, b) => a - b) : null, boxing: false });
+        const { xOf, yOf } = this.at;
+        update({
+          selected: inside.length ? [...new Set(inside)].sort((a, b) => a - b) : null,
+          area: inside.length ? [yOf(y0), xOf(x0), yOf(y1), xOf(x1)].map((v) => Number(v.toFixed(3))) : null,
+          boxing: false,
+        });
       } else if (start) {
         const k = nearest(event);
         if (k !== null) update({ pinned: k, hovered: null });
@@ -80,6 +93,7 @@ panels.plane = {
     });
     svg.addEventListener("pointercancel", () => {
       start = null;
+      this.rectangle.setAttribute("d", "");
     });
     svg.addEventListener("pointerleave", () => update({ hovered: null }));
     this.list = byId("kernel-list");
@@ -90,29 +104,34 @@ panels.plane = {
     const box = svg.getBoundingClientRect();
     const xs = [x0 - box.left, x1 - box.left].sort((a, b) => a - b),
       ys = [y0 - box.top, y1 - box.top].sort((a, b) => a - b);
-    this.rectangle.setAttribute("d", `M${xs[0]} ${ys[0]}H${xs[1]}V${ys[1]}H${xs[0]}z`);
+    this.rectangle.setAttribute("d", boxPath(xs, ys));
     return [xs, ys];
   },
   draw(changed) {
     const { rows, stride } = dataset();
     this.m.set(state.m);
     this.q.set(state.q);
-    this.reset.hidden = state.m === stride && state.q === dataset().q;
+    this.reset.disabled = state.m === stride && state.q === dataset().q;
     this.box.setAttribute("aria-pressed", state.boxing);
     this.near.setAttribute("aria-pressed", state.near);
-    this.clear.hidden = !state.selected;
+    this.clear.disabled = !state.selected;
+    this.chosen.textContent = state.selected
+      ? `${state.selected.length} of ${rows.length} ${dataset().what === "packets" ? "filters" : "kernels"} are selected; the table shows only them.`
+      : state.boxing
+        ? "Now drag a box over the points."
+        : "Nothing is selected. Drag a box over points (on a touch screen press “select by a box” first), or press Space at a kernel in the list.";
     const svg = byId("plane-chart");
     svg.style.touchAction = state.boxing ? "none" : "pan-y";
     const reach = state.near ? Math.PI / 2 : Math.PI;
-    const axis = (name) => ({ low: -reach, high: reach, pi: true, label: `${name} (rad/sample)` });
     const width = svg.clientWidth || svg.parentElement.clientWidth;
     const at = chart(svg, {
-      x: axis("θ horizontal"),
-      y: axis("θ vertical"),
-      height: Math.min(width - 10, 560),
+      x: { low: -reach, high: reach, pi: true, label: "θ right (rad/px)" },
+      y: { low: reach, high: -reach, pi: true, label: "θ down (rad/px)" }, // down is downward
+      height: Math.max(Math.min(width - 12, 560), 188), // with the margins: a square
       grid: false,
       label: "Kernels at their characteristic frequency over gamma",
     });
+    this.at = at;
     this.background(at, changed);
     const values = rows.map((row) => row[state.colouring]),
       top = Math.max(...values.filter(Number.isFinite), 1e-9);
@@ -122,7 +141,7 @@ panels.plane = {
       const row = rows[k],
         x = at.x(sign * row.theta_x),
         y = at.y(sign * row.theta_y);
-      if (Math.max(Math.abs(row.theta_x), Math.abs(row.theta_y)) > reach) return;
+      if (!within(row, reach)) return;
       this.places.push({ k, x, y });
       const chosen = !state.selected || state.selected.includes(k);
       at.layer.append(
@@ -148,14 +167,23 @@ panels.plane = {
     order.forEach((k) => drawn(k, 1, false));
     if (shown() !== null && Number.isFinite(rows[shown()].theta_x))
       [-1, 1].forEach((sign) => drawn(shown(), sign, sign < 0));
-    this.rectangle = shape("path", { class: "rubber" });
+    const [y0, x0, y1, x1] = (state.area || []).map((theta) => Math.min(Math.max(theta, -reach), reach));
+    this.rectangle = shape("path", {
+      class: "rubber",
+      d: state.area ? boxPath([at.x(x0), at.x(x1)], [at.y(y0), at.y(y1)]) : "",
+    });
     at.layer.append(this.rectangle);
     this.mirror(changed);
-    this.words(rows[shown()]);
+    this.words(rows[shown()], reach);
   },
   /** Why the kernel that is shown jumps, or does not: phase a pixel, and the window. */
-  words(row) {
+  words(row, reach) {
     const { m, q } = state;
+    const heard = dataset().rows.filter(({ theta_x: x }) => Number.isFinite(x)),
+      outside = heard.filter((one) => !within(one, reach));
+    byId("plane-hidden").textContent = outside.length
+      ? `${outside.length} of ${heard.length} lie outside of the enlarged middle${outside.includes(row) ? `, number ${row.index} too` : ""}.`
+      : "";
     if (!row || !Number.isFinite(row.theta_x)) return byId("plane-words").replaceChildren();
     const advance = Math.max(Math.abs(row.theta_x), Math.abs(row.theta_y)),
       window = gamma([m * row.theta_y, m * row.theta_x], q);
@@ -228,6 +256,7 @@ panels.plane = {
       const k = Number(item.dataset.kernel);
       item.setAttribute("aria-selected", k === state.pinned);
       item.tabIndex = k === (state.pinned ?? 0) ? 0 : -1;
+      item.setAttribute("aria-checked", Boolean(state.selected?.includes(k)));
       item.classList.toggle("shown", k === shown());
       item.classList.toggle("dimmed", Boolean(state.selected && !state.selected.includes(k)));
       // On a phone the list is one row that scrolls.
@@ -236,19 +265,28 @@ panels.plane = {
     }
   },
   keys(event) {
-    const count = dataset().rows.length,
+    const items = [...this.list.children],
       k = state.pinned ?? 0;
-    const columns = Math.max(1, Math.round(this.list.clientWidth / (this.list.children[0].offsetWidth + 4)));
-    const next = {
-      ArrowRight: k + 1,
-      ArrowLeft: k - 1,
-      ArrowDown: k + columns,
-      ArrowUp: k - columns,
-      Home: 0,
-      End: count - 1,
+    const first = items.filter((item) => item.offsetTop === items[0].offsetTop).length,
+      columns = first < items.length ? first : 1; // in a single row, up and down are left and right
+    const act = {
+      ArrowRight: () => items[k + 1]?.focus(),
+      ArrowLeft: () => items[k - 1]?.focus(),
+      ArrowDown: () => items[k + columns]?.focus(),
+      ArrowUp: () => items[k - columns]?.focus(),
+      Home: () => items[0].focus(),
+      End: () => items.at(-1).focus(),
+      " ": () => this.toggle(k),
+      Escape: () => update({ selected: null }),
     }[event.key];
-    if (next === undefined) return;
+    if (!act) return;
     event.preventDefault();
-    this.list.children[Math.min(Math.max(next, 0), count - 1)].focus();
+    act();
+  },
+  /** Select a kernel, or select it no longer. */
+  toggle(k) {
+    const others = (state.selected || []).filter((other) => other !== k);
+    const selected = state.selected?.includes(k) ? others : [...others, k].sort((a, b) => a - b);
+    update({ selected: selected.length ? selected : null });
   },
 };

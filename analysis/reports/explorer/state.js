@@ -1,8 +1,8 @@
 // State of the page, what the panels share, and the start. The state is in the address: a link opens the same view.
 
 const NUMBERS = ["m", "q", "u", "phi", "kappa", "pinned", "set", "cell"];
-const TEXTS = ["path", "scene", "kind", "find", "across", "up", "metric", "colouring", "theme", "explain"];
-const LISTS = ["theta", "shift", "selected", "sort"];
+const TEXTS = ["path", "scene", "kind", "find", "across", "up", "metric", "colouring", "theme", "explain", "since"];
+const LISTS = ["theta", "shift", "selected", "area", "sort"];
 const panels = {}; // by name: { hears: names of the state, make(), draw(changed names) }
 const { sets, photograph: packed } = JSON.parse(document.getElementById("data").textContent);
 const SIDE = 256; // pixels of the photograph
@@ -17,6 +17,7 @@ const state = {
   pinned: null,
   hovered: null,
   selected: null,
+  area: null, // the box that selected: θ down and right of one corner, then of the other
   boxing: false,
   near: false,
   colouring: "eta_rmax",
@@ -25,6 +26,7 @@ const state = {
   u: 1,
   path: "right",
   scene: "photograph",
+  since: "step",
   cell: null,
   theta: [0, 0],
   phi: 0.6,
@@ -71,6 +73,7 @@ function update(changes) {
   if ("pinned" in changes && changes.pinned !== state.pinned && !("theta" in changes)) {
     changes = { ...changes, cell: "cell" in changes ? changes.cell : null };
   }
+  if ("selected" in changes && !("area" in changes)) changes = { ...changes, area: null };
   for (const [name, value] of Object.entries(changes)) {
     if (state[name] !== value) {
       state[name] = value;
@@ -122,7 +125,7 @@ function recalled(hash) {
     if (NUMBERS.includes(name) && text !== "" && Number.isFinite(Number(text))) found[name] = Number(text);
     if (TEXTS.includes(name)) found[name] = text;
     if (name === "selected" && text) found[name] = text.split("_").map(Number);
-    if (["theta", "shift"].includes(name)) found[name] = text.split("_").map(Number);
+    if (["theta", "shift", "area"].includes(name)) found[name] = text.split("_").map(Number);
     if (name === "sort") found[name] = [text.split("_").slice(0, -1).join("_"), text.endsWith("_true")];
   }
   const rows = sets[found.set ?? state.set]?.rows;
@@ -135,6 +138,8 @@ function recalled(hash) {
     u: (u) => u >= 0 && u <= FARTHEST && (u / STEP) % 1 === 0,
     path: (p) => Object.hasOwn(PATHS, p),
     scene: (s) => ["photograph", "wave"].includes(s),
+    since: (s) => Object.hasOwn(SINCE, s),
+    area: (corners) => corners.length === 4 && corners.every(Number.isFinite),
     across: (a) => Object.hasOwn(MEASURES, a),
     up: (a) => Object.hasOwn(MEASURES, a),
     colouring: (c) => Object.hasOwn(COLOURINGS, c) && c in rows[0],

@@ -32,6 +32,7 @@ panels.table = {
       button("CSV of these rows", () => this.save(), { id: "table-csv" }),
       this.count,
     );
+    byId("table-body").addEventListener("keydown", (event) => this.keys(event));
   },
   draw(changed) {
     const { rows } = dataset(),
@@ -49,7 +50,12 @@ panels.table = {
         ),
       );
     }
-    const body = this.chosen().map((k) =>
+    this.kindBox.querySelector("select").value = state.kind;
+    if (this.find.value !== state.find) this.find.value = state.find;
+    const chosen = this.chosen(),
+      reached = chosen.includes(state.pinned) ? state.pinned : chosen[0], // by Tab; arrow keys reach the others
+      focused = box.contains(document.activeElement) && document.activeElement.dataset.focus;
+    const body = chosen.map((k) =>
       element(
         "tr",
         {
@@ -64,7 +70,12 @@ panels.table = {
             i ? { class: name === "kind" ? "text" : "" } : { scope: "row" },
             i
               ? text(rows[k])
-              : button(text(rows[k]), () => update({ pinned: k }), { class: "link", title: rows[k].words }),
+              : button(text(rows[k]), () => update({ pinned: k }), {
+                  class: "link",
+                  title: rows[k].words,
+                  tabindex: k === reached ? 0 : -1,
+                  "data-focus": `row ${k}`,
+                }),
           ),
         ),
       ),
@@ -77,6 +88,8 @@ panels.table = {
         { scope: "col", "aria-sort": sorted, class: name === "kind" ? "text" : "" },
         button(label, () => update({ sort: [name, by === name ? !down : name !== "index" && name !== "kind"] }), {
           class: "link",
+          title: name === "orientation" ? "of the wave: 0° is right, 90° down" : null,
+          "data-focus": name,
         }),
       );
     });
@@ -84,13 +97,21 @@ panels.table = {
     box.replaceChildren(
       element("table", {}, [element("thead", {}, element("tr", {}, heads)), element("tbody", {}, body)]),
     );
+    if (!body.length)
+      box.append(
+        element("p", { class: "nothing", role: "status" }, [
+          `None of the ${rows.length} has all of what is asked for: ${this.asked().join(", ")}. `,
+          button("show all", () => update({ find: "", kind: "", selected: null })),
+        ]),
+      );
     box.scrollTop = top;
+    if (focused) [...box.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused)?.focus();
     const hidden = [
       ...(box.scrollHeight > box.clientHeight + 1 ? ["▼ more rows"] : []),
       ...(box.scrollWidth > box.clientWidth + 1 ? ["more columns ▶"] : []),
     ];
     byId("table-more").textContent = hidden.length ? `${hidden.join(", ")}: scroll in the table` : "";
-    this.count.textContent = `${body.length} of ${rows.length}${state.selected ? ", inside the box" : ""}`;
+    this.count.textContent = `${body.length} of ${rows.length}${state.selected ? ", selected in the plane" : ""}`;
     if (changed.has("pinned")) this.reveal(box);
   },
   /** Bring the pinned row into view, inside the table only. */
@@ -101,6 +122,25 @@ panels.table = {
       top = row.offsetTop - head;
     if (top < box.scrollTop || top + row.offsetHeight + head > box.scrollTop + box.clientHeight)
       box.scrollTop = Math.max(0, top - box.clientHeight / 3);
+  },
+  /** What the rows must have, in words. */
+  asked() {
+    return [
+      state.find && `“${state.find}”`,
+      state.kind && `kind ${state.kind}`,
+      state.selected && "selected in the plane",
+    ].filter(Boolean);
+  },
+  /** Arrow keys go from number to number. */
+  keys(event) {
+    const numbers = [...byId("table-body").querySelectorAll("tbody button")],
+      at = numbers.indexOf(document.activeElement);
+    const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: numbers.length - 1 }[event.key];
+    if (at < 0 || !numbers[next]) return;
+    event.preventDefault();
+    numbers[at].tabIndex = -1;
+    numbers[next].tabIndex = 0;
+    numbers[next].focus();
   },
   /** Positions of the rows that are shown, in their order. */
   chosen() {

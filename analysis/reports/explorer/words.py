@@ -9,7 +9,7 @@ import numpy as np
 
 FINE, COARSE = 4.0, 8.0  # wavelengths, pixels
 CHROMATIC = 0.5  # part of a colour off the grey axis
-DIRECTIONS = {(0.0, 1.0): "to the right", (1.0, 0.0): "down"}
+DIRECTIONS = {(0.0, 1.0): "right", (1.0, 0.0): "down"}
 
 Row = Mapping[str, Any]
 
@@ -27,14 +27,27 @@ def kernel_words(row: Row, shifts: Sequence[Sequence[float]]) -> str:
     if row["kind"] == "dead" or row["eta_rmax"] is None:
         return "Dead: it answers to nothing."
     advances = [
-        f"{abs(row['theta_y'] * y + row['theta_x'] * x):.1f} rad ({DIRECTIONS.get((y, x), f'{y:g} down, {x:g} right')})"
-        for y, x in shifts
+        f"{abs(row['theta_y'] * y + row['theta_x'] * x):.1f} rad ({_direction(y, x)})" for y, x in _down_first(shifts)
     ]
-    moved = "a shift of one pixel" if all(np.hypot(y, x) == 1 for y, x in shifts) else "the shift that was measured"
+    moved = "a shift of one pixel" if _one_pixel(shifts) else "the shift that was measured"
+    then = "Then" if len(shifts) == 1 else "On the mean of both" if len(shifts) == 2 else "On their mean"
     return (
-        f"{_look(row)}; {moved} advances its phase by {' or '.join(advances)}. Then RMax changes by "
+        f"{_look(row)}; {moved} advances its phase by {' or '.join(advances)}. {then} RMax changes by "
         f"{percent(row['eta_rmax'])}, CMod by {percent(row['eta_cmod'])}."
     )
+
+
+def shift_words(shifts: Sequence[Sequence[float]]) -> str:
+    """Phrase that says by which shifts the changes were measured, such as "by one pixel, mean of down and right".
+
+    Parameters
+    ----------
+    shifts : sequence of (float, float)
+        Vertical then horizontal, pixels.
+    """
+    names = [_direction(y, x) for y, x in _down_first(shifts)]
+    size = "by one pixel" if _one_pixel(shifts) else "by shifts in pixels"
+    return f"{size}, {'mean of ' if len(names) > 1 else ''}{' and '.join(names)}"
 
 
 def purpose(contents: Mapping[str, Any]) -> str:
@@ -74,14 +87,24 @@ def symbols(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Words and symbols of the page, each with its meaning."""
     m, side = contents["stride"], 2 * contents["q"] + 1
     return [
-        ("V, kernel", "the weights of one unit. θ is its characteristic frequency (down, right), in radians a pixel."),
+        (
+            "(down, right)",
+            "the order of two numbers of a direction, for θ, p and u alike. In the plane down is downward.",
+        ),
+        ("V, kernel", "the weights of one unit. θ is its characteristic frequency, (down, right), in rad/px."),
         ("H(V), W", "H(V) is the Hilbert transform: each wave of V a quarter of a period further on. W = V + i H(V)."),
         (
             "phase, modulus",
             "the answer of W at a place is a complex number. Its length, the modulus, is the amplitude of the wave "
             "there; its angle, the phase, says where in its period the wave is.",
         ),
-        ("m, q, p", f"stride of the convolution, here {m}; pooling over {side}×{side} samples p, from −q to q."),
+        ("rad/px", "radians a pixel: how far a wave goes on in its period (2π) from a pixel to the next."),
+        ("direction", "of a kernel's wave, at right angles to its stripes: 0° is right, 90° is down."),
+        (
+            "m, q, p",
+            f"stride of the convolution, here {m}; pooling over {side}×{side} samples p, from −q to q. A sample is a "
+            f"place of the pooling window; the next one is m = {m} pixels away.",
+        ),
         (
             "RMax",
             f"maximum of the convolution over the window, every {2 * m} pixels (stride {m} times 2 of the pooling). "
@@ -89,7 +112,11 @@ def symbols(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("CMod", "modulus of the convolution with W at the middle of the same windows."),
         ("layer's output", "RMax with bias and ReLU. A large bias makes it large, and its relative change small."),
-        ("η, “changes by”", "‖map of the moved picture − map‖ / ‖map‖: 0 is no change."),
+        (
+            "η, “changes by”",
+            "‖map of the moved picture − map‖ / ‖map‖: 0 is no change. In the card and the table: "
+            f"{shift_words(contents['shifts'])}.",
+        ),
         ("share", "a kernel's part of the squared change of the layer's whole output; loud kernels count for more."),
         ("jumpiest", "the kernel whose RMax changes most, relative to itself; its share may be small."),
         ("ρ", "‖RMax − CMod‖ / ‖CMod‖: how far the maximum is from the amplitude."),
@@ -112,16 +139,15 @@ def verdict(contents: Mapping[str, Any]) -> str:
     """
     rows = _alive(contents)
     what = "packet filters" if contents["what"] == "packets" else "kernels"
-    moved = "by one pixel" if all(np.hypot(y, x) == 1 for y, x in contents["shifts"]) else "as measured"
     if not rows:
         return f"{contents['name']}: none of its {what} answers to anything."
     jumpiest, middle = rows[0], float(np.median([row["eta_rmax"] for row in rows]))
     calmer = sum(row["eta_cmod"] < row["eta_rmax"] for row in rows)
     rmax, cmod = percent(jumpiest["eta_rmax"]), percent(jumpiest["eta_cmod"])
     said = [
-        f"The {what[:-1]} that changes most relative to itself, the jumpiest, is number {jumpiest['index']}. Shifting "
-        f"the picture {moved} changes its RMax (max pooling) by {rmax}, its CMod (modulus) by {cmod}; half of the "
-        f"{len(rows)} {what} change by more than {percent(middle)} in RMax.",
+        f"The {what[:-1]} that changes most relative to itself, the jumpiest, is number {jumpiest['index']}. "
+        f"Shifting the picture {shift_words(contents['shifts'])}, changes its RMax (max pooling) by {rmax}, "
+        f"its CMod (modulus) by {cmod}; half of the {len(rows)} {what} change by more than {percent(middle)} in RMax.",
         f"CMod changes less than RMax for {calmer} of {len(rows)}.",
     ]
     shares = sorted((row.get("share_of_change") or 0 for row in rows), reverse=True)
@@ -183,6 +209,19 @@ def tasks(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
 def percent(part: float, digits: int = 0) -> str:
     """Part of one as a percentage."""
     return f"{100 * part:.{digits}f}\u00a0%"
+
+
+def _direction(y: float, x: float) -> str:
+    """Shift in words."""
+    return DIRECTIONS.get((y, x), f"{y:g} down, {x:g} right")
+
+
+def _down_first(shifts: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    return sorted(((y, x) for y, x in shifts), reverse=True)
+
+
+def _one_pixel(shifts: Sequence[Sequence[float]]) -> bool:
+    return all(np.hypot(y, x) == 1 for y, x in shifts)
 
 
 def _look(row: Row) -> str:

@@ -173,14 +173,36 @@ class Unfolded(nn.Module):
         return self.head(self.pool(tokens.transpose(1, 2).reshape(len(x), 6, SIDE // 2, -1)).mean((2, 3)))
 
 
-def test_code_that_is_not_understood_has_no_share_and_is_told():
+def test_code_that_is_not_understood_has_its_share():
     torch.manual_seed(0)
     found = audited(Unfolded(True).eval(), 4)
-    assert found.place.values.tolist() == ["Unfolded", "pool", "mean", "head"]
-    assert np.isnan(found.blame[0]) and found.blame[[1, 3]].sum() == pytest.approx(1)
-    assert "In Unfolded resolution falls" in verdict(found) and "Unfolded" not in verdict(audited(model(), 4))
+    assert found.place.values.tolist() == ["linear", "pool", "mean", "head"]
+    assert found.blame[[0, 1, 3]].sum() == pytest.approx(1) and found.blame[0] > 0.05
+    assert not found.understood[0] and np.isnan(found.aliased_energy[0])
+    alone = audited(Unfolded(False).eval(), 4)
+    assert alone.blame[0] == pytest.approx(1, abs=0.05)  # a mean over tokens commutes, ReLU nearly
+
+
+class Cut(nn.Module):
+    """Patches as tokens, without the last one, so that those left are no whole grid."""
+
+    def __init__(self, before):
+        super().__init__()
+        self.before, self.linear, self.head = before, nn.Linear(12, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        patches = nn.functional.unfold(self.before(x), 2, stride=2)[..., :-1]
+        return self.head(self.linear(patches.transpose(1, 2)).relu().mean(1))
+
+
+def test_what_cannot_be_exchanged_has_no_share_and_is_told():
+    torch.manual_seed(0)
+    found = audited(Cut(nn.MaxPool2d(2)).eval(), 4)
+    assert found.place.values.tolist() == ["before", "linear", "mean", "head"]
+    assert np.isnan(found.blame[1]) and found.blame[[0, 3]].sum() == pytest.approx(1)
+    assert "In linear resolution falls" in verdict(found) and "not understood" not in verdict(audited(model(), 4))
     with pytest.raises(ValueError, match="not understood"):
-        NetworkAudit(Unfolded(False).eval(), SIDE)
+        NetworkAudit(Cut(nn.Identity()).eval(), SIDE)
 
 
 @pytest.mark.parametrize(

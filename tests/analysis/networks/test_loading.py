@@ -43,7 +43,7 @@ def test_weights_give_the_classes(tmp_path):
     network = load_network("densenet40", tmp_path / "w.pt")
     assert network.size == 32 and not network.model.training
     x = torch.rand(1, 3, 32, 32)
-    assert torch.equal(network.model(x), model(x))
+    torch.testing.assert_close(network.model(x), model(x))
     np.testing.assert_allclose(grey(network), BY_IMAGENET, rtol=1e-5)
     refused(ValueError, "vgg13", tmp_path / "w.pt", parts=["w.pt holds no weights of vgg13", "another architecture"])
     refused(FileNotFoundError, "vgg13", tmp_path / "none.pt", parts=["none.pt"])

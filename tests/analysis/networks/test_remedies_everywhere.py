@@ -341,7 +341,7 @@ def test_patch_merging_by_slices_takes_operators(kind):
     model = nn.Sequential(nn.Conv2d(3, C, 3, 2, 1), nn.ReLU(), kind()).eval()
     x = torch.randn(2, 3, 32, 48)
     back, changes = replace_pooling(model, Slicing((2, 2)), names=["2"])
-    assert [c.name for c in changes] == ["2"] and torch.equal(back(x), model(x))
+    assert [c.name for c in changes] == ["2"] and close(back(x), model(x))
     pooled, changes = remedy("blur3")(model)
     assert [c.name for c in changes] == ["2"] and "4 times the memory" in changes[0].after
     circle, _ = remedy("blur3")(model, padding_mode="circular")

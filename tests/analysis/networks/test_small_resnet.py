@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from analysis.networks import SmallResNet, create, replace_pooling  # noqa: E402
-from analysis.networks.loading import load_network  # noqa: E402
+from analysis.networks.loading import LoadedNetwork, apply_remedy, load_network  # noqa: E402
+from analysis.networks.wiring import Wiring  # noqa: E402
 from scripts.pack_data import pictures_of  # noqa: E402
 from tests.conftest import DATA  # noqa: E402
 
@@ -32,6 +33,35 @@ def test_trainable_filters_know_the_channels_of_a_slice():
     start, fixed = (replace_pooling(model, name, example=x)[0] for name in ("tlpf", "blur5"))
     with torch.no_grad():
         assert torch.allclose(start(x), fixed(x), atol=1e-5)
+
+
+def test_circular_borders_and_one_grid_for_both_branches_make_it_equivariant():
+    """Zeros around the maps are kept by neither, so that each alone answers a circular shift otherwise."""
+    torch.manual_seed(0)
+    model = SmallResNet(8).eval()
+    network = LoadedNetwork("small", model, size=16)
+    x = torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    moved = {}
+    with torch.no_grad():
+        for text in ("circular", "aps-l1", "aps-l1+circular"):
+            remedied, changes = apply_remedy(network, text)
+            answer = remedied.double()(x)
+            moved[text] = [float((remedied(x.roll(s, (2, 3))) - answer).abs().max()) for s in ((1, 0), (3, 5))]
+            assert sum("padding_mode=circular" in change for change in changes) >= 7 * text.endswith("circular")
+    assert max(moved["aps-l1+circular"]) < 1e-12
+    assert min(moved["circular"] + moved["aps-l1"]) > 1e-3
+    assert all(layer.padding_mode == "zeros" for layer in model.modules() if isinstance(layer, torch.nn.Conv2d))
+
+
+def test_circular_borders_need_padding():
+    with pytest.raises(ValueError, match="circular"):
+        apply_remedy(LoadedNetwork("bare", torch.nn.Conv2d(3, 4, 3), size=8), "circular")
+
+
+@pytest.mark.parametrize("name", ["alexnet", "densenet40", "resnet18", "resnet20-cifar", "vgg13", "vgg41"])
+def test_the_way_through_a_whole_network_can_be_followed(name):
+    """Or else branches of adaptive polyphase sampling cannot share a grid."""
+    assert Wiring(create(name)).graph("") is not None
 
 
 def test_bad_input_is_refused():

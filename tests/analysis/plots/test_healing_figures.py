@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.plots import healed_figure, healing_figure
+from analysis.plots import healed_figure, healing_figure, healing_minutes_figure
 
 
 def test_rounds_follow_the_start_against_elapsed_minutes():
@@ -29,3 +29,13 @@ def test_healed_networks_stand_beside_the_plain_one():
     assert points == {(4.0, 90.0), (3.0, 85.0), (2.0, 89.0)}
     assert [text.get_text() for text in left.texts] == ["60"]
     assert [ax.get_xlabel() for ax in figure.axes] == ["flips (%)", "right (%)"]
+
+
+def test_values_stand_over_the_minutes_that_they_took():
+    rows = pd.DataFrame(
+        [("plain", 0.0, 4.0), ("blur3", 9.0, 2.0), ("blur3", 0.0, 3.0)], columns=["remedy", "cpu_minutes", "flip"]
+    ).assign(flip_stderr=0.2)
+    (ax,) = healing_minutes_figure(rows, {"flip": "flips (%)"}, {"flip": 1.5}).axes
+    assert [c.lines[0].get_xydata().tolist() for c in ax.containers] == [[[0, 4]], [[0, 3], [9, 2]]]
+    assert {line.get_ydata()[0] for line in ax.lines[:2]} == {4.0, 1.5}
+    assert "minutes" in ax.get_xlabel() and ax.get_ylabel() == "flips (%)"

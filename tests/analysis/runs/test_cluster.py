@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,11 +85,17 @@ class Troubled:
 
 @pytest.fixture(scope="module")
 def client():
-    """A cluster of two workers, which find this module."""
-    with pytest.MonkeyPatch.context() as patch:
+    """A cluster of two workers, which find this module; dask's usual port is taken, and nothing asks for it."""
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[3])]))
-        with cluster.cluster(workers=2) as client:
-            yield client
+        with contextlib.suppress(OSError):  # another process has it
+            stack.enter_context(socket.create_server(("127.0.0.1", 8787)))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            client = stack.enter_context(cluster.cluster(workers=2))
+        assert not [warning for warning in told if "8787" in str(warning.message)]
+        yield client
 
 
 @pytest.mark.slow
@@ -118,6 +126,7 @@ def scheduler(tmp_path):
     file = tmp_path / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--port", "0"]
+    start += ["--dashboard-address", "127.0.0.1:0"]  # of what it serves without one
     one = subprocess.Popen([*start, "--host", "127.0.0.1", "--scheduler-file", str(file)], **quiet)
     work = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     two = subprocess.Popen([*work, "--scheduler-file", str(file), "--death-timeout", "120"], **quiet)

@@ -123,12 +123,14 @@ def test_published_form_leaves_the_normalisation_out_and_the_rest_alone():
     plain = compare_remedies({"plain": model}, pictures, **how)
     extras = [Offsets(14), PublishedShifts(14, 2)]
     found = compare_remedies({"plain": model, "same": model}, pictures, extras=extras, **how)
-    assert found.flip_rate.sel(remedy="plain").equals(plain.flip_rate.sel(remedy="plain"))
+    np.testing.assert_array_equal(found.flip_rate.sel(remedy="plain"), plain.flip_rate.sel(remedy="plain"))
     prepared = nn.Sequential(_Prepare(), model).eval()
     raw = compare_remedies({"plain": prepared}, pictures, extras=extras, **{**how, "preprocess": None})
     with torch.no_grad():
         expected = compare_remedies({"plain": model}, pictures, extras=extras, **{**how, "preprocess": None})
-    assert found.divergence_published.sel(remedy="plain").equals(expected.divergence_published.sel(remedy="plain"))
+    np.testing.assert_allclose(  # of float32 answers, whose last bits depend on where memory lies
+        found.divergence_published.sel(remedy="plain"), expected.divergence_published.sel(remedy="plain"), rtol=1e-4
+    )
     assert not np.allclose(raw.divergence_published, expected.divergence_published)
     assert np.isnan(found.mfr_published).all() or found.mfr_published.values == pytest.approx([100, 100])
     published_form_figure(found).draw_without_rendering()

@@ -118,7 +118,8 @@ def test_comparison_is_relative_to_the_first(pictures, labels):
     assert (rows.milliseconds > 0).all()
     assert "ten_top1" not in rows
     alone = stability(models["dense"], pictures, labels, size=SIZE, span=SPAN, progress=False)
-    np.testing.assert_array_equal(alone.flip_rate, comparison.flip_rate.sel(remedy="dense"))
+    # each has the memory order that was faster, and so its own last bits: one picture may be near a tie
+    np.testing.assert_allclose(alone.flip_rate, comparison.flip_rate.sel(remedy="dense"), rtol=0, atol=100 / N)
 
 
 def test_standard_errors_are_those_of_a_bootstrap(labels):

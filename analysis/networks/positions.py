@@ -1,0 +1,546 @@
+"""Where in the picture the elements of a network's tensors come from, followed while the network runs.
+
+Beside the storage of every tensor that descends from a picture lie the row and the column, in pixels of the picture, of
+each of its elements. Views need nothing, other movements of data are done with the positions too, subsampled grids are
+read off positions, and a contraction with weights, or a reduction, takes the mean along its axis. What is left of the
+positions says how far apart the samples of a map are, whatever the layout: maps, tokens, windows, patches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from analysis.networks.resolution import FALL, NCHW, NHWC, Sides
+
+MOVES = frozenset(
+    "cat stack clone contiguous _to_copy index index_select gather take_along_dim take roll flip repeat where "
+    "channel_shuffle index_put scatter slice_scatter select_scatter copy tril triu _unsafe_index rot90 "
+    "repeat_interleave masked_scatter narrow_copy".split()
+)
+"""Operations that only choose elements and put them elsewhere."""
+
+WRITES = frozenset("copy_ index_put_ _index_put_impl_ scatter_ index_copy_ masked_scatter_ set_".split())
+CONTRACTIONS = frozenset(("mm", "addmm", "bmm", "baddbmm"))
+PARTS = 8
+"""Steps of a pixel in which positions are told apart."""
+
+SWEEP = 64
+"""Storages after which those that are gone are forgotten."""
+
+EDGE = 0.3
+"""Share of cells that may be irregular, as borders can make them."""
+
+NO_PIXEL = -(2.0**20)
+NOWHERE = (math.inf, math.inf)
+Spacing = tuple[float, float]
+
+
+def measured(positions: Tensor) -> tuple[Spacing, Sides]:
+    """Distance between neighbouring rows and columns, and how many there are.
+
+    Parameters
+    ----------
+    positions : Tensor, shape (2, ...), float32
+        Rows and columns, pixels; NaN for elements that are from nowhere.
+
+    Returns
+    -------
+    spacing : (float, float)
+        Medians, pixels; infinite if there are less than two.
+    counts : (int, int)
+    """
+    spacings, counts = [], []
+    for values in positions.flatten(1):
+        steps = (values[values.isfinite()] * PARTS).round().long()
+        if len(steps):
+            present = (steps - steps.min()).bincount().nonzero().flatten()
+            steps = present[torch.cat((present.new_ones(1) > 0, present.diff() > 1))]  # the next part is rounding
+        spacings.append(float(steps.diff().median()) / PARTS if len(steps) > 1 else math.inf)
+        counts.append(len(steps))
+    return (spacings[0], spacings[1]), (counts[0], counts[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where the samples of maps are in a tensor: along which axes, and in which order.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the tensor for one picture; the first axis can hold several parts of one, one after the other.
+    axes : tuple of int
+        Of that, along which positions change.
+    order : Tensor of int64
+        Elements along these axes, flattened, which are the samples row by row; others, such as class tokens, are left.
+    grid : (int, int)
+    batch : int
+        Axis along which pictures follow each other; in `shape` it is the first.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    order: Tensor
+    grid: Sides
+    batch: int
+
+    def maps(self, tensor: Tensor, count: int) -> Tensor:
+        """Maps (count, channels, height, width) of `count` pictures; ValueError if the tensor has another shape."""
+        if tuple(tensor.shape) != (count * self.shape[0], *self.shape[1:]):
+            raise ValueError(
+                f"maps of {count} pictures have the shape {tuple(tensor.shape)}: pictures do not come first"
+            )
+        return self._flat(tensor, count)[..., self.order.to(tensor.device)].reshape(count, -1, *self.grid)
+
+    def replaced(self, tensor: Tensor, maps: Tensor) -> Tensor:
+        """Return the tensor with other maps (count, channels, height, width)."""
+        count, rest = len(maps), [a for a in range(len(self.shape)) if a not in self.axes]
+        flat = self._flat(tensor, count).clone()
+        flat[..., self.order.to(tensor.device)] = maps.flatten(2)
+        sizes = [self.shape[axis] for axis in (*rest, *self.axes)]
+        back = [1 + (*rest, *self.axes).index(axis) for axis in range(len(self.shape))]
+        return flat.reshape(count, *sizes).permute(0, *back).flatten(0, 1).movedim(0, self.batch)
+
+    def _flat(self, tensor: Tensor, count: int) -> Tensor:
+        rest = [axis for axis in range(len(self.shape)) if axis not in self.axes]
+        parts = (
+            tensor.movedim(self.batch, 0).reshape(count, *self.shape).permute(0, *(1 + a for a in (*rest, *self.axes)))
+        )
+        return parts.reshape(count, math.prod(self.shape[a] for a in rest), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Maps whose channels hold the samples of cells, as after space to depth.
+
+    Attributes
+    ----------
+    axes : (int, int)
+        Vertical and horizontal axis.
+    sides : (int, int)
+        Of a cell.
+    order : Tensor of int64
+        Channels, sample by sample of a cell, row by row.
+    """
+
+    axes: Sides
+    sides: Sides
+    order: Tensor
+
+    def dense(self, maps: Tensor) -> Tensor:
+        """Maps before: as large as the cells together, with the same axes."""
+        last = maps.movedim(1, 3) if self.axes == NCHW else maps
+        n, rows, columns, _ = last.shape
+        cells = last[..., self.order.to(maps.device)].reshape(n, rows, columns, *self.sides, -1)
+        whole = cells.transpose(2, 3).reshape(n, rows * self.sides[0], columns * self.sides[1], -1)
+        return whole.movedim(3, 1) if self.axes == NCHW else whole
+
+
+class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Mode in which positions are followed through every operation of torch.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, channels, H, W)
+        Pictures.
+    weights : iterable of Tensor
+        What is trained. A product with another matrix is taken for a filter, which spreads its samples evenly.
+
+    Attributes
+    ----------
+    attended : bool
+        Whether two tensors with positions were multiplied, and one has kept its own; who looks sets it to False.
+    mixed : (float, float) or None
+        Spacing of what the last operation gave that mixes positions, or takes others; who looks sets it to None.
+    """
+
+    def __init__(self, x: Tensor, weights: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.batch = len(x)
+        self.attended = False
+        self.mixed: Spacing | None = None
+        self._kept: dict[int, tuple[StorageWeakRef, int, list[Tensor]]] = {}
+        self._weights: dict[int, StorageWeakRef] = {}
+        self._learn(weights)
+        self.lay(x, NCHW, (1.0, 1.0))
+
+    def _learn(self, weights: Iterable[Tensor]) -> None:
+        """Know what is trained by its storage, the number of which stays taken."""
+        storages = [tensor.untyped_storage() for tensor in weights if tensor.layout is torch.strided]
+        self._weights |= {one._cdata: StorageWeakRef(one) for one in storages}  # type: ignore[no-untyped-call]
+
+    def lay(self, maps: Tensor, axes: Sides, spacing: Spacing) -> None:
+        """Let maps be samples that lie so far apart from the first row and column on."""
+        grid = []
+        for axis, step in zip(axes, spacing, strict=True):
+            shape = [1] * maps.ndim
+            shape[axis] = -1
+            where = torch.arange(maps.shape[axis], device=maps.device) * step + (step - 1) / 2
+            grid.append(where.view(shape).expand(maps.shape))
+        self.put(maps, [torch.stack(grid)])
+
+    def of(self, tensor: Tensor) -> list[Tensor]:
+        """Positions (2, ...) of the elements of a tensor, two if elements are from two places; none if not known."""
+        if tensor.layout is not torch.strided:
+            return []
+        kept = self._kept.get(tensor.untyped_storage()._cdata)
+        if kept is None or kept[1] != tensor.element_size():
+            return []
+        shape, strides = (2, *tensor.shape), tensor.stride()
+        return [flat.as_strided(shape, (flat.stride(0), *strides), tensor.storage_offset()) for flat in kept[2]]
+
+    def finest(self, tensor: Tensor) -> Tensor | None:
+        """Positions of the elements of a tensor, the finest if there are two; None if not known."""
+        return min(self.of(tensor), key=_area, default=None)
+
+    def put(self, tensor: Tensor, fields: Sequence[Tensor]) -> None:
+        """Keep positions (2, ...), which are broadcast to the elements of a tensor."""
+        if tensor.layout is not torch.strided:
+            return
+        storage, size = tensor.untyped_storage(), tensor.element_size()
+        if len(self._kept) % SWEEP == 0:
+            self._kept = {key: kept for key, kept in self._kept.items() if not kept[0].expired()}  # type: ignore[no-untyped-call]
+        if len(self.of(tensor)) != len(fields):
+            shape = (2, storage.nbytes() // size)
+            flats = [torch.full(shape, torch.nan, device=tensor.device) for _ in fields]
+            self._kept[storage._cdata] = (StorageWeakRef(storage), size, flats)  # type: ignore[no-untyped-call]
+        for kept, new in zip(self.of(tensor), fields, strict=True):
+            kept.copy_(new)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        with torch._C.DisableTorchFunction():  # no other mode sees what is done here
+            result = func(*args, **kwargs)
+            given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor)]
+            if any(self.of(tensor) for tensor in given):
+                self._follow(func, args, kwargs, given, result)
+            elif any(self._trained(tensor) for tensor in given):
+                self._learn(item for item in tree_leaves(result) if isinstance(item, Tensor))
+        return result
+
+    def _follow(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], given: list[Tensor], result: Any
+    ) -> None:
+        """Give results the positions that follow from those of the arguments."""
+        storages = {t.untyped_storage()._cdata for t in given if t.layout is torch.strided}
+        name = func._overloadpacket.__name__
+        bound = {a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}
+        bound |= dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | dict(kwargs)
+        new = [t for t in tree_leaves(result) if isinstance(t, Tensor) and t.layout is torch.strided]
+        for out in new:
+            if out.untyped_storage()._cdata in storages:
+                if func._schema.is_mutable:
+                    self._write(name, func, args, kwargs, given, out)
+                continue
+            if not (out.is_complex() or (out.is_floating_point() and not any(t.is_complex() for t in given))):
+                continue  # numbers of elements; or a spectrum becomes maps
+            if name in ("topk", "sort"):
+                axis = 1 + bound["dim"] % out.ndim
+                fields = [f.gather(axis, new[1].expand(2, *out.shape)) for f in self.of(args[0])]
+            else:
+                fields = self._fields(name, func, args, kwargs, bound, given, out)
+            if fields:
+                self.put(out, fields)
+
+    def _write(
+        self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], given: list[Tensor], out: Tensor
+    ) -> None:
+        """Follow an operation that writes into a tensor."""
+        sources = [field for tensor in given if tensor is not out for field in self.of(tensor)[:1]]
+        if not sources:
+            return
+        if not self.of(out):
+            base = out if out._base is None else out._base
+            self.put(base, [torch.full((2, *base.shape), torch.nan, device=out.device)])
+        if name in WRITES:
+            self._moved(func, args, kwargs)
+            return
+        own = self.of(out)[0]
+        for source in sources:
+            if _broadcasts(source.shape[1:], out.shape):
+                own.copy_(torch.where(own.isnan(), _lined(source, out.ndim), own))
+
+    def _fields(
+        self,
+        name: str,
+        func: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        bound: dict[str, Any],
+        given: list[Tensor],
+        out: Tensor,
+    ) -> list[Tensor]:
+        """Positions of a result."""
+        carriers = [tensor for tensor in given if self.of(tensor)]
+        if name in CONTRACTIONS:
+            return self._contracted(given[-2], given[-1], out)
+        if name.startswith("_scaled_dot_product"):
+            self.attended = True
+            return [field[..., :1] for field in self.of(args[0])] if out.ndim == args[0].ndim else []
+        if "keepdim" in bound:
+            return self._reduced(carriers[0], bound, out)
+        if name in MOVES:
+            return [torch.stack(planes) for planes in self._moved(func, args, kwargs)]
+        if "_pad" in name:
+            pads = bound["pad"] if "pad" in bound else bound["padding"]
+            return [functional.pad(field, pads, value=math.nan) for field in self.of(carriers[0])]
+        if name == "im2col":
+            down, right = bound["padding"]
+            padded = [functional.pad(field, (right, right, down, down), value=math.nan) for field in self.of(args[0])]
+            return [torch.stack([func(plane, *args[1:3], [0, 0], *args[4:]) for plane in field]) for field in padded]
+        if name == "col2im":
+            return [_folded(func, field, args[1:]) for field in self.of(carriers[0])]
+        if name == "convolution" or (name.startswith(("max_pool", "avg_pool")) and carriers[0].ndim == out.ndim):
+            return self._windows(bound, carriers[0], out)
+        alike = [tensor for tensor in carriers if _broadcasts(tensor.shape, out.shape)]
+        if alike and all(
+            n == max(s) for n, *s in zip(out.shape, *(_full(t.shape, out.ndim) for t in alike), strict=True)
+        ):
+            return self._pointwise(alike, out)
+        same = next((tensor for tensor in carriers if tensor.ndim == out.ndim), None)
+        return self._resampled(same, out) if same is not None else []
+
+    def _moved(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[list[Tensor]]:
+        """Do the same with positions as with the elements: for each of the fields, rows and columns."""
+        leaves = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        options = {key: value for key, value in kwargs.items() if key not in ("dtype", "memory_format")}
+
+        def planes(number: int, axis: int) -> Tensor:
+            def plane(item: Any) -> Any:
+                if not isinstance(item, Tensor) or not (item.is_floating_point() or item.is_complex()):
+                    return item
+                fields = self.of(item)
+                if not fields:
+                    return torch.full(item.shape, torch.nan, device=item.device)
+                return fields[min(number, len(fields) - 1)][axis]
+
+            moved: Tensor = func(*tree_map(plane, tuple(args)), **tree_map(plane, options))
+            return moved
+
+        count = max(len(self.of(tensor)) for tensor in leaves)
+        return [[planes(number, 0), planes(number, 1)] for number in range(count)]
+
+    def _trained(self, tensor: Tensor) -> bool:
+        """Tell if a tensor is a parameter, or made of some."""
+        return tensor.untyped_storage()._cdata in self._weights
+
+    def _contracted(self, a: Tensor, b: Tensor, out: Tensor) -> list[Tensor]:
+        """Positions of a product of matrices (..., M, K) and (..., K, N): means over K, of either."""
+        both = bool(self.of(a) and self.of(b))
+        found: list[Tensor] = []
+        still: list[Tensor] = []
+        for operand, other, axis, length in ((a, b, -1, out.shape[-1]), (b, a, -2, out.shape[-2])):
+            for field in self.of(operand):
+                if not both and length == operand.shape[axis] and _once(field, axis):
+                    found.append(field)  # as many tokens go out as in: their places stay
+                elif not both and not self._trained(other):
+                    found.append(_taken(field, axis, length, operand.shape[axis] / length))  # as a filter's matrix
+                else:
+                    found.append(_thinned(field.nanmean(axis, keepdim=True)))
+                    still += found[-1:] if both and not _varies(field, axis) else []
+        self.attended |= bool(still)
+        if not both:
+            self.mixed = measured(min(found, key=_area))[0]
+        return [field.expand(2, *out.shape) for field in (still[:2] or [min(found, key=_area)])]
+
+    def _reduced(self, x: Tensor, bound: dict[str, Any], out: Tensor) -> list[Tensor]:
+        """Positions after a mean, sum or maximum over some axes."""
+        dims = bound.get("dim")
+        dims = [dims] if isinstance(dims, int) else list(dims) if dims else range(x.ndim)
+        axes = [1 + d % x.ndim for d in dims]
+        fields = [_thinned(field.nanmean(axes, keepdim=bool(bound["keepdim"]))) for field in self.of(x)]
+        if fields[0].shape[1:] != out.shape:
+            return []
+        self.mixed = measured(min(fields, key=_area))[0]
+        return fields
+
+    def _windows(self, bound: dict[str, Any], x: Tensor, out: Tensor) -> list[Tensor]:
+        """Positions after a convolution or pooling: those of the windows' centres."""
+        strides = bound["stride"] or bound["kernel_size"]
+        strides = list(strides) * (x.ndim - 2 if len(strides) == 1 else 1)
+        fields = []
+        for field in self.of(x):
+            if "weight" in bound:
+                field = _mixed_channels(field, bound["groups"], out.shape[1])
+            for axis, stride in enumerate(strides, start=2):
+                step = 1 / stride if bound.get("transposed") else stride
+                field = _taken(field, axis + 1, out.shape[axis], step)
+            fields.append(_thinned(field) if "weight" in bound else field)
+        self.mixed = measured(min(fields, key=_area))[0]
+        return fields
+
+    def _resampled(self, x: Tensor, out: Tensor) -> list[Tensor]:
+        """Positions after what is known to keep the axes only: spread evenly over those before."""
+        fields = []
+        for field in self.of(x):
+            for axis, (n, m) in enumerate(zip(x.shape, out.shape, strict=True)):
+                if n != m:
+                    channels = axis == 1 and x.ndim > 2
+                    field = field.nanmean(2, keepdim=True) if channels else _taken(field, axis + 1, m, n / max(1, m))
+            fields.append(field.expand(2, *out.shape))
+        self.mixed = measured(min(fields, key=_area))[0]
+        return fields
+
+    def _pointwise(self, alike: list[Tensor], out: Tensor) -> list[Tensor]:
+        """Positions after what works on elements, or keeps the shape: the finest; elsewhere those of others."""
+        each = [self.of(tensor) for tensor in alike]
+        first = each[0]
+        for other in each[1:]:
+            same = other[0].shape == first[0].shape and torch.equal(other[0].nan_to_num(-1), first[0].nan_to_num(-1))
+            if not same and min(map(_area, other)) < min(map(_area, first)):
+                first = other
+        fields = [_lined(field, out.ndim).expand(2, *out.shape) for field in first]
+        if len(each) > 1 and fields[0].isnan().any():
+            for other in each:
+                fields = [torch.where(field.isnan(), _lined(other[0], out.ndim), field) for field in fields]
+        return fields
+
+    def layout(self, tensor: Tensor) -> Layout | None:
+        """Where the samples of maps are in a tensor, if they are a whole grid in each picture."""
+        where = self.finest(tensor)
+        if where is None:
+            return None
+        where = where.nan_to_num(NO_PIXEL)
+        candidates = [axis for axis, n in enumerate(tensor.shape) if axis and n == self.batch]
+        batch = 0 if _repeats(where, self.batch) else candidates[0] if len(candidates) == 1 else -1
+        if batch < 0 or (batch and _varies(where, 1 + batch)):
+            return None
+        where = where.movedim(1 + batch, 1)
+        where = where[:, : where.shape[1] // self.batch]
+        axes = tuple(axis for axis in range(tensor.ndim) if _varies(where, axis + 1))
+        index = (slice(None), *(slice(None) if axis in axes else 0 for axis in range(tensor.ndim)))
+        rows, columns = where[index].flatten(1)
+        known = (rows != NO_PIXEL).nonzero().flatten()
+        grid = measured(where[index].where(where[index] != NO_PIXEL, torch.nan))[1]
+        if not len(known) or len(known) != grid[0] * grid[1]:
+            return None
+        order = known[columns[known].argsort(stable=True)]
+        order = order[rows[order].argsort(stable=True)]
+        lines = rows[order].view(grid), columns[order].view(grid).T
+        if any(float((line - line[:, :1]).abs().max()) > 1 / PARTS or not _even(line[:, 0]) for line in lines):
+            return None
+        return Layout(tuple(where.shape[1:]), axes, order, grid, batch)
+
+    def cells(self, maps: Tensor, spacing: Spacing) -> Cells | None:
+        """Cells in the channels of maps of four axes, if samples so far apart have become channels."""
+        where = self.finest(maps)
+        if where is None or maps.ndim != 4:
+            return None
+        for axes, channels in ((NCHW, 1), (NHWC, 3)):
+            if not _varies(where, channels + 1):
+                continue
+            coarse = where.nanmean(channels + 1, keepdim=True)
+            if not all(
+                _varies(coarse[c : c + 1], a + 1) == (a == axes[c]) for c in (0, 1) for a in range(4) if a != channels
+            ):
+                continue
+            apart = measured(coarse)[0]
+            sides = [far / near for far, near in zip(apart, measured(where)[0], strict=True)]
+            falls = max(far / known for far, known in zip(apart, spacing, strict=True)) >= FALL
+            if not falls or not all(math.isfinite(s) and abs(s - round(s)) < 0.1 for s in sides):
+                continue
+            down, right = (round(s) for s in sides)
+            offsets = (where - coarse).movedim(channels + 1, -1).flatten(1, -2)
+            usual = offsets.nanmedian(1).values
+            pairs = (usual * PARTS).round()
+            sizes = pairs.unique(dim=1, return_counts=True)[1]  # type: ignore[no-untyped-call]
+            if len(sizes) != down * right or len(set(sizes.tolist())) > 1:
+                continue
+            if ((offsets - usual[:, None]).abs() > 1 / PARTS).float().mean() > EDGE:
+                continue
+            order = pairs[1].argsort(stable=True)
+            return Cells(axes, (down, right), order[pairs[0][order].argsort(stable=True)])
+        return None
+
+
+def _mixed_channels(field: Tensor, groups: int, count: int) -> Tensor:
+    """Positions (2, N, channels, ...) after a convolution with weights has mixed the channels of each group."""
+    each = count // groups
+    parts = field.reshape(*field.shape[:2], groups, -1, *field.shape[3:])
+    if parts.shape[3] == each and _once(parts, 3):
+        return field  # tokens, of which as many come out: their places stay
+    parts = parts.nanmean(3, keepdim=True)
+    return parts[:, :, 0] if groups == 1 else parts.expand(*parts.shape[:3], each, *parts.shape[4:]).flatten(2, 3)
+
+
+def _area(field: Tensor) -> float:
+    spacing = measured(field)[0]
+    return spacing[0] * spacing[1]
+
+
+def _thinned(field: Tensor) -> Tensor:
+    """Positions without those rows or columns of which there is only one: mixed over the whole picture."""
+    single = torch.tensor([count < 2 for count in measured(field)[1]], device=field.device)
+    return torch.where(single.view(2, *[1] * (field.ndim - 1)), torch.nan, field) if single.any() else field
+
+
+def _once(field: Tensor, axis: int) -> bool:
+    """Tell if along an axis every position is there once."""
+    one = field.movedim(axis, -1).flatten(1, -2)[:, 0]
+    if one.shape[1] < 2 or not one.isfinite().all():
+        return False
+    return len(one.T.unique(dim=0)) == one.shape[1]  # type: ignore[no-untyped-call]
+
+
+def _varies(field: Tensor, axis: int) -> bool:
+    return field.shape[axis] > 1 and bool((field.nan_to_num(NO_PIXEL).diff(dim=axis) != 0).any())
+
+
+def _repeats(field: Tensor, count: int) -> bool:
+    """Tell if along the first axis so many parts are alike."""
+    if field.ndim < 2 or not field.shape[1] or field.shape[1] % count:
+        return False
+    parts = field.reshape(2, count, -1)
+    return bool((parts == parts[:, :1]).all())
+
+
+def _even(line: Tensor) -> bool:
+    """Tell if steps along a line are alike, but for what borders do."""
+    steps = line.diff()
+    return len(steps) < 2 or float((steps - steps.median()).abs().max()) < float(steps.median()) / 2
+
+
+def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
+
+
+def _full(shape: Sequence[int], ndim: int) -> tuple[int, ...]:
+    return (*(1,) * (ndim - len(shape)), *shape)
+
+
+def _lined(field: Tensor, ndim: int) -> Tensor:
+    """Positions with as many axes, to be broadcast."""
+    return field.reshape(2, *_full(field.shape[1:], ndim))
+
+
+def _taken(field: Tensor, axis: int, count: int, step: float) -> Tensor:
+    """Positions at so many points, one step apart and centred, along an axis."""
+    axis, n = axis % field.ndim, field.shape[axis]
+    if (n == count and step == 1) or n < 2:
+        return field if n == count else field.expand(*field.shape[:axis], count, *field.shape[axis + 1 :])
+    at = (n - 1 - step * (count - 1)) / 2 + step * torch.arange(count, device=field.device, dtype=torch.float32)
+    low = at.floor().clamp(0, n - 2).long()
+    left, right = field.index_select(axis, low), field.index_select(axis, low + 1)
+    shape = [1] * field.ndim
+    shape[axis] = count
+    part = (at - low).view(shape)
+    return torch.where(part == 0, left, torch.where(part == 1, right, left + part * (right - left)))
+
+
+def _folded(func: Any, field: Tensor, rest: Sequence[Any]) -> Tensor:
+    """Positions after patches were added up where they came from."""
+    sums = [func(plane.nan_to_num(0), *rest) for plane in field]
+    counts = func(field[0].isfinite().float(), *rest)
+    folded: Tensor = torch.stack(sums) / counts.where(counts > 0, torch.nan)
+    return folded
