@@ -41,10 +41,10 @@ const shape = (name, attributes, children) => element(name, attributes, children
 
 /** Number for people: so many digits after the point, a dash where there is none. */
 const number = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "–");
-const percent = (value, digits = 0) => (Number.isFinite(value) ? `${(100 * value).toFixed(digits)} %` : "–");
+const percent = (value, digits = 0) => (Number.isFinite(value) ? `${(100 * value).toFixed(digits)}\u00a0%` : "–");
 /** Value with its standard error, both in percent. */
 const withError = (value, error) =>
-  Number.isFinite(error) ? `${(100 * value).toFixed(1)} ± ${(100 * error).toFixed(1)} %` : percent(value, 1);
+  Number.isFinite(error) ? `${(100 * value).toFixed(1)} ± ${(100 * error).toFixed(1)}\u00a0%` : percent(value, 1);
 
 const plainWithError = (value, error) =>
   Number.isFinite(error) ? `${number(value, 3)} ± ${number(error, 3)}` : number(value, 3);

@@ -69,11 +69,11 @@ panels.theorem = {
         curve.map((x) => [x, alphaSharp(x)]),
         { class: "curve bound" },
       ),
-      shape("text", { x: at.x(3) + 8, y: at.y(1.51), class: "small" }, "simple bound, κ‖u‖₁/2"),
-      shape("text", { x: at.x(high) - 6, y: at.y(Math.SQRT2) - 6, class: "small", "text-anchor": "end" }, "best bound"),
       shape("line", { class: "cursor", x1: at.x(t), x2: at.x(t), y1: at.box.top, y2: at.box.top + at.box.height }),
       ...here.map((y) => shape("circle", { class: "here", cx: at.x(t), cy: at.y(y), r: 3 })),
       shape("path", { class: "worst", d: "M-6 -6L6 6M-6 6L6 -6", transform: `translate(${at.x(t)} ${at.y(built)})` }),
+      shape("text", { x: at.x(3) + 8, y: at.y(1.51), class: "small" }, "simple bound, κ‖u‖₁/2"),
+      shape("text", { x: at.x(high) - 6, y: at.y(Math.SQRT2) - 6, class: "small", "text-anchor": "end" }, "best bound"),
     );
     const { stride } = dataset(),
       limit = Math.PI / stride;

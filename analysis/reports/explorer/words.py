@@ -27,8 +27,7 @@ def kernel_words(row: Row, shifts: Sequence[Sequence[float]]) -> str:
     if row["kind"] == "dead" or row["eta_rmax"] is None:
         return "Dead: it answers to nothing."
     advances = [
-        f"{abs(row['theta_y'] * y + row['theta_x'] * x):.1f} rad ({_direction(y, x)})"
-        for y, x in sorted(shifts, reverse=True)
+        f"{abs(row['theta_y'] * y + row['theta_x'] * x):.1f} rad ({_direction(y, x)})" for y, x in _down_first(shifts)
     ]
     moved = "a shift of one pixel" if _one_pixel(shifts) else "the shift that was measured"
     then = "Then" if len(shifts) == 1 else "On the mean of both" if len(shifts) == 2 else "On their mean"
@@ -46,7 +45,7 @@ def shift_words(shifts: Sequence[Sequence[float]]) -> str:
     shifts : sequence of (float, float)
         Vertical then horizontal, pixels.
     """
-    names = [_direction(y, x) for y, x in sorted(shifts, reverse=True)]
+    names = [_direction(y, x) for y, x in _down_first(shifts)]
     size = "by one pixel" if _one_pixel(shifts) else "by shifts in pixels"
     return f"{size}, {'mean of ' if len(names) > 1 else ''}{' and '.join(names)}"
 
@@ -88,7 +87,10 @@ def symbols(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Words and symbols of the page, each with its meaning."""
     m, side = contents["stride"], 2 * contents["q"] + 1
     return [
-        ("(down, right)", "the order of two numbers of a direction, for θ, p and u alike. In the plane down is downward."),
+        (
+            "(down, right)",
+            "the order of two numbers of a direction, for θ, p and u alike. In the plane down is downward.",
+        ),
         ("V, kernel", "the weights of one unit. θ is its characteristic frequency, (down, right), in rad/px."),
         ("H(V), W", "H(V) is the Hilbert transform: each wave of V a quarter of a period further on. W = V + i H(V)."),
         (
@@ -143,9 +145,9 @@ def verdict(contents: Mapping[str, Any]) -> str:
     calmer = sum(row["eta_cmod"] < row["eta_rmax"] for row in rows)
     rmax, cmod = percent(jumpiest["eta_rmax"]), percent(jumpiest["eta_cmod"])
     said = [
-        f"The {what[:-1]} that changes most relative to itself, the jumpiest, is number {jumpiest['index']}. Shifting "
-        f"the picture {shift_words(contents['shifts'])}, changes its RMax (max pooling) by {rmax}, its CMod (modulus) by {cmod}; half of the "
-        f"{len(rows)} {what} change by more than {percent(middle)} in RMax.",
+        f"The {what[:-1]} that changes most relative to itself, the jumpiest, is number {jumpiest['index']}. "
+        f"Shifting the picture {shift_words(contents['shifts'])}, changes its RMax (max pooling) by {rmax}, "
+        f"its CMod (modulus) by {cmod}; half of the {len(rows)} {what} change by more than {percent(middle)} in RMax.",
         f"CMod changes less than RMax for {calmer} of {len(rows)}.",
     ]
     shares = sorted((row.get("share_of_change") or 0 for row in rows), reverse=True)
@@ -212,6 +214,10 @@ def percent(part: float, digits: int = 0) -> str:
 def _direction(y: float, x: float) -> str:
     """Shift in words."""
     return DIRECTIONS.get((y, x), f"{y:g} down, {x:g} right")
+
+
+def _down_first(shifts: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    return sorted(((y, x) for y, x in shifts), reverse=True)
 
 
 def _one_pixel(shifts: Sequence[Sequence[float]]) -> bool:

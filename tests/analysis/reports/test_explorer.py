@@ -20,7 +20,7 @@ from analysis.reports.explorer.contents import (
     photograph,
     with_kernels,
 )
-from analysis.reports.explorer.words import advice, kernel_words, tasks, verdict
+from analysis.reports.explorer.words import advice, kernel_words, shift_words, tasks, verdict
 from wavelets import DualTreePackets2D
 
 DEAD = 2
@@ -125,6 +125,13 @@ def test_words_follow_the_numbers():
     said = kernel_words(row, [(0, 1), (1, 0)]).lower().replace("\u00a0", " ")
     for part in ("fine", "diagonal", "3.0 px", "1.1 rad", "1.8 rad", "53 %", "25 %"):
         assert part in said
+    assert said.index("1.8 rad") < said.index("1.1 rad")  # down first
+    for shifts, parts in (
+        ([(0, 1), (1, 0)], ["one pixel", "mean", "down and right"]),
+        ([(0.5, 2)], ["0.5 down, 2 right"]),
+    ):
+        assert all(part in shift_words(shifts) for part in parts)
+    assert "mean" not in shift_words([(0.5, 2)]) and "one pixel" not in shift_words([(0.5, 2)])
     assert "coarse" in kernel_words(row | {"wavelength": 20.0}, [(0, 1)]).lower()
     assert "53" not in kernel_words(row | {"kind": "dead", "eta_rmax": None}, [(0, 1)])
 

@@ -158,15 +158,18 @@ def test_rmax_and_cmod_of_a_packet_and_their_change_are_numpys(opened, maps):
     grey = (pixels @ [0.299, 0.587, 0.114])[None]
     kernel = DualTreePackets2D(2, maps.attrs["filters"], stride=2).kernels()[k][None]
     still, moved = (numpy_maps(grey, kernel, 2, 1, (0, u)) for u in (0, 0.75))
-    opened.computed(f"update({{ set: 1, pinned: {k}, path: 'right', u: 0.75 }})")
+    opened.computed(f"update({{ set: 1, pinned: {k}, path: 'right', u: 0.75, since: 'step' }})")
     opened.settle()
     found = opened.computed(
         "((maps) => [list(maps.rmax), list(maps.cmod), maps.etaR, maps.etaC])(panels.lab.maps(0.75))"
     )
+    before = numpy_maps(grey, kernel, 2, 1, (0, 0.5))
+    steps = opened.computed("panels.lab.changes(0.75)")
     for i in (0, 1):
         np.testing.assert_allclose(np.reshape(found[i], moved[i].shape), moved[i], atol=1e-6 * np.abs(moved[i]).max())
         eta = np.linalg.norm(moved[i] - still[i]) / np.linalg.norm(still[i])
         assert abs(found[2 + i] - eta) < 1e-6
+        assert abs(steps[i] - np.linalg.norm(moved[i] - before[i]) / np.linalg.norm(before[i])) < 1e-6
 
 
 def numpy_maps(image, kernels, stride, q, shift):
@@ -194,7 +197,7 @@ def test_theorem_is_numpys_and_no_image_breaks_it(opened):
         changes = opened.computed("panels.theorem.envelopes.map((c) => modulusChange(c, given[0], given[1]))", kappa, u)
         bound = alpha_sharp(kappa * np.array(u))
         assert max(changes) <= bound * (1 + 1e-9)
-    near = opened.computed("panels.theorem.envelopes.map((c) => modulusChange(c, 0.2, [1, 1]))")
+    near = opened.computed("panels.theorem.built.map((c) => modulusChange(c, 0.2, [1, 1]))")
     assert max(near) > 0.95 * alpha_sharp([0.2, 0.2])
 
 
@@ -230,11 +233,12 @@ def test_a_tap_shows_the_kernel_everywhere(visit, width):
 
 def test_the_address_keeps_what_was_chosen(visit, browser, address):
     visit.computed(
-        "update({ pinned: 3, u: 2.5, m: 3, kappa: 0.33, find: 'fine', sort: ['rho', false], selected: [1, 3] })"
+        "update({ pinned: 3, u: 2.5, m: 3, kappa: 0.33, find: 'fine', sort: ['rho', false], selected: [1, 3], "
+        "area: [-1, 0, 0.5, 2], since: 'start' })"
     )
     visit.page.wait_for_url(lambda url: "kappa=0.33" in url)
     again = Visit(browser, address + "#" + visit.page.url.partition("#")[2], min(WIDTHS))
-    names = ["m", "q", "u", "pinned", "kappa", "find", "sort", "theta", "set", "selected"]
+    names = ["m", "q", "u", "pinned", "kappa", "find", "sort", "theta", "set", "selected", "area", "since"]
     kept, found = (each.computed("given[0].map((name) => state[name])", names) for each in (visit, again))
     again.context.close()
     assert kept == found and not again.complaints and without_data(again.requests) == [address]
@@ -242,7 +246,8 @@ def test_the_address_keeps_what_was_chosen(visit, browser, address):
 
 def test_an_address_that_asks_for_nonsense_is_no_harm(opened):
     nonsense = (
-        "pinned=999 m=0 q=x u=77 path=up theta=1 sort=no_true set=9 across=toString kappa=-1 selected=1_99 cell=-1"
+        "pinned=999 m=0 q=x u=77 path=up theta=1 sort=no_true set=9 across=toString kappa=-1 selected=1_99 cell=-1 "
+        "area=1_2 since=toString"
     )
     for part in nonsense.split():
         assert opened.computed("recalled(given[0])", f"#{part}") == {}, part
@@ -250,7 +255,7 @@ def test_an_address_that_asks_for_nonsense_is_no_harm(opened):
 
 
 def test_the_shift_changes_the_maps(visit):
-    visit.computed("update({ u: 0 })")
+    visit.computed("update({ u: 0, since: 'start' })")
     visit.settle()
     names = ("lab-picture", "lab-rmax", "lab-cmod", "lab-rmax-change")
     before = [visit.pixels(name) for name in names]
@@ -266,6 +271,52 @@ def test_the_shift_changes_the_maps(visit):
     assert visit.computed("panels.lab.maps(1.25).etaC") < 0.01 < 0.1 < visit.computed("panels.lab.maps(1.25).etaR")
 
 
+def test_the_picture_plays_to_and_fro(visit):
+    visit.computed("update({ u: 1 })")
+    seen = visit.page.evaluate(
+        """() => new Promise((done) => {
+          const [lab, seen] = [panels.lab, []], draw = lab.draw;
+          lab.draw = (changed) => {
+            draw.call(lab, changed);
+            if (seen.push(state.u) === 20) { lab.draw = draw; lab.stop(); done(seen); }
+          };
+          lab.toggle();
+        })"""
+    )
+    assert min(seen) >= 0 and max(seen) <= 2
+    moves = np.diff(seen)
+    assert (moves > 0).any() and (moves < 0).any()
+
+
+def test_units_are_marked_by_keys(visit):
+    start, side = visit.computed("[panels.lab.cell, panels.lab.still.side]")
+    visit.page.focus(".map:has(#lab-cmod)")
+    y, x = divmod(start, side)
+    vertical, horizontal = "Up" if y else "Down", "Left" if x else "Right"
+    visit.page.keyboard.press(f"Arrow{vertical}")
+    visit.settle()
+    visit.page.keyboard.press(f"Arrow{horizontal}")
+    visit.settle()
+    assert visit.computed("state.cell") == start + (-side if y else side) + (-1 if x else 1)
+    visit.computed("update({ cell: 0 })")
+    visit.settle()
+    visit.page.keyboard.press("ArrowUp")
+    visit.settle()
+    assert visit.computed("state.cell") == 0
+
+
+def test_ticks_of_phases_have_room(opened):
+    for high, room in itertools.product([np.pi, 7, 26.4, 200], [-50, 0, 60, 310, 500]):
+        values = [
+            value for value, _ in opened.computed("ticksOf({ low: 0, high: given[0], pi: true }, given[1])", high, room)
+        ]
+        assert values[0] == 0 and values[-1] <= high * (1 + 1e-9)
+        assert (np.diff(values) / high * max(room, 1) >= min(40, max(room, 1) / 2)).all()
+        assert room < 300 or len(values) >= 3
+    texts = [text for _, text in opened.computed("ticksOf({ low: -Math.PI, high: 1.5 * Math.PI, pi: true }, 900)")]
+    assert texts == ["−π", "−π/2", "0", "π/2", "π", "3π/2"]
+
+
 def test_phases_coincide_at_two_pi(visit):
     visit.page.click("#clock-coincide")
     visit.settle()
@@ -277,6 +328,8 @@ def test_phases_coincide_at_two_pi(visit):
 
 def test_a_box_selects_the_table_follows_and_is_saved(visit):
     x, y = point(visit, 1)
+    top = "byId('plane-chart').getBoundingClientRect().top + scrollY"
+    place = visit.computed(top)
     mouse = visit.page.mouse
     mouse.move(x - 9, y - 9)
     mouse.down()
@@ -286,11 +339,20 @@ def test_a_box_selects_the_table_follows_and_is_saved(visit):
     visit.settle()
     inside = visit.computed("state.selected")
     assert 1 in inside and len(inside) < 6
+    # The box stays, nothing has moved, and what it holds is said beside it.
+    assert visit.page.locator("#plane-chart .rubber").get_attribute("d").startswith("M")
+    assert abs(visit.computed(top) - place) < 1
+    assert str(len(inside)) in visit.text("plane-selection").split()
     assert visit.page.locator("#table tbody tr").count() == len(inside)
     with visit.page.expect_download() as download:
         visit.page.click("#table-csv")
     lines = Path(download.value.path()).read_text("utf-8").splitlines()
     assert lines[0].startswith("index,kind,") and len(lines) == 1 + len(inside)
+    visit.page.click("#plane-clear")
+    visit.settle()
+    assert visit.computed("[state.selected, state.area]") == [None, None]
+    assert not visit.page.locator("#plane-chart .rubber").get_attribute("d")
+    assert abs(visit.computed(top) - place) < 1
 
 
 def test_table_is_searched_filtered_and_sorted(visit):
@@ -306,6 +368,36 @@ def test_table_is_searched_filtered_and_sorted(visit):
     visit.page.select_option("#table-kind", "dead")
     visit.settle()
     assert visit.computed(shown) == [2]
+    visit.page.fill("#table-find", "zebra")
+    visit.settle()
+    assert visit.computed(shown) == []
+    visit.page.locator("#table-body [role=status]").get_by_role("button").click()
+    visit.settle()
+    assert len(visit.computed(shown)) == visit.computed("dataset().rows.length") and not visit.computed("state.find")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_keyboard_goes_through_the_table(visit, width):
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.settle()
+    numbers = visit.page.locator("#table tbody button")
+    assert visit.page.locator("#table tbody button[tabindex='0']").count() == 1 < numbers.count()
+    assert all(
+        min(size) >= 24
+        for size in visit.computed(
+            "list(document.querySelectorAll('#table tbody button')).map((one) => [one.offsetWidth, one.offsetHeight])"
+        )
+    )
+    numbers.first.focus()
+    visit.page.keyboard.press("ArrowDown")
+    second = numbers.nth(1).inner_text()
+    assert visit.computed("document.activeElement.textContent") == second
+    visit.page.keyboard.press("Enter")
+    visit.settle()
+    assert (
+        visit.computed("[String(dataset().rows[state.pinned].index), document.activeElement.textContent]")
+        == [second] * 2
+    )
 
 
 def test_keyboard_goes_through_the_kernels(visit):
@@ -314,6 +406,32 @@ def test_keyboard_goes_through_the_kernels(visit):
     visit.page.keyboard.press("ArrowRight")
     visit.settle()
     assert visit.computed("state.pinned") == 1 and visit.computed("document.activeElement.id") == "kernel-1"
+    for key, selected in (("Space", [1]), ("ArrowRight", [1]), ("Space", [1, 2]), ("Space", [1]), ("Escape", None)):
+        visit.page.keyboard.press(key)
+        visit.settle()
+        assert visit.computed("state.selected") == selected, key
+
+
+def test_down_in_the_list_is_down_on_the_screen(visit):
+    visit.computed("(byId('kernel-list').style.width = '125px', null)")  # rows of a few
+    visit.page.focus("#kernel-list [tabindex='0']")
+    place = "((one) => [one.offsetLeft, one.offsetTop])(document.activeElement)"
+    visit.page.keyboard.press("Home")
+    visit.settle()
+    left, top = visit.computed(place)
+    visit.page.keyboard.press("ArrowDown")
+    visit.settle()
+    now = visit.computed(place)
+    assert now[0] == left and now[1] > top
+    visit.page.keyboard.press("ArrowUp")
+    visit.settle()
+    assert visit.computed(place) == [left, top]
+    visit.computed("(byId('kernel-list').style.width = '', null)")
+    visit.page.set_viewport_size({"width": min(WIDTHS), "height": 900})  # one row that scrolls
+    visit.settle()
+    visit.page.keyboard.press("ArrowDown")
+    visit.settle()
+    assert visit.computed("state.pinned") == 1
 
 
 def test_theme_explanations_and_print(visit):
