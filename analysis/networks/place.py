@@ -94,7 +94,7 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     model : torch.nn.Module
         Any, also one that torch.fx cannot trace. It is run once in evaluation mode.
     example : Tensor, shape (N, channels, H, W)
-        Input of the network.
+        Input of the network, of which the first picture is used.
 
     Returns
     -------
@@ -114,10 +114,11 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     if not isinstance(example, Tensor) or example.ndim != 4:
         shape = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
         raise ValueError(f"example is {shape}; expected a tensor of shape (N, channels, height, width)")
-    watch = Finder(model, example)
+    pair = torch.cat((example[:1], example[:1]))  # what is alike in both is no matter of positions
+    watch = Finder(model, pair)
     try:
         with torch.no_grad(), evaluating(model), watch.watching():
-            model(example)
+            model(pair)
     except Exception as error:  # whatever the model's own code raises
         raise ValueError(
             f"the network fails on an example of shape {tuple(example.shape)}: {type(error).__name__}: "
@@ -154,7 +155,7 @@ def intercept(
         If the network does not come by one of the places.
     """
     found = places(model, x[:1]) if found is None else found
-    watch = _Use(model, len(x), on_call, found, circular)
+    watch = _Use(model, on_call, found, circular)
     with watch.watching():
         answer = model(x)
     for place in watch.left_out.values():
@@ -167,9 +168,9 @@ def intercept(
 class _Use(Watch):
     """Watch that lets what comes out of the calls of known places be replaced."""
 
-    def __init__(self, model: nn.Module, count: int, on_call: OnCall, found: Sequence[Place], circular: bool) -> None:
+    def __init__(self, model: nn.Module, on_call: OnCall, found: Sequence[Place], circular: bool) -> None:
         super().__init__(model, circular)
-        self.count, self.on_call = count, on_call
+        self.on_call = on_call
         self.left_out = {event.key: place for place in found for event in place.events}
         self._plan: dict[Key, list[tuple[int, Place, Event]]] = {}
         for place in found:

@@ -9,7 +9,7 @@ positions says how far apart the samples of a map are, whatever the layout: maps
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,12 +83,15 @@ class Layout:
     order : Tensor of int64
         Elements along these axes, flattened, which are the samples row by row; others, such as class tokens, are left.
     grid : (int, int)
+    batch : int
+        Axis along which pictures follow each other; in `shape` it is the first.
     """
 
     shape: tuple[int, ...]
     axes: tuple[int, ...]
     order: Tensor
     grid: Sides
+    batch: int
 
     def maps(self, tensor: Tensor, count: int) -> Tensor:
         """Maps (count, channels, height, width) of `count` pictures; ValueError if the tensor has another shape."""
@@ -105,11 +108,13 @@ class Layout:
         flat[..., self.order.to(tensor.device)] = maps.flatten(2)
         sizes = [self.shape[axis] for axis in (*rest, *self.axes)]
         back = [1 + (*rest, *self.axes).index(axis) for axis in range(len(self.shape))]
-        return flat.reshape(count, *sizes).permute(0, *back).flatten(0, 1)
+        return flat.reshape(count, *sizes).permute(0, *back).flatten(0, 1).movedim(0, self.batch)
 
     def _flat(self, tensor: Tensor, count: int) -> Tensor:
         rest = [axis for axis in range(len(self.shape)) if axis not in self.axes]
-        parts = tensor.reshape(count, *self.shape).permute(0, *(1 + a for a in (*rest, *self.axes)))
+        parts = (
+            tensor.movedim(self.batch, 0).reshape(count, *self.shape).permute(0, *(1 + a for a in (*rest, *self.axes)))
+        )
         return parts.reshape(count, math.prod(self.shape[a] for a in rest), -1)
 
 
@@ -147,19 +152,31 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ----------
     x : Tensor, shape (N, channels, H, W)
         Pictures.
+    weights : iterable of Tensor
+        What is trained. A product with another matrix is taken for a filter, which spreads its samples evenly.
 
     Attributes
     ----------
+    attended : bool
+        Whether two tensors with positions were multiplied, and one has kept its own; who looks sets it to False.
     mixed : (float, float) or None
         Spacing of what the last operation gave that mixes positions, or takes others; who looks sets it to None.
     """
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, weights: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.batch = len(x)
+        self.attended = False
         self.mixed: Spacing | None = None
         self._kept: dict[int, tuple[StorageWeakRef, int, list[Tensor]]] = {}
+        self._weights: dict[int, StorageWeakRef] = {}
+        self._learn(weights)
         self.lay(x, NCHW, (1.0, 1.0))
+
+    def _learn(self, weights: Iterable[Tensor]) -> None:
+        """Know what is trained by its storage, the number of which stays taken."""
+        storages = [tensor.untyped_storage() for tensor in weights if tensor.layout is torch.strided]
+        self._weights |= {one._cdata: StorageWeakRef(one) for one in storages}  # type: ignore[no-untyped-call]
 
     def lay(self, maps: Tensor, axes: Sides, spacing: Spacing) -> None:
         """Let maps be samples that lie so far apart from the first row and column on."""
@@ -208,6 +225,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor)]
             if any(self.of(tensor) for tensor in given):
                 self._follow(func, args, kwargs, given, result)
+            elif any(self._trained(tensor) for tensor in given):
+                self._learn(item for item in tree_leaves(result) if isinstance(item, Tensor))
         return result
 
     def _follow(
@@ -219,14 +238,18 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         bound = {a.name: a.default_value for a in func._schema.arguments if a.has_default_value()}
         bound |= dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | dict(kwargs)
         new = [t for t in tree_leaves(result) if isinstance(t, Tensor) and t.layout is torch.strided]
-        for number, out in enumerate(new):
+        for out in new:
             if out.untyped_storage()._cdata in storages:
                 if func._schema.is_mutable:
                     self._write(name, func, args, kwargs, given, out)
                 continue
             if not (out.is_complex() or (out.is_floating_point() and not any(t.is_complex() for t in given))):
                 continue  # numbers of elements; or a spectrum becomes maps
-            fields = self._fields(name, func, args, kwargs, bound, given, out, number)
+            if name in ("topk", "sort"):
+                axis = 1 + bound["dim"] % out.ndim
+                fields = [f.gather(axis, new[1].expand(2, *out.shape)) for f in self.of(args[0])]
+            else:
+                fields = self._fields(name, func, args, kwargs, bound, given, out)
             if fields:
                 self.put(out, fields)
 
@@ -257,12 +280,14 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         bound: dict[str, Any],
         given: list[Tensor],
         out: Tensor,
-        number: int,
     ) -> list[Tensor]:
         """Positions of a result."""
         carriers = [tensor for tensor in given if self.of(tensor)]
         if name in CONTRACTIONS:
             return self._contracted(given[-2], given[-1], out)
+        if name.startswith("_scaled_dot_product"):
+            self.attended = True
+            return [field[..., :1] for field in self.of(args[0])] if out.ndim == args[0].ndim else []
         if "keepdim" in bound:
             return self._reduced(carriers[0], bound, out)
         if name in MOVES:
@@ -306,21 +331,28 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         count = max(len(self.of(tensor)) for tensor in leaves)
         return [[planes(number, 0), planes(number, 1)] for number in range(count)]
 
+    def _trained(self, tensor: Tensor) -> bool:
+        """Tell if a tensor is a parameter, or made of some."""
+        return tensor.untyped_storage()._cdata in self._weights
+
     def _contracted(self, a: Tensor, b: Tensor, out: Tensor) -> list[Tensor]:
         """Positions of a product of matrices (..., M, K) and (..., K, N): means over K, of either."""
         both = bool(self.of(a) and self.of(b))
         found: list[Tensor] = []
-        for operand, axis, length in ((a, -1, out.shape[-1]), (b, -2, out.shape[-2])):
+        still: list[Tensor] = []
+        for operand, other, axis, length in ((a, b, -1, out.shape[-1]), (b, a, -2, out.shape[-2])):
             for field in self.of(operand):
                 if not both and length == operand.shape[axis] and _once(field, axis):
                     found.append(field)  # as many tokens go out as in: their places stay
+                elif not both and not self._trained(other):
+                    found.append(_taken(field, axis, length, operand.shape[axis] / length))  # as a filter's matrix
                 else:
-                    found.append(field.nanmean(axis, keepdim=True))
-        found = [_thinned(field) for field in found]
-        least = min(map(_area, found))
+                    found.append(_thinned(field.nanmean(axis, keepdim=True)))
+                    still += found[-1:] if both and not _varies(field, axis) else []
+        self.attended |= bool(still)
         if not both:
             self.mixed = measured(min(found, key=_area))[0]
-        return [field.expand(2, *out.shape) for field in found if _area(field) < FALL * least or least == math.inf][:2]
+        return [field.expand(2, *out.shape) for field in (still[:2] or [min(found, key=_area)])]
 
     def _reduced(self, x: Tensor, bound: dict[str, Any], out: Tensor) -> list[Tensor]:
         """Positions after a mean, sum or maximum over some axes."""
@@ -377,15 +409,16 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def layout(self, tensor: Tensor) -> Layout | None:
         """Where the samples of maps are in a tensor, if they are a whole grid in each picture."""
         where = self.finest(tensor)
-        if where is None or not tensor.ndim or not len(tensor) or len(tensor) % self.batch:
+        if where is None:
             return None
-        where = where.reshape(2, self.batch, -1, *tensor.shape[1:]).nan_to_num(NO_PIXEL)
-        if not torch.equal(where, where[:, :1].expand_as(where)):
+        where = where.nan_to_num(NO_PIXEL)
+        candidates = [axis for axis, n in enumerate(tensor.shape) if axis and n == self.batch]
+        batch = 0 if _repeats(where, self.batch) else candidates[0] if len(candidates) == 1 else -1
+        if batch < 0 or (batch and _varies(where, 1 + batch)):
             return None
-        where = where[:, 0]
+        where = where.movedim(1 + batch, 1)
+        where = where[:, : where.shape[1] // self.batch]
         axes = tuple(axis for axis in range(tensor.ndim) if _varies(where, axis + 1))
-        if 0 in axes and self.batch == 1 and 1 in tensor.shape[1:]:
-            return None  # pictures may be along another axis
         index = (slice(None), *(slice(None) if axis in axes else 0 for axis in range(tensor.ndim)))
         rows, columns = where[index].flatten(1)
         known = (rows != NO_PIXEL).nonzero().flatten()
@@ -397,7 +430,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         lines = rows[order].view(grid), columns[order].view(grid).T
         if any(float((line - line[:, :1]).abs().max()) > 1 / PARTS or not _even(line[:, 0]) for line in lines):
             return None
-        return Layout(tuple(where.shape[1:]), axes, order, grid)
+        return Layout(tuple(where.shape[1:]), axes, order, grid, batch)
 
     def cells(self, maps: Tensor, spacing: Spacing) -> Cells | None:
         """Cells in the channels of maps of four axes, if samples so far apart have become channels."""
@@ -412,8 +445,10 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 _varies(coarse[c : c + 1], a + 1) == (a == axes[c]) for c in (0, 1) for a in range(4) if a != channels
             ):
                 continue
-            sides = [far / near for far, near in zip(measured(coarse)[0], spacing, strict=True)]
-            if not all(math.isfinite(s) and abs(s - round(s)) < 0.1 for s in sides) or max(sides) < FALL:
+            apart = measured(coarse)[0]
+            sides = [far / near for far, near in zip(apart, measured(where)[0], strict=True)]
+            falls = max(far / known for far, known in zip(apart, spacing, strict=True)) >= FALL
+            if not falls or not all(math.isfinite(s) and abs(s - round(s)) < 0.1 for s in sides):
                 continue
             down, right = (round(s) for s in sides)
             offsets = (where - coarse).movedim(channels + 1, -1).flatten(1, -2)
@@ -462,6 +497,14 @@ def _varies(field: Tensor, axis: int) -> bool:
     return field.shape[axis] > 1 and bool((field.nan_to_num(NO_PIXEL).diff(dim=axis) != 0).any())
 
 
+def _repeats(field: Tensor, count: int) -> bool:
+    """Tell if along the first axis so many parts are alike."""
+    if field.ndim < 2 or not field.shape[1] or field.shape[1] % count:
+        return False
+    parts = field.reshape(2, count, -1)
+    return bool((parts == parts[:, :1]).all())
+
+
 def _even(line: Tensor) -> bool:
     """Tell if steps along a line are alike, but for what borders do."""
     steps = line.diff()
@@ -483,7 +526,7 @@ def _lined(field: Tensor, ndim: int) -> Tensor:
 
 def _taken(field: Tensor, axis: int, count: int, step: float) -> Tensor:
     """Positions at so many points, one step apart and centred, along an axis."""
-    n = field.shape[axis]
+    axis, n = axis % field.ndim, field.shape[axis]
     if (n == count and step == 1) or n < 2:
         return field if n == count else field.expand(*field.shape[:axis], count, *field.shape[axis + 1 :])
     at = (n - 1 - step * (count - 1)) / 2 + step * torch.arange(count, device=field.device, dtype=torch.float32)

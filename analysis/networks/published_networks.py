@@ -67,12 +67,15 @@ SOUND_ROWS = {
 """Pooling and row of the sound study's Table I but for the trainable filters, which have names by rule."""
 
 
+_archived, _printed = cache(archived_scores), cache(published_table)  # read for each of many names, never changed
+
+
 def poster_description(name: str, form: str) -> str:
     """Describe a network of the poster by its rows of Figs. 9 and 10, or of the archived records."""
     name, rows = name.removesuffix("-qshift"), []
     for dataset, figure in FIGURES.items():
         printed = poster_scores().get((dataset, name))
-        archive = archived_scores(dataset)
+        archive = _archived(dataset)
         if printed is not None:
             rows.append(f"{figure}: {printed}")
         elif name in archive.index:
@@ -151,7 +154,7 @@ def blurpool() -> Iterator[Entry]:
 
 def vgg13_description(name: str) -> str:
     """Describe a VGG13 by its row of the BlurPool paper's Table 1."""
-    row = published_table("blurpool").set_index("network").loc[f"vgg13-{name}" if name else "vgg13"]
+    row = _printed("blurpool").set_index("network").loc[f"vgg13-{name}" if name else "vgg13"]
     columns = ("accuracy", "accuracy_shifted", "consistency")
     plain, augmented = (" ".join(f"{row[prefix + c]:.1f}" for c in columns) for prefix in ("", "augmented_"))
     return (
@@ -205,7 +208,7 @@ def vgg42_description(row: str) -> str:
 
 def sound_score(table: str, network: str, mixup: str, row: str) -> str:
     """Return a mean average precision and its deviation, such as .457±.003; "" if it was not published."""
-    rows: pd.DataFrame = published_table("sound").set_index(["table", "network", "mixup", "method"])
+    rows: pd.DataFrame = _printed("sound").set_index(["table", "network", "mixup", "method"])
     key = (table, network, mixup, row.replace("×", "x"))
     if key not in rows.index:
         return ""

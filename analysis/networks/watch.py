@@ -26,8 +26,11 @@ from analysis.networks.resolution import (
     with_circular_borders,
 )
 
-OPAQUE = ("analysis.networks.pooling.polyphase",)
-"""Modules of operators that are one place, whatever they do inside."""
+OPAQUE = "analysis.networks.pooling.polyphase"
+"""Home of operators that are one place, whatever they do inside."""
+
+OPERATORS = "analysis.networks.pooling."
+"""Home of operators that are one place, if no known call in them is."""
 
 FROM_ARRAYS = ("as_tensor", "asarray", "tensor", "from_numpy", "from_dlpack")
 """Functions that bring maps from elsewhere, whose results are no constants."""
@@ -63,11 +66,11 @@ class Event:
 
 @dataclass
 class Frame:
-    """A module that is being run, and the maps that it was given."""
+    """A module that is being run, the maps that it was given, and where its class is from."""
 
     name: str
     source: Tensor | None
-    opaque: bool = False
+    home: str = ""
 
 
 class Watch(TorchFunctionMode):
@@ -110,7 +113,7 @@ class Watch(TorchFunctionMode):
 
     def hidden(self) -> bool:
         """Tell if what happens is inside an operator that is one place."""
-        return any(frame.opaque for frame in self.stack)
+        return any(frame.home == OPAQUE for frame in self.stack)
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -136,7 +139,7 @@ class Watch(TorchFunctionMode):
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
             args = tuple(self.before(self._key(f"{name}()"), args))
             source = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim == 4), None)
-            self.stack.append(Frame(name, source, type(module).__module__ in OPAQUE))
+            self.stack.append(Frame(name, source, type(module).__module__))
             return args, kwargs
 
         return hook
@@ -195,7 +198,7 @@ class Finder(Watch):
     def __init__(self, model: nn.Module, x: Tensor) -> None:
         super().__init__(model)
         self.found: list[Found] = []
-        self.positions = Positions(x)
+        self.positions = Positions(x, model.parameters())
         self._constants = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
         self._sliced: tuple[Tensor, str, int] | None = None
         self._last = x
@@ -247,15 +250,17 @@ class Finder(Watch):
         self, key: Key, func: Any, args: Any, kwargs: Any, result: Any, output: Tensor, total: Spacing
     ) -> Spacing:
         """Total stride after a call."""
+        attended, self.positions.attended = self.positions.attended, False
         call = read_call(func, args, kwargs, result)
+        if attended:  # whichever samples the others were weighed for are left, perhaps fewer
+            return self._as_far(output, total)
         if call is not None and (not call.fault or self._loses(call, total)):
             self.positions.mixed = None
             return self._note_call(key, call, total)
         if call is not None and not call.kind.endswith(("convolution", "embedding", "slicing")):
-            self.positions.mixed = None
-            spacing = self._spacing(output)  # a known call that loses a little
-            down, right = (max(t, s) if math.isfinite(s) else t for t, s in zip(total, spacing, strict=True))
-            return down, right
+            return self._as_far(output, total)  # a known call that loses a little
+        if self.stack and self.stack[-1].home.startswith(OPERATORS):
+            return total
         source = args[0] if args and isinstance(args[0], Tensor) else None
         if self.positions.mixed is not None and source is not None and key[1] in GLOBAL and output.ndim < source.ndim:
             self._note_gathered(key, source, output, total)
@@ -267,8 +272,10 @@ class Finder(Watch):
             return None
         if not hasattr(output, "_total_stride"):
             _set(output, _of(self._last))
-        if frame.opaque:
+        if frame.home == OPAQUE:
             self._note_operator(key, frame.source, output)
+        elif frame.home.startswith(OPERATORS):
+            self._judge(key, "", output, _of(output), shrunk=True)
         elif self.positions.mixed is not None or not self.positions.of(output):
             self._judge(key, "", output, _of(output))
         return None
@@ -284,6 +291,12 @@ class Finder(Watch):
         if not self.positions.of(call.output):
             return min(call.stride) > 1
         return _fall(self._spacing(call.output), total) is not None
+
+    def _as_far(self, output: Tensor, total: Spacing) -> Spacing:
+        """Total stride that is at least the distance of samples."""
+        self.positions.mixed = None
+        down, right = (max(t, s) if math.isfinite(s) else t for t, s in zip(total, self._spacing(output), strict=True))
+        return down, right
 
     def _spacing(self, tensor: Tensor) -> Spacing:
         where = self.positions.finest(tensor)

@@ -34,8 +34,7 @@ def spectrogram_shifts_figure(table: pd.DataFrame) -> Figure:
                 part = rows[(rows.network == name) & (rows.kind == kind)]
                 ax.plot(part["shift"].astype(int), part[column], label=name, **look)
     for ax, kind in zip(axes[-1], SHIFTED, strict=True):
-        ax.set(xlabel=SHIFTED[kind])
-        whole_numbers(ax)
+        ax.set(xlabel=SHIFTED[kind], xticks=sorted(set(rows["shift"].astype(int))))
     for row, label in zip(axes, names.values(), strict=True):
         row[0].set_ylabel(label)
     side_legend(figure)

@@ -28,7 +28,10 @@ def study_figure(summary: pd.DataFrame, factors: Sequence[str], metrics: Mapping
     matplotlib.figure.Figure
         Published numbers, where there are any, are hollow: another data set and scale, so compare orders, not values.
     """
-    names = [", ".join(row) for row in summary[list(factors)].astype(str).itertuples(index=False)]
+    shown = summary[list(factors)].astype(str)
+    for factor in factors:  # "yes" alone says nothing
+        shown[factor] = shown[factor].replace({"yes": f"with {factor}", "no": f"without {factor}"})
+    names = [", ".join(row) for row in shown.itertuples(index=False)]
     at = np.arange(len(names))[::-1]
     figure = Figure(figsize=(2.2 + 3.1 * len(metrics), 1.4 + 0.28 * len(names)), layout="compressed")
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]

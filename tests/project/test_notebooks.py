@@ -11,7 +11,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
-NARROW = {path.stem for path in NOTEBOOKS if path.stem[:2] in ("00", "01", "02", "05", "06", "07")}
+NARROW = {path.stem for path in NOTEBOOKS if path.stem[:2] in ("00", "01", "02", "03", "04", "05", "06", "07")}
 
 
 def refresh():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 from torch import Tensor
 
 from analysis.networks.metrics.checks import finite
@@ -100,7 +100,7 @@ class MultilabelScores(Streaming):
         return {
             "mAP": float(by_class["average_precision"][known].mean()),
             "auc": float(auc),
-            "d_prime": float(math.sqrt(2) * norm.ppf(auc)),
+            "d_prime": float(math.sqrt(2) * ndtri(auc)),
         }
 
     def by_class(self) -> dict[str, NDArray[np.float64]]:
@@ -119,5 +119,5 @@ class MultilabelScores(Streaming):
                     average_precision_score(truth, score, sample_weight=weight),
                     roc_auc_score(truth, score, sample_weight=weight),
                 )
-        d_prime = math.sqrt(2) * norm.ppf(result[1])
+        d_prime = math.sqrt(2) * ndtri(result[1])
         return {"average_precision": result[0], "auc": result[1], "d_prime": d_prime}

@@ -183,24 +183,26 @@ def test_code_that_is_not_understood_has_its_share():
     assert alone.blame[0] == pytest.approx(1, abs=0.05)  # a mean over tokens commutes, ReLU nearly
 
 
-class Hidden(nn.Module):
-    """Means of cells while the pictures are along a later axis, where nothing is exchanged."""
+class Cut(nn.Module):
+    """Patches as tokens, without the last one, so that those left are no whole grid."""
+
+    def __init__(self, before):
+        super().__init__()
+        self.before, self.linear, self.head = before, nn.Linear(12, 6), nn.Linear(6, 3)
 
     def forward(self, x):
-        cells = x.permute(2, 3, 0, 1).reshape(SIDE // 2, 2, SIDE // 2, 2, len(x), -1)
-        return cells.mean((1, 3)).permute(2, 3, 0, 1)
+        patches = nn.functional.unfold(self.before(x), 2, stride=2)[..., :-1]
+        return self.head(self.linear(patches.transpose(1, 2)).relu().mean(1))
 
 
 def test_what_cannot_be_exchanged_has_no_share_and_is_told():
     torch.manual_seed(0)
-    end = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Hidden(), nn.Conv2d(4, 4, 1), nn.MaxPool2d(2), *end)
-    found = audited(net.eval(), 4)
-    assert found.place.values.tolist() == ["1", "3", "4", "head"]
-    assert np.isnan(found.blame[0]) and found.blame[[1, 3]].sum() == pytest.approx(1)
-    assert "In 1 resolution falls" in verdict(found) and "not understood" not in verdict(audited(model(), 4))
+    found = audited(Cut(nn.MaxPool2d(2)).eval(), 4)
+    assert found.place.values.tolist() == ["before", "linear", "mean", "head"]
+    assert np.isnan(found.blame[1]) and found.blame[[0, 3]].sum() == pytest.approx(1)
+    assert "In linear resolution falls" in verdict(found) and "not understood" not in verdict(audited(model(), 4))
     with pytest.raises(ValueError, match="not understood"):
-        NetworkAudit(nn.Sequential(*net[:3], *end).eval(), SIDE)
+        NetworkAudit(Cut(nn.Identity()).eval(), SIDE)
 
 
 @pytest.mark.parametrize(
