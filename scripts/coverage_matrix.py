@@ -227,7 +227,7 @@ class Answers:
 
 
 def _centred(model: nn.Module, x: Tensor) -> Tensor:
-    answer = intercept(model, x, lambda index, call: None, circular=True)
+    answer = intercept(model, x, lambda index, call: None, circular=True, found=())
     return answer - answer.mean(1, keepdim=True)
 
 

@@ -171,7 +171,9 @@ def _mended(audit: NetworkAudit, chosen: Remedy, names: list[str]) -> Network:
     with torch.no_grad():
         network.plain(picture, circular)
         if circular and _periodic(plain, audit) and not _periodic(network, audit):
-            raise ValueError(f"with circular borders {names[-1]} does not keep its period, as with an even kernel")
+            raise ValueError(
+                f"with circular borders {names[-1]} does not keep its period, as where a network pads on one side"
+            )
     return network
 
 

@@ -106,21 +106,21 @@ def _as_evaluated(module: nn.Module) -> Iterator[None]:
 
 
 class Around(nn.Module):
-    """Periodic map with some samples more at the end, so that a convolution gives as many as the period has.
+    """Periodic map with some samples more, so that a convolution gives as many as the period has.
 
     Parameters
     ----------
-    more : sequence of int
-        Samples, one number for each axis.
+    more : sequence of (int, int)
+        Samples before and after, one pair for each axis.
     """
 
-    def __init__(self, more: Sequence[int]) -> None:
+    def __init__(self, more: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.more = tuple(more)
 
     def forward(self, x: Tensor) -> Tensor:
         """Extend maps (batch, channels, spatial axes)."""
-        return extend(x, tuple((0, n) for n in self.more), "circular")
+        return extend(x, self.more, "circular")
 
 
 def pooled(layer: nn.Module, pool: nn.Module, before: bool, name: str = "pool") -> nn.Module:

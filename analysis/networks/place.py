@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from analysis.files.messages import first_line
+from analysis.networks.finder import Finder, Found
 from analysis.networks.layer_access import evaluating
 from analysis.networks.resolution import Call, Sides, read_call
 from analysis.networks.tape import Tape
-from analysis.networks.watch import Event, Finder, Found, Frame, Key, Watch, first_of, put_first
+from analysis.networks.watch import Event, Frame, Key, Watch, first_of, put_first
 
 OnCall = Callable[[int, Call], Tensor | None]
 
@@ -228,12 +229,8 @@ class _Use(Watch):
     def _told(self, place: Place, event: Event, output: Tensor) -> Call:
         """Call of a place that only positions have told."""
         call = Call(place.kind, output, output, place.stride, place.kernel, fault=place.fault)
-        call.understood, call.module, call.function, call.layout = (
-            place.understood,
-            place.module,
-            place.function,
-            event.layout,
-        )
+        call.understood, call.layout = place.understood, event.layout
+        call.module, call.function = place.module, place.function
         cells = event.cells
         if cells is not None:
             call.axes, call.dense = cells.axes, lambda: cells.dense(output)

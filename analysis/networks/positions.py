@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +19,8 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from analysis.networks.resolution import FALL, NCHW, NHWC, Sides
+from analysis.networks.grids import Spacing, measured, varies
+from analysis.networks.resolution import NCHW, Sides
 
 MOVES = frozenset(
     "cat stack clone contiguous _to_copy index index_select gather take_along_dim take roll flip repeat where "
@@ -31,118 +31,8 @@ MOVES = frozenset(
 
 WRITES = frozenset("copy_ index_put_ _index_put_impl_ scatter_ index_copy_ masked_scatter_ set_".split())
 CONTRACTIONS = frozenset(("mm", "addmm", "bmm", "baddbmm"))
-PARTS = 8
-"""Steps of a pixel in which positions are told apart."""
-
 SWEEP = 64
 """Storages after which those that are gone are forgotten."""
-
-EDGE = 0.3
-"""Share of cells that may be irregular, as borders can make them."""
-
-NO_PIXEL = -(2.0**20)
-NOWHERE = (math.inf, math.inf)
-Spacing = tuple[float, float]
-
-
-def measured(positions: Tensor) -> tuple[Spacing, Sides]:
-    """Distance between neighbouring rows and columns, and how many there are.
-
-    Parameters
-    ----------
-    positions : Tensor, shape (2, ...), float32
-        Rows and columns, pixels; NaN for elements that are from nowhere.
-
-    Returns
-    -------
-    spacing : (float, float)
-        Medians, pixels; infinite if there are less than two.
-    counts : (int, int)
-    """
-    spacings, counts = [], []
-    for values in positions.flatten(1):
-        steps = (values[values.isfinite()] * PARTS).round().long()
-        if len(steps):
-            present = (steps - steps.min()).bincount().nonzero().flatten()
-            steps = present[torch.cat((present.new_ones(1) > 0, present.diff() > 1))]  # the next part is rounding
-        spacings.append(float(steps.diff().median()) / PARTS if len(steps) > 1 else math.inf)
-        counts.append(len(steps))
-    return (spacings[0], spacings[1]), (counts[0], counts[1])
-
-
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """Where the samples of maps are in a tensor: along which axes, and in which order.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Of the tensor for one picture; the first axis can hold several parts of one, one after the other.
-    axes : tuple of int
-        Of that, along which positions change.
-    order : Tensor of int64
-        Elements along these axes, flattened, which are the samples row by row; others, such as class tokens, are left.
-    grid : (int, int)
-    batch : int
-        Axis along which pictures follow each other; in `shape` it is the first.
-    """
-
-    shape: tuple[int, ...]
-    axes: tuple[int, ...]
-    order: Tensor
-    grid: Sides
-    batch: int
-
-    def maps(self, tensor: Tensor, count: int) -> Tensor:
-        """Maps (count, channels, height, width) of `count` pictures; ValueError if the tensor has another shape."""
-        if tuple(tensor.shape) != (count * self.shape[0], *self.shape[1:]):
-            raise ValueError(
-                f"maps of {count} pictures have the shape {tuple(tensor.shape)}: pictures do not come first"
-            )
-        return self._flat(tensor, count)[..., self.order.to(tensor.device)].reshape(count, -1, *self.grid)
-
-    def replaced(self, tensor: Tensor, maps: Tensor) -> Tensor:
-        """Return the tensor with other maps (count, channels, height, width)."""
-        count, rest = len(maps), [a for a in range(len(self.shape)) if a not in self.axes]
-        flat = self._flat(tensor, count).clone()
-        flat[..., self.order.to(tensor.device)] = maps.flatten(2)
-        sizes = [self.shape[axis] for axis in (*rest, *self.axes)]
-        back = [1 + (*rest, *self.axes).index(axis) for axis in range(len(self.shape))]
-        return flat.reshape(count, *sizes).permute(0, *back).flatten(0, 1).movedim(0, self.batch)
-
-    def _flat(self, tensor: Tensor, count: int) -> Tensor:
-        rest = [axis for axis in range(len(self.shape)) if axis not in self.axes]
-        parts = (
-            tensor.movedim(self.batch, 0).reshape(count, *self.shape).permute(0, *(1 + a for a in (*rest, *self.axes)))
-        )
-        return parts.reshape(count, math.prod(self.shape[a] for a in rest), -1)
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Maps whose channels hold the samples of cells, as after space to depth.
-
-    Attributes
-    ----------
-    axes : (int, int)
-        Vertical and horizontal axis.
-    sides : (int, int)
-        Of a cell.
-    order : Tensor of int64
-        Channels, sample by sample of a cell, row by row.
-    """
-
-    axes: Sides
-    sides: Sides
-    order: Tensor
-
-    def dense(self, maps: Tensor) -> Tensor:
-        """Maps before: as large as the cells together, with the same axes."""
-        last = maps.movedim(1, 3) if self.axes == NCHW else maps
-        n, rows, columns, _ = last.shape
-        cells = last[..., self.order.to(maps.device)].reshape(n, rows, columns, *self.sides, -1)
-        whole = cells.transpose(2, 3).reshape(n, rows * self.sides[0], columns * self.sides[1], -1)
-        return whole.movedim(3, 1) if self.axes == NCHW else whole
 
 
 class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -159,6 +49,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ----------
     attended : bool
         Whether two tensors with positions were multiplied, and one has kept its own; who looks sets it to False.
+    failed : list of str
+        Operations through which positions could not be followed.
     mixed : (float, float) or None
         Spacing of what the last operation gave that mixes positions, or takes others; who looks sets it to None.
     """
@@ -166,7 +58,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, x: Tensor, weights: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.batch = len(x)
-        self.attended = False
+        self.attended, self.failed = False, list[str]()
         self.mixed: Spacing | None = None
         self._kept: dict[int, tuple[StorageWeakRef, int, list[Tensor]]] = {}
         self._weights: dict[int, StorageWeakRef] = {}
@@ -192,7 +84,10 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Positions (2, ...) of the elements of a tensor, two if elements are from two places; none if not known."""
         if tensor.layout is not torch.strided:
             return []
-        kept = self._kept.get(tensor.untyped_storage()._cdata)
+        try:
+            kept = self._kept.get(tensor.untyped_storage()._cdata)
+        except RuntimeError:  # without a storage, as inside torch.vmap
+            return []
         if kept is None or kept[1] != tensor.element_size():
             return []
         shape, strides = (2, *tensor.shape), tensor.stride()
@@ -224,7 +119,10 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = func(*args, **kwargs)
             given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor)]
             if any(self.of(tensor) for tensor in given):
-                self._follow(func, args, kwargs, given, result)
+                try:
+                    self._follow(func, args, kwargs, given, result)
+                except (RuntimeError, TypeError, ValueError, LookupError):  # of what came out, nothing is known then
+                    self.failed.append(str(func))
             elif any(self._trained(tensor) for tensor in given):
                 self._learn(item for item in tree_leaves(result) if isinstance(item, Tensor))
         return result
@@ -290,7 +188,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return [field[..., :1] for field in self.of(args[0])] if out.ndim == args[0].ndim else []
         if "keepdim" in bound:
             return self._reduced(carriers[0], bound, out)
-        if name in MOVES:
+        if name in MOVES and not isinstance(bound.get("value"), (int, float)):
             return [torch.stack(planes) for planes in self._moved(func, args, kwargs)]
         if "_pad" in name:
             pads = bound["pad"] if "pad" in bound else bound["padding"]
@@ -309,7 +207,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         ):
             return self._pointwise(alike, out)
         same = next((tensor for tensor in carriers if tensor.ndim == out.ndim), None)
-        return self._resampled(same, out) if same is not None else []
+        return self._resampled(same, out, any(map(self._trained, given))) if same is not None else []
 
     def _moved(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[list[Tensor]]:
         """Do the same with positions as with the elements: for each of the fields, rows and columns."""
@@ -348,7 +246,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     found.append(_taken(field, axis, length, operand.shape[axis] / length))  # as a filter's matrix
                 else:
                     found.append(_thinned(field.nanmean(axis, keepdim=True)))
-                    still += found[-1:] if both and not _varies(field, axis) else []
+                    still += found[-1:] if both and not varies(field, axis) else []
         self.attended |= bool(still)
         if not both:
             self.mixed = measured(min(found, key=_area))[0]
@@ -380,15 +278,16 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
 
-    def _resampled(self, x: Tensor, out: Tensor) -> list[Tensor]:
-        """Positions after what is known to keep the axes only: spread evenly over those before."""
+    def _resampled(self, x: Tensor, out: Tensor, mixed: bool) -> list[Tensor]:
+        """Positions after what is known to keep the axes only: spread evenly, or mixed by weights."""
         fields = []
         for field in self.of(x):
             for axis, (n, m) in enumerate(zip(x.shape, out.shape, strict=True)):
                 if n != m:
-                    channels = axis == 1 and x.ndim > 2
-                    field = field.nanmean(2, keepdim=True) if channels else _taken(field, axis + 1, m, n / max(1, m))
-            fields.append(field.expand(2, *out.shape))
+                    mean = mixed or (axis == 1 and x.ndim > 2)
+                    step = n / max(1, m)
+                    field = field.nanmean(axis + 1, keepdim=True) if mean else _taken(field, axis + 1, m, step)
+            fields.append(_thinned(field).expand(2, *out.shape))
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
 
@@ -405,63 +304,6 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for other in each:
                 fields = [torch.where(field.isnan(), _lined(other[0], out.ndim), field) for field in fields]
         return fields
-
-    def layout(self, tensor: Tensor) -> Layout | None:
-        """Where the samples of maps are in a tensor, if they are a whole grid in each picture."""
-        where = self.finest(tensor)
-        if where is None:
-            return None
-        where = where.nan_to_num(NO_PIXEL)
-        candidates = [axis for axis, n in enumerate(tensor.shape) if axis and n == self.batch]
-        batch = 0 if _repeats(where, self.batch) else candidates[0] if len(candidates) == 1 else -1
-        if batch < 0 or (batch and _varies(where, 1 + batch)):
-            return None
-        where = where.movedim(1 + batch, 1)
-        where = where[:, : where.shape[1] // self.batch]
-        axes = tuple(axis for axis in range(tensor.ndim) if _varies(where, axis + 1))
-        index = (slice(None), *(slice(None) if axis in axes else 0 for axis in range(tensor.ndim)))
-        rows, columns = where[index].flatten(1)
-        known = (rows != NO_PIXEL).nonzero().flatten()
-        grid = measured(where[index].where(where[index] != NO_PIXEL, torch.nan))[1]
-        if not len(known) or len(known) != grid[0] * grid[1]:
-            return None
-        order = known[columns[known].argsort(stable=True)]
-        order = order[rows[order].argsort(stable=True)]
-        lines = rows[order].view(grid), columns[order].view(grid).T
-        if any(float((line - line[:, :1]).abs().max()) > 1 / PARTS or not _even(line[:, 0]) for line in lines):
-            return None
-        return Layout(tuple(where.shape[1:]), axes, order, grid, batch)
-
-    def cells(self, maps: Tensor, spacing: Spacing) -> Cells | None:
-        """Cells in the channels of maps of four axes, if samples so far apart have become channels."""
-        where = self.finest(maps)
-        if where is None or maps.ndim != 4:
-            return None
-        for axes, channels in ((NCHW, 1), (NHWC, 3)):
-            if not _varies(where, channels + 1):
-                continue
-            coarse = where.nanmean(channels + 1, keepdim=True)
-            if not all(
-                _varies(coarse[c : c + 1], a + 1) == (a == axes[c]) for c in (0, 1) for a in range(4) if a != channels
-            ):
-                continue
-            apart = measured(coarse)[0]
-            sides = [far / near for far, near in zip(apart, measured(where)[0], strict=True)]
-            falls = max(far / known for far, known in zip(apart, spacing, strict=True)) >= FALL
-            if not falls or not all(math.isfinite(s) and abs(s - round(s)) < 0.1 for s in sides):
-                continue
-            down, right = (round(s) for s in sides)
-            offsets = (where - coarse).movedim(channels + 1, -1).flatten(1, -2)
-            usual = offsets.nanmedian(1).values
-            pairs = (usual * PARTS).round()
-            sizes = pairs.unique(dim=1, return_counts=True)[1]  # type: ignore[no-untyped-call]
-            if len(sizes) != down * right or len(set(sizes.tolist())) > 1:
-                continue
-            if ((offsets - usual[:, None]).abs() > 1 / PARTS).float().mean() > EDGE:
-                continue
-            order = pairs[1].argsort(stable=True)
-            return Cells(axes, (down, right), order[pairs[0][order].argsort(stable=True)])
-        return None
 
 
 def _mixed_channels(field: Tensor, groups: int, count: int) -> Tensor:
@@ -491,24 +333,6 @@ def _once(field: Tensor, axis: int) -> bool:
     if one.shape[1] < 2 or not one.isfinite().all():
         return False
     return len(one.T.unique(dim=0)) == one.shape[1]  # type: ignore[no-untyped-call]
-
-
-def _varies(field: Tensor, axis: int) -> bool:
-    return field.shape[axis] > 1 and bool((field.nan_to_num(NO_PIXEL).diff(dim=axis) != 0).any())
-
-
-def _repeats(field: Tensor, count: int) -> bool:
-    """Tell if along the first axis so many parts are alike."""
-    if field.ndim < 2 or not field.shape[1] or field.shape[1] % count:
-        return False
-    parts = field.reshape(2, count, -1)
-    return bool((parts == parts[:, :1]).all())
-
-
-def _even(line: Tensor) -> bool:
-    """Tell if steps along a line are alike, but for what borders do."""
-    steps = line.diff()
-    return len(steps) < 2 or float((steps - steps.median()).abs().max()) < float(steps.median()) / 2
 
 
 def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from analysis.files.messages import unknown
 from analysis.networks.activations import holds_activation, is_activation, passes
@@ -34,7 +35,7 @@ from analysis.networks.patch_merging import PatchMerging, PooledMerging
 from analysis.networks.phases import share_phases, with_leader
 from analysis.networks.place import places as network_places
 from analysis.networks.site import ShortFilterError, Site, border_options
-from analysis.networks.sites import KNOWN, POOLING, SLICES, Found, final_averages, places, strides
+from analysis.networks.sites import FUNCTIONS, KNOWN, POOLING, SLICES, Found, final_averages, places, strides
 from analysis.networks.wiring import Step, Wiring, name_of
 
 PICTURE = 4
@@ -101,8 +102,9 @@ def replace_pooling(
     if there is none of the last parameter before the layer, or of the model's first.
 
     With ``padding_mode="circular"`` the same holds, and windows and filters go around the map: only where the layer's
-    outputs are as many as its stride fits into the size, as nn.MaxPool2d(2) on even sizes, does the period stay whole;
-    of convolutions only if at stride 1 they keep the size, as odd kernels padded by half do.
+    outputs are as many as its stride fits into the size, as nn.MaxPool2d(2) on even sizes, does the period stay whole.
+    Convolutions keep it if at stride 1 they keep the size, as odd kernels padded by half do; even kernels padded with
+    zeros on both sides alike take their own map around in place of the zeros.
 
     *Strided convolutions* get the stride 1, and the operator follows the activation after them, as in Zhang's paper:
     whatever normalisation and dropout lie between, and whether it is a module, one that is used twice, or a function. A
@@ -146,7 +148,9 @@ def replace_pooling(
         new.to(**_neighbourhood(model, near)).train(near.training)
         before, shown, dense = repr(layer), repr(new), math.prod(site.stride)
         if isinstance(layer, CONVOLUTION):
-            place = _set_convolution(wiring, name, layer, new, steps[name], beyond == "circular")
+            place = _set_convolution(
+                wiring, name, layer, new, steps[name], beyond == "circular", options.get("padding_mode") == "circular"
+            )
             cost = "" if steps[name] == "before" else f" ({dense} times the products, and the memory of what comes out)"
             shown = f"stride 1{cost}, then {place}: {shown}"
         elif found.node is not None:
@@ -223,7 +227,15 @@ def _chosen(
 
 def _named(model: nn.Module, name: str) -> Found:
     """A layer by name, or the reason why it is no place."""
-    layer = layer_of(model, name)
+    call = name.partition(" (")[0]
+    scope, _, function = call.rpartition("/")
+    known = dict(model.named_modules())
+    if call not in known and scope in known and any(hasattr(home, function) for home in (Tensor, functional, torch)):
+        raise ValueError(
+            f"{name!r} is no layer but a call of {function!r} in the code of {scope or type(model).__name__}; there, "
+            f"operators take the place of {', '.join(FUNCTIONS)} and of slices, in code that torch.fx can follow"
+        )
+    layer = layer_of(model, call if call in known else name)
     if not behaves_as(layer, *KNOWN) and not strides(layer):
         raise ValueError(
             f"layer {name!r} is a {told(layer)}; expected max or average pooling, or a convolution, in one or two "
@@ -385,15 +397,35 @@ def _is_patch_embedding(layer: Any) -> bool:
     return beside and not any(map(any, convolution_pads(layer)))
 
 
-def _set_convolution(wiring: Wiring, name: str, layer: Any, new: nn.Module, step: Step | str, circular: bool) -> str:
+def _one_sided(layer: Any) -> list[tuple[int, int]]:
+    """Samples of a period before and after it, from which a strided convolution makes its outputs at stride 1.
+
+    They are told where the layer has as many outputs as its stride fits into the period, but at stride 1 too few zeros
+    for that, as with an even kernel; none otherwise.
+    """
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        return []
+    reach = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    geometry = list(zip(reach, layer.stride, layer.padding, strict=True))
+    if not all(r + 1 - s <= 2 * p <= r for r, s, p in geometry) or all(2 * p == r for r, _, p in geometry):
+        return []
+    return [(p, r - p) for r, _, p in geometry]
+
+
+def _set_convolution(
+    wiring: Wiring, name: str, layer: Any, new: nn.Module, step: Step | str, circular: bool, wholly: bool
+) -> str:
     """Set the stride to 1 and put the operator in its place; return what the place is called.
 
-    `circular`: maps go on as their own period, so that dense patches have to be as many as its samples.
+    `circular`: maps go on as their own period, so that dense patches have to be as many as its samples; `wholly`: so do
+    those of layers that pad with zeros, if at stride 1 these are too few.
     """
     model, own = wiring.model, densified(layer)
     around = None
     if circular and own is None and _is_patch_embedding(layer):
-        around = Around([k - 1 for k in layer.kernel_size])
+        around = Around([(0, k - 1) for k in layer.kernel_size])
+    elif around is None and wholly and own is None and (more := _one_sided(layer)):
+        around, layer.padding = Around(more), (0,) * len(more)
     if own is not None:
         put_everywhere(model, layer, own)
         layer = own

@@ -229,6 +229,51 @@ def test_maps_with_channels_last_and_tokens_are_translated_along_their_grid():
     assert share(found)[0].item() == pytest.approx(1 - share(found)[1].item(), abs=1e-10)
 
 
+class Embedded(nn.Module):
+    """Patches of one size embedded by a convolution, or cut by hand in four ways and embedded by a linear layer."""
+
+    def __init__(self, way, side=4):
+        super().__init__()
+        torch.manual_seed(5)
+        self.way, self.side = way, side
+        self.conv, self.head = nn.Conv2d(3, 6, side, side), nn.Linear(6 * (SIDE // side) ** 2, 3)
+        self.linear = nn.Linear(3 * side**2, 6)
+        self.linear.weight.data, self.linear.bias.data = self.conv.weight.data.flatten(1), self.conv.bias.data
+
+    def forward(self, x):
+        n, s, m = len(x), self.side, SIDE // self.side
+        if self.way == "convolution":
+            tokens = self.conv(x).flatten(2).transpose(1, 2)
+        elif self.way == "windows":  # of 3 × 3 patches: another order, along the pictures' axis
+            cells = x.reshape(n, 3, m // 3, 3, s, m // 3, 3, s).permute(0, 2, 5, 3, 6, 1, 4, 7)
+            tokens = self.linear(cells.reshape(-1, 9, 3 * s * s)).view(n, m // 3, m // 3, 3, 3, 6)
+            tokens = tokens.transpose(2, 3).reshape(n, -1, 6)
+        else:
+            patches = nn.functional.unfold(x, s, stride=s)
+            if self.way == "sequence first":
+                tokens = self.linear(patches.permute(2, 0, 1)).transpose(0, 1)
+            else:
+                more = torch.ones(n, 1, patches.shape[1])
+                tokens = self.linear(torch.cat((more, patches.transpose(1, 2)), 1))[:, 1:]
+        return self.head(tokens.flatten(1).relu())
+
+
+def test_patches_cut_by_hand_have_the_share_of_the_convolution_that_they_are():
+    x = pictures()
+    found = {}
+    for way in ("convolution", "windows", "sequence first", "class token"):
+        net = network(Embedded(way).eval())
+        (place,) = net.places
+        assert place.total_stride == (4, 4) and place.understood == (way == "convolution")
+        first, second = pairs(x, (1, 2), "circular")
+        found[way] = shares(net, first, second, (1, 2))
+    plain = found.pop("convolution")
+    for other in found.values():
+        assert torch.allclose(other.products, plain.products, atol=1e-8)
+        assert torch.allclose(other.left, plain.left, atol=1e-8)
+    assert share(plain)[0] > 0.1
+
+
 def test_tokens_of_code_that_is_not_understood():
     class Tokens(nn.Module):
         def forward(self, x):

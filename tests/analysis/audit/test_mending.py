@@ -98,15 +98,46 @@ def test_with_circular_borders_shifts_by_all_strides_change_nothing_after_mendin
     torch.testing.assert_close(moved, still, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(4, 2, 1), (6, 2, 2), (5, 4, 1), ((2, 4), 2, (0, 1))])
+@pytest.mark.parametrize("remedy", ["blur3", "aps-l2"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_kernels_whose_padding_is_one_sided_at_stride_1_keep_the_period(kernel, stride, padding, remedy, inside):
+    torch.manual_seed(3)
+    strided = nn.Conv2d(4 if inside else 3, 4, kernel, stride, padding)
+    before = (nn.Conv2d(3, 4, 3, 1, 1), nn.ReLU()) if inside else ()
+    model = nn.Sequential(*before, strided, nn.ReLU(), nn.Conv2d(4, 4, 3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    audit = NetworkAudit(nn.Sequential(model, nn.Flatten()).eval(), 32, shifts=[(0, 1)])
+    (name,) = [place.name for place in audit.network.places]
+    mended, x = mending_module._mended(audit, placewise(remedy), [name]), torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        still, moved, one = (mended.plain(y, True) for y in (x, x.roll((4, 8), (2, 3)), x.roll(1, 3)))
+    torch.testing.assert_close(moved, still, rtol=1e-5, atol=1e-6)
+    assert remedy == "blur3" or torch.allclose(one, still, rtol=1e-5, atol=1e-6)
+
+
 def test_a_mended_place_that_loses_its_period_is_not_measured():
     torch.manual_seed(3)
-    even, odd = nn.Conv2d(3, 4, 4, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
+    beside, odd = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 4, 3, 2)), nn.Conv2d(4, 4, 3, 2, 1)
     end = (nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-    model = nn.Sequential(even, nn.ReLU(), odd, *end).eval()
+    model = nn.Sequential(beside, nn.ReLU(), odd, *end).eval()
     pictures = [np.random.default_rng(seed).random((32, 32, 3)).astype(np.float32) for seed in range(4)]
     found = mending_order(NetworkAudit(model, 32, shifts=[(0, 1)]), pictures, progress=False)
-    assert "period" in str(found.mend_unreached.sel(place="0").values)
+    assert "period" in str(found.mend_unreached.sel(place="0.1").values)
     assert found.mend_place.values[0, 0] == "2" and np.isnan(found.mend_gone.values[0, 1])
+
+
+def test_a_function_that_no_remedy_reaches_is_told_as_one():
+    class Shrinking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool, self.linear = nn.MaxPool2d(2), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.linear(self.pool(nn.functional.interpolate(x, scale_factor=0.5)).mean((2, 3)))
+
+    found = mending_order(NetworkAudit(Shrinking().eval(), SIDE, shifts=[(0, 1)]), images(4), progress=False)
+    told = str(found.mend_unreached.sel(place="interpolate").values)
+    assert "'interpolate'" in told and "Shrinking" in told and "has no layer" not in told
 
 
 def test_borders_of_the_network_and_the_plain_one_stays():

@@ -1,0 +1,348 @@
+"""The watch that finds where a network loses resolution, by known calls and by the positions of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.networks.grids import NOWHERE, Cells, Spacing, cells, layout, measured
+from analysis.networks.positions import Positions
+from analysis.networks.resolution import ENLARGE, FALL, NCHW, NHWC, Call, Sides, read_call
+from analysis.networks.watch import OPAQUE, Event, Frame, Key, Watch, first_of
+
+OPERATORS = "analysis.networks.pooling."
+"""Home of operators that are one place, if no known call in them is."""
+
+FROM_ARRAYS = ("as_tensor", "asarray", "tensor", "from_numpy", "from_dlpack")
+"""Functions that bring maps from elsewhere, whose results are no constants."""
+
+RESHAPES = frozenset(
+    "reshape view flatten unflatten permute transpose movedim moveaxis contiguous cat concat stack".split()
+)
+GLOBAL = ("mean", "amax", "max", "sum", "adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d")
+"""Functions that can leave one value of all tokens, which is a global pooling if their axis goes with them."""
+
+
+@dataclass
+class Found:
+    """Record of a call that loses resolution; those of one group are one place."""
+
+    facts: dict[str, Any]
+    group: int
+    event: Event | None
+
+
+class Finder(Watch):
+    """Watch that finds the calls that lose resolution.
+
+    Parameters
+    ----------
+    model : Module
+    x : Tensor, shape (N, channels, H, W)
+        Its input.
+
+    Attributes
+    ----------
+    found : list of Found
+    """
+
+    def __init__(self, model: nn.Module, x: Tensor) -> None:
+        super().__init__(model)
+        self.found: list[Found] = []
+        self.positions = Positions(x, model.parameters())
+        self._constants = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+        self._sliced: tuple[Tensor, str, int] | None = None
+        self._last = x
+        _set(x, (1.0, 1.0))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Context in which runs of the model are watched, and positions followed."""
+        with self.positions, super().watching():
+            yield
+
+    def before(self, key: Key, args: Sequence[Any]) -> Sequence[Any]:
+        """Meet maps among the arguments that no function of torch has made, as from NumPy."""
+        if self.hidden():
+            return args
+        for number, item in enumerate(args):
+            if not isinstance(item, Tensor) or item.ndim != 4 or hasattr(item, "_total_stride"):
+                continue
+            if id(item) in self._constants or hasattr(item, "_constant") or len(item) != self.positions.batch:
+                continue
+            self._judge(key, "", item, _of(self._last), number)
+        return args
+
+    def after(self, key: Key, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Any:
+        """Note the place that a call is, and how far apart the samples are that it gave."""
+        given = [t for t in _tensors((*args, *kwargs.values())) if hasattr(t, "_total_stride") or self.positions.of(t)]
+        output, name = first_of(result), key[1]
+        if not given or output is None or name.startswith("new_") or name.endswith("_like"):
+            if isinstance(result, Tensor) and name not in FROM_ARRAYS:
+                result._constant = True  # type: ignore[attr-defined]
+            return result
+        for item in given:
+            if not hasattr(item, "_total_stride"):  # samples that were written into something new
+                _set(item, _of(self._last))
+        if len({_of(item) for item in given}) > 1:  # class tokens, and what was mixed over the picture, tell nothing
+            given = [item for item in given if self._spacing(item) != NOWHERE] or given
+        total: Spacing = (min(_of(item)[0] for item in given), min(_of(item)[1] for item in given))
+        if name.startswith(ENLARGE) and args[0].ndim == output.ndim == 4:
+            down, right = (min(1, args[0].shape[axis] / output.shape[axis]) for axis in NCHW)
+            total = (total[0] * down, total[1] * right)
+        if not self.hidden():
+            self.busy = True
+            try:
+                total = self._seen(key, func, args, kwargs, result, output, total)
+            finally:
+                self.busy = False
+        for item in _tensors([result]):
+            if not isinstance(item, nn.Parameter):
+                _set(item, total)
+        if output.ndim == 4 and self.positions.of(output) and not output.is_complex():
+            self._last = output
+        return result
+
+    def _seen(
+        self, key: Key, func: Any, args: Any, kwargs: Any, result: Any, output: Tensor, total: Spacing
+    ) -> Spacing:
+        """Total stride after a call."""
+        attended, self.positions.attended = self.positions.attended, False
+        call = read_call(func, args, kwargs, result)
+        if attended:  # whichever samples the others were weighed for are left, perhaps fewer
+            return self._as_far(output, total)
+        if call is not None and (not call.fault or self._loses(call, total)):
+            self.positions.mixed = None
+            return self._note_call(key, call, total)
+        if call is not None and not call.kind.endswith(("convolution", "embedding", "slicing")):
+            return self._as_far(output, total)  # a known call that loses a little
+        if self.stack and self.stack[-1].home.startswith(OPERATORS):
+            return total
+        source = args[0] if args and isinstance(args[0], Tensor) else None
+        if self.positions.mixed is not None and source is not None and key[1] in GLOBAL and output.ndim < source.ndim:
+            self._note_gathered(key, source, output, total)
+        fewer = source is not None and output.numel() < source.numel()
+        several = sum(item._base is not None for item in _tensors([result])) > 1 and not isinstance(result, Tensor)
+        return self._judge(key, key[1], output, total, shrunk=fewer, several=several)
+
+    def left(self, key: Key, frame: Frame, output: Tensor) -> Tensor | None:
+        """Note the place that a module is, if no call inside is: as when its code is not torch's."""
+        if frame.source is None or not hasattr(frame.source, "_total_stride"):
+            return None
+        if not hasattr(output, "_total_stride"):
+            _set(output, _of(self._last))
+        if frame.home == OPAQUE:
+            self._note_operator(key, frame.source, output)
+        elif frame.home.startswith(OPERATORS):
+            self._judge(key, "", output, _of(output), shrunk=True)
+        elif self.positions.mixed is not None or not self.positions.of(output):
+            self._judge(key, "", output, _of(output))
+        return None
+
+    def _loses(self, call: Call, total: Spacing) -> bool:
+        """Tell if a known call loses resolution, and not only a border."""
+        if max(call.stride) <= 1 or call.size_in == call.size_out:
+            return False
+        if call.kind in ("interpolation", "adaptive pooling", "fractional pooling"):
+            return max(call.stride) >= FALL
+        if call.kind != "slicing":
+            return True
+        if not self.positions.of(call.output):
+            return min(call.stride) > 1
+        return _fall(self._spacing(call.output), total) is not None
+
+    def _as_far(self, output: Tensor, total: Spacing) -> Spacing:
+        """Total stride that is at least the distance of samples."""
+        self.positions.mixed = None
+        down, right = (max(t, s) if math.isfinite(s) else t for t, s in zip(total, self._spacing(output), strict=True))
+        return down, right
+
+    def _spacing(self, tensor: Tensor) -> Spacing:
+        where = self.positions.finest(tensor)
+        return NOWHERE if where is None else measured(where)[0]
+
+    def _judge(
+        self,
+        key: Key,
+        function: str,
+        output: Tensor,
+        total: Spacing,
+        argument: int | None = None,
+        shrunk: bool = False,
+        several: bool = False,
+    ) -> Spacing:
+        """Note a fall of the resolution to some maps, if there is one; return their total stride."""
+        mixed, self.positions.mixed = self.positions.mixed, None
+        if output.is_complex() or not output.numel():
+            return total
+        where = self.positions.finest(output)
+        if where is None:
+            spacing = self._assume(output, total)
+        elif shrunk or (mixed is not None and _fall(mixed, total) is not None):
+            spacing = measured(where)[0]
+        else:
+            merged = cells(where, total) if function in RESHAPES and output.ndim == 4 else None
+            return total if merged is None else self._note_cells(key, output, total, merged)
+        stride = _fall(spacing, total)
+        if stride is None:
+            return total
+        return self._note_fall(Event(key, argument), function, output, total, stride, not several)
+
+    def _note_fall(
+        self, event: Event, function: str, output: Tensor, total: Spacing, stride: Spacing, alone: bool
+    ) -> Spacing:
+        """Record a fall of the resolution that only positions tell; what is not alone cannot be exchanged."""
+        where = self.positions.finest(output)
+        assert where is not None  # whose samples are apart
+        found, counts, channels = layout(where, self.positions.batch), measured(where)[1], output.shape[-1]
+        if found is not None:
+            channels = math.prod(n for axis, n in enumerate(found.shape) if axis not in found.axes)
+        facts: dict[str, Any] = {"kind": "unknown", "kernel": None, "size_out": counts, "cost": 0, "channels": channels}
+        facts |= {"size_in": tuple(round(n * s) for n, s in zip(counts, stride, strict=True))}
+        facts |= {"understood": False, "fault": found is not None and alone, "dense": False, "function": function}
+        whole = replace(event, layout=found) if facts["fault"] else None
+        return self._note(event.key[0], output, total, stride, facts, whole)
+
+    def _assume(self, maps: Tensor, total: Spacing) -> Spacing:
+        """Let maps that come from nowhere that is known be as large a part of the picture as those before them."""
+        where = self.positions.finest(self._last)
+        if where is None or maps.ndim not in (3, 4) or len(maps) != self.positions.batch:
+            return NOWHERE
+        sides = measured(where)[1]
+        if maps.ndim == 3:
+            return self._assume_tokens(maps, total, sides)
+        falls = {axes: [n / maps.shape[a] for n, a in zip(sides, axes, strict=True)] for axes in (NCHW, NHWC)}
+        axes = min(falls, key=lambda axes: max(falls[axes]) / max(min(falls[axes]), 1e-9))
+        if min(falls[axes]) < 1 / FALL or maps.shape[axes[0]] * maps.shape[axes[1]] == 1:
+            return NOWHERE  # no maps
+        spacing = (total[0] * falls[axes][0], total[1] * falls[axes][1])
+        self.positions.lay(maps, axes, spacing)
+        return spacing
+
+    def _assume_tokens(self, tokens: Tensor, total: Spacing, sides: Sides) -> Spacing:
+        """The same of tokens (N, length, channels), if their number is that of a grid."""
+        length = tokens.shape[1]
+        ratio = math.sqrt(sides[0] * sides[1] / max(1, length))
+        grid = (round(sides[0] / ratio), round(sides[1] / ratio))
+        if length < 2 or grid[0] * grid[1] != length or ratio < 1 / FALL:
+            return NOWHERE
+        spacing = (total[0] * sides[0] / grid[0], total[1] * sides[1] / grid[1])
+        rows = torch.arange(length, device=tokens.device)
+        where = torch.stack((rows // grid[1] * spacing[0], rows % grid[1] * spacing[1]))
+        self.positions.put(tokens, [where[:, None, :, None].float()])
+        return spacing
+
+    def _note(
+        self, module: str, maps: Tensor, total: Spacing, stride: Spacing, facts: dict[str, Any], event: Event | None
+    ) -> Spacing:
+        """Record a place that positions tell."""
+        whole = (total[0] * stride[0], total[1] * stride[1])
+        facts |= {"stride": stride, "total_stride": whole, "module": module}
+        self.found.append(Found(facts, len(self.found), event))
+        _set(maps, whole)
+        return whole
+
+    def _note_operator(self, key: Key, source: Tensor, output: Tensor) -> None:
+        """Record an operator that chooses its grid, another one in each picture."""
+        self.positions.mixed = None
+        stride = _fall((source.shape[2] / output.shape[2], source.shape[3] / output.shape[3]), (1.0, 1.0))
+        if stride is None:
+            return
+        facts: dict[str, Any] = {
+            "kind": type(self.model.get_submodule(key[0])).__name__,
+            "kernel": None,
+            "cost": 0,
+            "function": "",
+        }
+        facts |= {"size_in": (source.shape[2], source.shape[3]), "size_out": (output.shape[2], output.shape[3])}
+        facts |= {"channels": output.shape[1], "understood": True, "fault": True, "dense": False}
+        self.positions.lay(output, NCHW, self._note(key[0], output, _of(source), stride, facts, Event(key)))
+
+    def _note_cells(self, key: Key, maps: Tensor, total: Spacing, merged: Cells) -> Spacing:
+        """Record that samples have become channels, which all have one position from now on."""
+        rows, columns = (maps.shape[axis] for axis in merged.axes)
+        down, right = merged.sides
+        facts: dict[str, Any] = {
+            "kind": "space to depth",
+            "kernel": merged.sides,
+            "cost": 0,
+            "channels": len(merged.order),
+        }
+        facts |= {"size_in": (rows * down, columns * right), "size_out": (rows, columns), "function": key[1]}
+        facts |= {"understood": True, "fault": True, "dense": True}
+        channel = 2 if merged.axes == NCHW else 4
+        where = [field.mean(channel, keepdim=True).expand_as(field).clone() for field in self.positions.of(maps)]
+        self.positions.put(maps, where)
+        return self._note(key[0], maps, total, (float(down), float(right)), facts, Event(key, cells=merged))
+
+    def _note_gathered(self, key: Key, source: Tensor, output: Tensor, total: Spacing) -> None:
+        """Record a pooling of all tokens."""
+        before, after = self.positions.finest(source), self._spacing(output)
+        counts = (0, 0) if before is None else measured(before)[1]
+        if after != NOWHERE or min(counts) < 2 or output.ndim < 2:
+            return
+        facts: dict[str, Any] = {
+            "kind": "global pooling",
+            "kernel": counts,
+            "size_in": counts,
+            "size_out": (1, 1),
+            "function": key[1],
+        }
+        facts |= {"channels": output.shape[-1], "cost": source[0].numel() if len(source) else 0}
+        facts |= {"understood": True, "fault": False, "dense": False}
+        self._note(key[0], output, total, (float(counts[0]), float(counts[1])), facts, Event(key))
+
+    def _note_call(self, key: Key, call: Call, total: Spacing) -> Spacing:
+        """Record a known call."""
+        group = len(self.found)
+        if call.kind == "slicing":
+            if self._sliced is not None and self._sliced[0] is call.source and self._sliced[1] == key[0]:
+                group = self._sliced[2]
+            self._sliced = (call.source, key[0], group)
+        names = ("kind", "kernel", "size_out", "channels", "cost", "understood", "fault", "function")
+        facts: dict[str, Any] = {name: getattr(call, name) for name in names}
+        facts |= {"size_in": self._unpadded(call), "dense": call.dense is not None}
+        total = self._note(key[0], call.output, total, tuple(map(float, call.stride)), facts, Event(key))  # type: ignore[arg-type]
+        self.found[-1].group = group
+        return total
+
+    def _unpadded(self, call: Call) -> Sides:
+        """Height and width of the maps that go in, without a border that the module itself has put round them."""
+        frame = self.stack[-1] if self.stack else None
+        if frame is None or frame.source is None or call.kernel is None or call.axes != NCHW:
+            return call.size_in
+        given = (frame.source.shape[2], frame.source.shape[3])
+        padded = all(0 <= n - m <= 2 * k for n, m, k in zip(call.size_in, given, call.kernel, strict=True))
+        return given if padded else call.size_in
+
+
+def _fall(spacing: Spacing, total: Spacing) -> Spacing | None:
+    """Stride from maps of some total stride to samples so far apart, if resolution falls; whole if it is nearly so."""
+    ratios = [s / t if math.isfinite(s) else 1.0 for s, t in zip(spacing, total, strict=True)]
+    if max(ratios) < FALL:
+        return None
+    down, right = (float(max(1, round(r))) if r < 1 or abs(r - round(r)) < 0.1 * r else r for r in ratios)
+    return down, right
+
+
+def _tensors(items: Iterable[Any]) -> Iterator[Tensor]:
+    for item in items:
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, (tuple, list)):
+            yield from (part for part in item if isinstance(part, Tensor))
+
+
+def _of(tensor: Tensor) -> Spacing:
+    total: Spacing = getattr(tensor, "_total_stride", (1.0, 1.0))
+    return total
+
+
+def _set(tensor: Tensor, total: Spacing) -> None:
+    tensor._total_stride = total  # type: ignore[attr-defined]
