@@ -75,7 +75,7 @@ def forward_passes(arguments: argparse.Namespace) -> Table:
     for name, network in stacks.items():
         network.to(device)
         if arguments.channels_last:
-            network.to(memory_format=torch.channels_last)
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch says less than it takes
         jobs[name] = lambda n=network: n(images)
     with torch.inference_mode():
         if arguments.clock == "cpu":

@@ -14,12 +14,14 @@ import torch
 from analysis.measurements.packet_sums_torch import torch_packet_sums
 from benchmarks import on_torch
 from benchmarks.tables import Table
+from benchmarks.timing import Job
 from wavelets.nn import DENSE_ADVANTAGE, DualTreePackets2d
 
 
 def forward_and_backward(module: DualTreePackets2d, images: torch.Tensor) -> torch.Tensor:
     leaf = images.detach().requires_grad_()
     module(leaf).abs().square().sum().backward()
+    assert leaf.grad is not None
     return leaf.grad
 
 
@@ -28,7 +30,7 @@ def throughput(arguments: argparse.Namespace) -> Table:
     device, levels = arguments.device, arguments.levels
     images = torch.rand(arguments.batch, arguments.side, arguments.side, device=device)
     moved = torch.rand(1, *images.shape, device=device)
-    jobs = {}
+    jobs: dict[str, Job] = {}
     for method in ["numba", "dense", "banded"] if device == "cpu" else ["dense", "banded"]:
         coarse = DualTreePackets2d(levels, method=method).to(device)
         fine = DualTreePackets2d(levels, stride=2 ** (levels - 1), method=method).to(device)
@@ -62,8 +64,8 @@ def crossover(arguments: argparse.Namespace) -> Table:
     for side in arguments.sides:
         batch = max(1, arguments.batch * arguments.side**2 // side**2)
         images = torch.rand(batch, side, side, device=device)
-        jobs = {method: lambda m=module, x=images: m(x) for method, module in modules.items()}
-        times = on_torch.times_of(jobs, arguments, f"side {side}")
+        alone: dict[str, Job] = {method: lambda m=module, x=images: m(x) for method, module in modules.items()}
+        times = on_torch.times_of(alone, arguments, f"side {side}")
         table.figures |= {f"side {side}, {method}": 1e3 * time.median / batch for method, time in times.items()}
         ratios[side] = times["dense"].median / times["banded"].median
     table.columns["dense / banded"] = {f"side {side}, dense": ratio for side, ratio in ratios.items()}

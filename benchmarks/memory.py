@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from analysis import packet_experiment
@@ -23,11 +26,12 @@ def growth(job: str, batch: int, side: int, levels: int) -> dict[str, float]:
         x = np.ones((batch, 2 * 4**levels, count, count), np.complex64)
     else:
         x = rng.random((batch, side, side), dtype=np.float32)
-    work = {
+    works: dict[str, Callable[[Any], Any]] = {
         "forward": t.forward,
         "inverse": lambda c: t.inverse(c, side),
         "heatmap experiment": lambda x: experiment.measure(x)[0],
-    }[job]
+    }
+    work = works[job]
     work(x[:1])  # machine code and plans are there before the call that counts
     child.forget_peak()
     before = child.memory("VmRSS")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -68,7 +68,7 @@ def pywavelets(work: Work) -> Jobs:
                 node.data  # noqa: B018  computed on access
 
     name = f"PyWavelets, four packet trees, db{taps // 2}"
-    jobs: Jobs = {f"{name}, 1 thread": lambda: [trees(image) for image in work.images]}
+    jobs: Jobs = {f"{name}, 1 thread": lambda: list(map(trees, work.images))}
     if work.threads > 1:
         jobs[f"{name}, {work.threads} threads"] = lambda: list(work.pool.map(trees, work.images))
     return jobs
@@ -110,7 +110,7 @@ def pytorch_wavelets(work: Work) -> Jobs:
     return {"pytorch_wavelets (*)": without_gradient(module, torch.from_numpy(work.images)[:, None])}
 
 
-def without_gradient(module: Callable, images: object) -> Job:
+def without_gradient(module: Callable[..., object], images: object) -> Job:
     import torch
 
     def job() -> None:
@@ -133,7 +133,7 @@ REMARK = (
 )
 
 
-def jobs_of(work: Work, others: dict[str, Callable[[Work], Jobs]] = OTHERS) -> tuple[Jobs, dict[str, str]]:
+def jobs_of(work: Work, others: Mapping[str, Callable[[Work], Jobs]] = OTHERS) -> tuple[Jobs, dict[str, str]]:
     """All jobs that run here, and why the others do not."""
     jobs, skipped = ours(work) | dense_gemms(work), {}
     for name, peer in others.items():

@@ -19,7 +19,7 @@ from benchmarks import child
 from benchmarks.photographs import write_photographs
 from benchmarks.settings import Settings
 from benchmarks.tables import Table
-from benchmarks.timing import Times, measure, summary
+from benchmarks.timing import Job, Times, measure, summary
 from wavelets import DualTreePackets2D
 
 SHIFTS = [(0, 1)]  # one pixel to the right: two passes of the transform, RMax and CMod
@@ -30,7 +30,7 @@ def experiment(settings: Settings) -> list[Table]:
     """Fused, and built from maps of whole images, on the same pictures."""
     crops = [crop.pixels for crop in bundled_crops(settings.side)]
     pictures = np.stack([crops[n % len(crops)] for n in range(settings.batch)])
-    jobs = {}
+    jobs: dict[str, Job] = {}
     for levels in settings.levels:
         t = DualTreePackets2D(levels, stride=2 ** (levels - 1))
         fused = packet_experiment(levels, shifts=SHIFTS, size=settings.side)
@@ -44,7 +44,7 @@ def experiment(settings: Settings) -> list[Table]:
     times = measure(jobs, settings.rounds, settings.seconds, "experiment")
     title = f"Heatmap experiment, one shift, {settings.batch} pictures of {settings.side}x{settings.side} in memory"
     table = Table.of_times("experiment", title, "ms per image", times, 1e3 / settings.batch, main=True)
-    ratio = {}
+    ratio: dict[str, float] = {}
     for fused, *others in zip(*[iter(times)] * 3, strict=True):
         ratio |= {job: times[job].median / times[fused].median for job in (fused, *others)}
     table.columns["times the fused one"] = ratio

@@ -12,7 +12,7 @@ from benchmarks.settings import Settings
 from benchmarks.tables import Table
 from benchmarks.timing import Job, call, measure, summary
 from wavelets import DualTreePackets2D
-from wavelets.engine.loops import Lattice
+from wavelets.engine.lattice import Lattice
 
 
 def images_of(batch: int, side: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 SECTIONS = ("peers", "scaling", "experiment", "files", "memory", "cold-start")
 
@@ -36,7 +37,7 @@ class Settings:
     cold_runs: int = 7
 
 
-QUICK = {
+QUICK: dict[str, Any] = {
     "rounds": 3,
     "seconds": 0.03,
     "levels": (3,),

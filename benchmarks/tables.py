@@ -25,7 +25,9 @@ class Table:
     main: bool = False  # whether a summary shows it
 
     @classmethod
-    def of_times(cls, name: str, title: str, unit: str, times: dict[str, Times], scale: Column | float, **more: Any):
+    def of_times(
+        cls, name: str, title: str, unit: str, times: dict[str, Times], scale: Column | float, **more: Any
+    ) -> Table:
         """Make a table of times in seconds, each times its scale, with their spread."""
         table = cls(name, title, unit, **more)
         for job, time in times.items():

@@ -3,7 +3,7 @@
     python -m scripts.heal_examples choice DATA OUT      what to learn from, in few steps, on training images
     python -m scripts.heal_examples resnet20 DATA OUT [REMEDY ...]
     python -m scripts.heal_examples resnet56 DATA OUT [REMEDY ...]
-    python -m scripts.heal_examples squeezenet DATA OUT [REMEDY ...] [--folds 5]
+    python -m scripts.heal_examples squeezenet DATA OUT [REMEDY ...] [--folds 0 1] [--rate 3e-5]
 
 DATA holds imagenet-sample/, cifar10/ (sheets as ``scripts.pack_data`` describes) and weights/. Each run adds a row to
 OUT/*.csv as soon as it has ended; the same command leaves out what is there, and continues a run that was stopped.
@@ -71,7 +71,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "third": {**BOTH, "rate": 3e-4, "held_out": 500 / LEARNT, "steps": 300, "patience": None},
     "choice": {**BOTH, "rate": 1e-4, "held_out": 0.0125, "steps": 30},
     "fourth": {"losses": ("answers",), "rate": 3e-4, "held_out": 500 / LEARNT, "steps": 420, "patience": None},
-    "squeezenet": {"losses": ("answers",), "rate": 1e-4, "held_out": 0.05, "steps": 100, "patience": None},
+    "squeezenet": {"losses": ("answers",), "held_out": 0.05, "steps": 100, "patience": None},
 }
 SHIFTED = 10_000
 """Test images that are shifted: each takes three passes more."""
@@ -269,14 +269,14 @@ def residual(name: str, data: Path, out: Path, remedies: list[str], settings: st
             table.add(remedy=shown, healed=0, settings="", **row_of(cifar_answers(model, network, *test), plain))
 
 
-def squeezenet(data: Path, out: Path, remedies: list[str], folds: int, stopped: bool) -> None:
+def squeezenet(data: Path, out: Path, remedies: list[str], folds: list[int], rate: float) -> None:
     """SqueezeNet on photographs: 800 to learn from, the others to report, in folds."""
     network = load_network("squeezenet", data / "weights" / WEIGHTS["squeezenet"])
     pictures, labels = read(data / "imagenet-sample", 1000)
     truth, images = labels.numpy(), pictures.permute(0, 2, 3, 1).contiguous().numpy()
     table = Table(out / "squeezenet.csv")
     for remedy in remedies or REMEDIES["squeezenet"]:
-        for fold in range(folds):
+        for fold in folds:
             shown, apart = remedy or "plain", np.arange(1000) % 5 == fold
             test = pictures[torch.from_numpy(apart)], truth[apart]
             plain = cached(
@@ -284,20 +284,18 @@ def squeezenet(data: Path, out: Path, remedies: list[str], folds: int, stopped: 
                 lambda test=test: photograph_answers(network.model, network, *test),
             )
             if not table.has(remedy="plain", fold=fold, healed=0):
-                table.add(remedy="plain", fold=fold, healed=0, **row_of(plain, plain))
+                table.add(remedy="plain", fold=fold, healed=0, rate="", **row_of(plain, plain))
             if remedy and not table.has(remedy=shown, fold=fold, healed=0):
                 model, _ = apply_remedy(network, remedy)
-                table.add(remedy=shown, fold=fold, healed=0, **row_of(photograph_answers(model, network, *test), plain))
-            steps = SETTINGS["squeezenet"]["steps"]
-            work = out / "work" / f"squeezenet_{shown}_{fold}_{steps}"
-            if stopped:
-                done = len(pd.read_csv(work / "log.csv")) * steps // 10
-                answers = photograph_answers(last_round(network, remedy, work), network, *test)
-                table.add(remedy=shown, fold=fold, healed=done, **row_of(answers, plain))
-            elif not table.has(remedy=shown, fold=fold, healed=steps):
-                model, about = healed_by(network, remedy, images[~apart], work, **SETTINGS["squeezenet"])
                 answers = photograph_answers(model, network, *test)
-                table.add(remedy=shown, fold=fold, healed=steps, **row_of(answers, plain), **about)
+                table.add(remedy=shown, fold=fold, healed=0, rate="", **row_of(answers, plain))
+            steps = SETTINGS["squeezenet"]["steps"]
+            work = out / "work" / f"squeezenet_{shown}_{fold}_{steps}_{rate:g}"
+            if not table.has(remedy=shown, fold=fold, healed=steps, rate=rate):
+                model, about = healed_by(network, remedy, images[~apart], work, rate=rate, **SETTINGS["squeezenet"])
+                answers = photograph_answers(model, network, *test)
+                table.add(remedy=shown, fold=fold, healed=steps, rate=rate, **row_of(answers, plain), **about)
+                shutil.copy(work / "log.csv", out / f"squeezenet_{shown}_{fold}_{rate:g}_log.csv")
 
 
 def main() -> None:
@@ -307,8 +305,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("remedies", nargs="*")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--stopped", action="store_true", help="measure a run of SqueezeNet as far as it came")
+    parser.add_argument("--folds", type=int, nargs="+", choices=range(5), default=range(5), help="of SqueezeNet")
+    parser.add_argument("--rate", type=float, default=3e-5, help="of SqueezeNet")
     parser.add_argument("--settings", choices=SETTINGS, default="third")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -317,7 +315,7 @@ def main() -> None:
     if arguments.name == "choice":
         choice(arguments.data, arguments.out, arguments.remedies)
     elif arguments.name == "squeezenet":
-        squeezenet(arguments.data, arguments.out, given, arguments.folds, arguments.stopped)
+        squeezenet(arguments.data, arguments.out, given, list(arguments.folds), arguments.rate)
     else:
         residual(arguments.name, arguments.data, arguments.out, given, arguments.settings)
 

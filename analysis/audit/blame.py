@@ -26,6 +26,7 @@ from analysis.measurements.translation import GUARD
 from analysis.measurements.translation_torch import translate_maps
 from analysis.networks.place import Place, intercept
 from analysis.networks.resolution import NCHW, Call
+from analysis.networks.tape import Tape
 
 BORDERS = ("circular", "own")
 EXACT = 6
@@ -38,6 +39,9 @@ alone."""
 PIXELS = 2**17
 """Pixels of the pairs of pictures that are run together, at most, if that is not one pair: few enough that no map takes
 more than 32 MB, which the C library would take from the system each time anew."""
+
+ALIKE = 1e-4
+"""Largest difference of answers, relative to the largest of them, that is taken for rounding."""
 
 Shift = tuple[float, float]
 
@@ -67,6 +71,7 @@ class Network:
         self.model, self.preprocess, self.output = model, preprocess, output
         self.places = [place for place in places if place.fault]
         self._of_call = {index: (number, place) for number, place in enumerate(self.places) for index in place.calls}
+        self.tapes, self._checked = True, False  # whether runs may begin with what the run before has computed
 
     def logits(self, answer: Any) -> Tensor:
         """Return logits (N, classes) minus their mean over the classes, float64."""
@@ -86,7 +91,15 @@ class Network:
         """Logits of pictures."""
         return self.logits(intercept(self.model, self._input(pictures), _nothing, circular=circular, found=()))
 
-    def mended(self, first: Tensor, second: Tensor, shifts: Sequence[Shift], mend: Tensor, circular: bool) -> Tensor:
+    def mended(
+        self,
+        first: Tensor,
+        second: Tensor,
+        shifts: Sequence[Shift],
+        mend: Tensor,
+        circular: bool,
+        tape: Tape | None = None,
+    ) -> Tensor:
         """Logits of shifted pictures with some places mended.
 
         Parameters
@@ -99,6 +112,8 @@ class Network:
             Which places are mended, picture by picture.
         circular : bool
             Let maps go on as their own period wherever the network pads them.
+        tape : Tape, optional
+            Recording of runs on these pairs, rewound to the first place that is now treated otherwise.
         """
 
         def on_call(index: int, call: Call) -> Tensor | None:
@@ -106,9 +121,33 @@ class Network:
             down, right = place.total_stride
             return exchanged(call, [(u / down, v / right) for u, v in shifts], mend[:, number])
 
-        both = self._input(torch.cat((first, second)))
-        answer = intercept(self.model, both, on_call, circular=circular, found=self.places)
+        pictures = self._input(torch.cat((first, second)))
+        answer = intercept(self.model, pictures, on_call, circular=circular, found=self.places, tape=tape)
         return self.logits(answer)[: len(first)]
+
+    def mended_in_turn(
+        self, first: Tensor, second: Tensor, shifts: Sequence[Shift], masks: Sequence[Tensor], circular: bool
+    ) -> list[Tensor]:
+        """Answers as of :meth:`mended` for several masks, each computed from the first place on that differs.
+
+        The last one is computed as a whole too, once for each network: if the two differ, the network's own code does
+        something that a recording does not hold, and nothing is recorded from then on.
+        """
+        answers: list[Tensor] = []
+        tape = Tape(len(self._of_call))
+        last: Tensor | None = None
+        for mend in masks:
+            changed = () if last is None else (mend != last).any(0).nonzero()[:, 0].tolist()
+            tape.rewind({call for place in changed for call in self.places[place].calls})
+            answers.append(self.mended(first, second, shifts, mend, circular, tape if self.tapes else None))
+            last = mend
+        if self.tapes and not self._checked and len(masks) > 1:
+            whole = self.mended(first, second, shifts, masks[-1], circular)
+            self._checked = True
+            if not torch.allclose(whole, answers[-1], rtol=0, atol=ALIKE * float(whole.detach().abs().max())):
+                self.tapes = False
+                return self.mended_in_turn(first, second, shifts, masks, circular)
+        return answers
 
     def _input(self, pictures: Tensor) -> Tensor:
         return pictures if self.preprocess is None else self.preprocess(pictures)
@@ -280,8 +319,9 @@ def shares(
     runs = _Runs(network, (first, second), each, circular, none)
     whole = none - target
     unknown_steps = [torch.full_like(none, torch.nan)] * count
+    exact = runs.exact() if form == "exact" else []  # first: all subsets in one order
     steps = unknown_steps if form == "sampled" else runs.nested()
-    psi = steps if form == "nested" else runs.exact() if form == "exact" else runs.sampled()
+    psi = steps if form == "nested" else exact if form == "exact" else runs.sampled()
     singles = unknown_steps if form == "nested" else runs.singles()
     psi = [*psi, runs.every() - target]
     return Shares(
@@ -378,11 +418,15 @@ class _Runs:
 
     def _of_subsets(self, subsets: Sequence[frozenset[int]]) -> list[Tensor]:
         """Answers with the same places mended for all pictures; each subset is run once."""
-        new = [subset for subset in dict.fromkeys(subsets) if subset not in self._known]
-        masks = [torch.zeros(len(self.none), self.count, dtype=torch.bool) for _ in new]
-        for mask, subset in zip(masks, new, strict=True):
-            mask[:, list(subset)] = True
-        self._known |= zip(new, self._run(masks), strict=True)
+        new = {subset for subset in subsets if subset not in self._known}
+        if new and len(self.none):
+            order = sorted(new, key=lambda subset: [place in subset for place in range(self.count)])
+            masks = [torch.zeros(len(self.none), self.count, dtype=torch.bool) for _ in order]
+            for mask, subset in zip(masks, order, strict=True):
+                mask[:, list(subset)] = True
+            answers = self.network.mended_in_turn(*self.both, self.shifts, masks, self.circular)
+            self._known |= zip(order, answers, strict=True)
+        self._known |= dict.fromkeys(new - self._known.keys(), self.none)  # of no pictures
         return [self._known[subset] for subset in subsets]
 
     def _run(self, masks: list[Tensor]) -> list[Tensor]:

@@ -95,7 +95,7 @@ def command(
     batch: Annotated[
         int | None,
         typer.Option(
-            help="Images in one pass of the network. Default: at most 8 on the CPU, 4 of 224 pixels; 256 elsewhere."
+            help="Images in one pass of the network. Default: at most 16 on the CPU, 4 of 224 pixels; 256 elsewhere."
         ),
     ] = None,
     device: options.Device = "cpu",

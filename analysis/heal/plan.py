@@ -37,8 +37,9 @@ class Plan:
         How shifted pictures go on; circular shifts are of any length.
     temperature : float
         Of both networks' answers.
-    rate : float
-        Learning rate of Adam at first; a tenth of it from half of the rounds on, a hundredth from 8/10.
+    rate : float, optional
+        Learning rate of Adam at first; a tenth of it from half of the rounds on, a hundredth from 8/10. By default 1e-4
+        for pictures of up to 64 pixels, 3e-5 for larger ones, whose networks have wider layers.
     batch : int, optional
         Pictures of a step; by default 128 of up to 64 pixels, 16 larger ones.
     augmentation : str, optional
@@ -63,7 +64,7 @@ class Plan:
     span: int = 2
     borders: str = "reflect"
     temperature: float = 2.0
-    rate: float = 1e-4
+    rate: float | None = None
     batch: int | None = None
     augmentation: str | None = None
     held_out: float = 0.1
@@ -88,7 +89,8 @@ class Plan:
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), 1)
         positive("temperature", self.temperature)
-        positive("rate", self.rate)
+        if self.rate is not None:
+            positive("rate", self.rate)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}; expected a fraction between 0 and 1")
 
@@ -115,7 +117,7 @@ class Plan:
             size=(size, size),
             batch=self.batch or (128 if size <= SMALL else 16),
             epochs=rounds,
-            rate=self.rate,
+            rate=self.rate or (1e-4 if size <= SMALL else 3e-5),
             optimiser="adam",
             weight_decay=0.0,
             milestones=(max(1, rounds // 2), max(1, 4 * rounds // 5)) if rounds > 1 else (),

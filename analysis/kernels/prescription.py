@@ -30,8 +30,8 @@ FIELDS = 8
 ISOLATED, POINTS = 0.5, 1.2
 """Part of the energy in isolated points, and how many there are in the area of a kernel.
 
-Empirical, from a few values on the embedded layer and AlexNet: on a Gaussian field (part 0) changes are 10 % and 21 %
-too small in the median. The number goes with the area because photographs look alike at all scales.
+Empirical, from a few values on an earlier embedded layer and AlexNet: on a Gaussian field (part 0) changes are 10 %
+and 21 % too small in the median. The number goes with the area because photographs look alike at all scales.
 """
 CONTRAST = 0.25  # standard deviation of pixels in [0, 1] of the model spectra, about that of photographs
 MODELS: dict[str, Callable[[int], NDArray[np.float64]]] = {"1/f^2": power_law_spectrum, "flat": flat_spectrum}

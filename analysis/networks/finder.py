@@ -38,7 +38,7 @@ RESHAPES = frozenset(
     "reshape view flatten unflatten permute transpose movedim moveaxis contiguous cat concat stack".split()
 )
 GLOBAL = ("mean", "amax", "max", "sum", "adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d")
-"""Functions that leave one value of all tokens; a sum that leaves its axes out only."""
+"""Functions that can leave one value of all tokens, which is a global pooling if their axis goes with them."""
 
 
 @dataclass
@@ -93,16 +93,17 @@ class Finder(Watch):
 
     def after(self, key: Key, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Any:
         """Note the place that a call is, and how far apart the samples are that it gave."""
-        given = [item for item in _tensors((*args, *kwargs.values())) if hasattr(item, "_total_stride")]
+        given = [t for t in _tensors((*args, *kwargs.values())) if hasattr(t, "_total_stride") or self.positions.of(t)]
         output, name = first_of(result), key[1]
-        if not given or output is None:
-            if isinstance(result, Tensor) and name not in FROM_ARRAYS and all(map(self._fixed, _tensors(args))):
+        if not given or output is None or name.startswith("new_") or name.endswith("_like"):
+            made = name.startswith("new_") or name.endswith("_like") or all(map(self._fixed, _tensors(args)))
+            if isinstance(result, Tensor) and name not in FROM_ARRAYS and made:
+                self.positions.forget(result)
                 result._constant = True  # type: ignore[attr-defined]
             return result
-        if name.startswith("new_") or name.endswith("_like"):
-            self.positions.forget(output)
-            output._constant = True  # type: ignore[attr-defined]
-            return result
+        for item in given:
+            if not hasattr(item, "_total_stride"):  # samples that were written into something new
+                _set(item, _of(self._last))
         if name.endswith("_") and hasattr(given[0], "_noted"):  # as views that are written into, nothing is lost
             self._withdraw(given[0])
         total = self._total(given, output)

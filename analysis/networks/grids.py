@@ -176,7 +176,7 @@ def enlarged(where: Tensor) -> tuple[Tensor, Spacing] | None:
 
 
 def upright(where: Tensor, axes: Sides) -> bool:
-    """Tell if rows go down along the first of two axes and columns right along the second, or positions tell nothing."""
+    """Tell if rows go down along the first of two axes and columns right along the second, or nothing is known."""
     for field, axis, other in zip(where, axes, reversed(axes), strict=True):
         along, across = (
             field.diff(dim=a).nanmedian() if field.shape[a] > 1 else field.new_zeros(()) for a in (axis, other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from analysis.files.messages import first_line
 from analysis.networks.finder import Finder, Found
 from analysis.networks.layer_access import evaluating
 from analysis.networks.resolution import Call, Sides, read_call
+from analysis.networks.tape import Tape
 from analysis.networks.watch import Event, Frame, Key, Watch, first_of, put_first
 
 OnCall = Callable[[int, Call], Tensor | None]
@@ -139,7 +141,13 @@ def _runs(model: nn.Module, picture: Tensor) -> bool:
 
 
 def intercept(
-    model: nn.Module, x: Tensor, on_call: OnCall, *, circular: bool = False, found: Sequence[Place] | None = None
+    model: nn.Module,
+    x: Tensor,
+    on_call: OnCall,
+    *,
+    circular: bool = False,
+    found: Sequence[Place] | None = None,
+    tape: Tape | None = None,
 ) -> Any:
     """Run a network, and replace what comes out of the calls that lose resolution.
 
@@ -154,6 +162,8 @@ def intercept(
         Let maps go on as their own period wherever the network pads them.
     found : sequence of Place, optional
         Places to be replaced, as found on an example of that size; by default all, looked for on the first picture.
+    tape : Tape, optional
+        Recording of runs on this input, rewound to the first call for which `on_call` now returns something else.
 
     Returns
     -------
@@ -166,7 +176,7 @@ def intercept(
         If the network does not come by one of the places.
     """
     found = places(model, x[:1]) if found is None else found
-    watch = _Use(model, on_call, found, circular)
+    watch = _Use(model, on_call, found, circular, tape)
     with watch.watching():
         answer = model(x)
     for place in watch.left_out.values():
@@ -179,8 +189,10 @@ def intercept(
 class _Use(Watch):
     """Watch that lets what comes out of the calls of known places be replaced."""
 
-    def __init__(self, model: nn.Module, on_call: OnCall, found: Sequence[Place], circular: bool) -> None:
-        super().__init__(model, circular)
+    def __init__(
+        self, model: nn.Module, on_call: OnCall, found: Sequence[Place], circular: bool, tape: Tape | None
+    ) -> None:
+        super().__init__(model, circular, tape)
         self.on_call = on_call
         self.left_out = {event.key: place for place in found for event in place.events}
         self._plan: dict[Key, list[tuple[int, Place, Event]]] = {}
@@ -217,7 +229,11 @@ class _Use(Watch):
 
     def _replaced(self, index: int, key: Key, call: Call) -> Tensor:
         self.left_out.pop(key, None)
-        new = self.on_call(index, call)
+        before, self.busy = self.busy, True  # what follows is no part of the network
+        try:
+            new = self.tape.place(index, partial(self.on_call, index, call))
+        finally:
+            self.busy = before
         return call.output if new is None else new
 
     def _told(self, place: Place, event: Event, output: Tensor) -> Call:

@@ -84,7 +84,10 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Positions (2, ...) of the elements of a tensor, two if elements are from two places; none if not known."""
         if tensor.layout is not torch.strided:
             return []
-        kept = self._kept.get(tensor.untyped_storage()._cdata)
+        try:
+            kept = self._kept.get(tensor.untyped_storage()._cdata)
+        except RuntimeError:  # without a storage, as inside torch.vmap
+            return []
         if kept is None or kept[1] != tensor.element_size():
             return []
         shape, strides = (2, *tensor.shape), tensor.stride()
@@ -110,7 +113,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def forget(self, tensor: Tensor) -> None:
         """Keep no positions of a tensor."""
-        if tensor.layout is torch.strided:
+        if self.of(tensor):
             self._kept.pop(tensor.untyped_storage()._cdata, None)
 
     def __torch_dispatch__(

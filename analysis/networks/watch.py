@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from analysis.networks.grids import Cells, Layout
 from analysis.networks.resolution import name_of, positional, with_circular_borders
+from analysis.networks.tape import Made, Tape
 
 OPAQUE = "analysis.networks.pooling.polyphase"
 """Home of operators that are one place, whatever they do inside."""
@@ -58,11 +60,14 @@ class Watch(TorchFunctionMode):
     model : Module
     circular : bool
         Let maps go on as their own period wherever the network pads them.
+    tape : Tape, optional
+        Recording from which calls at the beginning take their results.
     """
 
-    def __init__(self, model: nn.Module, circular: bool = False) -> None:
+    def __init__(self, model: nn.Module, circular: bool = False, tape: Tape | None = None) -> None:
         super().__init__()
         self.model, self.circular = model, circular
+        self.tape = Tape(0) if tape is None else tape
         self.stack: list[Frame] = []
         self.busy = False
         self._calls: Counter[tuple[str, str]] = Counter()
@@ -106,14 +111,17 @@ class Watch(TorchFunctionMode):
         key = self._key(name_of(func))
         args, kwargs = positional(key[1], args, kwargs)
         args = self.before(key, args)
-        if self.circular:
-            args, kwargs = with_circular_borders(func, args, kwargs)
-        result = func(*args, **kwargs)
+        (args, kwargs), result = self.tape.call(partial(self._made, func, args, kwargs))
         if key[1] == "__setitem__":
             self.written(args)
         if isinstance(result, torch.Size) or not isinstance(result, (Tensor, tuple, list)):
             return result
         return self.after(key, func, args, kwargs, result)
+
+    def _made(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Made:
+        """What a call is given, with the borders that were asked for, and what it gives."""
+        given = with_circular_borders(func, args, kwargs) if self.circular else (args, kwargs)
+        return given, func(*given[0], **given[1])
 
     def _key(self, function: str) -> Key:
         module = self.stack[-1].name if self.stack else ""

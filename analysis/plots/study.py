@@ -57,6 +57,7 @@ def study_figure(summary: pd.DataFrame, factors: Sequence[str], metrics: Mapping
         ax.grid(axis="y", color="0.92")
         ax.set_axisbelow(True)
     axes[0].set_yticks(at, names)
+    axes[0].set_ylim(-0.6, len(names) - 0.4)
     with_legend = next((ax for ax in axes if len(ax.get_legend_handles_labels()[0]) > 1), axes[0])
     side_legend(figure, with_legend.get_legend_handles_labels()[0])
     return figure

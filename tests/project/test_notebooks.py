@@ -50,6 +50,10 @@ SMALLER = {
         "changes(photographs, stage, shifts)": "changes(photographs[::4], stage, shifts)",
     },
     "10_documents_on_pictures": {"SEEDS, STEPS = range(3), 120": "SEEDS, STEPS = range(2), 40", "mapped=8": "mapped=2"},
+    "11_documents_on_sound": {
+        "SEEDS, STEPS = range(3), 80": "SEEDS, STEPS = range(2), 20",
+        "recordings(240, seed=0), recordings(120, seed=1)": "recordings(60, seed=0), recordings(24, seed=1)",
+    },
     "08_where_a_network_aliases": {"bundled_crops(64, colour=True)": "bundled_crops(64, colour=True)[::4]"},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -526,3 +527,18 @@ def test_memory_that_does_not_fit_is_refused():
             back(c, 8, out=c.view(float).ravel()[: x.size].reshape(x.shape))
         with pytest.raises(ValueError, match="shape"):
             back(c, 8, out=np.empty((8, 8)))
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize("side", [64, 61])
+def test_the_forward_of_a_batch_holds_its_result_and_a_quarter_at_most(levels, side):
+    t = DualTreePackets2D(levels)
+    x = np.random.default_rng(6).random((32, side, side)).astype(np.float32)
+    t.forward(x)  # machine code and plans
+    tracemalloc.start()
+    try:
+        c = t.forward(x)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.asarray(c).nbytes <= peak <= 1.25 * np.asarray(c).nbytes

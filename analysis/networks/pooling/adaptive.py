@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import Padding, PerAxis
+from analysis.networks.pooling._derivatives import LocalSum, tap, trained
 from analysis.networks.pooling._filtering import StridedFilter
 from analysis.networks.pooling.blur import CONVOLUTIONS
 from analysis.networks.pooling.trainable import log_kernel
@@ -120,13 +121,11 @@ class AdaptiveBlurPool(StridedFilter):
 
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = self._extended(x)
-        weights = self._weights(x, stride).unsqueeze(2)  # one for all channels of a group
+        weights = self._weights(x, stride)
         x = torch.unflatten(x, 1, (self.groups, self.channels // self.groups))
-        counts = weights.shape[4:]
-        terms = []
-        for number, offset in enumerate(self.offsets):
-            there = x
-            for axis, (j, n, s) in enumerate(zip(offset, counts, stride, strict=True), start=3):
-                there = there.narrow(axis, j, (n - 1) * s + 1)
-            terms.append(weights[:, :, :, number] * border.sampled(there, stride))
-        return reduce(torch.add, terms).flatten(1, 2)
+        if trained(x, weights):
+            summed: Tensor = LocalSum.apply(x, weights, self.offsets, stride)  # type: ignore[no-untyped-call]
+        else:
+            terms = zip(weights.unbind(2), self.offsets, strict=True)
+            summed = reduce(torch.add, [w.unsqueeze(2) * tap(x, at, weights.shape[3:], stride) for w, at in terms])
+        return summed.flatten(1, 2)

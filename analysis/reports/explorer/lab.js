@@ -241,7 +241,9 @@ panels.lab = {
         ? []
         : [
             " The opposite is ",
-            button(`number ${rows[extreme].index}, γ = ${number(window(rows[extreme]))}`, () => update({ pinned: extreme })),
+            button(`number ${rows[extreme].index}, γ = ${number(window(rows[extreme]))}`, () =>
+              update({ pinned: extreme }),
+            ),
           ]),
     ];
   },
@@ -287,17 +289,19 @@ panels.lab = {
       (u) => this.changes(u),
     );
     const unit = (u) => ["rmax", "cmod"].map((name) => this.maps(u)[name][this.cell]);
-    const values = known.flatMap(([u]) => unit(u));
+    const values = known.flatMap(([u]) => unit(u)),
+      [down, right] = [1 + Math.floor(this.cell / this.still.side), 1 + (this.cell % this.still.side)];
     draw(
       "lab-unit",
-      { low: Math.min(0, ...values), high: Math.max(...values) * 1.05, label: `unit ${1 + Math.floor(this.cell / this.still.side)} down, ${1 + (this.cell % this.still.side)} right` },
+      { low: Math.min(0, ...values), high: Math.max(...values) * 1.05, label: `unit ${down} down, ${right} right` },
       "Value of one unit against the shift",
       unit,
     );
   },
   /** Compute the other shifts a few at a time, between two frames. */
   rest() {
-    const missing = Array.from({ length: FARTHEST / STEP + 2 }, (_, i) => (i - 1) * STEP).filter((u) => !this.steps.has(u));
+    const all = Array.from({ length: FARTHEST / STEP + 2 }, (_, i) => (i - 1) * STEP),
+      missing = all.filter((u) => !this.steps.has(u));
     clearTimeout(this.later);
     if (!missing.length) return;
     this.later = setTimeout(() => {

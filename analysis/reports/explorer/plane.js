@@ -115,11 +115,12 @@ panels.plane = {
     this.box.setAttribute("aria-pressed", state.boxing);
     this.near.setAttribute("aria-pressed", state.near);
     this.clear.disabled = !state.selected;
-    this.chosen.textContent = state.selected
+    const said = state.selected
       ? `${state.selected.length} of ${rows.length} ${dataset().what === "packets" ? "filters" : "kernels"} are selected; the table shows only them.`
       : state.boxing
         ? "Now drag a box over the points."
         : "Nothing is selected. Drag a box over points (on a touch screen press “select by a box” first), or press Space at a kernel in the list.";
+    if (this.chosen.textContent !== said) this.chosen.textContent = said; // what is said again is read out again
     const svg = byId("plane-chart");
     svg.style.touchAction = state.boxing ? "none" : "pan-y";
     const reach = state.near ? Math.PI / 2 : Math.PI;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 
 import pytest
 
@@ -15,6 +15,7 @@ from analysis.audit.aliasing import low_passed  # noqa: E402
 from analysis.audit.blame import FORMS, Network, pairs, shares  # noqa: E402
 from analysis.measurements.translation_torch import translate_maps  # noqa: E402
 from analysis.networks.place import intercept, places  # noqa: E402
+from analysis.networks.tape import Tape  # noqa: E402
 
 SIDE = 36
 
@@ -288,3 +289,69 @@ def test_tokens_of_code_that_is_not_understood():
     whole = shares(net, first, second, (0, 2))
     assert whole.squares[:, 0].max() < 1e-24  # the maximum commutes with whole shifts of its grid
     assert torch.allclose(whole.products[:, 1], whole.change)
+
+
+class InPlace(nn.Module):
+    """Changes maps in place, before and behind its three places, and adds to maps of before a place."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.stem, self.first = nn.Conv2d(3, 6, 3, 1, 1), nn.Conv2d(6, 6, 3, 2, 1)
+        self.pool, self.side = nn.MaxPool2d(2), nn.MaxPool2d(2)
+        self.linear = nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.first(self.stem(x).relu_()).relu_()
+        y = self.pool(x).relu_()
+        z = self.side(x * x).tanh_()
+        y += z
+        x += 1  # behind the last place, of maps of before it
+        return self.linear(y.mean((2, 3)) * x.mean((2, 3)))
+
+
+class Counting(Chain):
+    """Answers otherwise from run to run."""
+
+    runs = 0
+
+    def forward(self, x):
+        self.runs += 1
+        return super().forward(x) * self.runs
+
+
+@pytest.mark.parametrize("make", [Chain, InPlace])
+def test_runs_that_begin_with_the_one_before_answer_as_whole_ones(make, monkeypatch):
+    """All subsets of places: the same answers, and fewer calls are computed."""
+    net, computed = network(make()), 0
+    original = Tape.call
+
+    def counted(tape, compute):
+        def one():
+            nonlocal computed
+            computed += 1
+            return compute()
+
+        return original(tape, one)
+
+    monkeypatch.setattr(Tape, "call", counted)
+    first, second = pairs(pictures(), (0, 1), "circular")
+    masks = [torch.tensor([m] * 2) for m in product([False, True], repeat=len(net.places))]
+    with torch.no_grad():
+        whole = [net.mended(first, second, [(0, 1)] * 2, mask, True) for mask in masks]
+        alone, computed = computed, 0
+        found = net.mended_in_turn(first, second, [(0, 1)] * 2, masks, True)
+    for one, other in zip(whole, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    assert net.tapes
+    assert computed < alone
+    assert len({tuple(answer[0].tolist()) for answer in whole}) > 1  # places matter
+
+
+def test_a_network_that_does_what_a_recording_does_not_hold_is_run_as_a_whole():
+    net = network(Counting())
+    first, second = pairs(pictures(), (0, 1), "circular")
+    masks = [torch.tensor([m] * 2) for m in product([False, True], repeat=len(net.places))]
+    with torch.no_grad():
+        net.mended_in_turn(first, second, [(0, 1)] * 2, masks[-2:], True)
+    assert not net.tapes

@@ -130,6 +130,18 @@ def test_a_dense_maximum_is_derived_twice_and_mapped(dims):
     assert close(2 * torch.tensordot(pool.dense(x[:1]).flatten(), jacobian, 1), each[0])
 
 
+@pytest.mark.parametrize("dims", [1, 2])
+def test_an_adaptive_filter_is_derived_twice_and_mapped(dims):
+    x = random(2, C, *(5, 6)[:dims])
+    pool = AdaptiveBlurPool(C, 3, groups=2, dims=dims).double().eval()
+    assert torch.autograd.gradgradcheck(pool, (x.clone().requires_grad_(),), fast_mode=True)
+    gradient = torch.func.grad(lambda x: pool(x[None]).square().sum())
+    each = torch.stack([gradient(one) for one in x])
+    assert close(torch.func.vmap(gradient)(x), each)
+    jacobian = torch.func.jacrev(lambda x: pool(x[None]).flatten())(x[0])  # a derivative mapped, not the maps
+    assert close(2 * torch.tensordot(pool(x[:1]).flatten(), jacobian, 1), each[0])
+
+
 @pytest.mark.parametrize("pool", [APS(norm="l2"), IdealPool((2, 3))])
 def test_the_order_of_memory_stays(pool):
     x = random(3, C, 8, 12).requires_grad_()

@@ -53,7 +53,7 @@ INDEX = torch.arange(1024).view(8, 4, 8, 4).permute(0, 2, 1, 3).reshape(64, 16)
 
 
 def by_loop(x):
-    out = x.new_zeros(len(x), 64, 48)
+    out = torch.zeros(len(x), 64, 48)
     for i in range(8):
         for j in range(8):
             out[:, 8 * i + j] = x[:, :, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].flatten(1)
@@ -199,6 +199,14 @@ def scans(net, x):
     ).mean(1)
 
 
+def masked(net, x):
+    """A mask made in the code, which in its windows has the form of maps, as torchvision's Swin has."""
+    y = last(net, x)
+    mask = y.new_zeros((32, 32))
+    mask[:16] = 1
+    return (y + (mask.view(2, 16, 2, 16) + 1).permute(0, 2, 1, 3).reshape(1, 32, 32, 1)).mean((1, 2))
+
+
 def pruned(net, x):
     t = last(net, x).flatten(1, 2)
     kept = t.norm(dim=-1).topk(300, 1).indices
@@ -225,7 +233,7 @@ def parts():
 KEEP = [shifted, transposed, linear_attention, window_mixer, halo, neighbours, folded, axial, spectral, scans, pruned]
 
 
-@pytest.mark.parametrize("function", [*KEEP, gated, shuffled])
+@pytest.mark.parametrize("function", [*KEEP, gated, shuffled, masked])
 def test_what_keeps_the_resolution_is_no_place(function):
     assert falls(function, **parts()) == []
 
