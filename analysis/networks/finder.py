@@ -88,7 +88,7 @@ class Finder(Watch):
                 continue
             if self._fixed(item) or len(item) != self.positions.batch or not _numeric(item):
                 continue
-            self._judge(key, "", item, _of(self._last), number)
+            self._judge(key, "", item, _of(self._last), number, shrunk=True)
         return args
 
     def after(self, key: Key, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Any:
@@ -214,9 +214,12 @@ class Finder(Watch):
 
     def _judge_patches(self, key: Key, output: Tensor) -> None:
         """Note patches in the channels of what a network gives, as overlapping ones that nothing has mixed."""
-        fields = [field.nanmean(2, keepdim=True) for field in self.positions.of(output)]
-        if fields and varies(self.positions.of(output)[0], 2) and math.isfinite(max(measured(fields[0])[0])):
-            self.positions.put(output, [field.expand(2, *output.shape).clone() for field in fields])
+        where = self.positions.finest(output)
+        ways = [] if where is None else [where.nanmean(axis, keepdim=True) for axis in (2, 3) if varies(where, axis)]
+        ways = [way for way in ways if math.isfinite(max(measured(way)[0]))]
+        if ways:
+            mixed = max(ways, key=lambda way: math.prod(measured(way)[0])).expand(2, *output.shape)
+            self.positions.put(output, [mixed.clone()] * len(self.positions.of(output)))
             self._judge(key, "", output, _of(output), shrunk=True)
 
     def _loses(self, call: Call, total: Spacing) -> bool:

@@ -114,6 +114,8 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is {type(model).__name__}; expected a torch.nn.Module")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(f"model is a {type(model).__name__}, which shows no calls; expected the model it was made of")
     if not isinstance(example, Tensor) or example.ndim != 4:
         shape = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
         raise ValueError(f"example is {shape}; expected a tensor of shape (N, channels, height, width)")

@@ -317,19 +317,19 @@ def test_with_circular_borders_networks_commute_with_rolls(layer):
 
 
 @pytest.mark.parametrize(
-    "function",
+    ("function", "name"),
     [
-        lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)),
-        lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2)[..., 0, 1],
-        lambda x: torch.from_numpy(x.numpy()[:, :, ::2, ::2].copy()),
-        lambda x: torch.as_tensor(x.permute(0, 2, 3, 1).numpy()[:, 1::2, ::2].copy()).permute(0, 3, 1, 2),
-        lambda x: functional.grid_sample(x, torch.zeros(len(x), 16, 16, 2), align_corners=False),
-        lambda x: torch.fft.ifft2(torch.fft.fft2(x)[:, :, :16, :16]).real,
+        (lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)), "amax"),
+        (lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2)[..., 0, 1], "getitem"),
+        (lambda x: torch.from_numpy(x.numpy()[:, :, ::2, ::2].copy()), ""),
+        (lambda x: torch.as_tensor(x.permute(0, 2, 3, 1).numpy()[:, 1::2, ::2].copy()).permute(0, 3, 1, 2), ""),
+        (lambda x: functional.grid_sample(x, torch.zeros(len(x), 16, 16, 2), align_corners=False), "grid_sampler"),
+        (lambda x: torch.fft.ifft2(torch.fft.fft2(x)[:, :, :16, :16]).real, "real"),
     ],
 )
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("count", [1, 2])
-def test_what_is_not_understood_in_the_networks_own_code_is_listed(function, wrapped, count):
+def test_what_is_not_understood_in_the_networks_own_code_is_listed(function, name, wrapped, count):
     class Whole(nn.Module):
         def __init__(self):
             super().__init__()
@@ -343,6 +343,7 @@ def test_what_is_not_understood_in_the_networks_own_code_is_listed(function, wra
     model = nn.Sequential(nn.Identity(), Whole()) if wrapped else Whole()
     fall, following, last = places(model, torch.rand(count, 3, 32, 32))
     assert not fall.understood and fall.fault and fall.calls == (0,)
+    assert fall.name == ("/".join(filter(None, ("1", name))) if wrapped else name or "Whole")
     assert fall.module == ("1" if wrapped else "") and (fall.size_in, fall.size_out) == ((32, 32), (16, 16))
     assert fall.total_stride == (2, 2) and following.total_stride == (4, 4) and following.calls == (1,)
     assert following.name.endswith("next") and last.kind == "global pooling"
@@ -609,6 +610,7 @@ def test_maps_that_are_turned_are_exchanged_upright(turn, back):
         (nn.Sequential(nn.AdaptiveMaxPool2d(24), nn.ReLU(), nn.AdaptiveMaxPool2d(18)), 4 / 3),
         (nn.Upsample(scale_factor=0.75), 4 / 3),
         (nn.Unfold(3, padding=1, stride=2), 2),
+        (Do(lambda x: x.reshape(2, 3, 8, 4, 8, 4).permute(0, 2, 4, 1, 3, 5).reshape(2, 64, 48)), 4),
     ],
 )
 def test_small_falls_and_patches_that_nothing_follows_are_listed(model, ratio):
@@ -627,6 +629,7 @@ def test_a_complex_convolution_is_counted_once():
     assert (place.kind, place.total_stride) == ("convolution", (2, 2))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_scripted_parts_are_told_and_a_network_for_one_picture_is_refused_as_such():
     part = torch.jit.trace(nn.Conv2d(3, 4, 3, 2, 1), torch.rand(2, 3, 32, 32))
     assert [place.total_stride for place in found(nn.Sequential(part, nn.MaxPool2d(2)))] == [(2, 2), (4, 4)]
@@ -636,5 +639,7 @@ def test_scripted_parts_are_told_and_a_network_for_one_picture_is_refused_as_suc
             raise RuntimeError("one")
         return x
 
+    with pytest.raises(ValueError, match="expected the model"):
+        found(part)
     with pytest.raises(ValueError, match="two pictures"):
         places(Do(single), torch.rand(1, 3, 32, 32))
