@@ -196,6 +196,11 @@ def exchanged(call: Call, shifts: Sequence[Shift], mend: Tensor) -> Tensor:
     mend : Tensor, shape (pairs,), bool
     """
     maps, axes = call.output.clone(), call.axes
+    if call.layout is None and len(maps) != 2 * len(mend):
+        raise ValueError(
+            f"{call.module or 'the network'} is given {len(maps)} maps for {2 * len(mend)} pictures; expected one of "
+            "each, as with the example"
+        )
     if call.layout is not None:
         maps, axes = call.layout.maps(call.output, 2 * len(mend)), NCHW
     first, second = maps[: len(mend)], maps[len(mend) :]

@@ -117,7 +117,8 @@ class NetworkAudit:
         self.places: list[Place] = places(model, example if preprocess is None else preprocess(example))
         self.network = Network(model, self.places, preprocess, output)
         if not self.network.places:
-            known = ", but by code that is not understood" * any(not place.understood for place in self.places)
+            apart = [place.name for place in self.places if not place.fault and place.kind != "global pooling"]
+            known = f", but in {', '.join(apart)}, whose samples are no whole grid of each picture" if apart else ""
             raise ValueError(
                 f"{type(model).__name__} has no place where resolution is lost{known}, on pictures of {size}×{size} "
                 f"pixels"

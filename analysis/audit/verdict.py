@@ -131,6 +131,14 @@ def verdict(audit: xr.Dataset) -> str:
         have = "has" if len(lost) == 1 else "have"
         text += f" {', '.join(lost)} {have} a negative share: what happens there offsets others."
     apart = frame.index[frame.blame.isna() & ~frame.understood.astype(bool)]
+    unshared = frame.index[
+        frame.blame.isna() & frame.understood.astype(bool) & (frame.kind != "global pooling") & (frame.kind != "head")
+    ]
+    if len(unshared):
+        text += (
+            f" In {', '.join(unshared)} the maps are not one of each picture, or not upright: what happens there is in "
+            "the shares of what follows it."
+        )
     if len(apart):
         text += (
             f" In {', '.join(apart)} resolution falls by code that is not understood: what that is at fault for is in "

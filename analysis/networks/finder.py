@@ -11,9 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from analysis.networks.grids import NOWHERE, Cells, Spacing, cells, layout, measured
+from analysis.networks.grids import (
+    NO_PIXEL,
+    NOWHERE,
+    Cells,
+    Spacing,
+    cells,
+    enlarged,
+    layout,
+    measured,
+    repeats,
+    upright,
+    varies,
+)
 from analysis.networks.positions import Positions
-from analysis.networks.resolution import ENLARGE, FALL, NCHW, NHWC, Call, Sides, read_call
+from analysis.networks.resolution import ENLARGE, FALL, FALL_OF_RESIZING, NCHW, NHWC, Call, Sides, read_call
 from analysis.networks.watch import OPAQUE, Event, Frame, Key, Watch, first_of
 
 OPERATORS = "analysis.networks.pooling."
@@ -74,9 +86,9 @@ class Finder(Watch):
         for number, item in enumerate(args):
             if not isinstance(item, Tensor) or item.ndim != 4 or hasattr(item, "_total_stride"):
                 continue
-            if id(item) in self._constants or hasattr(item, "_constant") or len(item) != self.positions.batch:
+            if self._fixed(item) or len(item) != self.positions.batch or not _numeric(item):
                 continue
-            self._judge(key, "", item, _of(self._last), number)
+            self._judge(key, "", item, _of(self._last), number, shrunk=True)
         return args
 
     def after(self, key: Key, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Any:
@@ -84,15 +96,17 @@ class Finder(Watch):
         given = [t for t in _tensors((*args, *kwargs.values())) if hasattr(t, "_total_stride") or self.positions.of(t)]
         output, name = first_of(result), key[1]
         if not given or output is None or name.startswith("new_") or name.endswith("_like"):
-            if isinstance(result, Tensor) and name not in FROM_ARRAYS:
+            made = name.startswith("new_") or name.endswith("_like") or all(map(self._fixed, _tensors(args)))
+            if isinstance(result, Tensor) and name not in FROM_ARRAYS and made:
+                self.positions.forget(result)
                 result._constant = True  # type: ignore[attr-defined]
             return result
         for item in given:
             if not hasattr(item, "_total_stride"):  # samples that were written into something new
                 _set(item, _of(self._last))
-        if len({_of(item) for item in given}) > 1:  # class tokens, and what was mixed over the picture, tell nothing
-            given = [item for item in given if self._spacing(item) != NOWHERE] or given
-        total: Spacing = (min(_of(item)[0] for item in given), min(_of(item)[1] for item in given))
+        if name.endswith("_") and hasattr(given[0], "_noted"):  # as views that are written into, nothing is lost
+            self._withdraw(given[0])
+        total = self._total(given, output)
         if name.startswith(ENLARGE) and args[0].ndim == output.ndim == 4:
             down, right = (min(1, args[0].shape[axis] / output.shape[axis]) for axis in NCHW)
             total = (total[0] * down, total[1] * right)
@@ -100,14 +114,63 @@ class Finder(Watch):
             self.busy = True
             try:
                 total = self._seen(key, func, args, kwargs, result, output, total)
+                total = total if "pad" in name else self._enlarged(args, output, total)
             finally:
                 self.busy = False
         for item in _tensors([result]):
             if not isinstance(item, nn.Parameter):
                 _set(item, total)
-        if output.ndim == 4 and self.positions.of(output) and not output.is_complex():
+        if output.ndim == 4 and self.positions.of(output):
             self._last = output
         return result
+
+    def written(self, args: Sequence[Any]) -> None:
+        """Note how far apart the samples are of what was written into."""
+        whole, part = args[0], args[2]
+        if not isinstance(part, Tensor) or not hasattr(part, "_total_stride") or not isinstance(whole, Tensor):
+            return
+        self.busy = True
+        try:
+            if hasattr(part, "_noted") and part._base is not None:
+                self._withdraw(part)
+            total = _of(whole) if hasattr(whole, "_total_stride") else _of(part)
+            _set(whole, self._enlarged((), whole, total))
+        finally:
+            self.busy = False
+
+    def _fixed(self, tensor: Tensor) -> bool:
+        """Tell if a tensor is a weight, a buffer, or made of nothing but such."""
+        return id(tensor) in self._constants or hasattr(tensor, "_constant")
+
+    def _total(self, given: Sequence[Tensor], output: Tensor) -> Spacing:
+        """Total stride of what a call was given, of maps only: what was mixed over the picture tells nothing."""
+        given = [item for item in given if _numeric(item)] or given
+        if len({_of(item) for item in given}) > 1:  # class tokens, and what was mixed over the picture, tell nothing
+            given = [item for item in given if self._spacing(item) != NOWHERE] or given
+        if len({_of(item) for item in given}) > 1:  # another tensor may give its type, or its size, only
+            apart = self._spacing(output)
+            near = [item for item in given if _fall(apart, _of(item)) is None]
+            given = near or given
+        return min(_of(item)[0] for item in given), min(_of(item)[1] for item in given)
+
+    def _withdraw(self, view: Tensor) -> None:
+        """Forget the place that a view is, since the whole goes on with what is written into it."""
+        if view._noted in self.found:  # type: ignore[attr-defined]
+            self.found.remove(view._noted)  # type: ignore[attr-defined]
+            self._sliced = None
+
+    def _enlarged(self, args: Sequence[Any], output: Tensor, total: Spacing) -> Spacing:
+        """Total stride after maps were enlarged by the network's own code, the new samples of which get positions."""
+        if output.ndim != 4 or not _numeric(output):
+            return total
+        source = args[0].shape if args and isinstance(args[0], Tensor) else ()
+        grown = len(source) != 4 or any(n > m for n, m in zip(output.shape, source, strict=True))
+        where = self.positions.finest(output) if grown else None
+        found = None if where is None else enlarged(where)
+        if found is None:
+            return total
+        self.positions.put(output, [found[0]] * len(self.positions.of(output)))
+        return total[0] / found[1][0], total[1] / found[1][1]
 
     def _seen(
         self, key: Key, func: Any, args: Any, kwargs: Any, result: Any, output: Tensor, total: Spacing
@@ -127,6 +190,8 @@ class Finder(Watch):
         source = args[0] if args and isinstance(args[0], Tensor) else None
         if self.positions.mixed is not None and source is not None and key[1] in GLOBAL and output.ndim < source.ndim:
             self._note_gathered(key, source, output, total)
+        if key[1] == "linear" and source is not None:
+            self._note_line(key, source, output, total)
         fewer = source is not None and output.numel() < source.numel()
         several = sum(item._base is not None for item in _tensors([result])) > 1 and not isinstance(result, Tensor)
         return self._judge(key, key[1], output, total, shrunk=fewer, several=several)
@@ -137,6 +202,8 @@ class Finder(Watch):
             return None
         if not hasattr(output, "_total_stride"):
             _set(output, _of(self._last))
+        if not frame.name and output.ndim == 3:
+            self._judge_patches(key, output)
         if frame.home == OPAQUE:
             self._note_operator(key, frame.source, output)
         elif frame.home.startswith(OPERATORS):
@@ -145,12 +212,22 @@ class Finder(Watch):
             self._judge(key, "", output, _of(output))
         return None
 
+    def _judge_patches(self, key: Key, output: Tensor) -> None:
+        """Note patches in the channels of what a network gives, as overlapping ones that nothing has mixed."""
+        where = self.positions.finest(output)
+        ways = [] if where is None else [where.nanmean(axis, keepdim=True) for axis in (2, 3) if varies(where, axis)]
+        ways = [way for way in ways if math.isfinite(max(measured(way)[0]))]
+        if ways:
+            mixed = max(ways, key=lambda way: math.prod(measured(way)[0])).expand(2, *output.shape)
+            self.positions.put(output, [mixed.clone()] * len(self.positions.of(output)))
+            self._judge(key, "", output, _of(output), shrunk=True)
+
     def _loses(self, call: Call, total: Spacing) -> bool:
         """Tell if a known call loses resolution, and not only a border."""
         if max(call.stride) <= 1 or call.size_in == call.size_out:
             return False
         if call.kind in ("interpolation", "adaptive pooling", "fractional pooling"):
-            return max(call.stride) >= FALL
+            return max(call.stride) >= FALL_OF_RESIZING
         if call.kind != "slicing":
             return True
         if not self.positions.of(call.output):
@@ -179,7 +256,7 @@ class Finder(Watch):
     ) -> Spacing:
         """Note a fall of the resolution to some maps, if there is one; return their total stride."""
         mixed, self.positions.mixed = self.positions.mixed, None
-        if output.is_complex() or not output.numel():
+        if not output.is_floating_point() or not output.numel():
             return total
         where = self.positions.finest(output)
         if where is None:
@@ -298,6 +375,22 @@ class Finder(Watch):
         facts |= {"understood": True, "fault": False, "dense": False}
         self._note(key[0], output, total, (float(counts[0]), float(counts[1])), facts, Event(key))
 
+    def _note_line(self, key: Key, source: Tensor, output: Tensor, total: Spacing) -> None:
+        """Record that weights have mixed fewer samples out of whole rows, or out of whole columns."""
+        before = self.positions.finest(source)
+        if before is None or output.shape[-1] * FALL > source.shape[-1]:
+            return
+        apart, counts = measured(before)
+        lost = [math.isfinite(near) and math.isinf(far) for near, far in zip(apart, self._spacing(output), strict=True)]
+        if sum(lost) != 1 or not all(map(math.isfinite, apart)) or source.shape[-1] != counts[lost.index(True)]:
+            return
+        sides = tuple(output.shape[-1] if gone else n for gone, n in zip(lost, counts, strict=True))
+        stride = (counts[0] / sides[0], counts[1] / sides[1])
+        facts: dict[str, Any] = {"kind": "unknown", "kernel": None, "size_in": counts, "size_out": sides, "cost": 0}
+        facts |= {"channels": output.shape[1], "function": key[1]}
+        facts |= {"understood": False, "fault": False, "dense": False}
+        self._note(key[0], output, total, stride, facts, None)
+
     def _note_call(self, key: Key, call: Call, total: Spacing) -> Spacing:
         """Record a known call."""
         group = len(self.found)
@@ -308,9 +401,25 @@ class Finder(Watch):
         names = ("kind", "kernel", "size_out", "channels", "cost", "understood", "fault", "function")
         facts: dict[str, Any] = {name: getattr(call, name) for name in names}
         facts |= {"size_in": self._unpadded(call), "dense": call.dense is not None}
-        total = self._note(key[0], call.output, total, tuple(map(float, call.stride)), facts, Event(key))  # type: ignore[arg-type]
+        event: Event | None = Event(key)
+        where = self.positions.finest(call.output) if call.fault and not call.output.is_complex() else None
+        if call.fault and not self._plain(call, where):
+            found = None if where is None else layout(where, self.positions.batch)
+            facts["fault"] = found is not None
+            event = None if found is None else Event(key, layout=found)
+        total = self._note(key[0], call.output, total, tuple(map(float, call.stride)), facts, event)  # type: ignore[arg-type]
         self.found[-1].group = group
+        if call.output.is_complex() and call.axes == NCHW:
+            self.positions.lay(call.output, NCHW, total)  # its parts were worked on one by one
+        if call.kind == "slicing":
+            call.output._noted = self.found[-1]  # type: ignore[attr-defined]
         return total
+
+    def _plain(self, call: Call, where: Tensor | None) -> bool:
+        """Tell if what comes out is one picture after the other, each upright."""
+        if len(call.output) != self.positions.batch:
+            return False
+        return where is None or (repeats(where.nan_to_num(NO_PIXEL), len(call.output)) and upright(where, call.axes))
 
     def _unpadded(self, call: Call) -> Sides:
         """Height and width of the maps that go in, without a border that the module itself has put round them."""
@@ -329,6 +438,10 @@ def _fall(spacing: Spacing, total: Spacing) -> Spacing | None:
         return None
     down, right = (float(max(1, round(r))) if r < 1 or abs(r - round(r)) < 0.1 * r else r for r in ratios)
     return down, right
+
+
+def _numeric(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _tensors(items: Iterable[Any]) -> Iterator[Tensor]:

@@ -125,12 +125,14 @@ def layout(where: Tensor, count: int) -> Layout | None:
     """Where the samples of maps of some pictures are, if they are a whole grid in each; `where` has shape (2, ...)."""
     where = where.nan_to_num(NO_PIXEL)
     candidates = [axis for axis, n in enumerate(where.shape[1:]) if axis and n == count]
-    batch = 0 if _repeats(where, count) else candidates[0] if len(candidates) == 1 else -1
+    batch = 0 if repeats(where, count) else candidates[0] if len(candidates) == 1 else -1
     if batch < 0 or (batch and varies(where, 1 + batch)):
         return None
     where = where.movedim(1 + batch, 1)
     where = where[:, : where.shape[1] // count]
     axes = tuple(axis for axis in range(where.ndim - 1) if varies(where, axis + 1))
+    if not batch and where.shape[1] > 1 and 0 not in axes:
+        return None  # channels that follow each other picture by picture, or all pictures again and again
     index = (slice(None), *(slice(None) if axis in axes else 0 for axis in range(where.ndim - 1)))
     rows, columns = where[index].flatten(1)
     known = (rows != NO_PIXEL).nonzero().flatten()
@@ -143,6 +145,59 @@ def layout(where: Tensor, count: int) -> Layout | None:
     if any(float((line - line[:, :1]).abs().max()) > 1 / PARTS or not _even(line[:, 0]) for line in lines):
         return None
     return Layout(tuple(where.shape[1:]), axes, order, grid, batch)
+
+
+def enlarged(where: Tensor) -> tuple[Tensor, Spacing] | None:
+    """Positions of maps whose rows or columns were repeated or set apart, spread evenly, and how many times there are.
+
+    `where` has shape (2, N, ...), of four axes; None if neither is so.
+    """
+    axes = _axes(where)
+    if axes is None:
+        return None
+    lines, times = [], []
+    for coordinate, axis in enumerate(axes):
+        line = where[coordinate].movedim(axis, 0).flatten(1).nanmean(1)
+        index = line.isfinite().nonzero().flatten()
+        steps, groups = (line[index] * PARTS).round().unique_consecutive(return_inverse=True)  # type: ignore[no-untyped-call]
+        at = torch.stack([index[groups == number].float().mean() for number in range(len(steps))])
+        gaps = at.diff()
+        count = round(float(gaps.median())) if len(gaps) else 1
+        if count > 1 and float((gaps - count).abs().max()) < 1:
+            slope = (line[index[-1]] - line[index[0]]) / (at[-1] - at[0])
+            line = line[index[0]] + slope * (torch.arange(len(line), device=line.device) - at[0])
+        else:
+            count = 1
+        shape = [1] * (where.ndim - 1)
+        shape[axis] = -1
+        lines.append(line.view(shape).expand(where.shape[1:]))
+        times.append(float(count))
+    return None if times == [1, 1] else (torch.stack(lines), (times[0], times[1]))
+
+
+def upright(where: Tensor, axes: Sides) -> bool:
+    """Tell if rows go down along the first of two axes and columns right along the second, or nothing is known."""
+    for field, axis, other in zip(where, axes, reversed(axes), strict=True):
+        along, across = (
+            field.diff(dim=a).nanmedian() if field.shape[a] > 1 else field.new_zeros(()) for a in (axis, other)
+        )
+        if along < 0 or (across != 0 and not across.isnan()):
+            return False
+    return True
+
+
+def _axes(where: Tensor) -> Sides | None:
+    """Axes along which rows and columns change, if each do along one of their own that is not that of pictures."""
+    found = []
+    for field in where:
+        low, high = (
+            field.where(field.isfinite(), torch.tensor(end, device=field.device)) for end in (math.inf, -math.inf)
+        )
+        found.append([a for a in range(field.ndim) if bool((high.amax(a) > low.amin(a)).any())])
+    rows, columns = found
+    if len(rows) != 1 or len(columns) != 1 or rows == columns or 0 in (*rows, *columns):
+        return None
+    return rows[0], columns[0]
 
 
 def cells(where: Tensor, spacing: Spacing) -> Cells | None:
@@ -179,7 +234,7 @@ def varies(field: Tensor, axis: int) -> bool:
     return field.shape[axis] > 1 and bool((field.nan_to_num(NO_PIXEL).diff(dim=axis) != 0).any())
 
 
-def _repeats(field: Tensor, count: int) -> bool:
+def repeats(field: Tensor, count: int) -> bool:
     """Tell if along the first axis so many parts are alike."""
     if field.ndim < 2 or not field.shape[1] or field.shape[1] % count:
         return False

@@ -114,6 +114,8 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is {type(model).__name__}; expected a torch.nn.Module")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(f"model is a {type(model).__name__}, which shows no calls; expected the model it was made of")
     if not isinstance(example, Tensor) or example.ndim != 4:
         shape = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
         raise ValueError(f"example is {shape}; expected a tensor of shape (N, channels, height, width)")
@@ -123,11 +125,21 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
         with torch.no_grad(), evaluating(model), watch.watching():
             model(pair)
     except Exception as error:  # whatever the model's own code raises
+        many = "two pictures at a time, though not on one," if _runs(model, example[:1]) else "an example"
         raise ValueError(
-            f"the network fails on an example of shape {tuple(example.shape)}: {type(error).__name__}: "
-            f"{first_line(error)}"
+            f"the network fails on {many} of shape {tuple(example.shape)}: {type(error).__name__}: {first_line(error)}"
         ) from error
     return _named(watch.found, model)
+
+
+def _runs(model: nn.Module, picture: Tensor) -> bool:
+    """Tell if a network runs on one picture, as those that were exported for one do."""
+    try:
+        with torch.no_grad(), evaluating(model):
+            model(picture)
+    except Exception:  # whatever the model's own code raises
+        return False
+    return True
 
 
 def intercept(
@@ -204,10 +216,10 @@ class _Use(Watch):
         for index, place, event in self._plan.get(key, ()):
             output = first_of(result)
             if event.argument is None and output is not None:
-                known = place.function if event.layout is None and event.cells is None else ""
+                known = place.understood and event.cells is None
                 call = read_call(func, args, kwargs, result) if known else None
                 call = call or self._told(place, event, output)
-                call.module = place.module
+                call.module, call.layout = place.module, event.layout
                 result = put_first(result, self._replaced(index, key, call))
         return result
 

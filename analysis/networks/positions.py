@@ -111,6 +111,11 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for kept, new in zip(self.of(tensor), fields, strict=True):
             kept.copy_(new)
 
+    def forget(self, tensor: Tensor) -> None:
+        """Keep no positions of a tensor."""
+        if self.of(tensor):
+            self._kept.pop(tensor.untyped_storage()._cdata, None)
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -141,8 +146,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if func._schema.is_mutable:
                     self._write(name, func, args, kwargs, given, out)
                 continue
-            if not (out.is_complex() or (out.is_floating_point() and not any(t.is_complex() for t in given))):
-                continue  # numbers of elements; or a spectrum becomes maps
+            if name.startswith("_fft") or not (out.is_complex() or out.is_floating_point()):
+                continue  # a spectrum, or numbers of elements
             if name in ("topk", "sort"):
                 axis = 1 + bound["dim"] % out.ndim
                 fields = [f.gather(axis, new[1].expand(2, *out.shape)) for f in self.of(args[0])]

@@ -17,11 +17,14 @@ from torch.nn import functional
 NCHW, NHWC = (2, 3), (1, 2)
 """Vertical and horizontal axis of maps (N, channels, height, width) and (N, height, width, channels)."""
 
-ENLARGE = ("interpolate", "conv_transpose2d", "pixel_shuffle", "upsample")
+ENLARGE = ("interpolate", "conv_transpose2d", "pixel_shuffle", "upsample", "max_unpool2d")
 """Beginnings of the names of functions that can enlarge maps."""
 
 FALL = 1.5
 """A side that is divided by less than this has lost its border, not its resolution."""
+
+FALL_OF_RESIZING = 1.1
+"""The same of functions that only ever resize."""
 
 Dense = Callable[[], Tensor]
 Sides = tuple[int, int]
@@ -105,7 +108,15 @@ def name_of(function: Any) -> str:
     name = str(getattr(function, "__name__", ""))
     if name == "__get__":
         return str(getattr(function.__self__, "__name__", name))  # an attribute, such as Tensor.real
-    return name.lstrip("_").removesuffix("_with_indices") if name != "__getitem__" else name
+    return name.lstrip("_").removesuffix("_with_indices") if name not in ("__getitem__", "__setitem__") else name
+
+
+def positional(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Arguments of a call that changes sizes, with the maps first if they were given by name."""
+    if args or "input" not in kwargs or not (name in _READERS or name.startswith(ENLARGE)):
+        return args, kwargs
+    rest = dict(kwargs)
+    return (rest.pop("input"),), rest
 
 
 def read_call(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Call | None:

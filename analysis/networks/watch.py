@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.networks.grids import Cells, Layout
-from analysis.networks.resolution import name_of, with_circular_borders
+from analysis.networks.resolution import name_of, positional, with_circular_borders
 from analysis.networks.tape import Made, Tape
 
 OPAQUE = "analysis.networks.pooling.polyphase"
@@ -80,6 +80,9 @@ class Watch(TorchFunctionMode):
         """Look at the result of a call; return that to go on with."""
         raise NotImplementedError
 
+    def written(self, args: Sequence[Any]) -> None:
+        """Look at a tensor, the first of the arguments, into which another, the third, was written."""
+
     def left(self, key: Key, frame: Frame, output: Tensor) -> Tensor | None:
         """Look at what a module gave; return other maps to go on with."""
         raise NotImplementedError
@@ -89,6 +92,8 @@ class Watch(TorchFunctionMode):
         """Context in which runs of the model are watched."""
         with ExitStack() as hooks, self:
             for name, module in self.model.named_modules():
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue  # takes no such hooks; what it gives is met where it goes
                 hooks.callback(module.register_forward_pre_hook(self._enter(name), with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(self._leave).remove)
             yield
@@ -104,8 +109,11 @@ class Watch(TorchFunctionMode):
         if self.busy:
             return func(*args, **kwargs)
         key = self._key(name_of(func))
+        args, kwargs = positional(key[1], args, kwargs)
         args = self.before(key, args)
         (args, kwargs), result = self.tape.call(partial(self._made, func, args, kwargs))
+        if key[1] == "__setitem__":
+            self.written(args)
         if isinstance(result, torch.Size) or not isinstance(result, (Tensor, tuple, list)):
             return result
         return self.after(key, func, args, kwargs, result)
@@ -122,8 +130,12 @@ class Watch(TorchFunctionMode):
 
     def _enter(self, name: str) -> Callable[..., Any]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
-            args = tuple(self.before(self._key(f"{name}()"), args))
-            source = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim == 4), None)
+            self.busy = True  # what follows is no part of the network
+            try:
+                args = tuple(self.before(self._key(f"{name}()"), args))
+                source = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim == 4), None)
+            finally:
+                self.busy = False
             self.stack.append(Frame(name, source, type(module).__module__))
             return args, kwargs
 

@@ -251,3 +251,35 @@ def test_verdict_and_table_say_what_the_dataset_says(dataset):
     assert ranked.place.iloc[0] in text and f"has {round(100 * frame.blame.iloc[-1])} %" in text
     assert frame.gain_rank.dropna().tolist() == [1 + int((frame.gain > value).sum()) for value in frame.gain.dropna()]
     assert rank_agreement(frame.blame, frame.gain) in (pytest.approx(1), pytest.approx(-1))
+
+
+def test_numpy_in_the_networks_own_code_has_its_share():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.rest = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 2, 1)
+
+        def forward(self, x):
+            y = torch.from_numpy(self.stem(x).relu().numpy()[:, :, ::2, ::2].copy())
+            return self.rest(y).relu().mean((2, 3))
+
+    torch.manual_seed(0)
+    found = audited(Own().eval(), 4)
+    assert found.place.values.tolist() == ["Own", "rest", "mean", "head"]
+    assert found.blame[[0, 1, 3]].sum() == pytest.approx(1) and found.blame[0] > 0.05
+
+
+def test_maps_that_are_not_one_of_each_picture_have_no_share_and_that_is_told():
+    class Apart(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.each = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(1, 1, 3, 2, 1)
+
+        def forward(self, x):
+            y = self.stem(x).relu()
+            return self.each(y.flatten(0, 1)[:, None]).unflatten(0, (len(x), 4)).flatten(2).relu().mean(2)
+
+    torch.manual_seed(0)
+    found = audited(Apart().eval(), 4)
+    assert np.isnan(found.blame.sel(place="each")) and found.blame.sum() == pytest.approx(1)
+    assert "In each the maps" in verdict(found)

@@ -317,19 +317,19 @@ def test_with_circular_borders_networks_commute_with_rolls(layer):
 
 
 @pytest.mark.parametrize(
-    "function",
+    ("function", "name"),
     [
-        lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)),
-        lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2)[..., 0, 1],
-        lambda x: torch.from_numpy(x.numpy()[:, :, ::2, ::2].copy()),
-        lambda x: torch.as_tensor(x.permute(0, 2, 3, 1).numpy()[:, 1::2, ::2].copy()).permute(0, 3, 1, 2),
-        lambda x: functional.grid_sample(x, torch.zeros(len(x), 16, 16, 2), align_corners=False),
-        lambda x: torch.fft.ifft2(torch.fft.fft2(x)[:, :, :16, :16]).real,
+        (lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)), "amax"),
+        (lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2)[..., 0, 1], "getitem"),
+        (lambda x: torch.from_numpy(x.numpy()[:, :, ::2, ::2].copy()), ""),
+        (lambda x: torch.as_tensor(x.permute(0, 2, 3, 1).numpy()[:, 1::2, ::2].copy()).permute(0, 3, 1, 2), ""),
+        (lambda x: functional.grid_sample(x, torch.zeros(len(x), 16, 16, 2), align_corners=False), "grid_sampler"),
+        (lambda x: torch.fft.ifft2(torch.fft.fft2(x)[:, :, :16, :16]).real, "real"),
     ],
 )
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("count", [1, 2])
-def test_what_is_not_understood_in_the_networks_own_code_is_listed(function, wrapped, count):
+def test_what_is_not_understood_in_the_networks_own_code_is_listed(function, name, wrapped, count):
     class Whole(nn.Module):
         def __init__(self):
             super().__init__()
@@ -343,6 +343,7 @@ def test_what_is_not_understood_in_the_networks_own_code_is_listed(function, wra
     model = nn.Sequential(nn.Identity(), Whole()) if wrapped else Whole()
     fall, following, last = places(model, torch.rand(count, 3, 32, 32))
     assert not fall.understood and fall.fault and fall.calls == (0,)
+    assert fall.name == ("/".join(filter(None, ("1", name))) if wrapped else name or "Whole")
     assert fall.module == ("1" if wrapped else "") and (fall.size_in, fall.size_out) == ((32, 32), (16, 16))
     assert fall.total_stride == (2, 2) and following.total_stride == (4, 4) and following.calls == (1,)
     assert following.name.endswith("next") and last.kind == "global pooling"
@@ -471,3 +472,174 @@ def test_sequences_of_all_samples_are_no_fall():
 
     place, last = places(Attending().eval(), torch.rand(2, 3, 32, 32))
     assert place.kind == "patch embedding" and last.kind == "global pooling" and not last.fault
+
+
+def rows(x):
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def shuffled(x):
+    n, c, h, w = x.shape
+    return x.view(n, c // 4, 2, 2, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, c // 4, 2 * h, 2 * w)
+
+
+def inserted(x):
+    larger = x.new_zeros(len(x), x.shape[1], 2 * x.shape[2], 2 * x.shape[3])
+    larger[:, :, ::2, ::2] = x
+    return larger
+
+
+def expanded(x):
+    n, c, h, w = x.shape
+    return x[:, :, :, None, :, None].expand(-1, -1, -1, 2, -1, 2).reshape(n, c, 2 * h, 2 * w)
+
+
+def by_name(x):
+    return functional.conv_transpose2d(input=x, weight=torch.ones(4, 4, 2, 2), stride=2)
+
+
+@pytest.mark.parametrize(
+    "up", [rows, shuffled, inserted, expanded, by_name, lambda x: functional.pixel_shuffle(input=x, upscale_factor=2)]
+)
+def test_maps_that_are_enlarged_in_any_way_have_their_total_stride(up):
+    channels = up(torch.zeros(1, 4, 2, 2)).shape[1]
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), Do(up), nn.Conv2d(channels, 4, 3, 1, 1), nn.MaxPool2d(4))
+    first, last = found(model)
+    assert (first.total_stride, last.total_stride, last.name) == ((2, 2), (4, 4), "3")
+
+
+class With(nn.Module):
+    """Strided convolution, something done with its maps and the pictures, and a pooling."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.conv, self.pool = function, nn.Conv2d(3, 4, 3, 2, 1), nn.MaxPool2d(2)
+
+    def forward(self, x):
+        return self.pool(self.function(self.conv(x), x))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda y, x: y.type_as(x),
+        lambda y, x: y.to(x),
+        lambda y, x: y + x.new_zeros(y.shape),
+        lambda y, x: y / x.std((1, 2, 3), keepdim=True),
+        lambda y, x: y * (x.amax((1, 2, 3), keepdim=True) > -1),
+    ],
+)
+def test_pictures_that_give_their_type_or_one_number_change_no_total_stride(function):
+    assert [place.total_stride for place in found(With(function)) if place.fault] == [(2, 2), (4, 4)]
+
+
+def written(x):
+    y = x.clone()
+    y[:, :, ::2, ::2] += 1
+    y[:, :, 1::2, ::2].mul_(2)
+    return y
+
+
+def test_slices_that_are_written_into_are_no_places_and_stay_written():
+    model, x = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), Do(written), nn.MaxPool2d(2)), torch.rand(2, 3, 32, 32)
+    assert [place.name for place in found(model)] == ["2"]
+    torch.testing.assert_close(intercept(model, x, lambda index, call: call.output.clone()), model(x))
+
+
+def chosen(x):
+    tokens = x.flatten(2).transpose(1, 2)
+    index = tokens[..., 0].topk(16, 1).indices
+    return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2]))
+
+
+def test_numbers_of_tokens_are_no_maps():
+    assert [place.name for place in found(nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(chosen), nn.Linear(4, 4)))] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("apart", "share"),
+    [
+        (lambda m, x: m(x.flatten(0, 1)[:, None].expand(-1, 3, -1, -1)).unflatten(0, (len(x), 3)).mean(1), False),
+        (lambda m, x: m(torch.cat([x, x])), False),
+        (lambda m, x: m(torch.cat([x, x.flip(3)])), False),
+        (lambda m, x: m(torch.stack([x, x.flip(3)], 1).flatten(0, 1)), False),
+        (lambda m, x: torch.cat([m(one[None]) for one in x]), False),
+        (lambda m, x: m(x.reshape(-1, 3, 2, 16, 2, 16).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)), True),
+    ],
+    ids=["channels", "twice", "mirrored", "mirrored in turn", "one by one", "windows"],
+)
+def test_maps_that_are_not_one_of_each_picture_have_no_share_unless_their_order_is_known(apart, share):
+    class Apart(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = nn.Conv2d(3, 4, 2, 2)
+
+        def forward(self, x):
+            return apart(self.part, x)
+
+    places_found = found(Apart())
+    assert places_found and all(place.fault == share and bool(place.calls) == share for place in places_found)
+    if share:
+        x, seen = torch.rand(3, 3, 32, 32), []
+        model = Apart()
+        intercept(model, x, lambda index, call: seen.append(call.layout.maps(call.output, 3)))
+        torch.testing.assert_close(seen[0], model.part(x))
+
+
+@pytest.mark.parametrize(
+    ("turn", "back"),
+    [
+        (lambda x: x.flip(3), lambda y: y.flip(3)),
+        (lambda x: x.transpose(2, 3), lambda y: y.transpose(2, 3)),
+        (lambda x: x.rot90(1, (2, 3)), lambda y: y.rot90(-1, (2, 3))),
+    ],
+    ids=["mirrored", "transposed", "turned"],
+)
+def test_maps_that_are_turned_are_exchanged_upright(turn, back):
+    conv = nn.Conv2d(3, 4, 2, 2)
+    seen, x = [], torch.rand(2, 3, 32, 32)
+    model = nn.Sequential(Do(turn), conv)
+    intercept(model, x, lambda index, call: seen.append((call.layout.maps(call.output, 2), call.dense is not None)))
+    torch.testing.assert_close(seen[0][0], back(conv(turn(x))))
+    assert seen[0][1]
+
+
+@pytest.mark.parametrize(
+    ("model", "ratio"),
+    [
+        (nn.Sequential(nn.AdaptiveMaxPool2d(24), nn.ReLU(), nn.AdaptiveMaxPool2d(18)), 4 / 3),
+        (nn.Upsample(scale_factor=0.75), 4 / 3),
+        (nn.Unfold(3, padding=1, stride=2), 2),
+        (Do(lambda x: x.reshape(2, 3, 8, 4, 8, 4).permute(0, 2, 4, 1, 3, 5).reshape(2, 64, 48)), 4),
+    ],
+)
+def test_small_falls_and_patches_that_nothing_follows_are_listed(model, ratio):
+    assert found(model)[0].stride == pytest.approx((ratio, ratio))
+
+
+def test_weights_that_mix_rows_are_listed_and_have_no_share():
+    place = only(nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.Linear(32, 16)))
+    assert (place.name, place.size_out, place.fault, place.understood) == ("1", (32, 16), False, False)
+
+
+def test_a_complex_convolution_is_counted_once():
+    weight = torch.randn(3, 3, 3, 3, dtype=torch.complex64)
+    model = Do(lambda x: functional.conv2d(x.to(torch.complex64), weight, stride=2, padding=1).abs())
+    place = only(model)
+    assert (place.kind, place.total_stride) == ("convolution", (2, 2))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_parts_are_told_and_a_network_for_one_picture_is_refused_as_such():
+    part = torch.jit.trace(nn.Conv2d(3, 4, 3, 2, 1), torch.rand(2, 3, 32, 32))
+    assert [place.total_stride for place in found(nn.Sequential(part, nn.MaxPool2d(2)))] == [(2, 2), (4, 4)]
+
+    def single(x):
+        if len(x) > 1:
+            raise RuntimeError("one")
+        return x
+
+    with pytest.raises(ValueError, match="expected the model"):
+        found(part)
+    with pytest.raises(ValueError, match="two pictures"):
+        places(Do(single), torch.rand(1, 3, 32, 32))
