@@ -118,7 +118,7 @@ class NetworkAudit:
         self.network = Network(model, self.places, preprocess, output)
         if not self.network.places:
             apart = [place.name for place in self.places if not place.fault and place.kind != "global pooling"]
-            known = f", but in {', '.join(apart)}, whose samples are no whole grid of each picture" if apart else ""
+            known = f", but in {', '.join(apart)}, by code that is not understood or on no whole grid" if apart else ""
             raise ValueError(
                 f"{type(model).__name__} has no place where resolution is lost{known}, on pictures of {size}×{size} "
                 f"pixels"

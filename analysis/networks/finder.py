@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +18,7 @@ from analysis.networks.grids import (
     Spacing,
     cells,
     enlarged,
+    fall,
     layout,
     measured,
     repeats,
@@ -26,7 +27,7 @@ from analysis.networks.grids import (
 )
 from analysis.networks.positions import Positions
 from analysis.networks.resolution import ENLARGE, FALL, FALL_OF_RESIZING, NCHW, NHWC, Call, Sides, read_call
-from analysis.networks.watch import OPAQUE, Event, Frame, Key, Watch, first_of
+from analysis.networks.watch import OPAQUE, Event, Frame, Key, Watch, first_of, numeric, tensors
 
 OPERATORS = "analysis.networks.pooling."
 """Home of operators that are one place, if no known call in them is."""
@@ -86,17 +87,17 @@ class Finder(Watch):
         for number, item in enumerate(args):
             if not isinstance(item, Tensor) or item.ndim != 4 or hasattr(item, "_total_stride"):
                 continue
-            if self._fixed(item) or len(item) != self.positions.batch or not _numeric(item):
+            if self._fixed(item) or len(item) != self.positions.batch or not numeric(item):
                 continue
             self._judge(key, "", item, _of(self._last), number, shrunk=True)
         return args
 
     def after(self, key: Key, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Any:
         """Note the place that a call is, and how far apart the samples are that it gave."""
-        given = [t for t in _tensors((*args, *kwargs.values())) if hasattr(t, "_total_stride") or self.positions.of(t)]
+        given = [t for t in tensors((*args, *kwargs.values())) if hasattr(t, "_total_stride") or self.positions.of(t)]
         output, name = first_of(result), key[1]
         if not given or output is None or name.startswith("new_") or name.endswith("_like"):
-            made = name.startswith("new_") or name.endswith("_like") or all(map(self._fixed, _tensors(args)))
+            made = name.startswith("new_") or name.endswith("_like") or all(map(self._fixed, tensors(args)))
             if isinstance(result, Tensor) and name not in FROM_ARRAYS and made:
                 self.positions.forget(result)
                 result._constant = True  # type: ignore[attr-defined]
@@ -117,7 +118,7 @@ class Finder(Watch):
                 total = total if "pad" in name else self._enlarged(args, output, total)
             finally:
                 self.busy = False
-        for item in _tensors([result]):
+        for item in tensors([result]):
             if not isinstance(item, nn.Parameter):
                 _set(item, total)
         if output.ndim == 4 and self.positions.of(output):
@@ -144,12 +145,12 @@ class Finder(Watch):
 
     def _total(self, given: Sequence[Tensor], output: Tensor) -> Spacing:
         """Total stride of what a call was given, of maps only: what was mixed over the picture tells nothing."""
-        given = [item for item in given if _numeric(item)] or given
+        given = [item for item in given if numeric(item)] or given
         if len({_of(item) for item in given}) > 1:  # class tokens, and what was mixed over the picture, tell nothing
             given = [item for item in given if self._spacing(item) != NOWHERE] or given
         if len({_of(item) for item in given}) > 1:  # another tensor may give its type, or its size, only
             apart = self._spacing(output)
-            near = [item for item in given if _fall(apart, _of(item)) is None]
+            near = [item for item in given if fall(apart, _of(item)) is None]
             given = near or given
         return min(_of(item)[0] for item in given), min(_of(item)[1] for item in given)
 
@@ -161,7 +162,7 @@ class Finder(Watch):
 
     def _enlarged(self, args: Sequence[Any], output: Tensor, total: Spacing) -> Spacing:
         """Total stride after maps were enlarged by the network's own code, the new samples of which get positions."""
-        if output.ndim != 4 or not _numeric(output):
+        if output.ndim != 4 or not numeric(output):
             return total
         source = args[0].shape if args and isinstance(args[0], Tensor) else ()
         grown = len(source) != 4 or any(n > m for n, m in zip(output.shape, source, strict=True))
@@ -193,7 +194,7 @@ class Finder(Watch):
         if key[1] == "linear" and source is not None:
             self._note_line(key, source, output, total)
         fewer = source is not None and output.numel() < source.numel()
-        several = sum(item._base is not None for item in _tensors([result])) > 1 and not isinstance(result, Tensor)
+        several = sum(item._base is not None for item in tensors([result])) > 1 and not isinstance(result, Tensor)
         return self._judge(key, key[1], output, total, shrunk=fewer, several=several)
 
     def left(self, key: Key, frame: Frame, output: Tensor) -> Tensor | None:
@@ -232,7 +233,7 @@ class Finder(Watch):
             return True
         if not self.positions.of(call.output):
             return min(call.stride) > 1
-        return _fall(self._spacing(call.output), total) is not None
+        return fall(self._spacing(call.output), total) is not None
 
     def _as_far(self, output: Tensor, total: Spacing) -> Spacing:
         """Total stride that is at least the distance of samples."""
@@ -261,12 +262,12 @@ class Finder(Watch):
         where = self.positions.finest(output)
         if where is None:
             spacing = self._assume(output, total)
-        elif shrunk or (mixed is not None and _fall(mixed, total) is not None):
+        elif shrunk or (mixed is not None and fall(mixed, total) is not None):
             spacing = measured(where)[0]
         else:
             merged = cells(where, total) if function in RESHAPES and output.ndim == 4 else None
             return total if merged is None else self._note_cells(key, output, total, merged)
-        stride = _fall(spacing, total)
+        stride = fall(spacing, total)
         if stride is None:
             return total
         return self._note_fall(Event(key, argument), function, output, total, stride, not several)
@@ -328,7 +329,7 @@ class Finder(Watch):
     def _note_operator(self, key: Key, source: Tensor, output: Tensor) -> None:
         """Record an operator that chooses its grid, another one in each picture."""
         self.positions.mixed = None
-        stride = _fall((source.shape[2] / output.shape[2], source.shape[3] / output.shape[3]), (1.0, 1.0))
+        stride = fall((source.shape[2] / output.shape[2], source.shape[3] / output.shape[3]), (1.0, 1.0))
         if stride is None:
             return
         facts: dict[str, Any] = {
@@ -429,27 +430,6 @@ class Finder(Watch):
         given = (frame.source.shape[2], frame.source.shape[3])
         padded = all(0 <= n - m <= 2 * k for n, m, k in zip(call.size_in, given, call.kernel, strict=True))
         return given if padded else call.size_in
-
-
-def _fall(spacing: Spacing, total: Spacing) -> Spacing | None:
-    """Stride from maps of some total stride to samples so far apart, if resolution falls; whole if it is nearly so."""
-    ratios = [s / t if math.isfinite(s) else 1.0 for s, t in zip(spacing, total, strict=True)]
-    if max(ratios) < FALL:
-        return None
-    down, right = (float(max(1, round(r))) if r < 1 or abs(r - round(r)) < 0.1 * r else r for r in ratios)
-    return down, right
-
-
-def _numeric(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
-
-
-def _tensors(items: Iterable[Any]) -> Iterator[Tensor]:
-    for item in items:
-        if isinstance(item, Tensor):
-            yield item
-        elif isinstance(item, (tuple, list)):
-            yield from (part for part in item if isinstance(part, Tensor))
 
 
 def _of(tensor: Tensor) -> Spacing:

@@ -147,6 +147,15 @@ def layout(where: Tensor, count: int) -> Layout | None:
     return Layout(tuple(where.shape[1:]), axes, order, grid, batch)
 
 
+def fall(spacing: Spacing, total: Spacing) -> Spacing | None:
+    """Stride from maps of some total stride to samples so far apart, if resolution falls; whole if it is nearly so."""
+    ratios = [s / t if math.isfinite(s) else 1.0 for s, t in zip(spacing, total, strict=True)]
+    if max(ratios) < FALL:
+        return None
+    down, right = (float(max(1, round(r))) if r < 1 or abs(r - round(r)) < 0.1 * r else r for r in ratios)
+    return down, right
+
+
 def enlarged(where: Tensor) -> tuple[Tensor, Spacing] | None:
     """Positions of maps whose rows or columns were repeated or set apart, spread evenly, and how many times there are.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -153,6 +153,20 @@ class Watch(TorchFunctionMode):
         finally:
             self.busy = False
         return None if new is None else put_first(result, new)
+
+
+def numeric(tensor: Tensor) -> bool:
+    """Tell if a tensor can be maps: of real or complex numbers."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def tensors(items: Iterable[Any]) -> Iterator[Tensor]:
+    """Tensors among arguments, and in tuples and lists of them."""
+    for item in items:
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, (tuple, list)):
+            yield from (part for part in item if isinstance(part, Tensor))
 
 
 def first_of(result: Any) -> Tensor | None:
