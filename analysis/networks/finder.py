@@ -71,6 +71,7 @@ class Finder(Watch):
         self.positions = Positions(x, model.parameters())
         self._constants = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
         self._sliced: tuple[Tensor, str, int] | None = None
+        self._traced = any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
         self._last = x
         _set(x, (1.0, 1.0))
 
@@ -260,7 +261,7 @@ class Finder(Watch):
         if not output.is_floating_point() or not output.numel():
             return total
         where = self.positions.finest(output)
-        if where is None:
+        if where is None or (argument is not None and self._traced):  # calls inside are not seen as such
             spacing = self._assume(output, total)
         elif shrunk or (mixed is not None and fall(mixed, total) is not None):
             spacing = measured(where)[0]

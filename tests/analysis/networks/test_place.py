@@ -323,7 +323,7 @@ def test_with_circular_borders_networks_commute_with_rolls(layer):
         (lambda x: x.unfold(2, 2, 2).unfold(3, 2, 2)[..., 0, 1], "getitem"),
         (lambda x: torch.from_numpy(x.numpy()[:, :, ::2, ::2].copy()), ""),
         (lambda x: torch.as_tensor(x.permute(0, 2, 3, 1).numpy()[:, 1::2, ::2].copy()).permute(0, 3, 1, 2), ""),
-        (lambda x: functional.grid_sample(x, torch.zeros(len(x), 16, 16, 2), align_corners=False), "grid_sampler"),
+        (lambda x: functional.grid_sample(x, torch.zeros(len(x), 16, 16, 2), align_corners=False), "grid_sample"),
         (lambda x: torch.fft.ifft2(torch.fft.fft2(x)[:, :, :16, :16]).real, "real"),
     ],
 )
