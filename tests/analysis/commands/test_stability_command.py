@@ -294,7 +294,7 @@ FACTORIES = {
     "maps": r"mine\.py:maps, plain: the model returns shape \(2, 6, 22, 22\); expected logits",
     "pairs": r"mine\.py:pairs, plain: the model returns tuple; expected a tensor of logits",
     "one_by_one": r"mine\.py:one_by_one, plain: the model fails on 2 pictures of 24×24 pixels: RuntimeError: only one",
-    "late": r"mine\.py:late, plain: the model fails on a batch of shape \(8, 3, 24, 24\): KeyError: 'five'",
+    "late": r"mine\.py:late, plain: the model fails on a batch of shape \(16, 3, 24, 24\): KeyError: 'five'",
     "unprepared": r"mine\.py:unprepared, plain: the model fails on .*: ZeroDivisionError",
 }
 
