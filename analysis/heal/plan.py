@@ -39,7 +39,7 @@ class Plan:
         Of both networks' answers.
     rate : float, optional
         Learning rate of Adam at first; a tenth of it from half of the rounds on, a hundredth from 8/10. By default 1e-4
-        for pictures of up to 64 pixels, 3e-5 for larger ones, whose networks have wider layers.
+        for pictures of up to 64 pixels, 3e-5 for larger ones: 1e-4 spoilt SqueezeNet in its first steps.
     batch : int, optional
         Pictures of a step; by default 128 of up to 64 pixels, 16 larger ones.
     augmentation : str, optional

@@ -177,7 +177,6 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
     try:
         if text.endswith(CIRCULAR):
             model, borders = circular_borders(model)
-            options |= {"padding_mode": "circular"} if chosen.factory is not None else {}
         model, changes = chosen(model, example(network), **options)
     except Exception as error:  # a copy of a model, or a run of it, calls code of the user's
         hint = f"; layers are named as in {name}:LAYER,LAYER" if "names=" in str(error) else ""

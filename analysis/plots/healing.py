@@ -75,8 +75,7 @@ def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    names = ["plain", *(name for name in dict.fromkeys(rows.remedy) if name != "plain")]
-    looks = styles(names, reference=True)
+    looks = _looks(rows)
     figure = Figure(figsize=(5.4 * len(measures), 4.4), layout="compressed")
     axes = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
     for ax, (measure, label) in zip(axes, measures.items(), strict=True):
@@ -117,8 +116,7 @@ def healing_minutes_figure(rows: pd.DataFrame, measures: Mapping[str, str], aims
     -------
     matplotlib.figure.Figure
     """
-    names = ["plain", *(name for name in dict.fromkeys(rows.remedy) if name != "plain")]
-    looks = styles(names, reference=True)
+    looks = _looks(rows)
     figure = Figure(figsize=(4 * len(measures), 3.8), layout="compressed")
     for ax, (measure, label) in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures.items(), strict=True):
         plain = rows[(rows.remedy == "plain") & (rows.cpu_minutes == 0)].iloc[0]
@@ -136,3 +134,8 @@ def healing_minutes_figure(rows: pd.DataFrame, measures: Mapping[str, str], aims
         "plain: healed without a\nremedy, the control;\ndashed: as it is;\ndotted: aim;\nbars: ± 1 standard error",
     )
     return figure
+
+
+def _looks(rows: pd.DataFrame) -> dict[str, Style]:
+    """Style of each remedy, the plain network first."""
+    return styles(["plain", *(name for name in dict.fromkeys(rows.remedy) if name != "plain")], reference=True)

@@ -12,6 +12,7 @@ from torch import nn  # noqa: E402
 import analysis  # noqa: E402
 from analysis.heal.healed_file import healed_name  # noqa: E402
 from analysis.heal.healing import heal_network  # noqa: E402
+from analysis.heal.plan import Plan  # noqa: E402
 from analysis.heal.start import match_moments  # noqa: E402
 from analysis.heal.student import Student, layout_of  # noqa: E402
 from analysis.heal.task import Healing  # noqa: E402
@@ -265,3 +266,9 @@ def test_a_remedy_that_changes_nothing_is_refused():
     nn.init.zeros_(dull[3].weight)
     with pytest.raises(ValueError, match="changes nothing"):
         heal_network(dull, "blur3", pictures(), steps=4, **QUICK)
+
+
+def test_large_pictures_are_learnt_from_more_gently_unless_a_rate_is_given():
+    small, large = (Plan().recipe(size, 10, 20).rate for size in (32, 224))
+    assert large < small == 1e-4
+    assert Plan(rate=1e-3).recipe(224, 10, 20).rate == 1e-3
