@@ -536,7 +536,7 @@ def test_the_forward_of_a_batch_holds_its_result_and_a_quarter_at_most(levels, s
     x = np.random.default_rng(6).random((32, side, side)).astype(np.float32)
     t.forward(x)  # machine code and plans
     peaks = []
-    for _ in range(5):  # other threads, and code that is loaded late, can only add to a peak
+    for _ in range(5):  # a thread keeps the memory that it works in, from the first call in which it takes part
         tracemalloc.start()
         try:
             c = t.forward(x)
