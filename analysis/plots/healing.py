@@ -75,7 +75,7 @@ def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    looks = _looks(rows)
+    looks, steps = _looks(rows), sorted({int(count) for count in rows.healed if count})
     figure = Figure(figsize=(5.4 * len(measures), 4.4), layout="compressed")
     axes = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
     for ax, (measure, label) in zip(axes, measures.items(), strict=True):
@@ -91,12 +91,13 @@ def healed_figure(rows: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
                 filled = {"markerfacecolor": look["color"] if point.healed else "white"}
                 across, up = point[f"{measure}_stderr"], point.right_stderr
                 ax.errorbar(point[measure], point.right, up, across, markersize=8, **style, **filled)
-                if point.healed:
+                if point.healed and len(steps) > 1:
                     ax.annotate(f"{point.healed}", (point[measure], point.right), (6, 6), textcoords="offset points")
-        ax.set(xlabel=label, xlim=(0, None))
+        ax.set(xlabel=label, xlim=(-0.02 * ax.get_xlim()[1], None))  # markers at 0 are whole
     axes[0].set(ylabel="right (%)")
     shown = [Line2D([], [], **{**look, "linestyle": "none"}, markersize=8, label=name) for name, look in looks.items()]
-    side_legend(figure, shown, "open: as it is;\nfilled: healed, so many steps;\nbars: ± 1 standard error")
+    healed = f"{steps[0]} steps" if len(steps) == 1 else "so many steps"
+    side_legend(figure, shown, f"open: as it is;\nfilled: healed, {healed};\nbars: ± 1 standard error")
     return figure
 
 

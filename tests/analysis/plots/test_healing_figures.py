@@ -27,7 +27,10 @@ def test_healed_networks_stand_beside_the_plain_one():
     left = figure.axes[0]
     points = {(float(x), float(y)) for c in left.containers for x, y in zip(*c.lines[0].get_data(), strict=True)}
     assert points == {(4.0, 90.0), (3.0, 85.0), (2.0, 89.0)}
-    assert [text.get_text() for text in left.texts] == ["60"]
+    assert not left.texts and "60 steps" in figure.legends[0].get_title().get_text()
+    twice = pd.concat([rows, rows.iloc[2:].assign(healed=90, right=89.5)])
+    two = healed_figure(twice, {"flip": "flips (%)"})
+    assert [text.get_text() for text in two.axes[0].texts] == ["60", "90"]
     assert [ax.get_xlabel() for ax in figure.axes] == ["flips (%)", "right (%)"]
 
 
