@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 # Ten more for curves that are many, from Paul Tol's muted scheme, so that none is used twice.
 MORE = ("#882255", "#999933", "#332288", "#44AA99", "#AA4499", "#661100", "#6699CC", "#DDCC77", "#117733", "#888888")
