@@ -14,7 +14,8 @@ def command(
     results: Annotated[
         list[Path],
         typer.Argument(
-            help="kernels.nc, heatmaps_J*.nc, audit.nc or stability.nc; two of one kind stand side by side."
+            help="kernels.nc, heatmaps_J*.nc, audit.nc, stability.nc, circular.nc or prescribe.nc; two of one kind "
+            "stand side by side."
         ),
     ],
     to: Annotated[Path, typer.Option(help="The page that is written.")] = Path("report.html"),

@@ -58,7 +58,7 @@ def begin() -> None:
 
 
 def with_shared_options(name: str, command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that takes the shared options too; ``--open`` if it has a folder of results.
+    """Return a command that takes the shared options too; ``--open`` if it writes a folder or a page.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def with_shared_options(name: str, command: Callable[..., None]) -> Callable[...
     """
     signature = inspect.signature(command, eval_str=True)
     shared = {"verbose": Verbose, "debug": Debug, "json": Json} | (
-        {"open": Open} if "out" in signature.parameters else {}
+        {"open": Open} if {"out", "to"} & {*signature.parameters} else {}
     )
     added = [
         inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=False)
@@ -90,9 +90,9 @@ def with_shared_options(name: str, command: Callable[..., None]) -> Callable[...
         try:
             command(**given)
         except typer.Exit:
-            _end(given.get("out"))
+            _end(given.get("out") or given.get("to"))
             raise
-        _end(given.get("out"))
+        _end(given.get("out") or given.get("to"))
 
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
     vars(call)["__signature__"] = signature.replace(parameters=[*parameters, *added])

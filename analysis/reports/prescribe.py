@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from ast import literal_eval
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from analysis import plots
@@ -166,17 +168,26 @@ def write_prescription(report: Report, table: xr.Dataset, measured: xr.Dataset |
         Of :func:`analysis.kernels.measure_designs`.
     """
     report.save(table, "prescribe")
-    columns = [name for name, values in table.data_vars.items() if values.dims == ("design",)]
-    report.save_table(lambda: table[columns].to_dataframe().reset_index(), "prescribe", index=False)
+    report.save_table(lambda: designs(table).reset_index(), "prescribe", index=False)
     if measured is not None:
         report.save_table(lambda: beside(table, measured), "measured", index=False)
     else:  # what an earlier run measured is of other designs
         report.attempt("measured.csv", (report.folder / "measured.csv").unlink, True)
-    drawn = report.draw({"front": partial(plots.front_figure, table, measured)}, DPI)
+    drawn = report.draw(figures(table, measured), DPI)
     kernels = bool(report.attempt("report.html", link_page, report.folder / "report.html"))
     explorer = bool(report.attempt(EXPLORER, link_page, report.folder / EXPLORER))
     values = partial(page_values, table, measured, kernels, explorer)
     report.save_page("prescribe.html.j2", values, drawn, PAGE)
+
+
+def designs(table: xr.Dataset) -> pd.DataFrame:
+    """Return a row for each design, what holds of the whole layer, by its name."""
+    return table[[name for name, values in table.data_vars.items() if values.dims == ("design",)]].to_dataframe()
+
+
+def figures(table: xr.Dataset, measured: xr.Dataset | None = None) -> dict[str, Callable[[], Figure]]:
+    """Figures by the names of their files; each is drawn when called."""
+    return {"front": partial(plots.front_figure, table, measured)}
 
 
 def beside(table: xr.Dataset, measured: xr.Dataset) -> pd.DataFrame:

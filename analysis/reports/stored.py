@@ -34,7 +34,7 @@ class Kind:
     name : str
         In the plural, for sentences.
     rows : str
-        What a row is.
+        What the rows are, in the plural.
     template : str
         Of the page of one result.
     dpi : int
@@ -45,8 +45,10 @@ class Kind:
         Returns what the template shows.
     frame : callable
         Returns a table with a row for each thing that is compared, by its name.
-    columns : mapping of str to str
-        Columns that are compared, and their titles.
+    columns : mapping of str to (str, str)
+        Columns that are compared, their titles and what they mean.
+    headings : mapping of str to str
+        What the figures show, by name.
     verdict : callable
         Returns sentences about one result.
     """
@@ -58,7 +60,8 @@ class Kind:
     figures: Callable[[xr.Dataset], Draw]
     values: Callable[[xr.Dataset], dict[str, Any]]
     frame: Callable[[xr.Dataset], pd.DataFrame]
-    columns: Mapping[str, str]
+    columns: Mapping[str, tuple[str, str]]
+    headings: Mapping[str, str]
     verdict: Callable[[xr.Dataset], list[str]]
 
 
@@ -89,22 +92,25 @@ def kind_of(dataset: xr.Dataset, weights: str | os.PathLike[str] | None = None, 
         return _remedies()
     if "remedy" in dataset.dims and "accuracy_shifted" in dataset:
         return _circular()
+    if "design" in dataset.dims and "way" in dataset:
+        return _prescriptions()
     raise ValueError(
         f"no page is made of such a result ({dataset.attrs.get('title', 'without a title')}); "
-        "expected kernels.nc, heatmaps_J*.nc, audit.nc, stability.nc or circular.nc"
+        "expected kernels.nc, heatmaps_J*.nc, audit.nc, stability.nc, circular.nc or prescribe.nc"
     )
 
 
 def _maps() -> Kind:
     return Kind(
         "packet maps",
-        "filter",
+        "filters",
         "heatmaps.html.j2",
         heatmaps.DPI,
         lambda ds: heatmaps.figures([ds]),
         lambda ds: heatmaps.page_values([ds]),
         lambda ds: heatmaps.heatmap_frame(ds).set_index("filter"),
-        {"gamma": "γ₁(mθ)", "rho": "ρ", "eta_rmax": "η RMax", "eta_cmod": "η CMod"},
+        {name: heatmaps.COLUMNS[name] for name in ("gamma", "rho", "eta_rmax", "eta_cmod")},
+        {"heatmaps_J2": "Maps of the Fourier plane, J = 2", "heatmaps_J3": "Maps of the Fourier plane, J = 3"},
         lambda ds: [heatmaps.verdict(ds)],
     )
 
@@ -115,13 +121,14 @@ def _audits() -> Kind:
 
     return Kind(
         "audits",
-        "place",
+        "places",
         "audit.html.j2",
         audit.DPI,
         audit.figures,
         lambda ds: audit.page_values(ds, None),
         lambda ds: audit_frame(ds).set_index("place"),
-        {"blame": "blame", "aliased_energy": "aliased energy", "gain": "gone if mended alone"},
+        {name: audit.COLUMNS[name] for name in ("blame", "aliased_energy", "gain")},
+        {"strip": "From input to output", "shifts": "By the size of the shift", "mending": "Mended one by one"},
         lambda ds: str(ds.attrs["verdict"]).splitlines(),
     )
 
@@ -133,13 +140,20 @@ def _remedies() -> Kind:
     names = ("flips_1px", "consistency", "top1", "accuracy_lost", "time_added")
     return Kind(
         "networks with remedies",
-        "remedy",
+        "remedies",
         "stability.html.j2",
         stability.DPI,
         stability.figures,
         lambda ds: stability.page_values(ds, _changes(ds)),
         table,
-        {name: stability.COLUMNS[name][0] for name in names},
+        {name: stability.COLUMNS[name] for name in names},
+        {
+            "trade": "What it costs",
+            "flips": "How often the answer flips",
+            "divergence": "How far the probabilities move",
+            "accuracy": "Accuracy under shifts",
+            "map": "Accuracy at every shift",
+        },
         stability.verdict,
     )
 
@@ -149,14 +163,43 @@ def _circular() -> Kind:
 
     return Kind(
         "networks under circular shifts",
-        "remedy",
+        "remedies",
         "circular.html.j2",
         circular.DPI,
         circular.figures,
         circular.page_values,
         circular.circular_table,
-        {name: title for name, (title, _) in circular.COLUMNS.items()},
+        circular.COLUMNS,
+        {
+            "trade": "Accuracy and consistency",
+            "map": "Accuracy at every shift",
+            "adversary": "Accuracy against an adversary",
+            "variation": "Variation of the probability of the true class",
+            "smoothness": "Total variation of the kernels",
+        },
         circular.verdict,
+    )
+
+
+def _prescriptions() -> Kind:
+    from analysis.reports import prescribe
+
+    meanings = {
+        "eta": ("η", "predicted relative change of the layer's output under the shift"),
+        "rho": ("ρ", "predicted distance of the output from that of CMod, relative"),
+        "multiplications": ("multiplications", "of a picture, beside the layer as it is"),
+    }
+    return Kind(
+        "prescriptions",
+        "designs",
+        "prescribe.html.j2",
+        prescribe.DPI,
+        prescribe.figures,
+        lambda ds: prescribe.page_values(ds, None),
+        lambda ds: prescribe.designs(ds).set_index("name"),
+        meanings,
+        {"front": "Change of the output against cost"},
+        lambda ds: prescribe.page_values(ds, None)["sentence"].splitlines(),
     )
 
 
@@ -173,23 +216,32 @@ def _kernels(dataset: xr.Dataset, weights: str | os.PathLike[str] | None, weight
     if weights is not None:
         layer = _genuine(dataset, weights, weight)
     shown = {
-        "share_of_change": "share",
-        "eta_output": "η output",
-        "eta_rmax": "η RMax",
-        "eta_cmod": "η CMod",
-        "rho": "ρ",
-        "gamma": "γ(mθ)",
-        "wavelength": "λ",
+        "share_of_change": ("share", "part of a kernel in the change of the layer's output under the shifts"),
+        "eta_output": ("η output", "relative change of the layer's output, with bias and ReLU"),
+        "eta_rmax": ("η RMax", "relative change of RMax: convolution and maximum"),
+        "eta_cmod": ("η CMod", "relative change of CMod: complex convolution and modulus"),
+        "rho": ("ρ", "|RMax − CMod| / |CMod|, mean over images"),
+        "gamma": ("γ(mθ)", "ρ of a pure wave of the kernel's frequency, by theory"),
+        "wavelength": ("λ", "wavelength, pixels"),
+    }
+    headings = {
+        "mosaic": "The kernels",
+        "fourier": "Their spectra",
+        "why": "Why kernels jump",
+        "plane": "Kernels in the Fourier plane",
+        "predicted": "Predicted and measured",
+        "ranking": "All kernels by their change",
     }
     return Kind(
         "first layers",
-        "kernel",
+        "kernels",
         "kernels.html.j2",
         kernels.DPI,
         lambda ds: kernels.figures(ds, layer),
         lambda ds: kernels.page_values(ds, layer, fitted=weights is None and "weight" not in ds),
         lambda ds: kernel_frame(ds).set_index("index"),
         shown,
+        headings,
         kernels.verdicts,
     )
 
@@ -223,7 +275,8 @@ def stored_report(
     Parameters
     ----------
     results : sequence of path
-        One or two files that a command wrote: kernels.nc, heatmaps_J*.nc, audit.nc, stability.nc or circular.nc.
+        One or two files that a command wrote: kernels.nc, heatmaps_J*.nc, audit.nc, stability.nc,
+        circular.nc or prescribe.nc.
     to : path
         The page.
     weights : path, optional
@@ -278,14 +331,14 @@ def _beside(kinds: Sequence[Kind], datasets: Sequence[xr.Dataset], paths: Sequen
     table = paired(a.loc[common, :], b.loc[common, :], shown)
     pictures = [_drawn(each, dataset, figures) for each, dataset in zip(kinds, datasets, strict=True)]
     columns = [(kind.rows, "", True)] + [
-        (f"{kind.columns[name]} {end}", meaning, False)
+        (f"{kind.columns[name][0]} {end}", meaning, False)
         for name in shown
-        for end, meaning in (("A", f"{kind.columns[name]} of {names[0]}"), ("B", f"of {names[1]}"), ("B − A", ""))
+        for end, meaning in dict.fromkeys(("A", "B", "B − A"), kind.columns[name][1]).items()
     ]
     values = {
         "names": names,
         "kind": kind,
-        "sentences": [_difference(table, name, kind, names) for name in shown],
+        "medians": [_medians(table, name, kind) for name in shown],
         "verdicts": [each.verdict(dataset) for each, dataset in zip(kinds, datasets, strict=True)],
         "columns": columns,
         "rows": [
@@ -293,8 +346,9 @@ def _beside(kinds: Sequence[Kind], datasets: Sequence[xr.Dataset], paths: Sequen
             for row, *rest in table.itertuples()
         ],
         "csv_file": csv_uri(table, index=True),
-        "left_out": [len(frame) - len(common) for frame in (a, b)],
-        "pairs": [name for name in pictures[0] if name in pictures[1]],
+        "left_out": [(side, len(frame) - len(common)) for side, frame in zip("AB", (a, b), strict=True)],
+        "pairs": {name: kind.headings.get(name, name) for name in pictures[0] if name in pictures[1]},
+        "fitted": kind.name == "first layers" and any("weight" not in dataset for dataset in datasets),
     }
     drawn = {f"{side} {name}": png for side, pngs in zip("AB", pictures, strict=True) for name, png in pngs.items()}
     return page("beside.html.j2", values, drawn)
@@ -336,15 +390,12 @@ def paired(a: pd.DataFrame, b: pd.DataFrame, columns: Sequence[str]) -> pd.DataF
     return table
 
 
-def _difference(table: pd.DataFrame, name: str, kind: Kind, names: Sequence[str]) -> str:
-    """Sentence about one column: medians, and the row that differs most."""
+def _medians(table: pd.DataFrame, name: str, kind: Kind) -> tuple[str, ...]:
+    """Cells about one column: title, meaning, both medians, and the difference and row where they differ most."""
     a, b, difference = (table[f"{name}_{end}"] for end in ("a", "b", "difference"))
-    title = kind.columns[name]
+    medians = (number(float(a.median())), number(float(b.median())))
     if not difference.abs().max() > 0:
-        return f"{title}: no difference."
+        return (*kind.columns[name], *medians, "none")
     most = difference.abs().idxmax()
     size = f"{difference[most]:+.3f}".replace("-", "−")
-    return (
-        f"{title}: median {number(float(a.median()))} in {names[0]}, {number(float(b.median()))} in {names[1]}; "
-        f"largest difference {size} ({kind.rows} {most})."
-    )
+    return (*kind.columns[name], *medians, f"{size} ({most})")

@@ -197,7 +197,7 @@ def test_every_command_of_the_application_has_the_shared_options():
     for name, command in commands.items():
         names = {name for parameter in command.params for name in parameter.opts}
         assert {"--verbose", "-v", "--debug", "--json"} <= names, name
-        assert ("--out" in names) == ("--open" in names), name
+        assert bool({"--out", "--to"} & names) == ("--open" in names), name
         assert command.get_short_help_str() == " ".join(command.get_short_help_str().split())
 
 

@@ -455,12 +455,25 @@ def test_two_results_stand_side_by_side(table, folder, tmp_path):
     results.save(other.assign_attrs(layer="other"), tmp_path / "b.nc")
     stored_report([folder / "kernels.nc", tmp_path / "b.nc"], tmp_path / "two.html", figures=False)
     page = Page((tmp_path / "two.html").read_text("utf-8"))
-    first = page.find("td", inside=page.find("tbody")[0])
+    first = page.find("td", inside=page.find("tbody")[-1])
     head = [cell["text"] for cell in page.find("span", role="button")]
     assert first[0]["text"] == "4"  # the largest difference
     at = head.index("η output A")
     values = [float(cell["attributes"]["data-value"]) for cell in first[at : at + 3]]
     assert values[2] == pytest.approx(0.25, rel=1e-4) and values[1] - values[0] == pytest.approx(0.25, rel=1e-4)
+    medians = page.find("tr", inside=page.find("tbody")[0])
+    assert len(medians) == 7 and any("+0.250 (4)" in cell["text"] for cell in page.find("td", inside=medians[1]))
+
+
+def test_what_only_one_of_two_results_has_is_said_of_that_one(table, folder, tmp_path):
+    results.save(table.isel(kernel=slice(0, 4)), tmp_path / "a.nc")
+    for paths, side in (
+        ([tmp_path / "a.nc", folder / "kernels.nc"], "B"),
+        ([folder / "kernels.nc", tmp_path / "a.nc"], "A"),
+    ):
+        stored_report(paths, tmp_path / "two.html", figures=False)
+        texts = [p["text"] for p in Page((tmp_path / "two.html").read_text("utf-8")).find("p")]
+        assert any(f"2 only in {side}" in text for text in texts)
 
 
 def test_results_of_different_kinds_are_no_pair(table, folder, tmp_path):

@@ -16,6 +16,7 @@ from analysis.kernels import FirstLayer, gabor
 from analysis.kernels.prescription import DesignMeasurement
 from analysis.reports.links import LINK, NO_LINK
 from analysis.reports.prescribe import prescribe_report
+from analysis.reports.stored import stored_report
 from analysis.reports.summaries import prescription_summary
 
 SIZE = 64
@@ -62,6 +63,8 @@ def test_report_with_photographs(layer, pictures, tmp_path):
     page = (tmp_path / "out" / "prescribe.html").read_text()
     assert table.sentence.replace(">", "&gt;") in page
     assert '<b>&"x' not in page and str(table.target) in page
+    again = stored_report([tmp_path / "out" / "prescribe.nc"], tmp_path / "again.html", figures=False).read_text()
+    assert table.sentence.replace(">", "&gt;") in again and again.count('class="map') == page.count('class="map')
     links, marks = set(re.findall(r'href="#(design-\d+)"', page)), set(re.findall(r'id="(design-\d+)"', page))
     assert len(links) >= int(table.front.sum()) and links <= marks
     # A map for every point: one mark a kernel that is not dead, a square where it has CMod.
