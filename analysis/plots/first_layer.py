@@ -37,6 +37,9 @@ KIND_MARKERS = {"band-pass": "o", "blob": "s", "low-pass": "D"}
 FOURIER_POINTS = 65  # as the poster
 COLUMNS = 8
 
+CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+"""Of a point, where its number may stand."""
+
 
 def kernel_image(kernel: ArrayLike) -> NDArray[np.float64]:
     """One kernel as a picture: scaled by its own largest weight, zero is mid-grey.
@@ -155,8 +158,14 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
         numbers = "; numbers: largest shares of the layer's change"
         halo = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
         text: Style = {"textcoords": "offset points", "fontsize": 9, "bbox": halo, "zorder": 4, "clip_on": True}
+        placed = np.full((1, 2), np.inf)
         for index in np.flatnonzero((table["rank"].values >= 1) & (table["rank"].values <= labels)):
-            ax.annotate(str(index), (table.theta_x.values[index], table.theta_y.values[index]), (9, 6), **text)
+            at = np.array([table.theta_x.values[index], table.theta_y.values[index]])
+            # Of four corners the one that is farthest from the numbers before.
+            corner = max(CORNERS, key=lambda side: np.hypot(*(placed - at - 0.3 * np.array(side)).T).min())
+            placed = np.vstack([placed, at + 0.3 * np.array(corner)])
+            text |= {"ha": "left" if corner[0] > 0 else "right", "va": "bottom" if corner[1] > 0 else "top"}
+            ax.annotate(str(index), at, (7 * corner[0], 5 * corner[1]), **text)
     edged: Style = {"linestyle": "", "markeredgecolor": BLACK}
     handles = [
         legend_entry(kind, marker=KIND_MARKERS[kind], color=colour, **edged)
@@ -168,8 +177,8 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
         for part in (0.25, 0.5, 0.75)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
-    title = f"{table.attrs['layer']}: kernels over {name}(mθ), m = {table.attrs['stride']}{numbers}"
-    ax.set_title(title, fontsize=11, parse_math=False)
+    title = f"{table.attrs['layer']}\nkernels over {name}(mθ), m = {table.attrs['stride']}{numbers}"
+    ax.set_title(title, fontsize=10, parse_math=False)
     return figure
 
 

@@ -209,7 +209,10 @@ def verdict(dataset: xr.Dataset) -> str:
     )
     correlation = map_correlation(dataset)
     if np.isfinite(correlation):
-        text += f" Theory says where RMax and CMod differ: correlation {correlation:.2f} with γ₁(mθ)."
+        text += (
+            f" Theory says where RMax and CMod differ: correlation {correlation:.2f} with γ₁(mθ) (in the figure, with "
+            "its mean over a cell)."
+        )
     return text
 
 

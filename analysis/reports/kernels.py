@@ -243,8 +243,23 @@ def _beside_the_modulus(table: xr.Dataset) -> list[str]:
         f"(RMax) change by {100 * np.nanmedian(rmax):.0f} % in the median, the moduli of the same kernels (CMod) by "
         f"{100 * np.nanmedian(cmod):.0f} %. The jumpiest is kernel {jumpiest}: a wave of "
         f"{table.wavelength.values[jumpiest]:.1f} pixels, whose maxima change by {100 * np.nanmax(rmax):.0f} %.",
-        "What to change, and what it costs: shiftscope prescribe.",
+        f"What to do: {advice(int(band.sum()), float(np.nanmedian(rmax)), float(np.nanmedian(cmod)))}",
     ]
+
+
+def advice(count: int, rmax: float, cmod: float) -> str:
+    """Sentences about what would help so many band-pass kernels, of these median changes of RMax and CMod."""
+    gain = (
+        f"CMod in place of RMax for the {count} band-pass kernels would take their change from {100 * rmax:.0f} % to "
+        f"{100 * cmod:.0f} % (medians), but costs a network that is trained already much of its accuracy until it "
+        "learns again; a short blur before the pooling's step, such as blur3, helps and costs less."
+        if cmod < rmax
+        else f"CMod would not help the {count} band-pass kernels; try a blur before the pooling's step."
+    )
+    return (
+        f"{gain} “shiftscope prescribe”, given the weights, says what each change of the pooling buys and "
+        "costs; “shiftscope heal” puts one into the whole network and lets it learn to live with it."
+    )
 
 
 def fitted_layer(table: xr.Dataset) -> FirstLayer:

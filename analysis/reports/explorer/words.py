@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.reports import kernels
+
 FINE, COARSE = 4.0, 8.0  # wavelengths, pixels
 CHROMATIC = 0.5  # part of a colour off the grey axis
 DIRECTIONS = {(0.0, 1.0): "right", (1.0, 0.0): "down"}
@@ -67,20 +69,8 @@ def advice(contents: Mapping[str, Any]) -> str:
         return ""
     rmax, cmod = (float(np.median([row[name] for row in band])) for name in ("eta_rmax", "eta_cmod"))
     share = sum(row.get("share_of_change") or 0 for row in band)
-    makes = f", which make {percent(share)} of the layer's change" if share else ""
-    if cmod < rmax:
-        gain = (
-            f"CMod in place of RMax for the {len(band)} band-pass kernels{makes}, would take their change from "
-            f"{percent(rmax)} to {percent(cmod)} (medians), but costs a network that is trained already much of its "
-            "accuracy until it learns again; a short blur before the pooling's step, such as blur3, helps and costs "
-            "less."
-        )
-    else:
-        gain = f"CMod would not help the {len(band)} band-pass kernels{makes}; try a blur before the pooling's step."
-    return (
-        f"{gain} “shiftscope prescribe”, given the weights, says what each change of the pooling buys and costs; "
-        "“shiftscope heal” puts one into the whole network and lets it learn to live with it."
-    )
+    makes = f"The {len(band)} band-pass kernels make {percent(share)} of the layer's change. " if share else ""
+    return makes + kernels.advice(len(band), rmax, cmod)
 
 
 def symbols(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
