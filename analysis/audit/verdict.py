@@ -124,11 +124,11 @@ def verdict(audit: xr.Dataset) -> str:
         best = places.gain.idxmax()
         if places.gain[best] > 0:
             text += (
-                f" Of single places, {best} mended ideally and alone takes most of the change away, "
+                f" Of single places, {best} mended perfectly and alone takes most of the change away, "
                 f"{100 * places.gain[best]:.0f} %; a share is the mean over all others that may be mended before."
             )
         else:
-            text += " No single place, mended ideally and alone, takes anything of the change away."
+            text += " No single place, mended perfectly and alone, takes anything of the change away."
     lost = places[places.blame < 0].index
     if len(lost):
         have = "has" if len(lost) == 1 else "have"
