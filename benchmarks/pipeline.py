@@ -41,7 +41,7 @@ def experiment(settings: Settings) -> list[Table]:
             t, b, pooling=False
         )
         jobs[f"J = {levels}, with maps (packet_pool)"] = lambda e=naive: e.measure(pictures)
-    times = measure(jobs, settings.rounds, settings.seconds, "experiment")
+    times = measure(jobs, settings.rounds, "experiment", seconds=settings.seconds)
     title = f"Heatmap experiment, one shift, {settings.batch} pictures of {settings.side}x{settings.side} in memory"
     table = Table.of_times("experiment", title, "ms per image", times, 1e3 / settings.batch, main=True)
     ratio: dict[str, float] = {}
