@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", type=positive, default=available_cores(), help="by default all cores")
     parser.add_argument(
-        "--clock", choices=["wall", "cpu"], help="cpu: peers by the processor time of one thread, on a busy machine"
+        "--clock", choices=["wall", "cpu"], help="cpu: peers, and parts of `files`, by processor time of one thread"
     )
     parser.add_argument("--rounds", type=positive, help="interleaved repetitions of every job")
     parser.add_argument("--files", type=positive, help="JPEG files that are made and measured")

@@ -50,7 +50,7 @@ TABLES = {
     "scaling": {f"{name}, {kind}" for name in ("side", "depth", "batch", "taps") for kind in ("forward", "inverse")}
     | {"threads", "pauses"},
     "experiment": {"experiment"},
-    "files": {"files", "files, memory"},
+    "files": {"files", "files, apart", "files, memory"},
     "memory": {"memory"},
     "cold-start": {"cold start"},
 }
