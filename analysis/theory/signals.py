@@ -81,17 +81,11 @@ class BandLimited:
         return self.at(pixels, pixels)
 
     def windows(self, q: int) -> NDArray[np.complex128]:
-        """Samples in the pooling windows as they lie in the plane: windows of 2 q + 1 samples, side by side."""
+        """Samples in the pooling windows, Z[2 m n + m p]: shape (B, rows, columns), windows of 2 q + 1 side by side."""
         integer("q", q, 0)
         n, p = np.arange(self.size // (2 * self.stride)), np.arange(-q, q + 1)
         points = (self.stride * (2 * n[:, None] + p)).ravel()
         return self.at(points, points)
-
-    def samples(self, q: int) -> NDArray[np.complex128]:
-        """Samples in the pooling windows, Z[2 m n + m p]: shape (B, positions n, window p)."""
-        z, p = self.windows(q), 2 * q + 1
-        n = z.shape[-1] // p
-        return z.reshape(-1, n, p, n, p).transpose(0, 1, 3, 2, 4).reshape(len(z), n * n, p * p)
 
     def translated(self, shift: ArrayLike) -> BandLimited:
         r"""Translate every field by its shift: each bin by its own complex factor, that at :math:`-\pi` as well.
