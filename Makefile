@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 ORACLE := .venv-oracle
 MATRIX := .venv-matrix
+PEERS  := .venv-peers
 PY     := $(VENV)/bin/python
 PIN    := -q --disable-pip-version-check -c constraints.txt
 FROZEN := pyproject.toml constraints.txt shiftscope.py # the last holds the version
@@ -54,8 +55,10 @@ oracle: $(if $(ORACLE_PYTHON),$(ORACLE)/oracle)  ## numpy 1.26, as in environmen
 notebooks: $(VENV)/test  ## open the notebooks in JupyterLab
 	$(VENV)/bin/jupyter lab notebooks
 
-bench: $(VENV)/test  ## time the transforms and the experiment beside their peers (ten minutes)
-	$(PY) -m benchmarks
+# without the peers where there is no Python for numpy 1.26
+BENCH := $(if $(ORACLE_PYTHON),$(PEERS),$(VENV))
+bench: $(BENCH)/$(if $(ORACLE_PYTHON),peers,test)  ## time the transforms and the experiment beside their peers (ten minutes; a minute with QUICK=1)
+	$(BENCH)/bin/python -m benchmarks $(if $(QUICK),--quick) $(if $(CLOCK),--clock $(CLOCK)) $(if $(ONLY),--only $(ONLY))
 
 docs: $(VENV)/docs  ## the documentation site, into docs/_build/html; warnings are errors
 	$(PY) -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
@@ -68,7 +71,7 @@ matrix: $(MATRIX)/matrix  ## try places, audit and remedies on 20 architectures 
 	OMP_NUM_THREADS=1 $(MATRIX)/bin/python -m scripts.coverage_matrix results/coverage
 
 clean:      ## remove the environments and everything generated
-	rm -rf $(VENV) $(ORACLE) $(MATRIX) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
+	rm -rf $(VENV) $(ORACLE) $(MATRIX) $(PEERS) figures build dist *.egg-info .coverage .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis fuzz/found docs/_build docs/api docs/notebooks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -97,6 +100,13 @@ $(VENV)/docs: $(FROZEN) | $(VENV)/made
 $(ORACLE)/oracle: $(FROZEN)
 	"$(ORACLE_PYTHON)" -m venv $(ORACLE)
 	$(ORACLE)/bin/python -m pip install $(PIN) -e '.[test,torch,distributed,dtcwt]' numpy==1.26.4
+	@touch $@
+
+$(PEERS)/peers: $(FROZEN) constraints-peers.txt
+	"$(ORACLE_PYTHON)" -m venv $(PEERS)
+	{ grep -v '^scipy==' constraints.txt; cat constraints-peers.txt; } > $(PEERS)/constraints.txt
+	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -c $(PEERS)/constraints.txt \
+		-e '.[torch,dtcwt]' pytorch_wavelets ptwt kymatio antialiased-cnns kornia threadpoolctl setuptools tqdm
 	@touch $@
 
 $(MATRIX)/matrix: $(FROZEN) constraints-matrix.txt

@@ -40,6 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "--only", type=sections, default=list(SECTIONS), help=f"some of {','.join(SECTIONS)}", metavar="A,B"
     )
     parser.add_argument("--threads", type=positive, default=available_cores(), help="by default all cores")
+    parser.add_argument(
+        "--clock", choices=["wall", "cpu"], help="cpu: peers, and parts of `files`, by processor time of one thread"
+    )
     parser.add_argument("--rounds", type=positive, help="interleaved repetitions of every job")
     parser.add_argument("--files", type=positive, help="JPEG files that are made and measured")
     parser.add_argument("--markdown", action="store_true", help="the main tables, in Markdown")
@@ -68,7 +71,7 @@ def main(arguments: list[str] | None = None, settings: Settings | None = None) -
         settings = settings or Settings()
         if options.quick:
             settings = replace(settings, **QUICK)
-        chosen = {"threads": options.threads, "rounds": options.rounds, "files": options.files}
+        chosen = {name: getattr(options, name) for name in ("threads", "clock", "rounds", "files")}
         settings = replace(settings, **{name: value for name, value in chosen.items() if value})
         report = suite.run(options, settings)
     if old:

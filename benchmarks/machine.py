@@ -14,7 +14,20 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("numpy", "scipy", "numba", "pywavelets", "pillow", "torch", "dtcwt", "pytorch_wavelets")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "pywavelets",
+    "pillow",
+    "torch",
+    "dtcwt",
+    "pytorch_wavelets",
+    "ptwt",
+    "kymatio",
+    "antialiased-cnns",
+    "kornia",
+)
 
 
 def describe(threads: int, cores: int) -> dict[str, Any]:

@@ -1,184 +1,146 @@
-"""This project's transforms beside what does comparable work; each peer is a job, or the reason why there is none."""
+"""This project's work beside its peers', on one thread and on several, with what the machine could do at most."""
 
 from __future__ import annotations
 
+import functools
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+import wavelets
+from benchmarks import limits
+from benchmarks.peer_jobs import GROUPS, Group, Work
 from benchmarks.settings import Settings
 from benchmarks.tables import Table
-from benchmarks.timing import Job, measure
+from benchmarks.timing import Job, Times, cpu_times, measure
 from wavelets import DualTreePackets2D
-from wavelets.engine import reference
 
-Jobs = dict[str, Job]
-
-
-class Work(NamedTuple):
-    """Work of every peer: the transform, the images, and threads for those who have none of their own."""
-
-    transform: DualTreePackets2D
-    images: NDArray[np.float32]
-    pool: ThreadPoolExecutor
-    threads: int
-
-
-def ours(work: Work) -> Jobs:
-    t, images = work.transform, work.images
-    fine = DualTreePackets2D(t.levels, stride=2 ** (t.levels - 1))
-    c = t.forward(images)
-    return {
-        f"forward, stride {t.stride}": lambda: t.forward(images),
-        f"forward, stride {fine.stride}": lambda: fine.forward(images),
-        "inverse": lambda: t.inverse(c),
-        "adjoint": lambda: t.adjoint(c),
-    }
-
-
-def dense_gemms(work: Work) -> Jobs:
-    """The trees of both axes as two matrix products an image, without combining the trees."""
-    side = work.images.shape[-1]
-    dense = np.concatenate([tree.reshape(-1, side) for tree in reference.real_trees(work.transform, side)])
-    dense = dense.astype(np.float32)
-    half, whole = np.empty((len(dense), side), np.float32), np.empty((len(dense), len(dense)), np.float32)
-
-    def gemms() -> None:
-        for image in work.images:
-            np.matmul(dense, image, out=half)
-            np.matmul(half, dense.T, out=whole)
-
-    return {f"two dense GEMMs, {len(dense)}x{side} matrix": gemms}
-
-
-def pywavelets(work: Work) -> Jobs:
-    """All leaves of four real packet trees of the same depth, with filters of as many taps."""
-    import pywt
-
-    levels, taps = work.transform.levels, work.transform.bank.h1.size
-
-    def trees(image: NDArray[np.float32]) -> None:
-        for _ in range(4):
-            tree = pywt.WaveletPacket2D(image, f"db{taps // 2}", "periodization", maxlevel=levels)
-            for node in tree.get_level(levels):
-                node.data  # noqa: B018  computed on access
-
-    name = f"PyWavelets, four packet trees, db{taps // 2}"
-    jobs: Jobs = {f"{name}, 1 thread": lambda: list(map(trees, work.images))}
-    if work.threads > 1:
-        jobs[f"{name}, {work.threads} threads"] = lambda: list(work.pool.map(trees, work.images))
-    return jobs
-
-
-def dense_matrices(work: Work) -> Jobs:
-    return {"our slow reference (dense matrices, made anew)": lambda: reference.forward_2d(work.transform, work.images)}
-
-
-def torch_module(work: Work) -> Jobs:
-    import torch
-
-    from wavelets.nn import DualTreePackets2d
-
-    torch.set_num_threads(work.threads)
-    images = torch.from_numpy(work.images)
-    jobs: Jobs = {}
-    for method in ("numba", "dense", "banded"):
-        module = DualTreePackets2d(work.transform.levels, method=method)
-        jobs[f'wavelets.nn on the CPU, "{method}"'] = without_gradient(module, images)
-    return jobs
-
-
-def dtcwt(work: Work) -> Jobs:
-    import dtcwt
-
-    t, levels = dtcwt.Transform2d(), work.transform.levels
-    return {
-        "dtcwt (*), 1 thread": lambda: [t.forward(image, nlevels=levels) for image in work.images],
-    }
-
-
-def pytorch_wavelets(work: Work) -> Jobs:
-    import torch
-    from pytorch_wavelets import DTCWTForward
-
-    torch.set_num_threads(work.threads)
-    module = DTCWTForward(J=work.transform.levels)
-    return {"pytorch_wavelets (*)": without_gradient(module, torch.from_numpy(work.images)[:, None])}
-
-
-def without_gradient(module: Callable[..., object], images: object) -> Job:
-    import torch
-
-    def job() -> None:
-        with torch.no_grad():
-            module(images)
-
-    return job
-
-
-OTHERS = {
-    "PyWavelets": pywavelets,
-    "our slow reference": dense_matrices,
-    "wavelets.nn": torch_module,
-    "dtcwt": dtcwt,
-    "pytorch_wavelets": pytorch_wavelets,
+NOTES = {
+    "(*)": "other coefficients than ours: dtcwt and pytorch_wavelets split the low-pass band only, 6 bands a level, "
+    "and do less; kymatio averages the moduli of about as many filters, and does more.",
+    "(**)": "the single-quadrant signal of complex numbers, by as many transforms of Fourier.",
 }
-REMARK = (
-    "(*) a dual-tree wavelet transform, not packets: it splits the low-pass band only, so it computes 6 bands a level "
-    "where the packet transform has 2 * 4**J filters, and does less work."
-)
 
 
-def jobs_of(work: Work, others: Mapping[str, Callable[[Work], Jobs]] = OTHERS) -> tuple[Jobs, dict[str, str]]:
-    """All jobs that run here, and why the others do not."""
-    jobs, skipped = ours(work) | dense_gemms(work), {}
-    for name, peer in others.items():
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # peers may be older than what they stand on
-                found = peer(work)
-                for job in found.values():
+def jobs_of(work: Work, groups: Sequence[Group] = GROUPS) -> tuple[dict[tuple[str, str], Job], dict[str, str]]:
+    """All jobs that run here, by group and name, and why the others do not."""
+    jobs: dict[tuple[str, str], Job] = {}
+    skipped: dict[str, str] = {}
+    for group in groups:
+        for name, make in group.jobs.items():
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # peers may be older than what they stand on
+                    job = make(work)
                     job()
-        except ImportError as error:
-            skipped[name] = f"cannot be imported: {one_line(error)}"
-        except Exception as error:  # a package that does not run here must not cost the others their figures
-            skipped[name] = f"does not run here: {type(error).__name__}: {one_line(error)}"
-        else:
-            jobs |= found
+            except ImportError as error:
+                skipped[label(group.name, name)] = f"cannot be imported: {one_line(error)}"
+            except Exception as error:  # a package that does not run here must not cost the others their figures
+                skipped[label(group.name, name)] = f"does not run here: {type(error).__name__}: {one_line(error)}"
+            else:
+                jobs[group.name, name] = job
     return jobs, skipped
+
+
+def label(group: str, name: str) -> str:
+    return f"{group}: {name}"
 
 
 def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def peers(settings: Settings) -> list[Table]:
-    """One table for each depth, all of them measured together."""
-    shape = (settings.batch, settings.side, settings.side)
-    images = np.random.default_rng(0).random(shape, dtype=np.float32)
-    with ThreadPoolExecutor(settings.threads) as pool:
-        by_depth = {
-            levels: jobs_of(Work(DualTreePackets2D(levels), images, pool, settings.threads))
-            for levels in settings.levels
-        }
-        todo = {(levels, name): job for levels, (jobs, _) in by_depth.items() for name, job in jobs.items()}
-        keys = {f"J={levels} {name}": (levels, name) for levels, name in todo}
-        flat = {key: todo[pair] for key, pair in keys.items()}
+@functools.cache
+def _blas() -> object:
+    from threadpoolctl import ThreadpoolController  # comes with torch's extra
+
+    return ThreadpoolController()
+
+
+def set_threads(count: int) -> None:
+    """Give our own loops, torch and, where threadpoolctl is installed, numpy's matrix products so many threads."""
+    wavelets.set_num_threads(count)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
+    try:
+        _blas().limit(limits=count, user_api="blas")  # type: ignore[attr-defined]
+    except ImportError:
+        pass
+
+
+def timed(jobs: dict[tuple[str, str], Job], settings: Settings) -> dict[tuple[str, str, int], Times]:
+    """Times of all jobs by group, name and threads, all in the same rounds."""
+    on_cpu_clock = settings.clock == "cpu"
+    counts = [1] if on_cpu_clock or settings.threads == 1 else [1, settings.threads]
+    keys = {f"{label(*key)}, threads: {n}": (*key, n) for key in jobs for n in counts}
+    flat = {text: jobs[key[:2]] for text, key in keys.items()}
+    clock = cpu_times if on_cpu_clock else measure
+    before = wavelets.get_num_threads()
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            times = measure(flat, settings.rounds, settings.seconds, "peers")
-    tables = []
-    for levels, (_, skipped) in by_depth.items():
-        found = {name: times[key] for key, (depth, name) in keys.items() if depth == levels}
-        title = f"J = {levels}, {settings.batch} images of {settings.side}x{settings.side}, float32"
-        more = {"skipped": skipped, "main": levels == settings.levels[0]}
-        table = Table.of_times(f"peers J={levels}", title, "ms per image", found, 1e3 / settings.batch, **more)
-        table.add_ratio("times our forward", next(iter(found)))
-        if any("(*)" in name for name in found):
-            table.notes.append(REMARK)
-        tables.append(table)
-    return tables
+            times = clock(
+                flat, settings.rounds, "peers", seconds=settings.seconds, before=lambda text: set_threads(keys[text][2])
+            )
+    finally:
+        set_threads(before)
+    return {key: times[text] for text, key in keys.items()}
+
+
+def rates(times: dict[tuple[str, str, int], Times], sizes: dict[str, float]) -> Table:
+    """Table of the machine's limits."""
+    found = {f"{name}, threads: {n}": time for (_, name, n), time in times.items()}
+    scale = {f"{name}, threads: {n}": 1e12 / sizes[name] for _, name, n in times}
+    table = Table.of_times("limits", "What this machine can do at most, float32", "ps", found, scale, main=True)
+    table.columns["10^9 a second"] = {job: 1e3 / figure for job, figure in table.figures.items()}
+    return table
+
+
+def peers(settings: Settings) -> list[Table]:
+    """One table of all groups and one of the machine's limits, measured together."""
+    shape = (settings.batch, settings.side, settings.side)
+    images = np.random.default_rng(0).random(shape, dtype=np.float32)
+    machine = limits.jobs()
+    with ThreadPoolExecutor(settings.threads) as pool:
+        work = Work(DualTreePackets2D(settings.levels[0]), images, pool)
+        jobs, skipped = jobs_of(work)
+        times = timed(jobs | {("limits", name): job for name, (job, _) in machine.items()}, settings)
+    limit = rates(
+        {key: time for key, time in times.items() if key[0] == "limits"}, {n: s for n, (_, s) in machine.items()}
+    )
+    return [compared(work, {key: time for key, time in times.items() if key[0] != "limits"}, skipped, limit), limit]
+
+
+def compared(
+    work: Work,
+    times: dict[tuple[str, str, int], Times],
+    skipped: dict[str, str],
+    limit: Table,
+    groups: Sequence[Group] = GROUPS,
+) -> Table:
+    """Table of all jobs: on one thread, over ours, the limits of the group's work, then on all threads."""
+    levels, scale = work.transform.levels, 1e3 / len(work.images)
+    title = f"J = {levels}, {len(work.images)} images of {work.side}x{work.side}, float32, one thread"
+    alone = {label(group, name): time for (group, name, n), time in times.items() if n == 1}
+    table = Table.of_times(f"peers J={levels}", title, "ms per image", alone, scale, main=True, skipped=skipped)
+    least = list(limit.columns["10^9 a second"].values())
+    moved, operations = least[0], least[len(least) // 2]  # on one thread
+    ours = {group.name: next(iter(group.jobs)) for group in groups}
+    columns: dict[str, dict[str, float]] = {}
+    for (group, name, n), time in times.items():
+        base = times.get((group, ours[group], n), time).median
+        job = label(group, name)
+        if n > 1:
+            columns.setdefault(f"{n} threads", {})[job] = scale * time.median
+        columns.setdefault("times ours" if n == 1 else f"times ours, {n} threads", {})[job] = time.median / base
+    for one in groups:
+        cost, job = one.cost(work), label(one.name, ours[one.name])
+        columns.setdefault("limit: memory", {})[job] = 1e-6 * cost.bytes / moved
+        columns.setdefault("limit: arithmetic", {})[job] = 1e-6 * cost.multiply_adds / operations
+    order = sorted(columns, key=lambda heading: (heading != "times ours", "thread" in heading))
+    table.columns |= {heading: columns[heading] for heading in order}
+    table.notes = [f"{mark} {note}" for mark, note in NOTES.items() if any(job.endswith(mark) for job in table.figures)]
+    return table

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis import bundled_crops, heatmaps, packet_experiment, packet_pool
+import wavelets
+from analysis import bundled_crops, heatmaps, load_pictures, packet_experiment, packet_pool, save
 from analysis.measurements.packet_sums import packet_sums
 from analysis.measurements.shift_experiment import sums_of_maps
 from analysis.measurements.translation import margin_for, windows
@@ -19,7 +20,7 @@ from benchmarks import child
 from benchmarks.photographs import write_photographs
 from benchmarks.settings import Settings
 from benchmarks.tables import Table
-from benchmarks.timing import Job, Times, measure, summary
+from benchmarks.timing import Job, Times, cpu_times, measure, summary
 from wavelets import DualTreePackets2D
 
 SHIFTS = [(0, 1)]  # one pixel to the right: two passes of the transform, RMax and CMod
@@ -41,7 +42,7 @@ def experiment(settings: Settings) -> list[Table]:
             t, b, pooling=False
         )
         jobs[f"J = {levels}, with maps (packet_pool)"] = lambda e=naive: e.measure(pictures)
-    times = measure(jobs, settings.rounds, settings.seconds, "experiment")
+    times = measure(jobs, settings.rounds, "experiment", seconds=settings.seconds)
     title = f"Heatmap experiment, one shift, {settings.batch} pictures of {settings.side}x{settings.side} in memory"
     table = Table.of_times("experiment", title, "ms per image", times, 1e3 / settings.batch, main=True)
     ratio: dict[str, float] = {}
@@ -69,14 +70,43 @@ def run_folder(folder: str, count: int | None, levels: int, size: int) -> dict[s
     return {"seconds": seconds, "images": int(ds.attrs["images_used"]), "parts": parts, "peak": peak}
 
 
+def apart(settings: Settings, folder: Path) -> Table:
+    """Reading, computing, writing and drawing, each alone on one thread."""
+    from analysis.plots import overview_figure
+
+    paths, levels, side = sorted(folder.iterdir())[: settings.batch], settings.levels[0], settings.side
+    pictures = np.stack([picture.pixels for picture in load_pictures(paths, side)])
+    experiment = packet_experiment(levels, shifts=SHIFTS, size=side)
+    result = heatmaps(paths, levels=levels, shifts=SHIFTS, size=side, progress=False)
+    jobs: dict[str, tuple[Job, int]] = {
+        "reading an image": (lambda: list(load_pictures(paths, side)), len(paths)),
+        "computing, an image": (lambda: experiment.measure(pictures), len(paths)),
+        "writing the results": (lambda: save(result, folder.parent / "results.nc"), 1),
+        "drawing their figure": (lambda: overview_figure(result).savefig(folder.parent / "figure.png"), 1),
+    }
+    clock, before = cpu_times if settings.clock == "cpu" else measure, wavelets.get_num_threads()
+    wavelets.set_num_threads(1)
+    try:
+        times = clock(
+            {name: job for name, (job, _) in jobs.items()}, settings.rounds, "apart", seconds=settings.seconds
+        )
+    finally:
+        wavelets.set_num_threads(before)
+    scale = {name: 1e3 / count for name, (_, count) in jobs.items()}
+    return Table.of_times("files, apart", f"Each alone, one thread, J = {levels}", "ms", times, scale, main=True)
+
+
 def files(settings: Settings) -> list[Table]:
     """From a folder of JPEG files, each run in a process of its own, files in the system's cache."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = f"{temporary}/pictures"
+        Path(folder).mkdir()
         average = write_photographs(Path(folder), settings.files) / settings.files
         given = {"folder": folder, "levels": settings.levels[0], "size": settings.side}
         child.call(run_folder, settings.threads, count=1, **given)  # compiles, if need be
         runs = [child.call(run_folder, settings.threads, count=None, **given) for _ in range(settings.file_runs)]
         few = [child.call(run_folder, settings.threads, count=n, **given) for n in {settings.files // 4} - {0}]
+        alone = apart(settings, Path(folder))
     per_image = [run["seconds"] / run["images"] for run in runs]
     label = f"heatmaps(folder), J = {given['levels']}, one shift"
     title = f"Heatmap experiment from {settings.files} JPEG files of 500x375, {average / 1e3:.0f} kB each"
@@ -85,7 +115,7 @@ def files(settings: Settings) -> list[Table]:
     table.notes.append(
         f"Median of {len(runs)} runs, each in a new process after a first picture; the files were cached."
     )
-    tables = [table]
+    tables = [table, alone]
     if names := list(runs[0]["parts"]):
         spent: dict[str, Times] = {
             name.removeprefix("seconds_"): summary([run["parts"][name] / run["images"] for run in runs])

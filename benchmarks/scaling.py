@@ -32,7 +32,7 @@ def per_pixel(
             f"inverse, {label}": lambda t=t, c=c: t.inverse(c),
         }
         pixels |= {key: 1e9 / x.size for key in list(jobs)[-2:]}
-    times = measure(jobs, settings.rounds, settings.seconds, name)
+    times = measure(jobs, settings.rounds, name, seconds=settings.seconds)
     tables = []
     for kind in ("forward", "inverse"):
         found = {key.removeprefix(f"{kind}, "): time for key, time in times.items() if key.startswith(kind)}
@@ -98,7 +98,7 @@ def by_threads(settings: Settings) -> list[Table]:
         works[f"inverse, {label}"] = lambda c=c: t.inverse(c), x.size
     jobs = {f"{label}, threads: {n}": job(n, work) for label, (work, _) in works.items() for n in counts}
     try:
-        times = measure(jobs, settings.rounds, settings.seconds, "threads")
+        times = measure(jobs, settings.rounds, "threads", seconds=settings.seconds)
     finally:
         wavelets.set_num_threads(before)
     scale = {f"{label}, threads: {n}": 1e9 / size for label, (_, size) in works.items() for n in counts}

@@ -20,11 +20,12 @@ class Settings:
     """Sizes and repetitions; the defaults are the full run."""
 
     threads: int = 1
+    clock: str = "wall"  # or "cpu": processor time of one thread, of the peers
     rounds: int = 21
     seconds: float = 0.05  # for the timed calls of one job in one round
     side: int = 224
     batch: int = 16
-    levels: tuple[int, ...] = (3, 2)  # of the peers; the first one is that of everything else
+    levels: tuple[int, ...] = (3, 2)  # of the experiment; the first one is that of everything else
     pixels: int = 2**22  # of a call, where the side of the images varies
     sides: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
     depths: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -40,6 +41,7 @@ class Settings:
 QUICK: dict[str, Any] = {
     "rounds": 3,
     "seconds": 0.03,
+    "batch": 4,
     "levels": (3,),
     "pixels": 2**20,
     "sides": (64, 256, 1024),

@@ -40,17 +40,24 @@ class Times(NamedTuple):
     high: float
 
 
+def nothing(*_: object) -> None:
+    """Do nothing before a job, or after it."""
+
+
 def measure(
     jobs: dict[str, Job],
     rounds: int,
-    seconds: float = 0.1,
     desc: str = "rounds",
-    wait: Job = lambda: None,
+    *,
+    seconds: float = 0.1,
+    wait: Job = nothing,
     pause: float = PAUSE,
+    before: Callable[[str], None] = nothing,
 ) -> dict[str, Times]:
-    """Time jobs as the module says; `wait` returns when a device is done."""
+    """Time jobs as the module says; `wait` returns when a device is done, `before` makes ready for a job's turn."""
     calls = {}
     for name, job in jobs.items():
+        before(name)
         call(job, wait)  # compile, make plans
         calls[name] = min(max(int(seconds / max(call(job, wait), 1e-9)), 1), MOST_CALLS)
     slow = {name for name in jobs if calls[name] == 1 and call(jobs[name], wait) > SLOW}
@@ -60,6 +67,7 @@ def measure(
         for name in order.permutation(list(jobs)).tolist():
             if name in slow and number % 5:
                 continue
+            before(name)
             time.sleep(pause)
             begin = time.perf_counter()
             while name not in slow:
@@ -70,27 +78,43 @@ def measure(
     return {name: summary(values) for name, values in times.items()}
 
 
-def cpu_times(jobs: dict[str, Job], rounds: int, desc: str = "rounds") -> dict[str, Times]:
-    """Seconds of processor time of one thread, which other processes of a busy machine disturb less than a clock."""
+def cpu_times(
+    jobs: dict[str, Job],
+    rounds: int,
+    desc: str = "rounds",
+    *,
+    seconds: float = 0.0,
+    before: Callable[[str], None] = nothing,
+) -> dict[str, Times]:
+    """Seconds of processor time, which other processes of a busy machine disturb less than a clock.
+
+    A job's turn is one call, or as many as fill `seconds`, after an untimed one.
+    """
     order = np.random.default_rng(0)
     times: dict[str, list[float]] = {name: [] for name in jobs}
-    for job in jobs.values():
+    for name, job in jobs.items():
+        before(name)
         job()
     for _ in tqdm(range(rounds), desc=desc, disable=None):
         for name in order.permutation(list(jobs)).tolist():
-            begin = time.process_time()
-            jobs[name]()
-            times[name].append(time.process_time() - begin)
+            before(name)
+            if seconds:
+                jobs[name]()
+            turn = [call(jobs[name], clock=time.process_time)]
+            while sum(turn) < seconds and len(turn) < MOST_CALLS:
+                turn.append(call(jobs[name], clock=time.process_time))
+            times[name] += turn
     return {name: summary(values) for name, values in times.items()}
 
 
-def call(job: Job, wait: Job = lambda: None) -> float:
-    """Seconds of one call."""
+def call(job: Job, wait: Job = nothing, clock: Callable[[], float] | None = None) -> float:
+    """Seconds of one call, by the wall clock or another."""
+    clock = clock or time.perf_counter
     wait()
-    begin = time.perf_counter()
+    begin = clock()
     job()
     wait()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 def summary(values: list[float]) -> Times:

@@ -75,8 +75,11 @@ def hilbert2d(x: ArrayLike, direction: str | ArrayLike = "x") -> Floats:
     x = real_images(x, "x")
     refuse_overflow(x, "x")
     s = half_plane_sign(x.shape[-2:], half_plane_direction(direction, x))
-    # i H(x) has the spectrum s X^, and int8 signs keep complex64 as it is
-    return np.ascontiguousarray(scipy.fft.ifft2(s * scipy.fft.fft2(x)).imag)
+    half = scipy.fft.rfft2(x)  # of a real array, as is the result
+    half *= s[..., : half.shape[-1]]  # int8 signs keep complex64 as it is
+    half *= -1j
+    transformed: Floats = scipy.fft.irfft2(half, x.shape[-2:], overwrite_x=True)
+    return transformed
 
 
 def analytic(

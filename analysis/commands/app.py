@@ -43,6 +43,8 @@ COMMANDS = (
 
 def main() -> None:
     """Run the command line; an error is one line and exit code 2, an interruption exit code 130."""
+    # Read when numpy is loaded. The work is shared out above; OpenBLAS's threads would spin after each small product.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with contextlib.redirect_stdout(_Output(sys.stdout)), contextlib.redirect_stderr(_Output(sys.stderr)):
         with _interruptions() as heard:
             try:

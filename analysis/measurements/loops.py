@@ -30,6 +30,25 @@ def pool(z: Array, top: int, left: int, q: int, rmax: Array, cmod: Array) -> Non
 
 
 @jit
+def correlate(image: Array, kernel: Array, stride: int, out: Array) -> None:
+    """Cross-correlation at every stride-th position: image (n, H, W), kernel (h, w), out (n, h', w')."""
+    parts = np.empty((image.shape[1], stride, -(-image.shape[2] // stride)), image.dtype)
+    for n in range(out.shape[0]):
+        for y in range(image.shape[1]):  # the columns of each phase side by side
+            for phase in range(stride):
+                for k in range((image.shape[2] - phase + stride - 1) // stride):
+                    parts[y, phase, k] = image[n, y, phase + k * stride]
+        for i in range(out.shape[1]):
+            row = out[n, i]
+            row[:] = 0
+            for y in range(kernel.shape[0]):
+                for x in range(kernel.shape[1]):
+                    tap, line = kernel[y, x], parts[i * stride + y, x % stride, x // stride :]
+                    for j in range(row.size):
+                        row[j] += line[j] * tap
+
+
+@jit
 def squared_distance(a: Array, b: Array, out: Array) -> None:
     """out[n] = sum over the pixels of (a[n] - b[n])**2, in double precision; a, b (n, h, w)."""
     for n in range(a.shape[0]):

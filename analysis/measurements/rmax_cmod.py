@@ -8,6 +8,7 @@ enters; both operators return the same centres.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from analysis.measurements import loops
 from wavelets import DualTreePackets2D
 from wavelets.checks import complex_array, integer, real_array, refuse_colours_last
 from wavelets.engine.threads import over_batch
+
+DIRECT = 32  # multiplications a pixel up to which sums are quicker than transforms of Fourier
 
 
 def rmax(image: ArrayLike, kernel: ArrayLike, stride: int, q: int = 1) -> NDArray[Any]:
@@ -77,7 +80,12 @@ def cmod(image: ArrayLike, kernel: ArrayLike, stride: int, q: int = 1) -> NDArra
     TypeError, ValueError
         As `rmax`.
     """
-    return pool(strided_correlation(image, _checked_kernel(kernel), stride), q)[1]
+    image, kernel = _checked(image, kernel, stride)
+    counts = tuple((n - k) // stride + 1 for n, k in zip(image.shape[-2:], kernel.shape, strict=True))
+    height, width = window_counts(counts, q)
+    centres = image[..., q * stride :, q * stride :]
+    moduli: NDArray[Any] = np.abs(strided_correlation(centres, kernel.astype(complex), 2 * stride))
+    return moduli[..., :height, :width]
 
 
 def strided_correlation(image: ArrayLike, kernel: ArrayLike, stride: int) -> NDArray[Any]:
@@ -100,6 +108,30 @@ def strided_correlation(image: ArrayLike, kernel: ArrayLike, stride: int) -> NDA
     TypeError, ValueError
         As `rmax`.
     """
+    image, kernel = _checked(image, kernel, stride)
+    kernel = kernel.astype(np.result_type(image.dtype, np.complex64 if np.iscomplexobj(kernel) else np.float32))
+    if kernel.size > DIRECT * stride**2:
+        from scipy.signal import fftconvolve  # half a second to import
+
+        flipped = kernel[::-1, ::-1].reshape((1,) * (image.ndim - 2) + kernel.shape)
+        dense: NDArray[Any] = fftconvolve(image, flipped, mode="valid", axes=(-2, -1))
+        return dense[..., ::stride, ::stride]
+    size = tuple((n - k) // stride + 1 for n, k in zip(image.shape[-2:], kernel.shape, strict=True))
+    planes = np.ascontiguousarray(image.reshape(-1, *image.shape[-2:]), kernel.real.dtype)
+    found = []
+    for taps in map(np.ascontiguousarray, (kernel.real, kernel.imag) if np.iscomplexobj(kernel) else (kernel,)):
+        out = np.empty((len(planes), *size), taps.dtype)
+        over_batch(partial(_correlate, planes, taps, stride, out), len(planes))
+        found.append(out.reshape(*image.shape[:-2], *size))
+    return found[0] if len(found) == 1 else found[0] + 1j * found[1]
+
+
+def _correlate(planes: NDArray[Any], taps: NDArray[Any], stride: int, out: NDArray[Any], part: slice) -> None:
+    loops.correlate(planes[part], taps, stride, out[part])
+
+
+def _checked(image: ArrayLike, kernel: ArrayLike, stride: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Image and kernel that fit each other, as arrays."""
     image = real_array(image, "image", 2)
     refuse_colours_last(image.shape, "image")
     kernel = _checked_kernel(kernel)
@@ -108,12 +140,7 @@ def strided_correlation(image: ArrayLike, kernel: ArrayLike, stride: int) -> NDA
         raise ValueError(
             f"image is {_size(image)} pixels, smaller than the kernel, {_size(kernel)}: the valid region is empty"
         )
-    from scipy.signal import fftconvolve  # half a second to import
-
-    kernel = kernel.astype(np.result_type(image.dtype, np.complex64 if np.iscomplexobj(kernel) else np.float32))
-    flipped = kernel[::-1, ::-1].reshape((1,) * (image.ndim - 2) + kernel.shape)
-    responses: NDArray[Any] = fftconvolve(image, flipped, mode="valid", axes=(-2, -1))
-    return responses[..., ::stride, ::stride]
+    return image, kernel
 
 
 def pool(responses: ArrayLike, q: int = 1) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -35,23 +35,67 @@ def mean_square_deficit(phi: Array, window: Array, nodes: int, out: Array) -> No
 
 
 @jit
-def mean_change(z: Array, other: Array, offset: Array, nodes: int, out: Array) -> None:
-    """Mean over equally spaced psi of the norm of max_k Re(e^{i psi} z) - max_k Re(e^{i psi} other) - offset.
+def window_maxima(z: Array, window: int, out: Array) -> None:
+    """Largest real part in each window: z (B, R, C) complex in windows of `window` x `window`, out (B, P)."""
+    columns = z.shape[2] // window
+    for b in range(z.shape[0]):
+        for i in range(out.shape[1]):
+            top, left = i // columns * window, i % columns * window
+            largest = z[b, top, left].real
+            for y in range(top, top + window):
+                for x in range(left, left + window):
+                    largest = max(largest, z[b, y, x].real)
+            out[b, i] = largest
 
-    z, other (B, P, K) complex, offset (B, P), out (B).
+
+@jit
+def nearest_angles(phi: Array, phases: Array, together: float, out: Array) -> None:
+    """Angles phi + phase of which one has the largest cosine: those next to 0 on both sides.
+
+    phi (B, P), phases (B, K) sorted in [0, 2 pi), out (M, B, P). Phases that differ by less than `together` count as
+    one, and all of them are written; M is twice the largest number of these, and what is left over is repeated.
+    """
+    last = phases.shape[1] - 1
+    for b in range(phi.shape[0]):
+        for i in range(phi.shape[1]):
+            above = np.searchsorted(phases[b], -phi[b, i] % (2 * np.pi))
+            first = k = above if above <= last else 0
+            count = 0
+            while k <= last and phases[b, k] - phases[b, first] < together:
+                out[count, b, i] = phi[b, i] + phases[b, k]
+                count, k = count + 1, k + 1
+            first = k = above - 1 if above else last
+            while k >= 0 and phases[b, first] - phases[b, k] < together:
+                out[count, b, i] = phi[b, i] + phases[b, k]
+                count, k = count + 1, k - 1
+            out[count:, b, i] = out[0, b, i]
+
+
+@jit
+def mean_change(z: Array, other: Array, window: int, offset: Array, nodes: int, out: Array) -> None:
+    """Mean over equally spaced psi of the norm of max Re(e^{i psi} z) - max Re(e^{i psi} other) - offset.
+
+    z (B, R, C) complex in windows of `window` x `window`, other as z, or of no rows where it is zero, offset (B, P),
+    out (B).
     """
     psi = 2 * np.pi * np.arange(nodes) / nodes
     c, s = np.cos(psi), np.sin(psi)
     first, second, squares = np.empty((3, nodes))
+    columns = z.shape[2] // window
     for b in range(z.shape[0]):
         squares[:] = 0
-        for i in range(z.shape[1]):
-            first[:], second[:] = -np.inf, -np.inf
-            for k in range(z.shape[2]):
-                x, y, other_x, other_y = z[b, i, k].real, z[b, i, k].imag, other[b, i, k].real, other[b, i, k].imag
-                for node in range(nodes):
-                    first[node] = max(first[node], c[node] * x - s[node] * y)
-                    second[node] = max(second[node], c[node] * other_x - s[node] * other_y)
+        for i in range(offset.shape[1]):
+            top, left = i // columns * window, i % columns * window
+            first[:], second[:] = -np.inf, -np.inf if other.shape[1] else 0.0
+            for y in range(top, top + window):
+                for x in range(left, left + window):
+                    real, imag = z[b, y, x].real, z[b, y, x].imag
+                    for node in range(nodes):
+                        first[node] = max(first[node], c[node] * real - s[node] * imag)
+                    if other.shape[1]:
+                        real, imag = other[b, y, x].real, other[b, y, x].imag
+                        for node in range(nodes):
+                            second[node] = max(second[node], c[node] * real - s[node] * imag)
             for node in range(nodes):
                 squares[node] += (first[node] - second[node] - offset[b, i]) ** 2
         squares[:] = np.sqrt(squares)

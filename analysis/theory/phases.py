@@ -45,7 +45,7 @@ def phase_gaps(omega: ArrayLike, q: int = 1) -> NDArray[np.float64]:
     -----
     theory.md 3.3. Phases that differ from a full turn by less than 1e-9 count as zero: coincident phases stay so.
     """
-    phases = _phases(omega, q)
+    phases = window_phases(omega, q)
     return np.diff(phases, append=phases[..., :1] + 2 * np.pi)
 
 
@@ -76,7 +76,7 @@ def largest_cosine(phi: ArrayLike, omega: ArrayLike, q: int = 1) -> NDArray[np.f
     -----
     theory.md 3.2.
     """
-    phases, phi = _phases(omega, q), real_values(phi, "phi", "a phase")
+    phases, phi = window_phases(omega, q), real_values(phi, "phi", "a phase")
     try:
         largest: NDArray[np.float64] = np.cos(phi[..., None] + phases).max(axis=-1)
     except ValueError:
@@ -269,7 +269,7 @@ def narrow_band_change(omega: ArrayLike, advance: ArrayLike, q: int = 1) -> NDAr
     >>> narrow_band_change([0.0, 0.0], np.pi).round(6)
     np.float64(2.0)
     """
-    phases = _phases(omega, q)
+    phases = window_phases(omega, q)
     advance = real_values(advance, "advance")
     try:
         lead = np.broadcast_shapes(phases.shape[:-1], advance.shape)
@@ -341,7 +341,7 @@ def window_offsets(q: int) -> NDArray[np.int64]:
     return np.stack(np.meshgrid(p, p, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def _phases(omega: ArrayLike, q: int) -> NDArray[np.float64]:
+def window_phases(omega: ArrayLike, q: int) -> NDArray[np.float64]:
     """Sorted phases of the window's samples in [0, 2 pi), shape (..., (2 q + 1)**2)."""
     offsets = window_offsets(q)
     omega = real_pairs(omega, "omega", "a frequency")

@@ -80,13 +80,12 @@ class BandLimited:
         pixels = np.arange(self.size)
         return self.at(pixels, pixels)
 
-    def samples(self, q: int) -> NDArray[np.complex128]:
-        """Samples in the pooling windows, Z[2 m n + m p]: shape (B, positions n, window p)."""
+    def windows(self, q: int) -> NDArray[np.complex128]:
+        """Samples in the pooling windows, Z[2 m n + m p]: shape (B, rows, columns), windows of 2 q + 1 side by side."""
         integer("q", q, 0)
-        windows, p = self.size // (2 * self.stride), np.arange(-q, q + 1)
-        points = (self.stride * (2 * np.arange(windows)[:, None] + p)).ravel()
-        z = self.at(points, points).reshape(-1, windows, p.size, windows, p.size)
-        return z.transpose(0, 1, 3, 2, 4).reshape(len(z), windows**2, p.size**2)
+        n, p = np.arange(self.size // (2 * self.stride)), np.arange(-q, q + 1)
+        points = (self.stride * (2 * n[:, None] + p)).ravel()
+        return self.at(points, points)
 
     def translated(self, shift: ArrayLike) -> BandLimited:
         r"""Translate every field by its shift: each bin by its own complex factor, that at :math:`-\pi` as well.
@@ -108,6 +107,10 @@ class BandLimited:
         """
         shift = _rows(shift, "shift", len(self.theta))
         check_support(self.theta, self.kappa, shift, touching=True)
+        return self.turned(shift)
+
+    def turned(self, shift: NDArray[np.float64]) -> BandLimited:
+        """Translate as `translated` does shifts that it allows, shape (B, 2)."""
         factors = np.exp(-1j * self.frequencies * shift[..., None])
         return replace(self, spectrum=factors[:, 0, :, None] * self.spectrum * factors[:, 1, None, :])
 

@@ -21,7 +21,7 @@ from analysis.files.prefetch import prefetch
 from analysis.runs.progress import Bar
 from analysis.theory import loops
 from analysis.theory.bounds import alpha, alpha_sharp, beta, beta_sharp, discrepancy_bound, rmax_bound
-from analysis.theory.phases import gamma, largest_cosine, window_offsets
+from analysis.theory.phases import gamma, window_offsets, window_phases
 from analysis.theory.signals import KINDS, BandLimited, band_limited, on_bins
 from wavelets.checks import integer
 from wavelets.engine.threads import get_num_threads, over_batch
@@ -34,6 +34,7 @@ ROUNDING = 1e-9  # relative: how much of a violation is rounding
 GRIDS, TRIALS = 6, 30  # the search climbs from the best of so many random responses on each of so many grids
 NODES = 8192  # global phases for the mean square of the deficit: its quadrature is exact to 1e-6
 SEARCH_COST = 50  # cases that a start of the search is worth, for the progress bar
+TOGETHER = 1e-9  # rad: cosines of phases nearer than that are all tried, for their last bits
 COARSE_NODES = 64  # global phases for means that are only compared with a bound
 
 
@@ -63,17 +64,22 @@ class Case:
     @cached_property
     def moved(self) -> Case:
         """The same with translated responses."""
-        return Case(self.fields.translated(self.shift), self.shift, self.q)
+        return Case(self.fields.turned(self.shift), self.shift, self.q)
+
+    @property
+    def window(self) -> int:
+        """Side of the pooling window, samples."""
+        return 2 * self.q + 1
 
     @cached_property
     def samples(self) -> NDArray[np.complex128]:
-        """Z[2mn + mp], shape (B, positions, window)."""
-        return self.fields.samples(self.q)
+        """Samples of all windows as they lie in the plane, shape (B, rows, columns)."""
+        return self.fields.windows(self.q)
 
-    @property
+    @cached_property
     def centres(self) -> NDArray[np.complex128]:
         """Z[2mn], shape (B, positions)."""
-        return self.samples[..., self.samples.shape[-1] // 2]
+        return self.samples[:, self.q :: self.window, self.q :: self.window].reshape(len(self.samples), -1)
 
     @cached_property
     def cmod(self) -> NDArray[np.float64]:
@@ -83,7 +89,8 @@ class Case:
     @cached_property
     def rmax(self) -> NDArray[np.float64]:
         """RMax, shape (B, positions)."""
-        maxima: NDArray[np.float64] = self.samples.real.max(axis=-1)
+        z, maxima = self.samples, np.empty(self.centres.shape)
+        over_batch(lambda part: loops.window_maxima(z[part], self.window, maxima[part]), len(z))
         return maxima
 
     @property
@@ -99,7 +106,14 @@ class Case:
     @cached_property
     def deficit(self) -> NDArray[np.float64]:
         """Part of a pure wave that the window misses, delta = C (1 - M), shape (B, positions)."""
-        return self.cmod * (1 - largest_cosine(np.angle(self.centres), self.omega[:, None], self.q))
+        phi, phases = np.angle(self.centres), window_phases(self.omega, self.q)
+        most = 1  # phases that count as one
+        while most < phases.shape[1] and (phases[:, most:] - phases[:, :-most] < TOGETHER).any():
+            most += 1
+        angles = np.empty((2 * most, *phi.shape))
+        loops.nearest_angles(phi, phases, TOGETHER, angles)
+        largest: NDArray[np.float64] = np.cos(angles).max(axis=0)
+        return self.cmod * (1 - largest)
 
     @cached_property
     def norm(self) -> NDArray[np.float64]:
@@ -180,7 +194,7 @@ def _mean_square_deficit(case: Case) -> Sides:
 
 
 def _expected_discrepancy(case: Case) -> Sides:
-    fields, zero = case.fields, np.zeros_like(case.samples)
+    fields, zero = case.fields, case.samples[:, :0]
     return _mean_change(case, zero, case.cmod), discrepancy_bound(fields.theta, fields.kappa, fields.stride, case.q)
 
 
@@ -193,7 +207,9 @@ def _mean_change(case: Case, other: NDArray[np.complex128], offset: NDArray[np.f
     """Mean over the global phase of ||max Re z - max Re other - offset|| / ||C||."""
     out = np.empty(len(other))
     z, o = case.samples, other
-    over_batch(lambda part: loops.mean_change(z[part], o[part], offset[part], COARSE_NODES, out[part]), len(out))
+    over_batch(
+        lambda part: loops.mean_change(z[part], o[part], case.window, offset[part], COARSE_NODES, out[part]), len(out)
+    )
     return out / case.norm
 
 

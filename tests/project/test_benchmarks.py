@@ -7,6 +7,8 @@ import json
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,13 @@ from PIL import Image
 
 from benchmarks import __main__ as command
 from benchmarks import growth, history, machine, peers, suite, tables
+from benchmarks.limits import Cost
+from benchmarks.peer_jobs import FourBanks, Group, Work
 from benchmarks.photographs import write_photographs
 from benchmarks.settings import QUICK, SECTIONS, Settings
 from benchmarks.timing import Times, measure, summary
+from wavelets import DualTreePackets2D, get_num_threads
+from wavelets.engine import rule
 
 TOY = Settings(
     threads=2,
@@ -40,11 +46,11 @@ TOY = Settings(
     cold_runs=1,
 )
 TABLES = {
-    "peers": {"peers J=1"},
+    "peers": {"peers J=1", "limits"},
     "scaling": {f"{name}, {kind}" for name in ("side", "depth", "batch", "taps") for kind in ("forward", "inverse")}
     | {"threads", "pauses"},
     "experiment": {"experiment"},
-    "files": {"files", "files, memory"},
+    "files": {"files", "files, apart", "files, memory"},
     "memory": {"memory"},
     "cold-start": {"cold start"},
 }
@@ -151,20 +157,63 @@ def test_a_peer_that_is_missing_or_fails_is_skipped_with_its_reason():
         raise ModuleNotFoundError("No module named 'peer'")
 
     def fails(work):
-        return {"job": lambda: [][0]}
+        return lambda: [][0]
 
     def works(work):
-        return {"another": lambda: None}
+        return lambda: None
 
-    with peers.ThreadPoolExecutor(1) as pool:
-        images = peers.np.ones((1, 32, 32), peers.np.float32)
-        work = peers.Work(peers.DualTreePackets2D(1), images, pool, 1)
-        jobs, skipped = peers.jobs_of(work, {"missing": missing, "fails": fails, "works": works})
+    group = Group("group", lambda w: Cost(1, 1), {"missing": missing, "fails": fails, "works": works})
+    with ThreadPoolExecutor(1) as pool:
+        work = Work(DualTreePackets2D(1), np.ones((1, 32, 32), np.float32), pool)
+        jobs, skipped = peers.jobs_of(work, [group])
     assert skipped == {
-        "missing": "cannot be imported: No module named 'peer'",
-        "fails": "does not run here: IndexError: list index out of range",
+        "group: missing": "cannot be imported: No module named 'peer'",
+        "group: fails": "does not run here: IndexError: list index out of range",
     }
-    assert "another" in jobs and "job" not in jobs and "inverse" in jobs
+    assert [*jobs] == [("group", "works")]
+
+
+def test_every_job_has_one_figure_a_number_of_threads_and_ours_is_the_measure():
+    done = []
+    works = {name: lambda w, name=name: lambda: done.append((name, get_num_threads())) for name in ("ours", "theirs")}
+    group = Group("group", lambda w: Cost(28e3, 55e3), works)
+    times = {("group", "ours", 1): 0.001, ("group", "theirs", 1): 0.003, ("group", "ours", 2): 0.0005}
+    times = {key: Times(seconds, seconds, seconds) for key, seconds in times.items()}
+    limit = {("limits", name, n): Times(1.0, 1.0, 1.0) for name in ("byte", "multiply") for n in (1, 2)}
+    with ThreadPoolExecutor(1) as pool:
+        work = Work(DualTreePackets2D(1), np.ones((1, 32, 32), np.float32), pool)
+        jobs, _ = peers.jobs_of(work, [group])
+        before = get_num_threads()
+        assert set(peers.timed(jobs, replace(TOY, threads=3))) == {("group", n, k) for n in works for k in (1, 3)}
+        assert set(done[2:]) == {(name, threads) for name in works for threads in (1, 3)}
+        assert set(peers.timed(jobs, replace(TOY, clock="cpu"))) == {("group", n, 1) for n in works}
+        assert get_num_threads() == before
+        table = peers.compared(work, times, {}, peers.rates(limit, {"byte": 28e9, "multiply": 55e9}), [group])
+    assert table.figures == {"group: ours": 1.0, "group: theirs": 3.0}
+    assert table.columns["times ours"] == {"group: ours": 1.0, "group: theirs": 3.0}
+    assert table.columns["2 threads"] == {"group: ours": 0.5}
+    assert table.columns["limit: memory"]["group: ours"] == pytest.approx(1e-3)
+    assert table.columns["limit: arithmetic"]["group: ours"] == pytest.approx(1e-3)
+
+
+def test_four_filter_banks_of_torch_are_our_transform():
+    torch = pytest.importorskip("torch")
+    t = DualTreePackets2D(2)
+    images = np.random.default_rng(0).standard_normal((2, 1, 32, 32)).astype(np.float32)
+    ours = np.abs(t.forward(images[:, 0]))  # some filters are conjugated
+    i, j = rule.quad_tree_order(2)
+    nodes = FourBanks(t)(torch.from_numpy(images)).abs().numpy()
+    assert nodes.shape == ours.shape
+    order = [lexicographic(vertical, horizontal, 2) for vertical, horizontal in zip(i, j, strict=True)]
+    np.testing.assert_allclose(nodes[:, order + [len(order) + n for n in order]], ours, atol=1e-5)
+
+
+def lexicographic(vertical, horizontal, levels):
+    """Place of a node whose stages split the vertical axis first, from its places along both axes."""
+    place = 0
+    for bit in reversed(range(levels)):
+        place = 4 * place + 2 * (vertical >> bit & 1) + (horizontal >> bit & 1)
+    return place
 
 
 def test_a_round_runs_every_job_and_slow_ones_less_often(monkeypatch):

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import Padding, PerAxis
+from analysis.networks.pooling._pieces import by_pieces
 
 
 class Subsampling(nn.Module):
@@ -41,7 +42,7 @@ class StridedFilter(Subsampling):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter and subsample maps (batch, channels, spatial axes), real floating."""
-        return self._filtered(x, self.stride)
+        return by_pieces(self, lambda part: self._filtered(part, self.stride), x)
 
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         raise NotImplementedError

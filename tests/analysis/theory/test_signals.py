@@ -133,14 +133,13 @@ def test_values_at_points_are_sums_of_waves():
 def test_samples_are_the_windows_of_the_field(q, stride):
     fields = example(seed=5, stride=stride, size=2 * stride * 5, widest=2 * PI)
     z = fields.field()
-    ours = fields.samples(q)
-    k = 2 * q + 1
-    assert ours.shape == (4, 25, k * k)
+    ours, k = fields.windows(q), 2 * q + 1
+    assert ours.shape == (4, 5 * k, 5 * k)
     for i in range(k):
         for j in range(k):
             p = stride * (i - q), stride * (j - q)
             expected = np.roll(z, (-p[0], -p[1]), axis=(1, 2))[:, :: 2 * stride, :: 2 * stride]
-            np.testing.assert_allclose(ours[..., i * k + j], expected.reshape(4, -1), atol=1e-11)
+            np.testing.assert_allclose(ours[:, i::k, j::k], expected, atol=1e-11)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -423,6 +422,6 @@ def test_more_errors():
     with pytest.raises(ValueError, match=r"^spectrum holds a coefficient that is not finite"):
         on_bins(2, 16, (0, 0), np.full((1, 2, 2), np.nan))
     with pytest.raises(ValueError, match=r"^q is -1; expected at least 0"):
-        example().samples(-1)
+        example().windows(-1)
     with pytest.raises(TypeError, match=r"^first is "):
         on_bins(2, 16, (0.7, 0), np.ones((1, 2, 2)))

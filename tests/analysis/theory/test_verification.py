@@ -18,6 +18,7 @@ from analysis.theory import (
     beta_floor,
     beta_sharp,
     gamma,
+    largest_cosine,
     loops,
     narrow_band_change,
     on_bins,
@@ -434,26 +435,60 @@ def test_mean_square_deficit_equals_numpy(q):
     np.testing.assert_allclose(out, ((1 - largest) ** 2).mean(axis=-1), rtol=1e-10)
 
 
+def in_windows(z, window):
+    """Windows of a plane one after another: (B, R, C) as (B, positions, samples)."""
+    count, rows, columns = z.shape
+    z = z.reshape(count, rows // window, window, columns // window, window)
+    return z.transpose(0, 1, 3, 2, 4).reshape(count, -1, window**2)
+
+
 @pytest.mark.nojit
 @pytest.mark.parametrize("q", [0, 1, 2])
-def test_mean_change_equals_numpy(q):
-    rng = np.random.default_rng(11)
-    z, other = random_complex(rng, 2, 2, 5, (2 * q + 1) ** 2)
-    offset, out = rng.standard_normal((2, 5)), np.full(2, np.nan)
-    loops.mean_change(z, other, offset, 16, out)
+def test_mean_change_and_maxima_equal_numpy(q):
+    rng, window = np.random.default_rng(11), 2 * q + 1
+    z, other = random_complex(rng, 2, 2, 3 * window, 2 * window)
+    offset, out = rng.standard_normal((2, 6)), np.full(2, np.nan)
     turn = np.exp(2j * PI * np.arange(16) / 16)[:, None, None, None]
-    change = (turn * z).real.max(axis=-1) - (turn * other).real.max(axis=-1) - offset
-    np.testing.assert_allclose(out, norm(change).mean(axis=0), rtol=1e-12)
+    first, second = ((turn * in_windows(x, window)).real.max(axis=-1) for x in (z, other))
+    loops.mean_change(z, other, window, offset, 16, out)
+    np.testing.assert_allclose(out, norm(first - second - offset).mean(axis=0), rtol=1e-12)
+    loops.mean_change(z, other[:, :0], window, offset, 16, out)
+    np.testing.assert_allclose(out, norm(first - offset).mean(axis=0), rtol=1e-12)
+    maxima = np.full((2, 6), np.nan)
+    loops.window_maxima(z, window, maxima)
+    np.testing.assert_array_equal(maxima, in_windows(z, window).real.max(axis=-1))
 
 
 @pytest.mark.nojit
 def test_mean_change_of_the_same_response_is_the_norm_of_the_offset():
-    z = random_complex(np.random.default_rng(12), 2, 5, 9)
+    z = random_complex(np.random.default_rng(12), 2, 15, 3)
     out = np.full(2, np.nan)
-    loops.mean_change(z, z, np.full((2, 5), -2.0), 8, out)
+    loops.mean_change(z, z, 3, np.full((2, 5), -2.0), 8, out)
     np.testing.assert_allclose(out, 2 * np.sqrt(5), rtol=1e-12)
-    loops.mean_change(z, z, np.zeros((2, 5)), 8, out)
+    loops.mean_change(z, z, 3, np.zeros((2, 5)), 8, out)
     np.testing.assert_array_equal(out, 0)
+
+
+@pytest.mark.nojit
+def test_one_of_the_nearest_angles_has_the_largest_cosine():
+    rng = np.random.default_rng(13)
+    phases = np.sort(rng.uniform(0, 2 * PI, (4, 9)), axis=1)
+    phases[1, 3:6] = phases[1, 3] + [0, 1e-16, 2e-10]  # three that count as one
+    phases[2] = 0.0
+    phases[3, -1] = np.nextafter(2 * PI, 0)
+    phi = np.concatenate([rng.uniform(-9, 9, (4, 40)), -phases, np.zeros((4, 1))], axis=1)
+    angles = np.full((18, *phi.shape), np.nan)
+    loops.nearest_angles(phi, phases, 1e-9, angles)
+    everyone = np.cos(phi[..., None] + phases[:, None]).max(axis=-1)
+    np.testing.assert_array_equal(np.cos(angles).max(axis=0), everyone)
+
+
+def test_the_deficit_of_a_case_is_that_of_all_its_phases():
+    rng = np.random.default_rng(14)
+    for _ in range(20):
+        case, _kind = draw(rng, 8)
+        cosines = largest_cosine(np.angle(case.centres), case.omega[:, None], case.q)
+        np.testing.assert_array_equal(case.deficit, case.cmod * (1 - cosines))
 
 
 @pytest.mark.nojit
