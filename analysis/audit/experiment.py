@@ -240,6 +240,9 @@ class NetworkAudit:
 
         def on_call(index: int, call: Call) -> None:
             energies = aliased_of_call(call) if call.fault else None
+            if energies is not None and len(energies[0]) > len(x) > 0:  # all parts of a picture together
+                aliased, whole = (energy.view(len(x), -1, energy.shape[1]).sum(1) for energy in energies)
+                energies = aliased, whole
             if energies is not None:
                 found.setdefault(place_of[index], []).append(energies)
 

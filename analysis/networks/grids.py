@@ -156,10 +156,10 @@ def fall(spacing: Spacing, total: Spacing) -> Spacing | None:
     return down, right
 
 
-def enlarged(where: Tensor) -> tuple[Tensor, Spacing] | None:
+def enlarged(where: Tensor, total: Spacing) -> tuple[Tensor, Spacing] | None:
     """Positions of maps whose rows or columns were repeated or set apart, spread evenly, and how many times there are.
 
-    `where` has shape (2, N, ...), of four axes; None if neither is so.
+    `where` has shape (2, N, ...), of four axes; None if neither is so, or the samples are not as far apart as `total`.
     """
     axes = _axes(where)
     if axes is None:
@@ -172,7 +172,8 @@ def enlarged(where: Tensor) -> tuple[Tensor, Spacing] | None:
         at = torch.stack([index[groups == number].float().mean() for number in range(len(steps))])
         gaps = at.diff()
         count = round(float(gaps.median())) if len(gaps) else 1
-        if count > 1 and float((gaps - count).abs().max()) < 1:
+        known = len(steps) > 1 and fall((float(steps.diff().median()) / PARTS,) * 2, (total[coordinate],) * 2) is None
+        if known and count > 1 and float((gaps - count).abs().max()) < 1:
             slope = (line[index[-1]] - line[index[0]]) / (at[-1] - at[0])
             line = line[index[0]] + slope * (torch.arange(len(line), device=line.device) - at[0])
         else:
@@ -193,6 +194,11 @@ def upright(where: Tensor, axes: Sides) -> bool:
         if along < 0 or (across != 0 and not across.isnan()):
             return False
     return True
+
+
+def turned(where: Tensor, axes: Sides) -> bool:
+    """Tell if rows go along the second of two axes, and columns along the first."""
+    return varies(where[:1], 1 + axes[1]) and not varies(where[:1], 1 + axes[0])
 
 
 def _axes(where: Tensor) -> Sides | None:

@@ -19,8 +19,8 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from analysis.networks.grids import Spacing, measured, varies
-from analysis.networks.resolution import NCHW, Sides
+from analysis.networks.grids import NO_PIXEL, NOWHERE, Spacing, measured, varies
+from analysis.networks.resolution import FALL, NCHW, NHWC, Sides
 
 MOVES = frozenset(
     "cat stack clone contiguous _to_copy index index_select gather take_along_dim take roll flip repeat where "
@@ -116,6 +116,47 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.of(tensor):
             self._kept.pop(tensor.untyped_storage()._cdata, None)
 
+    def spread(self, x: Tensor, out: Tensor) -> None:
+        """Let another number of samples along the last axis be as large a part of the picture."""
+        n, m = x.shape[-1], out.shape[-1]
+        self.put(out, [_taken(field, -1, m, n / m) for field in self.of(x)])
+
+    def follow_sequence(self, x: Tensor, out: Tensor) -> None:
+        """Let a recurrence have given each sample of a sequence (..., channels) its own, with other channels."""
+        self.put(out, [field.nanmean(-1, keepdim=True) for field in self.of(x)])
+
+    def assume(self, maps: Tensor, total: Spacing, before: Tensor) -> Spacing:
+        """Let maps that come from nowhere that is known be as large a part of the picture as those before them.
+
+        Returns their spacing, if those before have the total stride given; infinite if they are no maps.
+        """
+        where = self.finest(before)
+        if where is None or maps.ndim not in (3, 4) or len(maps) != self.batch:
+            return NOWHERE
+        sides = measured(where)[1]
+        if maps.ndim == 3:
+            return self._assume_tokens(maps, total, sides)
+        falls = {axes: [n / maps.shape[a] for n, a in zip(sides, axes, strict=True)] for axes in (NCHW, NHWC)}
+        axes = min(falls, key=lambda axes: max(falls[axes]) / max(min(falls[axes]), 1e-9))
+        if min(falls[axes]) < 1 / FALL or maps.shape[axes[0]] * maps.shape[axes[1]] == 1:
+            return NOWHERE  # no maps
+        spacing = (total[0] * falls[axes][0], total[1] * falls[axes][1])
+        self.lay(maps, axes, spacing)
+        return spacing
+
+    def _assume_tokens(self, tokens: Tensor, total: Spacing, sides: Sides) -> Spacing:
+        """The same of tokens (N, length, channels), if their number is that of a grid."""
+        length = tokens.shape[1]
+        ratio = math.sqrt(sides[0] * sides[1] / max(1, length))
+        grid = (round(sides[0] / ratio), round(sides[1] / ratio))
+        if length < 2 or grid[0] * grid[1] != length or ratio < 1 / FALL:
+            return NOWHERE
+        spacing = (total[0] * sides[0] / grid[0], total[1] * sides[1] / grid[1])
+        rows = torch.arange(length, device=tokens.device)
+        where = torch.stack((rows // grid[1] * spacing[0], rows % grid[1] * spacing[1]))
+        self.put(tokens, [where[:, None, :, None].float()])
+        return spacing
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -190,7 +231,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._contracted(given[-2], given[-1], out)
         if name.startswith("_scaled_dot_product"):
             self.attended = True
-            return [field[..., :1] for field in self.of(args[0])] if out.ndim == args[0].ndim else []
+            places = self.of(args[0]) or [torch.full((2, *out.shape), torch.nan, device=out.device)]  # learned queries
+            return [field[..., :1] for field in places] if out.ndim == args[0].ndim else []
         if "keepdim" in bound:
             return self._reduced(carriers[0], bound, out)
         if name in MOVES and not isinstance(bound.get("value"), (int, float)):
@@ -245,7 +287,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         still: list[Tensor] = []
         for operand, other, axis, length in ((a, b, -1, out.shape[-1]), (b, a, -2, out.shape[-2])):
             for field in self.of(operand):
-                if not both and length == operand.shape[axis] and _once(field, axis):
+                if not both and length == operand.shape[axis] and self._tokens(field, axis):
                     found.append(field)  # as many tokens go out as in: their places stay
                 elif not both and not self._trained(other):
                     found.append(_taken(field, axis, length, operand.shape[axis] / length))  # as a filter's matrix
@@ -275,13 +317,32 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         fields = []
         for field in self.of(x):
             if "weight" in bound:
-                field = _mixed_channels(field, bound["groups"], out.shape[1])
+                field = self._mixed_channels(field, bound["groups"], out.shape[1])
             for axis, stride in enumerate(strides, start=2):
                 step = 1 / stride if bound.get("transposed") else stride
                 field = _taken(field, axis + 1, out.shape[axis], step)
             fields.append(_thinned(field) if "weight" in bound else field)
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
+
+    def _mixed_channels(self, field: Tensor, groups: int, count: int) -> Tensor:
+        """Positions (2, N, channels, ...) after a convolution with weights has mixed the channels of each group."""
+        each = count // groups
+        parts = field.reshape(*field.shape[:2], groups, -1, *field.shape[3:])
+        if parts.shape[3] == each and self._tokens(parts, 3):
+            return field  # tokens, of which as many come out: their places stay
+        parts = parts.nanmean(3, keepdim=True)
+        return parts[:, :, 0] if groups == 1 else parts.expand(*parts.shape[:3], each, *parts.shape[4:]).flatten(2, 3)
+
+    def _tokens(self, field: Tensor, axis: int) -> bool:
+        """Tell if samples along an axis are tokens, each once, and not those of patches of a picture of one channel."""
+        lines = field.movedim(axis, -1).flatten(1, -2)
+        one = lines[:, 0]
+        if one.shape[1] < 2 or not one.isfinite().all() or len(one.T.unique(dim=0)) < one.shape[1]:  # type: ignore[no-untyped-call]
+            return False
+        several = len(lines.transpose(0, 1).flatten(1).nan_to_num(NO_PIXEL).unique(dim=0))  # type: ignore[no-untyped-call]
+        alone = lines.shape[1] == several * self.batch  # as no map of several channels
+        return several == 1 or not alone or not all(varies(one[c : c + 1], 1) for c in (0, 1))
 
     def _resampled(self, x: Tensor, out: Tensor, mixed: bool) -> list[Tensor]:
         """Positions after what is known to keep the axes only: spread evenly, or mixed by weights."""
@@ -311,16 +372,6 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return fields
 
 
-def _mixed_channels(field: Tensor, groups: int, count: int) -> Tensor:
-    """Positions (2, N, channels, ...) after a convolution with weights has mixed the channels of each group."""
-    each = count // groups
-    parts = field.reshape(*field.shape[:2], groups, -1, *field.shape[3:])
-    if parts.shape[3] == each and _once(parts, 3):
-        return field  # tokens, of which as many come out: their places stay
-    parts = parts.nanmean(3, keepdim=True)
-    return parts[:, :, 0] if groups == 1 else parts.expand(*parts.shape[:3], each, *parts.shape[4:]).flatten(2, 3)
-
-
 def _area(field: Tensor) -> float:
     spacing = measured(field)[0]
     return spacing[0] * spacing[1]
@@ -330,14 +381,6 @@ def _thinned(field: Tensor) -> Tensor:
     """Positions without those rows or columns of which there is only one: mixed over the whole picture."""
     single = torch.tensor([count < 2 for count in measured(field)[1]], device=field.device)
     return torch.where(single.view(2, *[1] * (field.ndim - 1)), torch.nan, field) if single.any() else field
-
-
-def _once(field: Tensor, axis: int) -> bool:
-    """Tell if along an axis every position is there once."""
-    one = field.movedim(axis, -1).flatten(1, -2)[:, 0]
-    if one.shape[1] < 2 or not one.isfinite().all():
-        return False
-    return len(one.T.unique(dim=0)) == one.shape[1]  # type: ignore[no-untyped-call]
 
 
 def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:

@@ -108,6 +108,7 @@ def name_of(function: Any) -> str:
     name = str(getattr(function, "__name__", ""))
     if name == "__get__":
         return str(getattr(function.__self__, "__name__", name))  # an attribute, such as Tensor.real
+    name = name.partition(".")[0]  # conv2d.default, as in exported programs
     return name.lstrip("_").removesuffix("_with_indices") if name not in ("__getitem__", "__setitem__") else name
 
 

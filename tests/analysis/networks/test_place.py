@@ -552,8 +552,20 @@ def chosen(x):
     return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2]))
 
 
-def test_numbers_of_tokens_are_no_maps():
-    assert [place.name for place in found(nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(chosen), nn.Linear(4, 4)))] == ["0"]
+def boolean(x):
+    tokens = x.flatten(2).transpose(1, 2)
+    return tokens[:, tokens[0, :, 0].argsort() < 16]
+
+
+@pytest.mark.parametrize("choose", [chosen, boolean])
+def test_a_choice_of_tokens_is_listed_without_a_share_and_their_numbers_are_no_maps(choose):
+    first, choice = found(nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(choose), nn.Linear(4, 4)))
+    assert (first.name, choice.name, choice.fault, choice.understood) == ("0", "1", False, False)
+
+
+def test_tokens_that_are_moved_or_cropped_are_no_choice():
+    index = torch.arange(40)
+    assert len(found(nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(lambda x: x.flatten(2)[:, :, index]), nn.ReLU()))) == 1
 
 
 @pytest.mark.parametrize(
