@@ -12,22 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_batchedtensor
 
-from analysis.networks.grids import (
-    NO_PIXEL,
-    NOWHERE,
-    PARTS,
-    Cells,
-    Spacing,
-    cells,
-    enlarged,
-    fall,
-    layout,
-    measured,
-    repeats,
-    turned,
-    upright,
-    varies,
-)
+from analysis.networks import grids
+from analysis.networks.grids import NOWHERE, Cells, Spacing, fall, measured
 from analysis.networks.positions import Positions
 from analysis.networks.resolution import ENLARGE, FALL, FALL_OF_RESIZING, NCHW, Call, Sides, read_call
 from analysis.networks.watch import OPAQUE, Event, Frame, Key, Watch, first_of, numeric, tensors
@@ -175,7 +161,7 @@ class Finder(Watch):
             where = self.positions.finest(output)
             if where is None or fall(total, measured(where)[0]) is None:
                 break
-            whole = layout(where, self.positions.batch)
+            whole = grids.layout(where, self.positions.batch)
             if whole is None or len(whole.axes) > output.ndim - 2 or len(whole.shape) > 4:
                 break  # side by side as channels, or not together yet
             self.found = [one for one in self.found if one not in apart]
@@ -212,7 +198,7 @@ class Finder(Watch):
         source = args[0].shape if args and isinstance(args[0], Tensor) else ()
         grown = len(source) != 4 or any(n > m for n, m in zip(output.shape, source, strict=True))
         where = self.positions.finest(output) if grown else None
-        found = None if where is None else enlarged(where, total)
+        found = None if where is None else grids.enlarged(where, total)
         if found is None:
             return total
         self.positions.put(output, [found[0]] * len(self.positions.of(output)))
@@ -223,6 +209,7 @@ class Finder(Watch):
     ) -> Spacing:
         """Total stride after a call."""
         attended, self.positions.attended = self.positions.attended, False
+        lined, self.positions.lined = self.positions.lined, None
         call = read_call(func, args, kwargs, result)
         if key[1] in RECURRENT:
             self.positions.follow_sequence(args[0], output)
@@ -238,8 +225,8 @@ class Finder(Watch):
         source = args[0] if args and isinstance(args[0], Tensor) else None
         if self.positions.mixed is not None and source is not None and key[1] in GLOBAL and output.ndim < source.ndim:
             self._note_gathered(key, source, output, total)
-        if key[1] == "linear" and source is not None:
-            total = self._note_line(key, source, output, total)
+        if lined is not None:
+            return self._note_line(key, output, total, lined)
         fewer = source is not None and output.numel() < source.numel()
         several = sum(item._base is not None for item in tensors([result])) > 1 and not isinstance(result, Tensor)
         whole = self._judge(key, key[1], output, total, shrunk=fewer, several=several)
@@ -268,11 +255,9 @@ class Finder(Watch):
     def _judge_patches(self, key: Key, output: Tensor) -> None:
         """Note patches in the channels of what a network gives, as overlapping ones that nothing has mixed."""
         where = self.positions.finest(output)
-        ways = [] if where is None else [where.nanmean(axis, keepdim=True) for axis in (2, 3) if varies(where, axis)]
-        ways = [way for way in ways if math.isfinite(max(measured(way)[0]))]
-        if ways:
-            mixed = max(ways, key=lambda way: math.prod(measured(way)[0])).expand(2, *output.shape)
-            self.positions.put(output, [mixed.clone()] * len(self.positions.of(output)))
+        coarse = None if where is None else grids.mixed_patches(where)
+        if coarse is not None:
+            self.positions.put(output, [coarse] * len(self.positions.of(output)))
             self._judge(key, "", output, _of(output), shrunk=True)
 
     def _loses(self, call: Call, total: Spacing) -> bool:
@@ -317,7 +302,7 @@ class Finder(Watch):
         elif shrunk or (mixed is not None and fall(mixed, total) is not None):
             spacing = measured(where)[0]
         else:
-            merged = cells(where, total) if function in RESHAPES and output.ndim == 4 else None
+            merged = grids.cells(where, total) if function in RESHAPES and output.ndim == 4 else None
             return total if merged is None else self._note_cells(key, output, total, merged)
         stride = fall(spacing, total)
         if stride is None:
@@ -330,7 +315,7 @@ class Finder(Watch):
         """Record a fall of the resolution that only positions tell; what is not alone cannot be exchanged."""
         where = self.positions.finest(output)
         assert where is not None  # whose samples are apart
-        found, counts, channels = layout(where, self.positions.batch), measured(where)[1], output.shape[-1]
+        found, counts, channels = grids.layout(where, self.positions.batch), measured(where)[1], output.shape[-1]
         if found is not None:
             channels = math.prod(n for axis, n in enumerate(found.shape) if axis not in found.axes)
         whole = replace(event, layout=found) if found is not None and alone else None
@@ -382,41 +367,26 @@ class Finder(Watch):
         facts |= {"channels": output.shape[-1], "cost": source[0].numel() if len(source) else 0}
         self._note(key, output, total, (float(counts[0]), float(counts[1])), Event(key), **facts)
 
-    def _note_line(self, key: Key, source: Tensor, output: Tensor, total: Spacing) -> Spacing:
+    def _note_line(self, key: Key, output: Tensor, total: Spacing, stride: Spacing) -> Spacing:
         """Record that weights have made fewer samples of whole rows, or columns; these are spread evenly then."""
-        before = self.positions.finest(source)
-        n, m = source.shape[-1], output.shape[-1]
-        if before is None or n == m:
-            return total
-        apart, counts = measured(before)
-        lost = [math.isfinite(near) and math.isinf(far) for near, far in zip(apart, self._spacing(output), strict=True)]
-        if sum(lost) != 1 or not all(map(math.isfinite, apart)) or n != counts[lost.index(True)]:
-            return total
-        self.positions.spread(source, output)
         self.positions.mixed = None
-        sides = (m if lost[0] else counts[0], m if lost[1] else counts[1])
-        stride = (counts[0] / sides[0], counts[1] / sides[1])
-        if n < m * FALL:
+        where = self.positions.finest(output)
+        if where is None or max(stride) < FALL:
             return total[0] * stride[0], total[1] * stride[1]
-        facts = {"kind": "unknown", "size_in": counts, "size_out": sides, "channels": output.shape[1]}
+        sides = measured(where)[1]
+        size_in = (round(sides[0] * stride[0]), round(sides[1] * stride[1]))
+        facts = {"kind": "unknown", "size_in": size_in, "size_out": sides, "channels": output.shape[1]}
         return self._note(key, output, total, stride, None, understood=False, fault=False, **facts)
 
     def _note_choice(self, key: Key, output: Tensor, total: Spacing) -> None:
-        """Record that tokens were chosen which are no grid, with the side that a grid of as many would have."""
+        """Record that samples were chosen that are no grid, with the sides that a grid of as many would have."""
         where = self.positions.finest(output)
-        counts = (0, 0) if where is None else measured(where)[1]
-        if where is None or min(counts) < 2:
+        found = None if where is None else grids.gaps(where, total)
+        if found is None or found[1] < FALL_OF_RESIZING:
             return
-        pairs = (where.flatten(1) * PARTS).round()
-        pairs = pairs[:, pairs.isfinite().all(0)]
-        left = len(pairs.T.unique(dim=0))  # type: ignore[no-untyped-call]
-        spans = [float(line.max() - line.min()) / PARTS for line in pairs]
-        size_in = (round(spans[0] / total[0]) + 1, round(spans[1] / total[1]) + 1)
-        ratio = math.sqrt(size_in[0] * size_in[1] / left)
-        if ratio**2 < FALL:
-            return
-        sides = (round(size_in[0] / ratio), round(size_in[1] / ratio))
-        facts = {"kind": "unknown", "size_in": size_in, "size_out": sides, "channels": output.shape[-1]}
+        size_in, ratio = found[0], math.sqrt(found[1])
+        facts = {"kind": "unknown", "size_in": size_in, "channels": output.shape[-1]}
+        facts["size_out"] = (round(size_in[0] / ratio), round(size_in[1] / ratio))
         self._note(key, output, total, (ratio, ratio), None, understood=False, fault=False, **facts)
 
     def _note_call(self, key: Key, call: Call, total: Spacing) -> Spacing:
@@ -430,14 +400,21 @@ class Finder(Watch):
         facts: dict[str, Any] = {name: getattr(call, name) for name in names} | {"dense": call.dense is not None}
         event: Event | None = Event(key)
         where = self.positions.finest(call.output) if call.fault and not call.output.is_complex() else None
-        if call.fault and not self._plain(call, where):
-            found = None if where is None or self._mixed(call.source) else layout(where, self.positions.batch)
+        mixed = call.fault and self._mixed(call.source)
+        one_each = len(call.output) == self.positions.batch
+        plain = one_each and (where is None or grids.plain(where, self.positions.batch, call.axes))
+        if call.fault and (mixed or not plain):
+            found = None if where is None or mixed else grids.layout(where, self.positions.batch)
             facts["fault"] = found is not None
             event = None if found is None else Event(key, layout=found)
-        order = -1 if where is not None and turned(where, call.axes) else 1  # columns first, in maps that are turned
-        facts |= {"size_in": self._unpadded(call)[::order], "size_out": call.size_out[::order]}
-        facts["kernel"] = None if call.kernel is None else call.kernel[::order]
-        down, right = call.stride[::order]
+        turned = where is not None and grids.turned(where, call.axes)
+
+        def of_picture(pair: Any) -> Any:
+            return pair[::-1] if turned and pair is not None else pair
+
+        facts |= {name: of_picture(getattr(call, name)) for name in ("kernel", "size_out")}
+        facts["size_in"] = of_picture(self._unpadded(call))
+        down, right = of_picture(call.stride)
         total = self._note(key, call.output, total, (float(down), float(right)), event, **facts)
         self.found[-1].group = group
         if call.output.is_complex() and call.axes == NCHW:
@@ -445,12 +422,6 @@ class Finder(Watch):
         if call.kind == "slicing":
             call.output._noted = self.found[-1]  # type: ignore[attr-defined]
         return total
-
-    def _plain(self, call: Call, where: Tensor | None) -> bool:
-        """Tell if what comes out is one picture after the other, each upright."""
-        if len(call.output) != self.positions.batch or self._mixed(call.source):
-            return False
-        return where is None or (repeats(where.nan_to_num(NO_PIXEL), len(call.output)) and upright(where, call.axes))
 
     def _mixed(self, maps: Tensor) -> bool:
         """Tell if what went before has mixed the whole picture, so that no sample is from anywhere."""

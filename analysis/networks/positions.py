@@ -51,6 +51,9 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Whether two tensors with positions were multiplied, and one has kept its own; who looks sets it to False.
     failed : list of str
         Operations through which positions could not be followed.
+    lined : (float, float) or None
+        By how much the samples were thinned, down and across, where weights made others of whole rows or columns; who
+        looks sets it to None.
     mixed : (float, float) or None
         Spacing of what the last operation gave that mixes positions, or takes others; who looks sets it to None.
     """
@@ -60,6 +63,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.batch = len(x)
         self.attended, self.failed = False, list[str]()
         self.mixed: Spacing | None = None
+        self.lined: Spacing | None = None
         self._kept: dict[int, tuple[StorageWeakRef, int, list[Tensor]]] = {}
         self._weights: dict[int, StorageWeakRef] = {}
         self._learn(weights)
@@ -115,11 +119,6 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Keep no positions of a tensor."""
         if self.of(tensor):
             self._kept.pop(tensor.untyped_storage()._cdata, None)
-
-    def spread(self, x: Tensor, out: Tensor) -> None:
-        """Let another number of samples along the last axis be as large a part of the picture."""
-        n, m = x.shape[-1], out.shape[-1]
-        self.put(out, [_taken(field, -1, m, n / m) for field in self.of(x)])
 
     def follow_sequence(self, x: Tensor, out: Tensor) -> None:
         """Let a recurrence have given each sample of a sequence (..., channels) its own, with other channels."""
@@ -292,7 +291,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 elif not both and not self._trained(other):
                     found.append(_taken(field, axis, length, operand.shape[axis] / length))  # as a filter's matrix
                 else:
-                    found.append(_thinned(field.nanmean(axis, keepdim=True)))
+                    found.append(field.nanmean(axis, keepdim=True) if both else self._weighed(field, axis, length))
+                    found[-1] = _thinned(found[-1])
                     still += found[-1:] if both and not varies(field, axis) else []
         self.attended |= bool(still)
         if not both:
@@ -331,8 +331,20 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parts = field.reshape(*field.shape[:2], groups, -1, *field.shape[3:])
         if parts.shape[3] == each and self._tokens(parts, 3):
             return field  # tokens, of which as many come out: their places stay
-        parts = parts.nanmean(3, keepdim=True)
+        parts = self._weighed(parts, 3, each)
         return parts[:, :, 0] if groups == 1 else parts.expand(*parts.shape[:3], each, *parts.shape[4:]).flatten(2, 3)
+
+    def _weighed(self, field: Tensor, axis: int, length: int) -> Tensor:
+        """Positions after weights have mixed samples along an axis: their mean; but whole rows are spread evenly."""
+        mean = field.nanmean(axis, keepdim=True)
+        if length < 2 or not varies(field, axis):
+            return mean
+        n, (apart, counts) = field.shape[axis], measured(field)
+        lost = [math.isfinite(near) and math.isinf(far) for near, far in zip(apart, measured(mean)[0], strict=True)]
+        if sum(lost) != 1 or not all(map(math.isfinite, apart)) or n != counts[lost.index(True)]:
+            return mean
+        self.lined = (n / length if lost[0] else 1.0, n / length if lost[1] else 1.0)
+        return _taken(field, axis, length, n / length)
 
     def _tokens(self, field: Tensor, axis: int) -> bool:
         """Tell if samples along an axis are tokens, each once, and not those of patches of a picture of one channel."""

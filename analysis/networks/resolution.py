@@ -307,7 +307,7 @@ def with_circular_borders(
         pads = tuple((total // 2, total - total // 2) for total in totals)
     else:
         pads = tuple((p, p) for p in _pair(padding))
-    given |= {"input": _around(x, pads), "padding": 0}
+    given |= {"input": _around(x, pads), "padding": (0, 0)}
     return (given.pop("input"),), given
 
 
