@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import torch
@@ -67,6 +68,7 @@ class Finder(Watch):
         super().__init__(model)
         self.unseen: Key | None = None
         self.found: list[Found] = []
+        self._numbers = count()
         self.positions = Positions(x, model.parameters())
         self._constants = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
         self._sliced: tuple[Tensor, str, int] | None = None
@@ -103,9 +105,10 @@ class Finder(Watch):
         """Note the place that a call is, and how far apart the samples are that it gave."""
         given = [t for t in tensors((*args, *kwargs.values())) if hasattr(t, "_total_stride") or self.positions.of(t)]
         output, name = first_of(result), key[1]
-        if not given or output is None or name.startswith("new_") or name.endswith("_like"):
-            made = name.startswith("new_") or name.endswith("_like") or all(map(self._fixed, tensors(args)))
-            if isinstance(result, Tensor) and name not in FROM_ARRAYS and made:
+        made = name.startswith("new_") or name.endswith("_like")
+        if not given or output is None or made:
+            constant = made or all(map(self._fixed, tensors(args)))
+            if isinstance(result, Tensor) and name not in FROM_ARRAYS and constant:
                 self.positions.forget(result)
                 result._constant = True  # type: ignore[attr-defined]
             return result
@@ -119,13 +122,10 @@ class Finder(Watch):
             down, right = (min(1, args[0].shape[axis] / output.shape[axis]) for axis in NCHW)
             total = (total[0] * down, total[1] * right)
         if not self.hidden():
-            self.busy = True
-            try:
+            with self.unwatched():
                 total = self._seen(key, func, args, kwargs, result, output, total)
                 total = self._put_back(output, total) if name in RESHAPES else total
                 total = total if "pad" in name else self._enlarged(args, output, total)
-            finally:
-                self.busy = False
         for item in tensors([result]):
             if not isinstance(item, nn.Parameter):
                 _set(item, total)
@@ -147,11 +147,8 @@ class Finder(Watch):
     def _read(self, whole: Tensor) -> None:
         """Note how far apart the samples are of what was written into."""
         del whole._unread  # type: ignore[attr-defined]
-        self.busy = True
-        try:
+        with self.unwatched():
             _set(whole, self._enlarged((), whole, self._put_back(whole, _of(whole))))
-        finally:
-            self.busy = False
 
     def _put_back(self, output: Tensor, total: Spacing) -> Spacing:
         """Total stride after samples that were apart are one grid again; that they were is no place then."""
@@ -320,18 +317,18 @@ class Finder(Watch):
             channels = math.prod(n for axis, n in enumerate(found.shape) if axis not in found.axes)
         whole = replace(event, layout=found) if found is not None and alone else None
         size_in = tuple(round(n * s) for n, s in zip(counts, stride, strict=True))
-        facts = {"kind": "unknown", "size_in": size_in, "size_out": counts, "channels": channels}
-        facts |= {"understood": False, "fault": whole is not None, "function": function}
-        return self._note(event.key, output, total, stride, whole, **facts)
+        facts = {"size_in": size_in, "size_out": counts, "channels": channels, "function": function}
+        return self._note(event.key, output, total, stride, whole, fault=whole is not None, **facts)
 
     def _note(
         self, key: Key, maps: Tensor, total: Spacing, stride: Spacing, event: Event | None, **facts: Any
     ) -> Spacing:
         """Record a place, of which the facts are told that are not as usual; return the total stride behind it."""
         whole = (total[0] * stride[0], total[1] * stride[1])
-        usual = {"kernel": None, "cost": 0, "understood": True, "fault": True, "dense": False, "function": key[1]}
+        usual = {"kind": "unknown", "kernel": None, "cost": 0, "fault": True, "dense": False, "function": key[1]}
         facts = usual | facts | {"stride": stride, "total_stride": whole, "module": key[0]}
-        self.found.append(Found(facts, len(self.found), event))
+        facts["understood"] = facts["kind"] != "unknown"
+        self.found.append(Found(facts, next(self._numbers), event))
         _set(maps, whole)
         return whole
 
@@ -374,9 +371,9 @@ class Finder(Watch):
         if where is None or max(stride) < FALL:
             return total[0] * stride[0], total[1] * stride[1]
         sides = measured(where)[1]
-        size_in = (round(sides[0] * stride[0]), round(sides[1] * stride[1]))
-        facts = {"kind": "unknown", "size_in": size_in, "size_out": sides, "channels": output.shape[1]}
-        return self._note(key, output, total, stride, None, understood=False, fault=False, **facts)
+        facts = {"size_out": sides, "channels": output.shape[1], "fault": False}
+        facts["size_in"] = (round(sides[0] * stride[0]), round(sides[1] * stride[1]))
+        return self._note(key, output, total, stride, None, **facts)
 
     def _note_choice(self, key: Key, output: Tensor, total: Spacing) -> None:
         """Record that samples were chosen that are no grid, with the sides that a grid of as many would have."""
@@ -385,18 +382,13 @@ class Finder(Watch):
         if found is None or found[1] < FALL_OF_RESIZING:
             return
         size_in, ratio = found[0], math.sqrt(found[1])
-        facts = {"kind": "unknown", "size_in": size_in, "channels": output.shape[-1]}
+        facts = {"size_in": size_in, "channels": output.shape[-1], "fault": False}
         facts["size_out"] = (round(size_in[0] / ratio), round(size_in[1] / ratio))
-        self._note(key, output, total, (ratio, ratio), None, understood=False, fault=False, **facts)
+        self._note(key, output, total, (ratio, ratio), None, **facts)
 
     def _note_call(self, key: Key, call: Call, total: Spacing) -> Spacing:
         """Record a known call."""
-        group = len(self.found)
-        if call.kind == "slicing":
-            if self._sliced is not None and self._sliced[0] is call.source and self._sliced[1] == key[0]:
-                group = self._sliced[2]
-            self._sliced = (call.source, key[0], group)
-        names = ("kind", "channels", "cost", "understood", "fault", "function")
+        names = ("kind", "channels", "cost", "fault", "function")
         facts: dict[str, Any] = {name: getattr(call, name) for name in names} | {"dense": call.dense is not None}
         event: Event | None = Event(key)
         where = self.positions.finest(call.output) if call.fault and not call.output.is_complex() else None
@@ -412,14 +404,16 @@ class Finder(Watch):
         def of_picture(pair: Any) -> Any:
             return pair[::-1] if turned and pair is not None else pair
 
-        facts |= {name: of_picture(getattr(call, name)) for name in ("kernel", "size_out")}
-        facts["size_in"] = of_picture(self._unpadded(call))
+        sizes = {"size_in": self._unpadded(call), "size_out": call.size_out, "kernel": call.kernel}
+        facts |= {name: of_picture(pair) for name, pair in sizes.items()}
         down, right = of_picture(call.stride)
         total = self._note(key, call.output, total, (float(down), float(right)), event, **facts)
-        self.found[-1].group = group
         if call.output.is_complex() and call.axes == NCHW:
             self.positions.lay(call.output, NCHW, total)  # its parts were worked on one by one
         if call.kind == "slicing":
+            if self._sliced is not None and self._sliced[0] is call.source and self._sliced[1] == key[0]:
+                self.found[-1].group = self._sliced[2]
+            self._sliced = (call.source, key[0], self.found[-1].group)
             call.output._noted = self.found[-1]  # type: ignore[attr-defined]
         return total
 

@@ -237,11 +237,8 @@ class _Use(Watch):
 
     def _replaced(self, index: int, key: Key, call: Call) -> Tensor:
         self.left_out.pop(key, None)
-        before, self.busy = self.busy, True  # what follows is no part of the network
-        try:
+        with self.unwatched():
             new = self.tape.place(index, partial(self.on_call, index, call))
-        finally:
-            self.busy = before
         return call.output if new is None else new
 
     def _told(self, place: Place, event: Event, output: Tensor) -> Call:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -49,8 +50,6 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ----------
     attended : bool
         Whether two tensors with positions were multiplied, and one has kept its own; who looks sets it to False.
-    failed : list of str
-        Operations through which positions could not be followed.
     lined : (float, float) or None
         By how much the samples were thinned, down and across, where weights made others of whole rows or columns; who
         looks sets it to None.
@@ -61,7 +60,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, x: Tensor, weights: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.batch = len(x)
-        self.attended, self.failed = False, list[str]()
+        self.attended = False
         self.mixed: Spacing | None = None
         self.lined: Spacing | None = None
         self._kept: dict[int, tuple[StorageWeakRef, int, list[Tensor]]] = {}
@@ -164,10 +163,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = func(*args, **kwargs)
             given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor)]
             if any(self.of(tensor) for tensor in given):
-                try:
+                with suppress(RuntimeError, TypeError, ValueError, LookupError):  # what came out is from nowhere then
                     self._follow(func, args, kwargs, given, result)
-                except (RuntimeError, TypeError, ValueError, LookupError):  # of what came out, nothing is known then
-                    self.failed.append(str(func))
             elif any(self._trained(tensor) for tensor in given):
                 self._learn(item for item in tree_leaves(result) if isinstance(item, Tensor))
         return result
@@ -212,7 +209,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         own = self.of(out)[0]
         for source in sources:
             if _broadcasts(source.shape[1:], out.shape):
-                own.copy_(torch.where(own.isnan(), _lined(source, out.ndim), own))
+                own.copy_(torch.where(own.isnan(), _of_rank(source, out.ndim), own))
 
     def _fields(
         self,
@@ -377,10 +374,10 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             same = other[0].shape == first[0].shape and torch.equal(other[0].nan_to_num(-1), first[0].nan_to_num(-1))
             if not same and min(map(_area, other)) < min(map(_area, first)):
                 first = other
-        fields = [_lined(field, out.ndim).expand(2, *out.shape) for field in first]
+        fields = [_of_rank(field, out.ndim).expand(2, *out.shape) for field in first]
         if len(each) > 1 and fields[0].isnan().any():
             for other in each:
-                fields = [torch.where(field.isnan(), _lined(other[0], out.ndim), field) for field in fields]
+                fields = [torch.where(field.isnan(), _of_rank(other[0], out.ndim), field) for field in fields]
         return fields
 
 
@@ -403,7 +400,7 @@ def _full(shape: Sequence[int], ndim: int) -> tuple[int, ...]:
     return (*(1,) * (ndim - len(shape)), *shape)
 
 
-def _lined(field: Tensor, ndim: int) -> Tensor:
+def _of_rank(field: Tensor, ndim: int) -> Tensor:
     """Positions with as many axes, to be broadcast."""
     return field.reshape(2, *_full(field.shape[1:], ndim))
 

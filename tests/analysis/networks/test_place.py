@@ -796,3 +796,15 @@ def test_calls_of_exported_programs_are_known():
     batch = {0: torch.export.Dim("batch")}
     program = torch.export.export(model, (torch.rand(2, 3, 32, 32),), dynamic_shapes=(batch,)).module()
     assert [place.kind for place in found(program)] == ["convolution", "max pooling"]
+
+
+def test_places_between_phases_and_their_return_stay_apart_from_later_ones():
+    pool = nn.MaxPool2d(2)
+
+    def branched(x):
+        even, odd = x[..., ::2], x[..., 1::2]
+        small = pool(x)
+        x = torch.stack([even, odd], -1).flatten(-2)
+        return small + pool(x) + pool(x.relu())
+
+    assert [place.kind for place in found(nn.Sequential(Do(branched)))] == ["max pooling"] * 3
