@@ -6,6 +6,8 @@ estimated on 100 photographs, and 12 points of each front are measured on 60 oth
 With ``--blind`` both are photographs that had no part in the choice of the model: not among the first 160, nor in any
 evenly spaced sample that was used before (every 2nd, 3rd, 5th, 6th, 8th or 10th photograph). All else is as it was.
 This makes results/prescribe/blind.
+
+embedded_before_0.2.csv is of the layer that came with the package before version 0.2, which was learnt by contrast.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def main() -> None:
             out / f"{name}.csv", lambda path, frame=frame: frame.to_csv(path, index=False, float_format="%.5g")
         )
         print(summary(name, frame).to_string(), flush=True)
-    found = {name: pd.read_csv(out / f"{name}.csv") for name in LAYERS if (out / f"{name}.csv").exists()}
+    found = {path.stem: pd.read_csv(path) for path in sorted(out.glob("*.csv")) if path.stem != "summary"}
     whole = pd.concat([summary(name, frame) for name, frame in found.items()])
     write_atomically(out / "summary.csv", lambda path: whole.to_csv(path, index=False, float_format="%.4g"))
 

@@ -142,7 +142,7 @@ def command(
         return
     if images is None or data is not None:
         raise ValueError("--images is missing, or --data given without --circular; expected one of the two ways")
-    options.plan({"stability": None, "figures": 4.0})
+    options.plan({"orders of memory": 3.0, "stability": None, "figures": 4.0})
     from analysis.reports.stability import stability_report
     from analysis.reports.summaries import stability_summary
 

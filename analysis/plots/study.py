@@ -40,7 +40,7 @@ def study_figure(summary: pd.DataFrame, factors: Sequence[str], metrics: Mapping
         "marker": "o",
         "linestyle": "",
         "capsize": 3,
-        "label": "here, 95 % interval over seeds",
+        "label": "here, 95 % interval",
     }
     printed: Style = {
         "color": VERMILION,

@@ -439,6 +439,7 @@ def measure_stability(
     *,
     journal: Journal | None = None,
     block: int = BLOCK,
+    progress: bool = True,
     **feeding: Any,
 ) -> xr.Dataset:
     """Time the models of an experiment, then measure them on images.
@@ -450,7 +451,7 @@ def measure_stability(
     experiment : NetworkStability
     rounds : int
         As in :func:`analysis.stability.timing.choose_orders`.
-    journal, block, **feeding
+    journal, block, progress, **feeding
         Arguments of :func:`analysis.runs.feed.feed`. A run that goes on has the same result to the last bit, if the
         number of threads is the same.
 
@@ -459,8 +460,9 @@ def measure_stability(
     Dataset
         As of :meth:`NetworkStability.dataset`, with the provenance among its attributes.
     """
-    choose_orders(experiment.networks, rounds, journal)
-    (dataset,) = run(images, [experiment], desc="stability", journal=journal, block=block, **feeding)
+    choose_orders(experiment.networks, rounds, journal, progress)
+    how = {"journal": journal, "block": block, "progress": progress, **feeding}
+    (dataset,) = run(images, [experiment], desc="stability", **how)
     return dataset.assign_attrs(threads=torch.get_num_threads(), rounds=rounds)
 
 

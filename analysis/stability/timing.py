@@ -18,6 +18,7 @@ from analysis.files.messages import one_line
 from analysis.networks.folding import folded
 from analysis.networks.weights import weights_digest
 from analysis.runs.journal import Journal
+from analysis.runs.progress import Bar
 from wavelets.checks import integer
 
 Preprocess = Callable[[Tensor], Tensor]
@@ -133,7 +134,9 @@ def named(name: str) -> Iterator[None]:
         raise type(error)(f"{name}: {error}") from error
 
 
-def choose_orders(networks: Mapping[str, MeasuredNetwork], rounds: int, journal: Journal | None = None) -> None:
+def choose_orders(
+    networks: Mapping[str, MeasuredNetwork], rounds: int, journal: Journal | None = None, progress: bool = False
+) -> None:
     """Time networks in both orders of memory, and leave each in the faster one; a run that goes on keeps its own.
 
     Parameters
@@ -145,6 +148,8 @@ def choose_orders(networks: Mapping[str, MeasuredNetwork], rounds: int, journal:
     journal : Journal, optional
         Journal of the run. Beside it, in a file that ends in .timing, are times and orders, since answers round
         otherwise in the other order, and the answers to a first picture, since weights do not tell of code.
+    progress : bool
+        Show progress.
 
     Raises
     ------
@@ -153,6 +158,7 @@ def choose_orders(networks: Mapping[str, MeasuredNetwork], rounds: int, journal:
     ValueError
         If a network answers otherwise than when the run began.
     """
+    rounds = integer("rounds", rounds, 1)
     kept = None if journal is None else journal.path.with_suffix(".timing")
     found: dict[str, Any] = {}
     if kept is not None and journal is not None and journal.inputs and kept.is_file():
@@ -170,10 +176,11 @@ def choose_orders(networks: Mapping[str, MeasuredNetwork], rounds: int, journal:
                 raise journal.run.refusal(f"belongs to another {name}: it answers otherwise, with the same weights")
             network.memory_order, network.seconds = found[name]["order"], found[name]["seconds"]
         return
-    for name, network in networks.items():
-        with named(name):
-            found[name] = {"probe": network.logits(batch[:1])[0].tolist()}
-    _time(networks, batch, rounds)
+    with Bar("orders of memory", len(networks) * len(ORDERS) * (rounds + 1), "passes", progress) as bar:
+        for name, network in networks.items():
+            with named(name):
+                found[name] = {"probe": network.logits(batch[:1])[0].tolist()}
+        _time(networks, batch, rounds, bar)
     for name, network in networks.items():
         found[name] |= {"order": network.memory_order, "seconds": network.seconds}
     if kept is not None:
@@ -181,9 +188,9 @@ def choose_orders(networks: Mapping[str, MeasuredNetwork], rounds: int, journal:
 
 
 @torch.no_grad()
-def _time(networks: Mapping[str, MeasuredNetwork], batch: Tensor, rounds: int) -> None:
+def _time(networks: Mapping[str, MeasuredNetwork], batch: Tensor, rounds: int, bar: Bar) -> None:
     taken: dict[tuple[str, str], list[float]] = {(name, order): [] for name in networks for order in ORDERS}
-    for turn in range(integer("rounds", rounds, 1) + 1):
+    for turn in range(rounds + 1):
         for (name, order), times in taken.items():
             network = networks[name]
             network.memory_order = order
@@ -191,6 +198,7 @@ def _time(networks: Mapping[str, MeasuredNetwork], batch: Tensor, rounds: int) -
             if not turn:  # warms up, and tells of a model that fails
                 with named(name):
                     network.logits(pictures)
+                bar.update()
                 continue
             x = network.input(pictures)
             _wait(network.device)
@@ -199,6 +207,7 @@ def _time(networks: Mapping[str, MeasuredNetwork], batch: Tensor, rounds: int) -
             network.model(x)
             _wait(network.device)
             times.append((clock() - start) / len(x))
+            bar.update()
     for name, network in networks.items():
         medians = {order: float(np.median(taken[name, order])) for order in ORDERS}
         network.memory_order = min(medians, key=medians.__getitem__)

@@ -36,16 +36,17 @@ def summary(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row for each combination of factors: ``seeds``, and of every metric its mean, ``_interval``, half the width of
-        its 95 % interval over seeds (parts are averaged before), and ``_published``, NaN where nothing is printed.
+        its 95 % interval, and ``_published``, NaN where nothing is printed. Intervals are over seeds, parts averaged
+        before; of one seed alone they are over the parts, and too narrow, for parts share training data.
     """
     factors, metrics = list(study.factors), list(study.metrics)
     if runs.empty:
         return pd.DataFrame(columns=[*factors, "seeds"])
     rows = []
-    for levels, group in _by_seed(study, runs).groupby(factors, sort=False):
-        row: dict[str, object] = dict(zip(factors, levels, strict=True)) | {"seeds": len(group)}
+    for levels, group in _with_parts(runs).groupby(factors, sort=False):
+        row: dict[str, object] = dict(zip(factors, levels, strict=True)) | {"seeds": group.seed.nunique()}
         for metric in metrics:
-            row[metric], row[f"{metric}_interval"] = interval(group[metric].dropna())
+            row[metric], row[f"{metric}_interval"] = interval(_units(group, metric))
         rows.append(row)
     table = pd.DataFrame(rows)
     published = study.published().rename(columns={metric: f"{metric}_published" for metric in metrics})
@@ -65,15 +66,18 @@ def verdicts(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row a claim: ``claim``, ``metric``, ``published``, the printed difference (NaN if it is not printed),
-        ``effect``, the difference here, paired by seed, ``interval``, half the width of its 95 % interval, ``seeds``,
-        and ``verdict``: "holds", "does not hold" or "undecided here".
+        ``effect``, the difference here, paired by seed, ``interval``, half the width of its 95 % interval, as in
+        :func:`summary`, ``seeds``, ``over``, what the interval is over, and ``verdict``: "holds", "does not hold" or
+        "undecided here".
     """
     rows = []
     for claim in study.claims:
-        mean, half, seeds = np.nan, np.nan, 0
+        mean, half, seeds, over = np.nan, np.nan, 0, ""
         if not runs.empty:
-            found = differences(study, claim, _by_seed(study, runs)).groupby("seed").difference.mean()
-            (mean, half), seeds = interval(found), len(found)
+            found = differences(study, claim, runs)
+            values = _units(found, "difference")
+            (mean, half), seeds = interval(values), found.seed.nunique()
+            over = f"{seeds} seeds" if values.index.name == "seed" else f"{len(values)} parts of one seed"
         printed = differences(study, claim, study.published().assign(seed=0)).difference.mean()
         rows.append(
             {
@@ -83,6 +87,7 @@ def verdicts(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
                 "effect": mean,
                 "interval": half,
                 "seeds": seeds,
+                "over": over,
                 "verdict": verdict(claim.sign * mean, half),
             }
         )
@@ -97,11 +102,12 @@ def verdict(effect: float, half: float) -> str:
 
 
 def differences(study: Study, claim: Claim, rows: pd.DataFrame) -> pd.DataFrame:
-    """Differences of a claim's metric between what is compared, paired by all that is not: seed and other factors."""
+    """Differences of a claim's metric between what is compared, paired by seed, part and all other factors."""
     compared = {*claim.of, *claim.than}
-    keys = [factor for factor in study.factors if factor not in compared] + ["seed"]
+    keys = [factor for factor in study.factors if factor not in compared] + ["seed", "part"]
     if claim.metric not in rows:
         return pd.DataFrame(columns=[*keys, "difference"])
+    rows = _with_parts(rows)
     both = _chosen(rows, claim.of).merge(_chosen(rows, claim.than), on=keys, suffixes=("", "_than"))
     return both[keys].assign(difference=both[claim.metric] - both[f"{claim.metric}_than"])
 
@@ -110,6 +116,12 @@ def _chosen(rows: pd.DataFrame, levels: Mapping[str, str]) -> pd.DataFrame:
     return rows[np.logical_and.reduce([rows[factor] == level for factor, level in levels.items()])]
 
 
-def _by_seed(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the parts of each seed: they share their training data and are not independent."""
-    return runs.groupby([*study.factors, "seed"], sort=False)[list(study.metrics)].mean().reset_index()
+def _with_parts(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs with a part each, which is "" where the data have none."""
+    return runs.assign(part=runs.part.fillna("") if "part" in runs else "")
+
+
+def _units(rows: pd.DataFrame, column: str) -> pd.Series[float]:
+    """Means of a column whose interval is taken: of each seed over its parts, or of each part if there is one seed."""
+    unit = "part" if rows.seed.nunique() == 1 and rows.part.nunique() > 1 else "seed"
+    return rows.groupby(unit)[column].mean().dropna()

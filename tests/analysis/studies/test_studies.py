@@ -111,6 +111,21 @@ def test_parts_are_averaged_before_seeds_are_counted(tiny):
     rows = [{"filter": "max", "seed": s, "part": p, "score": s + p} for s in (0, 1) for p in (0.0, 10.0)]
     (row,) = summary(tiny, pd.DataFrame(rows)).itertuples()
     assert row.seeds == 2 and row.score == pytest.approx(5.5)
+    assert row.score_interval == pytest.approx(interval([5.0, 6.0])[1])
+
+
+def test_one_seed_alone_has_its_interval_over_parts(tiny):
+    rows = [
+        {"filter": name, "seed": 0, "part": part, "score": 10.0 * number + effect * (1 + number / 10)}
+        for number, part in enumerate(("fold1", "fold2", "fold3"))
+        for name, effect in (("max", 0.0), ("triangle3", 2.0))
+    ]
+    whole_table = pd.DataFrame(rows)
+    (row,) = verdicts(tiny, whole_table).itertuples()
+    assert (row.effect, row.interval) == pytest.approx(interval([2.0, 2.2, 2.4]))
+    assert row.verdict == "holds" and row.seeds == 1 and row.over == "3 parts of one seed"
+    (less,) = verdicts(tiny, whole_table.iloc[:-1]).itertuples()  # a part that only one of the two has does not count
+    assert (less.effect, less.interval) == pytest.approx(interval([2.0, 2.2]))
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
