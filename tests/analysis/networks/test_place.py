@@ -705,14 +705,15 @@ def test_phases_that_are_not_all_put_back_are_places():
 
 
 class Sweeps(nn.Module):
-    """Recurrences along rows, then along columns, as in ReNet, and a pooling."""
+    """Recurrences along rows of patches, then along columns, as in ReNet, and a pooling."""
 
     def __init__(self, kind):
         super().__init__()
-        self.rows, self.columns = (kind(n, 4, batch_first=True, bidirectional=True) for n in (3, 8))
+        self.rows, self.columns = (kind(n, 4, batch_first=True, bidirectional=True) for n in (12, 8))
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, x):
+        x = functional.pixel_unshuffle(x, 2)
         n, c, h, w = x.shape
         y = self.rows(x.permute(0, 2, 3, 1).reshape(n * h, w, c))[0].view(n, h, w, 8)
         y = self.columns(y.transpose(1, 2).reshape(n * w, h, 8))[0].view(n, w, h, 8)
@@ -721,8 +722,8 @@ class Sweeps(nn.Module):
 
 @pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
 def test_recurrences_along_rows_and_columns_keep_every_sample(kind):
-    place = only(Sweeps(kind), size=16)
-    assert (place.name, place.total_stride) == ("pool", (2, 2))
+    patches, place = found(Sweeps(kind), size=16)
+    assert (patches.kind, place.name, place.total_stride) == ("space to depth", "pool", (4, 4))
 
 
 class Resampled(nn.Module):
