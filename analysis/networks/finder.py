@@ -195,7 +195,7 @@ class Finder(Watch):
         source = args[0].shape if args and isinstance(args[0], Tensor) else ()
         grown = len(source) != 4 or any(n > m for n, m in zip(output.shape, source, strict=True))
         where = self.positions.finest(output) if grown else None
-        found = None if where is None else grids.enlarged(where, total)
+        found = None if where is None else grids.enlarged(where)
         if found is None:
             return total
         self.positions.put(output, [found[0]] * len(self.positions.of(output)))

@@ -156,10 +156,10 @@ def fall(spacing: Spacing, total: Spacing) -> Spacing | None:
     return down, right
 
 
-def enlarged(where: Tensor, total: Spacing) -> tuple[Tensor, Spacing] | None:
+def enlarged(where: Tensor) -> tuple[Tensor, Spacing] | None:
     """Positions of maps whose rows or columns were repeated or set apart, spread evenly, and how many times there are.
 
-    `where` has shape (2, N, ...), of four axes; None if neither is so, or the samples are not as far apart as `total`.
+    `where` has shape (2, N, ...), of four axes; None if neither is so.
     """
     axes = _axes(where)
     if axes is None:
@@ -172,8 +172,7 @@ def enlarged(where: Tensor, total: Spacing) -> tuple[Tensor, Spacing] | None:
         at = torch.stack([index[groups == number].float().mean() for number in range(len(steps))])
         gaps = at.diff()
         count = round(float(gaps.median())) if len(gaps) else 1
-        known = len(steps) > 1 and fall((float(steps.diff().median()) / PARTS,) * 2, (total[coordinate],) * 2) is None
-        if known and count > 1 and float((gaps - count).abs().max()) < 1:
+        if count > 1 and float((gaps - count).abs().max()) < 1:
             slope = (line[index[-1]] - line[index[0]]) / (at[-1] - at[0])
             line = line[index[0]] + slope * (torch.arange(len(line), device=line.device) - at[0])
         else:

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from analysis.files.messages import unknown
 from analysis.networks.metrics import (
     AccuracyByShift,
     Bootstrap,
@@ -43,6 +44,9 @@ from analysis.stability.relative import relative_to_first
 from analysis.stability.timing import MeasuredNetwork, Preprocess, choose_orders, named
 from wavelets.checks import integer
 
+WINDOWS = {"true": "of true pixels", "reflect": "of mirrored pictures", "circular": "of pictures that go around"}
+"""What windows show beyond a picture of the network's own size, and how that is said."""
+
 BLOCK = 16
 """Pictures between two entries of the journal: a block of theirs takes many passes of every network."""
 
@@ -59,10 +63,13 @@ class NetworkStability:
     size : int
         Side of the models' input, pixels.
     span : int
-        Largest distance of two frames, pixels: 8 for ImageNet, 4 for CIFAR-10. Pictures are resized to size + span,
-        and the frames are windows of true pixels in them.
+        Largest distance of two frames, pixels: 8 for ImageNet, 4 for CIFAR-10. Frames are windows of pictures of
+        size + span.
+    windows : {"true", "reflect", "circular"}
+        Pictures are resized to size + span; or to size, as the network was made for, and go on mirrored, or as their
+        own period.
     side : int, optional
-        Side to which pictures are brought first, pixels; by default size + span.
+        Side to which pictures are brought first, pixels; by default that of these.
     frames : {"lines", "grid"}
         Frames on three lines through the middle (3 span + 1), or all (span + 1)² of them, which alone gives the
         adversary all positions of its square.
@@ -100,6 +107,7 @@ class NetworkStability:
         size: int,
         span: int = 8,
         *,
+        windows: str = "true",
         side: int | None = None,
         frames: str = "lines",
         half_pixel: Sequence[float] = (0.5,),
@@ -116,7 +124,10 @@ class NetworkStability:
         if frames not in ("lines", "grid"):
             raise ValueError(f"unknown frames {frames!r}; known: 'lines', 'grid'")
         self.input_size, self.span = integer("size", size, 1), integer("span", span, 2)
-        self.size = size + span if side is None else integer("side", side, 1)
+        if windows not in WINDOWS:
+            raise ValueError(unknown("windows", windows, WINDOWS))
+        self.windows = windows
+        self.size = size + span * (windows == "true") if side is None else integer("side", side, 1)
         self.frames, self.shifts = frames, lines(span) if frames == "lines" else grid(span)
         self.half_pixel = tuple(half_pixel)
         for shift in self.half_pixel:
@@ -147,6 +158,7 @@ class NetworkStability:
         added = {name: value for extra in self.extras for name, value in extra.settings().items()}
         return (
             added
+            | ({} if self.windows == "true" else {"windows": self.windows})
             | {
                 "remedies": list(self.networks),
                 "size": self.input_size,
@@ -186,8 +198,9 @@ class NetworkStability:
         if self.bytes_first:
             x = (255 * x.clip(0, 1)).round().to(torch.uint8)
         truth = None if self.labels is None else torch.tensor([self.labels.of(name) for name in names])
-        large = resized(x, self.input_size + self.span)
-        frames = [resized(x, self.input_size), *(window(large, self.input_size, shift) for shift in self.shifts)]
+        crop = resized(x, self.input_size)
+        large = resized(x, self.input_size + self.span) if self.windows == "true" else self._continued(crop)
+        frames = [crop, *(window(large, self.input_size, shift) for shift in self.shifts)]
         halves, ten = self._half_frames(large), []
         if self.ten_crop:
             ten = list(ten_crops(resized(x, round(self.input_size * 256 / 224)), self.input_size))
@@ -275,6 +288,12 @@ class NetworkStability:
             "draws": Bootstrap(),
             **{key: metric for extra in self.extras for key, metric in extra.metrics().items()},
         }
+
+    def _continued(self, pictures: Tensor) -> Tensor:
+        """Pictures that go on beyond their borders, by the span in all."""
+        pad = (self.span // 2, self.span - self.span // 2)
+        mode = "reflect" if self.windows == "reflect" else "wrap"
+        return torch.from_numpy(np.pad(pictures.numpy(), ((0, 0), (0, 0), pad, pad), mode=mode))  # type: ignore[call-overload]
 
     def _half_frames(self, large: Tensor) -> list[Tensor]:
         """Windows at the half-pixel shifts, the first one unshifted."""
@@ -368,6 +387,7 @@ class NetworkStability:
             side=self.size,
             span=self.span,
             frames=self.frames,
+            windows=self.windows,
             ten_crop=int(self.ten_crop),
             labels_sha256="none" if self.labels is None else self.labels.sha256,
         )

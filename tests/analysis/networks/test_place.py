@@ -809,3 +809,22 @@ def test_places_between_phases_and_their_return_stay_apart_from_later_ones():
         return small + pool(x) + pool(x.relu())
 
     assert [place.kind for place in found(nn.Sequential(Do(branched)))] == ["max pooling"] * 3
+
+
+def test_recurrences_by_hand_keep_every_sample():
+    along, across = nn.GRUCell(3, 4), nn.GRUCell(4, 4)
+
+    def sweep(cell, lines):
+        state, states = torch.zeros(len(lines), 4), []
+        for step in range(lines.shape[1]):
+            state = cell(lines[:, step], state)
+            states.append(state)
+        return torch.stack(states, 1)
+
+    def sweeps(x):
+        n, c, h, w = x.shape
+        y = sweep(along, x.permute(0, 2, 3, 1).reshape(n * h, w, c)).view(n, h, w, 4)
+        return sweep(across, y.transpose(1, 2).reshape(n * w, h, 4)).view(n, w, h, 4).permute(0, 3, 2, 1)
+
+    place = only(nn.Sequential(Do(sweeps), nn.MaxPool2d(2)), size=16)
+    assert (place.name, place.total_stride) == ("1", (2, 2))
