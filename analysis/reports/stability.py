@@ -28,12 +28,13 @@ from analysis.networks.loading import (
     move,
     normalised,
 )
+from analysis.networks.metrics.shifts import WINDOWS
 from analysis.networks.remedy_table import remedy
 from analysis.reports.curves import chart
 from analysis.reports.session import Images, Session
 from analysis.reports.writer import Report, csv_uri, number
 from analysis.runs.provenance import distribution_version
-from analysis.stability.experiment import BLOCK, WINDOWS, NetworkStability, measure_stability, table
+from analysis.stability.experiment import BLOCK, NetworkStability, measure_stability, table
 from analysis.stability.extras import Corrupted, Extra, Offsets, PublishedShifts
 from analysis.stability.labels import read_labels
 from analysis.stability.timing import ModelError

@@ -35,7 +35,7 @@ from analysis.networks.metrics import (
 from analysis.networks.metrics.accuracy import rank_of
 from analysis.networks.metrics.checks import finite, labels_of
 from analysis.networks.metrics.flips import flips_by_picture
-from analysis.networks.metrics.shifts import DIRECTIONS
+from analysis.networks.metrics.shifts import DIRECTIONS, WINDOWS, larger
 from analysis.runs.feed import Images, run
 from analysis.runs.journal import Journal
 from analysis.stability.extras import Extra
@@ -43,9 +43,6 @@ from analysis.stability.labels import Labels
 from analysis.stability.relative import relative_to_first
 from analysis.stability.timing import MeasuredNetwork, Preprocess, choose_orders, named
 from wavelets.checks import integer
-
-WINDOWS = {"true": "of true pixels", "reflect": "of mirrored pictures", "circular": "of pictures that go around"}
-"""What windows show beyond a picture of the network's own size, and how that is said."""
 
 BLOCK = 16
 """Pictures between two entries of the journal: a block of theirs takes many passes of every network."""
@@ -198,9 +195,8 @@ class NetworkStability:
         if self.bytes_first:
             x = (255 * x.clip(0, 1)).round().to(torch.uint8)
         truth = None if self.labels is None else torch.tensor([self.labels.of(name) for name in names])
-        crop = resized(x, self.input_size)
-        large = resized(x, self.input_size + self.span) if self.windows == "true" else self._continued(crop)
-        frames = [crop, *(window(large, self.input_size, shift) for shift in self.shifts)]
+        large = larger(x, self.input_size, self.span, self.windows)
+        frames = [resized(x, self.input_size), *(window(large, self.input_size, shift) for shift in self.shifts)]
         halves, ten = self._half_frames(large), []
         if self.ten_crop:
             ten = list(ten_crops(resized(x, round(self.input_size * 256 / 224)), self.input_size))
@@ -288,12 +284,6 @@ class NetworkStability:
             "draws": Bootstrap(),
             **{key: metric for extra in self.extras for key, metric in extra.metrics().items()},
         }
-
-    def _continued(self, pictures: Tensor) -> Tensor:
-        """Pictures that go on beyond their borders, by the span in all."""
-        pad = (self.span // 2, self.span - self.span // 2)
-        mode = "reflect" if self.windows == "reflect" else "wrap"
-        return torch.from_numpy(np.pad(pictures.numpy(), ((0, 0), (0, 0), pad, pad), mode=mode))  # type: ignore[call-overload]
 
     def _half_frames(self, large: Tensor) -> list[Tensor]:
         """Windows at the half-pixel shifts, the first one unshifted."""
