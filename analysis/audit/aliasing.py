@@ -51,8 +51,8 @@ def aliased_energy(dense: Tensor, strides: Sequence[int], offset: Sequence[int] 
 
     Parameters
     ----------
-    dense : Tensor, shape (N, C, H, W), real
-        Maps y at stride 1.
+    dense : Tensor, shape (N, C, H, W)
+        Maps y at stride 1; of complex ones both parts are counted together.
     strides : (int, int)
         Of the subsampling S.
     offset : (int, int)
@@ -63,6 +63,9 @@ def aliased_energy(dense: Tensor, strides: Sequence[int], offset: Sequence[int] 
     aliased, whole : Tensor, shape (N, C), float64
         :math:`\|Sy-SLy\|^2` and :math:`\|Sy\|^2`, L the ideal low-pass of :func:`low_passed`.
     """
+    if dense.is_complex():
+        parts = [aliased_energy(part, strides, offset) for part in (dense.real, dense.imag)]
+        return parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
     taken = (..., slice(offset[0], None, strides[0]), slice(offset[1], None, strides[1]))
     dense = dense.float() if dense.dtype not in (torch.float32, torch.float64) else dense
     samples = dense[taken]

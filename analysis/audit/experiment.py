@@ -108,12 +108,13 @@ class NetworkAudit:
             if name not in BORDERS:
                 raise ValueError(unknown("borders", name, BORDERS))
         self.borders, self.symmetric, self.seed = tuple(dict.fromkeys(borders)), symmetric, seed
+        exported = "eval" in vars(model)  # such programs are in the mode that they were exported in
         training = [name or type(model).__name__ for name, module in model.named_modules() if module.training]
-        if training:
+        if training and not exported:
             raise ValueError(f"{training[0]} is in training mode; call model.eval() first")
         parameter = next(model.parameters(), torch.zeros(()))
         self.device = parameter.device
-        example = torch.full((1, 3, size, size), 0.5, device=self.device)
+        example = torch.rand((1, 3, size, size), generator=torch.Generator().manual_seed(0)).to(self.device)
         self.places: list[Place] = places(model, example if preprocess is None else preprocess(example))
         self.network = Network(model, self.places, preprocess, output)
         if not self.network.places:
@@ -240,6 +241,9 @@ class NetworkAudit:
 
         def on_call(index: int, call: Call) -> None:
             energies = aliased_of_call(call) if call.fault else None
+            if energies is not None and len(energies[0]) > len(x) > 0:  # all parts of a picture together
+                aliased, whole = (energy.view(len(x), -1, energy.shape[1]).sum(1) for energy in energies)
+                energies = aliased, whole
             if energies is not None:
                 found.setdefault(place_of[index], []).append(energies)
 

@@ -139,8 +139,8 @@ def verdict(audit: xr.Dataset) -> str:
     ]
     if len(unshared):
         text += (
-            f" In {', '.join(unshared)} the maps are not one of each picture, or not upright: what happens there is in "
-            "the shares of what follows it."
+            f" In {', '.join(unshared)} the maps are not one of each picture, or what went before has mixed the whole "
+            "picture: what happens there is in the shares of what follows it."
         )
     if len(apart):
         text += (

@@ -90,6 +90,13 @@ def command(
             "--ten-crop at least 256/224 of the input, which ten crops are cut from; twice that with --published."
         ),
     ] = None,
+    windows: Annotated[
+        str,
+        typer.Option(
+            help="true: pictures are enlarged by --shifts and windows cut out of them. reflect, circular: pictures of "
+            "the input's size, not resampled if they have it, go on mirrored or around."
+        ),
+    ] = "true",
     limit: options.Limit = None,
     every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
     batch: Annotated[
@@ -162,6 +169,7 @@ def command(
         seed=seed,
         size=size,
         side=side,
+        windows=windows,
         limit=limit,
         every=every,
         batch=batch,

@@ -6,27 +6,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped, is_batchedtensor
 
-from analysis.networks.grids import (
-    NO_PIXEL,
-    NOWHERE,
-    Cells,
-    Spacing,
-    cells,
-    enlarged,
-    fall,
-    layout,
-    measured,
-    repeats,
-    upright,
-    varies,
-)
+from analysis.networks import grids
+from analysis.networks.grids import NOWHERE, Cells, Spacing, fall, measured
 from analysis.networks.positions import Positions
-from analysis.networks.resolution import ENLARGE, FALL, FALL_OF_RESIZING, NCHW, NHWC, Call, Sides, read_call
+from analysis.networks.resolution import ENLARGE, FALL, FALL_OF_RESIZING, NCHW, Call, Sides, read_call
 from analysis.networks.watch import OPAQUE, Event, Frame, Key, Watch, first_of, numeric, tensors
 
 OPERATORS = "analysis.networks.pooling."
@@ -38,6 +28,13 @@ FROM_ARRAYS = ("as_tensor", "asarray", "tensor", "from_numpy", "from_dlpack")
 RESHAPES = frozenset(
     "reshape view flatten unflatten permute transpose movedim moveaxis contiguous cat concat stack".split()
 )
+BY_INDEX = frozenset(("gather", "index_select", "take_along_dim", "masked_select"))
+CHOICES = BY_INDEX | frozenset(("__getitem__", "select", "unbind", "chunk", "split"))
+"""Functions that take some samples and leave others."""
+
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+"""Functions that give each sample of a sequence its own."""
+
 GLOBAL = ("mean", "amax", "max", "sum", "adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d")
 """Functions that can leave one value of all tokens, which is a global pooling if their axis goes with them."""
 
@@ -63,11 +60,15 @@ class Finder(Watch):
     Attributes
     ----------
     found : list of Found
+    unseen : Key or None
+        First call inside of torch.vmap, where calls are not as they seem, on maps that have not come out as such.
     """
 
     def __init__(self, model: nn.Module, x: Tensor) -> None:
         super().__init__(model)
+        self.unseen: Key | None = None
         self.found: list[Found] = []
+        self._numbers = count()
         self.positions = Positions(x, model.parameters())
         self._constants = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
         self._sliced: tuple[Tensor, str, int] | None = None
@@ -83,13 +84,20 @@ class Finder(Watch):
 
     def before(self, key: Key, args: Sequence[Any]) -> Sequence[Any]:
         """Meet maps among the arguments that no function of torch has made, as from NumPy."""
+        if any(is_batchedtensor(item) and self.positions.of(get_unwrapped(item)) for item in tensors(args)):
+            self.unseen = self.unseen or key
+            return args
         if self.hidden():
             return args
+        for item in tensors(args):
+            if hasattr(item, "_unread") and key[1] != "__setitem__":
+                self._read(item)
         for number, item in enumerate(args):
             if not isinstance(item, Tensor) or item.ndim != 4 or hasattr(item, "_total_stride"):
                 continue
             if self._fixed(item) or len(item) != self.positions.batch or not numeric(item):
                 continue
+            self.unseen = None  # maps that come out again
             self._judge(key, "", item, _of(self._last), number, shrunk=True)
         return args
 
@@ -97,9 +105,10 @@ class Finder(Watch):
         """Note the place that a call is, and how far apart the samples are that it gave."""
         given = [t for t in tensors((*args, *kwargs.values())) if hasattr(t, "_total_stride") or self.positions.of(t)]
         output, name = first_of(result), key[1]
-        if not given or output is None or name.startswith("new_") or name.endswith("_like"):
-            made = name.startswith("new_") or name.endswith("_like") or all(map(self._fixed, tensors(args)))
-            if isinstance(result, Tensor) and name not in FROM_ARRAYS and made:
+        made = name.startswith("new_") or name.endswith("_like")
+        if not given or output is None or made:
+            constant = made or all(map(self._fixed, tensors(args)))
+            if isinstance(result, Tensor) and name not in FROM_ARRAYS and constant:
                 self.positions.forget(result)
                 result._constant = True  # type: ignore[attr-defined]
             return result
@@ -113,12 +122,10 @@ class Finder(Watch):
             down, right = (min(1, args[0].shape[axis] / output.shape[axis]) for axis in NCHW)
             total = (total[0] * down, total[1] * right)
         if not self.hidden():
-            self.busy = True
-            try:
+            with self.unwatched():
                 total = self._seen(key, func, args, kwargs, result, output, total)
+                total = self._put_back(output, total) if name in RESHAPES else total
                 total = total if "pad" in name else self._enlarged(args, output, total)
-            finally:
-                self.busy = False
         for item in tensors([result]):
             if not isinstance(item, nn.Parameter):
                 _set(item, total)
@@ -127,18 +134,38 @@ class Finder(Watch):
         return result
 
     def written(self, args: Sequence[Any]) -> None:
-        """Note how far apart the samples are of what was written into."""
+        """Note that samples were written into a tensor; how far apart these are is told when it is read."""
         whole, part = args[0], args[2]
         if not isinstance(part, Tensor) or not hasattr(part, "_total_stride") or not isinstance(whole, Tensor):
             return
-        self.busy = True
-        try:
-            if hasattr(part, "_noted") and part._base is not None:
-                self._withdraw(part)
-            total = _of(whole) if hasattr(whole, "_total_stride") else _of(part)
-            _set(whole, self._enlarged((), whole, total))
-        finally:
-            self.busy = False
+        if hasattr(part, "_noted") and part._base is not None:
+            self._withdraw(part)
+        if not hasattr(whole, "_total_stride"):
+            _set(whole, _of(part))
+        whole._unread = True  # type: ignore[attr-defined]
+
+    def _read(self, whole: Tensor) -> None:
+        """Note how far apart the samples are of what was written into."""
+        del whole._unread  # type: ignore[attr-defined]
+        with self.unwatched():
+            _set(whole, self._enlarged((), whole, self._put_back(whole, _of(whole))))
+
+    def _put_back(self, output: Tensor, total: Spacing) -> Spacing:
+        """Total stride after samples that were apart are one grid again; that they were is no place then."""
+        while apart := [
+            one for one in self.found if one.facts["total_stride"] == total and one.facts["function"] in CHOICES
+        ]:
+            where = self.positions.finest(output)
+            if where is None or fall(total, measured(where)[0]) is None:
+                break
+            whole = grids.layout(where, self.positions.batch)
+            if whole is None or len(whole.axes) > output.ndim - 2 or len(whole.shape) > 4:
+                break  # side by side as channels, or not together yet
+            self.found = [one for one in self.found if one not in apart]
+            self._sliced = None
+            down, right = apart[0].facts["stride"]
+            total = (total[0] / down, total[1] / right)
+        return total
 
     def _fixed(self, tensor: Tensor) -> bool:
         """Tell if a tensor is a weight, a buffer, or made of nothing but such."""
@@ -168,7 +195,7 @@ class Finder(Watch):
         source = args[0].shape if args and isinstance(args[0], Tensor) else ()
         grown = len(source) != 4 or any(n > m for n, m in zip(output.shape, source, strict=True))
         where = self.positions.finest(output) if grown else None
-        found = None if where is None else enlarged(where)
+        found = None if where is None else grids.enlarged(where)
         if found is None:
             return total
         self.positions.put(output, [found[0]] * len(self.positions.of(output)))
@@ -179,8 +206,11 @@ class Finder(Watch):
     ) -> Spacing:
         """Total stride after a call."""
         attended, self.positions.attended = self.positions.attended, False
+        lined, self.positions.lined = self.positions.lined, None
         call = read_call(func, args, kwargs, result)
-        if attended:  # whichever samples the others were weighed for are left, perhaps fewer
+        if key[1] in RECURRENT:
+            self.positions.follow_sequence(args[0], output)
+        if attended or key[1] in RECURRENT:  # whichever samples the others were weighed for are left, perhaps fewer
             return self._as_far(output, total)
         if call is not None and (not call.fault or self._loses(call, total)):
             self.positions.mixed = None
@@ -192,11 +222,15 @@ class Finder(Watch):
         source = args[0] if args and isinstance(args[0], Tensor) else None
         if self.positions.mixed is not None and source is not None and key[1] in GLOBAL and output.ndim < source.ndim:
             self._note_gathered(key, source, output, total)
-        if key[1] == "linear" and source is not None:
-            self._note_line(key, source, output, total)
+        if lined is not None:
+            return self._note_line(key, output, total, lined)
         fewer = source is not None and output.numel() < source.numel()
         several = sum(item._base is not None for item in tensors([result])) > 1 and not isinstance(result, Tensor)
-        return self._judge(key, key[1], output, total, shrunk=fewer, several=several)
+        whole = self._judge(key, key[1], output, total, shrunk=fewer, several=several)
+        by_index = key[1] in BY_INDEX or (key[1] == "__getitem__" and next(tensors(args[1:]), None) is not None)
+        if fewer and by_index and whole == total:
+            self._note_choice(key, output, total)
+        return whole
 
     def left(self, key: Key, frame: Frame, output: Tensor) -> Tensor | None:
         """Note the place that a module is, if no call inside is: as when its code is not torch's."""
@@ -204,6 +238,7 @@ class Finder(Watch):
             return None
         if not hasattr(output, "_total_stride"):
             _set(output, _of(self._last))
+            self.unseen = None if output.ndim == 4 else self.unseen
         if not frame.name and output.ndim == 3:
             self._judge_patches(key, output)
         if frame.home == OPAQUE:
@@ -217,11 +252,9 @@ class Finder(Watch):
     def _judge_patches(self, key: Key, output: Tensor) -> None:
         """Note patches in the channels of what a network gives, as overlapping ones that nothing has mixed."""
         where = self.positions.finest(output)
-        ways = [] if where is None else [where.nanmean(axis, keepdim=True) for axis in (2, 3) if varies(where, axis)]
-        ways = [way for way in ways if math.isfinite(max(measured(way)[0]))]
-        if ways:
-            mixed = max(ways, key=lambda way: math.prod(measured(way)[0])).expand(2, *output.shape)
-            self.positions.put(output, [mixed.clone()] * len(self.positions.of(output)))
+        coarse = None if where is None else grids.mixed_patches(where)
+        if coarse is not None:
+            self.positions.put(output, [coarse] * len(self.positions.of(output)))
             self._judge(key, "", output, _of(output), shrunk=True)
 
     def _loses(self, call: Call, total: Spacing) -> bool:
@@ -258,15 +291,15 @@ class Finder(Watch):
     ) -> Spacing:
         """Note a fall of the resolution to some maps, if there is one; return their total stride."""
         mixed, self.positions.mixed = self.positions.mixed, None
-        if not output.is_floating_point() or not output.numel():
-            return total
         where = self.positions.finest(output)
+        if not numeric(output) or not output.numel() or (output.is_complex() and where is None):  # as a spectrum
+            return total
         if where is None or (argument is not None and self._traced):  # calls inside are not seen as such
-            spacing = self._assume(output, total)
+            spacing = self.positions.assume(output, total, self._last)
         elif shrunk or (mixed is not None and fall(mixed, total) is not None):
             spacing = measured(where)[0]
         else:
-            merged = cells(where, total) if function in RESHAPES and output.ndim == 4 else None
+            merged = grids.cells(where, total) if function in RESHAPES and output.ndim == 4 else None
             return total if merged is None else self._note_cells(key, output, total, merged)
         stride = fall(spacing, total)
         if stride is None:
@@ -279,86 +312,47 @@ class Finder(Watch):
         """Record a fall of the resolution that only positions tell; what is not alone cannot be exchanged."""
         where = self.positions.finest(output)
         assert where is not None  # whose samples are apart
-        found, counts, channels = layout(where, self.positions.batch), measured(where)[1], output.shape[-1]
+        found, counts, channels = grids.layout(where, self.positions.batch), measured(where)[1], output.shape[-1]
         if found is not None:
             channels = math.prod(n for axis, n in enumerate(found.shape) if axis not in found.axes)
-        facts: dict[str, Any] = {"kind": "unknown", "kernel": None, "size_out": counts, "cost": 0, "channels": channels}
-        facts |= {"size_in": tuple(round(n * s) for n, s in zip(counts, stride, strict=True))}
-        facts |= {"understood": False, "fault": found is not None and alone, "dense": False, "function": function}
-        whole = replace(event, layout=found) if facts["fault"] else None
-        return self._note(event.key[0], output, total, stride, facts, whole)
-
-    def _assume(self, maps: Tensor, total: Spacing) -> Spacing:
-        """Let maps that come from nowhere that is known be as large a part of the picture as those before them."""
-        where = self.positions.finest(self._last)
-        if where is None or maps.ndim not in (3, 4) or len(maps) != self.positions.batch:
-            return NOWHERE
-        sides = measured(where)[1]
-        if maps.ndim == 3:
-            return self._assume_tokens(maps, total, sides)
-        falls = {axes: [n / maps.shape[a] for n, a in zip(sides, axes, strict=True)] for axes in (NCHW, NHWC)}
-        axes = min(falls, key=lambda axes: max(falls[axes]) / max(min(falls[axes]), 1e-9))
-        if min(falls[axes]) < 1 / FALL or maps.shape[axes[0]] * maps.shape[axes[1]] == 1:
-            return NOWHERE  # no maps
-        spacing = (total[0] * falls[axes][0], total[1] * falls[axes][1])
-        self.positions.lay(maps, axes, spacing)
-        return spacing
-
-    def _assume_tokens(self, tokens: Tensor, total: Spacing, sides: Sides) -> Spacing:
-        """The same of tokens (N, length, channels), if their number is that of a grid."""
-        length = tokens.shape[1]
-        ratio = math.sqrt(sides[0] * sides[1] / max(1, length))
-        grid = (round(sides[0] / ratio), round(sides[1] / ratio))
-        if length < 2 or grid[0] * grid[1] != length or ratio < 1 / FALL:
-            return NOWHERE
-        spacing = (total[0] * sides[0] / grid[0], total[1] * sides[1] / grid[1])
-        rows = torch.arange(length, device=tokens.device)
-        where = torch.stack((rows // grid[1] * spacing[0], rows % grid[1] * spacing[1]))
-        self.positions.put(tokens, [where[:, None, :, None].float()])
-        return spacing
+        whole = replace(event, layout=found) if found is not None and alone else None
+        size_in = tuple(round(n * s) for n, s in zip(counts, stride, strict=True))
+        facts = {"size_in": size_in, "size_out": counts, "channels": channels, "function": function}
+        return self._note(event.key, output, total, stride, whole, fault=whole is not None, **facts)
 
     def _note(
-        self, module: str, maps: Tensor, total: Spacing, stride: Spacing, facts: dict[str, Any], event: Event | None
+        self, key: Key, maps: Tensor, total: Spacing, stride: Spacing, event: Event | None, **facts: Any
     ) -> Spacing:
-        """Record a place that positions tell."""
+        """Record a place, of which the facts are told that are not as usual; return the total stride behind it."""
         whole = (total[0] * stride[0], total[1] * stride[1])
-        facts |= {"stride": stride, "total_stride": whole, "module": module}
-        self.found.append(Found(facts, len(self.found), event))
+        usual = {"kind": "unknown", "kernel": None, "cost": 0, "fault": True, "dense": False, "function": key[1]}
+        facts = usual | facts | {"stride": stride, "total_stride": whole, "module": key[0]}
+        facts["understood"] = facts["kind"] != "unknown"
+        self.found.append(Found(facts, next(self._numbers), event))
         _set(maps, whole)
         return whole
 
     def _note_operator(self, key: Key, source: Tensor, output: Tensor) -> None:
         """Record an operator that chooses its grid, another one in each picture."""
         self.positions.mixed = None
-        stride = fall((source.shape[2] / output.shape[2], source.shape[3] / output.shape[3]), (1.0, 1.0))
+        size_in, size_out = (source.shape[2], source.shape[3]), (output.shape[2], output.shape[3])
+        stride = fall((size_in[0] / size_out[0], size_in[1] / size_out[1]), (1.0, 1.0))
         if stride is None:
             return
-        facts: dict[str, Any] = {
-            "kind": type(self.model.get_submodule(key[0])).__name__,
-            "kernel": None,
-            "cost": 0,
-            "function": "",
-        }
-        facts |= {"size_in": (source.shape[2], source.shape[3]), "size_out": (output.shape[2], output.shape[3])}
-        facts |= {"channels": output.shape[1], "understood": True, "fault": True, "dense": False}
-        self.positions.lay(output, NCHW, self._note(key[0], output, _of(source), stride, facts, Event(key)))
+        facts = {"kind": type(self.model.get_submodule(key[0])).__name__, "size_in": size_in, "size_out": size_out}
+        total = self._note(key, output, _of(source), stride, Event(key), channels=output.shape[1], **facts)
+        self.positions.lay(output, NCHW, total)
 
     def _note_cells(self, key: Key, maps: Tensor, total: Spacing, merged: Cells) -> Spacing:
         """Record that samples have become channels, which all have one position from now on."""
         rows, columns = (maps.shape[axis] for axis in merged.axes)
         down, right = merged.sides
-        facts: dict[str, Any] = {
-            "kind": "space to depth",
-            "kernel": merged.sides,
-            "cost": 0,
-            "channels": len(merged.order),
-        }
-        facts |= {"size_in": (rows * down, columns * right), "size_out": (rows, columns), "function": key[1]}
-        facts |= {"understood": True, "fault": True, "dense": True}
         channel = 2 if merged.axes == NCHW else 4
         where = [field.mean(channel, keepdim=True).expand_as(field).clone() for field in self.positions.of(maps)]
         self.positions.put(maps, where)
-        return self._note(key[0], maps, total, (float(down), float(right)), facts, Event(key, cells=merged))
+        facts: dict[str, Any] = {"size_in": (rows * down, columns * right), "size_out": (rows, columns)}
+        facts |= {"kind": "space to depth", "kernel": merged.sides, "channels": len(merged.order), "dense": True}
+        return self._note(key, maps, total, (float(down), float(right)), Event(key, cells=merged), **facts)
 
     def _note_gathered(self, key: Key, source: Tensor, output: Tensor, total: Spacing) -> None:
         """Record a pooling of all tokens."""
@@ -366,62 +360,66 @@ class Finder(Watch):
         counts = (0, 0) if before is None else measured(before)[1]
         if after != NOWHERE or min(counts) < 2 or output.ndim < 2:
             return
-        facts: dict[str, Any] = {
-            "kind": "global pooling",
-            "kernel": counts,
-            "size_in": counts,
-            "size_out": (1, 1),
-            "function": key[1],
-        }
+        facts = {"kind": "global pooling", "kernel": counts, "size_in": counts, "size_out": (1, 1), "fault": False}
         facts |= {"channels": output.shape[-1], "cost": source[0].numel() if len(source) else 0}
-        facts |= {"understood": True, "fault": False, "dense": False}
-        self._note(key[0], output, total, (float(counts[0]), float(counts[1])), facts, Event(key))
+        self._note(key, output, total, (float(counts[0]), float(counts[1])), Event(key), **facts)
 
-    def _note_line(self, key: Key, source: Tensor, output: Tensor, total: Spacing) -> None:
-        """Record that weights have mixed fewer samples out of whole rows, or out of whole columns."""
-        before = self.positions.finest(source)
-        if before is None or output.shape[-1] * FALL > source.shape[-1]:
+    def _note_line(self, key: Key, output: Tensor, total: Spacing, stride: Spacing) -> Spacing:
+        """Record that weights have made fewer samples of whole rows, or columns; these are spread evenly then."""
+        self.positions.mixed = None
+        where = self.positions.finest(output)
+        if where is None or max(stride) < FALL:
+            return total[0] * stride[0], total[1] * stride[1]
+        sides = measured(where)[1]
+        facts = {"size_out": sides, "channels": output.shape[1], "fault": False}
+        facts["size_in"] = (round(sides[0] * stride[0]), round(sides[1] * stride[1]))
+        return self._note(key, output, total, stride, None, **facts)
+
+    def _note_choice(self, key: Key, output: Tensor, total: Spacing) -> None:
+        """Record that samples were chosen that are no grid, with the sides that a grid of as many would have."""
+        where = self.positions.finest(output)
+        found = None if where is None else grids.gaps(where, total)
+        if found is None or found[1] < FALL_OF_RESIZING:
             return
-        apart, counts = measured(before)
-        lost = [math.isfinite(near) and math.isinf(far) for near, far in zip(apart, self._spacing(output), strict=True)]
-        if sum(lost) != 1 or not all(map(math.isfinite, apart)) or source.shape[-1] != counts[lost.index(True)]:
-            return
-        sides = tuple(output.shape[-1] if gone else n for gone, n in zip(lost, counts, strict=True))
-        stride = (counts[0] / sides[0], counts[1] / sides[1])
-        facts: dict[str, Any] = {"kind": "unknown", "kernel": None, "size_in": counts, "size_out": sides, "cost": 0}
-        facts |= {"channels": output.shape[1], "function": key[1]}
-        facts |= {"understood": False, "fault": False, "dense": False}
-        self._note(key[0], output, total, stride, facts, None)
+        size_in, ratio = found[0], math.sqrt(found[1])
+        facts = {"size_in": size_in, "channels": output.shape[-1], "fault": False}
+        facts["size_out"] = (round(size_in[0] / ratio), round(size_in[1] / ratio))
+        self._note(key, output, total, (ratio, ratio), None, **facts)
 
     def _note_call(self, key: Key, call: Call, total: Spacing) -> Spacing:
         """Record a known call."""
-        group = len(self.found)
-        if call.kind == "slicing":
-            if self._sliced is not None and self._sliced[0] is call.source and self._sliced[1] == key[0]:
-                group = self._sliced[2]
-            self._sliced = (call.source, key[0], group)
-        names = ("kind", "kernel", "size_out", "channels", "cost", "understood", "fault", "function")
-        facts: dict[str, Any] = {name: getattr(call, name) for name in names}
-        facts |= {"size_in": self._unpadded(call), "dense": call.dense is not None}
+        names = ("kind", "channels", "cost", "fault", "function")
+        facts: dict[str, Any] = {name: getattr(call, name) for name in names} | {"dense": call.dense is not None}
         event: Event | None = Event(key)
         where = self.positions.finest(call.output) if call.fault and not call.output.is_complex() else None
-        if call.fault and not self._plain(call, where):
-            found = None if where is None else layout(where, self.positions.batch)
+        mixed = call.fault and self._mixed(call.source)
+        one_each = len(call.output) == self.positions.batch
+        plain = one_each and (where is None or grids.plain(where, self.positions.batch, call.axes))
+        if call.fault and (mixed or not plain):
+            found = None if where is None or mixed else grids.layout(where, self.positions.batch)
             facts["fault"] = found is not None
             event = None if found is None else Event(key, layout=found)
-        total = self._note(key[0], call.output, total, tuple(map(float, call.stride)), facts, event)  # type: ignore[arg-type]
-        self.found[-1].group = group
+        turned = where is not None and grids.turned(where, call.axes)
+
+        def of_picture(pair: Any) -> Any:
+            return pair[::-1] if turned and pair is not None else pair
+
+        sizes = {"size_in": self._unpadded(call), "size_out": call.size_out, "kernel": call.kernel}
+        facts |= {name: of_picture(pair) for name, pair in sizes.items()}
+        down, right = of_picture(call.stride)
+        total = self._note(key, call.output, total, (float(down), float(right)), event, **facts)
         if call.output.is_complex() and call.axes == NCHW:
             self.positions.lay(call.output, NCHW, total)  # its parts were worked on one by one
         if call.kind == "slicing":
+            if self._sliced is not None and self._sliced[0] is call.source and self._sliced[1] == key[0]:
+                self.found[-1].group = self._sliced[2]
+            self._sliced = (call.source, key[0], self.found[-1].group)
             call.output._noted = self.found[-1]  # type: ignore[attr-defined]
         return total
 
-    def _plain(self, call: Call, where: Tensor | None) -> bool:
-        """Tell if what comes out is one picture after the other, each upright."""
-        if len(call.output) != self.positions.batch:
-            return False
-        return where is None or (repeats(where.nan_to_num(NO_PIXEL), len(call.output)) and upright(where, call.axes))
+    def _mixed(self, maps: Tensor) -> bool:
+        """Tell if what went before has mixed the whole picture, so that no sample is from anywhere."""
+        return bool(self.positions.of(maps)) and self._spacing(maps) == NOWHERE
 
     def _unpadded(self, call: Call) -> Sides:
         """Height and width of the maps that go in, without a border that the module itself has put round them."""

@@ -184,6 +184,11 @@ def enlarged(where: Tensor) -> tuple[Tensor, Spacing] | None:
     return None if times == [1, 1] else (torch.stack(lines), (times[0], times[1]))
 
 
+def plain(where: Tensor, count: int, axes: Sides) -> bool:
+    """Tell if maps are one of each picture after the other, and upright along two axes."""
+    return repeats(where.nan_to_num(NO_PIXEL), count) and upright(where, axes)
+
+
 def upright(where: Tensor, axes: Sides) -> bool:
     """Tell if rows go down along the first of two axes and columns right along the second, or nothing is known."""
     for field, axis, other in zip(where, axes, reversed(axes), strict=True):
@@ -193,6 +198,34 @@ def upright(where: Tensor, axes: Sides) -> bool:
         if along < 0 or (across != 0 and not across.isnan()):
             return False
     return True
+
+
+def gaps(where: Tensor, spacing: Spacing) -> tuple[Sides, float] | None:
+    """Sides of the smallest grid so far apart that holds some samples, and how many times more it has than these.
+
+    None if the samples are of less than two rows or columns.
+    """
+    pairs = where.flatten(1)
+    pairs = pairs[:, pairs.isfinite().all(0)]
+    if not pairs.numel() or min(measured(pairs)[1]) < 2:
+        return None
+    spans = (pairs.amax(1) - pairs.amin(1)).tolist()
+    sides = (round(spans[0] / spacing[0]) + 1, round(spans[1] / spacing[1]) + 1)
+    count = len((pairs.T * PARTS).round().unique(dim=0))  # type: ignore[no-untyped-call]
+    return sides, sides[0] * sides[1] / count
+
+
+def mixed_patches(where: Tensor) -> Tensor | None:
+    """Positions as if one of two axes were the channels of patches and mixed: the coarsest; `where` is (2, N, n, m)."""
+    ways = [where.nanmean(axis, keepdim=True) for axis in (2, 3) if varies(where, axis)]
+    ways = [way for way in ways if math.isfinite(max(measured(way)[0]))]
+    coarse = max(ways, key=lambda way: math.prod(measured(way)[0]), default=None)
+    return None if coarse is None else coarse.expand_as(where).clone()
+
+
+def turned(where: Tensor, axes: Sides) -> bool:
+    """Tell if rows go along the second of two axes, and columns along the first."""
+    return varies(where[:1], 1 + axes[1]) and not varies(where[:1], 1 + axes[0])
 
 
 def _axes(where: Tensor) -> Sides | None:

@@ -110,7 +110,7 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     Raises
     ------
     TypeError, ValueError
-        If the model is no module, the example no batch of maps, or the network fails on it.
+        If the model is no module, the example no batch of maps, or the network fails on it, or uses torch.vmap on maps.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is {type(model).__name__}; expected a torch.nn.Module")
@@ -129,6 +129,12 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
         raise ValueError(
             f"the network fails on {many} of shape {tuple(example.shape)}: {type(error).__name__}: {first_line(error)}"
         ) from error
+    if watch.unseen is not None:
+        module, function, _ = watch.unseen
+        raise ValueError(
+            f"the network runs {module or 'its own code'} ({function}) inside torch.vmap, of which no maps come out; "
+            "places there are not found: expected whole batches"
+        )
     return _named(watch.found, model)
 
 
@@ -231,11 +237,8 @@ class _Use(Watch):
 
     def _replaced(self, index: int, key: Key, call: Call) -> Tensor:
         self.left_out.pop(key, None)
-        before, self.busy = self.busy, True  # what follows is no part of the network
-        try:
+        with self.unwatched():
             new = self.tape.place(index, partial(self.on_call, index, call))
-        finally:
-            self.busy = before
         return call.output if new is None else new
 
     def _told(self, place: Place, event: Event, output: Tensor) -> Call:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -19,8 +20,8 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from analysis.networks.grids import Spacing, measured, varies
-from analysis.networks.resolution import NCHW, Sides
+from analysis.networks.grids import NO_PIXEL, NOWHERE, Spacing, measured, varies
+from analysis.networks.resolution import FALL, NCHW, NHWC, Sides
 
 MOVES = frozenset(
     "cat stack clone contiguous _to_copy index index_select gather take_along_dim take roll flip repeat where "
@@ -49,8 +50,9 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ----------
     attended : bool
         Whether two tensors with positions were multiplied, and one has kept its own; who looks sets it to False.
-    failed : list of str
-        Operations through which positions could not be followed.
+    lined : (float, float) or None
+        By how much the samples were thinned, down and across, where weights made others of whole rows or columns; who
+        looks sets it to None.
     mixed : (float, float) or None
         Spacing of what the last operation gave that mixes positions, or takes others; who looks sets it to None.
     """
@@ -58,8 +60,9 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, x: Tensor, weights: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.batch = len(x)
-        self.attended, self.failed = False, list[str]()
+        self.attended = False
         self.mixed: Spacing | None = None
+        self.lined: Spacing | None = None
         self._kept: dict[int, tuple[StorageWeakRef, int, list[Tensor]]] = {}
         self._weights: dict[int, StorageWeakRef] = {}
         self._learn(weights)
@@ -116,6 +119,42 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.of(tensor):
             self._kept.pop(tensor.untyped_storage()._cdata, None)
 
+    def follow_sequence(self, x: Tensor, out: Tensor) -> None:
+        """Let a recurrence have given each sample of a sequence (..., channels) its own, with other channels."""
+        self.put(out, [field.nanmean(-1, keepdim=True) for field in self.of(x)])
+
+    def assume(self, maps: Tensor, total: Spacing, before: Tensor) -> Spacing:
+        """Let maps that come from nowhere that is known be as large a part of the picture as those before them.
+
+        Returns their spacing, if those before have the total stride given; infinite if they are no maps.
+        """
+        where = self.finest(before)
+        if where is None or maps.ndim not in (3, 4) or len(maps) != self.batch:
+            return NOWHERE
+        sides = measured(where)[1]
+        if maps.ndim == 3:
+            return self._assume_tokens(maps, total, sides)
+        falls = {axes: [n / maps.shape[a] for n, a in zip(sides, axes, strict=True)] for axes in (NCHW, NHWC)}
+        axes = min(falls, key=lambda axes: max(falls[axes]) / max(min(falls[axes]), 1e-9))
+        if min(falls[axes]) < 1 / FALL or maps.shape[axes[0]] * maps.shape[axes[1]] == 1:
+            return NOWHERE  # no maps
+        spacing = (total[0] * falls[axes][0], total[1] * falls[axes][1])
+        self.lay(maps, axes, spacing)
+        return spacing
+
+    def _assume_tokens(self, tokens: Tensor, total: Spacing, sides: Sides) -> Spacing:
+        """The same of tokens (N, length, channels), if their number is that of a grid."""
+        length = tokens.shape[1]
+        ratio = math.sqrt(sides[0] * sides[1] / max(1, length))
+        grid = (round(sides[0] / ratio), round(sides[1] / ratio))
+        if length < 2 or grid[0] * grid[1] != length or ratio < 1 / FALL:
+            return NOWHERE
+        spacing = (total[0] * sides[0] / grid[0], total[1] * sides[1] / grid[1])
+        rows = torch.arange(length, device=tokens.device)
+        where = torch.stack((rows // grid[1] * spacing[0], rows % grid[1] * spacing[1]))
+        self.put(tokens, [where[:, None, :, None].float()])
+        return spacing
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -124,10 +163,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = func(*args, **kwargs)
             given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor)]
             if any(self.of(tensor) for tensor in given):
-                try:
+                with suppress(RuntimeError, TypeError, ValueError, LookupError):  # what came out is from nowhere then
                     self._follow(func, args, kwargs, given, result)
-                except (RuntimeError, TypeError, ValueError, LookupError):  # of what came out, nothing is known then
-                    self.failed.append(str(func))
             elif any(self._trained(tensor) for tensor in given):
                 self._learn(item for item in tree_leaves(result) if isinstance(item, Tensor))
         return result
@@ -172,7 +209,7 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         own = self.of(out)[0]
         for source in sources:
             if _broadcasts(source.shape[1:], out.shape):
-                own.copy_(torch.where(own.isnan(), _lined(source, out.ndim), own))
+                own.copy_(torch.where(own.isnan(), _of_rank(source, out.ndim), own))
 
     def _fields(
         self,
@@ -190,7 +227,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._contracted(given[-2], given[-1], out)
         if name.startswith("_scaled_dot_product"):
             self.attended = True
-            return [field[..., :1] for field in self.of(args[0])] if out.ndim == args[0].ndim else []
+            places = self.of(args[0]) or [torch.full((2, *out.shape), torch.nan, device=out.device)]  # learned queries
+            return [field[..., :1] for field in places] if out.ndim == args[0].ndim else []
         if "keepdim" in bound:
             return self._reduced(carriers[0], bound, out)
         if name in MOVES and not isinstance(bound.get("value"), (int, float)):
@@ -245,12 +283,13 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         still: list[Tensor] = []
         for operand, other, axis, length in ((a, b, -1, out.shape[-1]), (b, a, -2, out.shape[-2])):
             for field in self.of(operand):
-                if not both and length == operand.shape[axis] and _once(field, axis):
+                if not both and length == operand.shape[axis] and self._tokens(field, axis):
                     found.append(field)  # as many tokens go out as in: their places stay
                 elif not both and not self._trained(other):
                     found.append(_taken(field, axis, length, operand.shape[axis] / length))  # as a filter's matrix
                 else:
-                    found.append(_thinned(field.nanmean(axis, keepdim=True)))
+                    found.append(field.nanmean(axis, keepdim=True) if both else self._weighed(field, axis, length))
+                    found[-1] = _thinned(found[-1])
                     still += found[-1:] if both and not varies(field, axis) else []
         self.attended |= bool(still)
         if not both:
@@ -275,13 +314,44 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         fields = []
         for field in self.of(x):
             if "weight" in bound:
-                field = _mixed_channels(field, bound["groups"], out.shape[1])
+                field = self._mixed_channels(field, bound["groups"], out.shape[1])
             for axis, stride in enumerate(strides, start=2):
                 step = 1 / stride if bound.get("transposed") else stride
                 field = _taken(field, axis + 1, out.shape[axis], step)
             fields.append(_thinned(field) if "weight" in bound else field)
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
+
+    def _mixed_channels(self, field: Tensor, groups: int, count: int) -> Tensor:
+        """Positions (2, N, channels, ...) after a convolution with weights has mixed the channels of each group."""
+        each = count // groups
+        parts = field.reshape(*field.shape[:2], groups, -1, *field.shape[3:])
+        if parts.shape[3] == each and self._tokens(parts, 3):
+            return field  # tokens, of which as many come out: their places stay
+        parts = self._weighed(parts, 3, each)
+        return parts[:, :, 0] if groups == 1 else parts.expand(*parts.shape[:3], each, *parts.shape[4:]).flatten(2, 3)
+
+    def _weighed(self, field: Tensor, axis: int, length: int) -> Tensor:
+        """Positions after weights have mixed samples along an axis: their mean; but whole rows are spread evenly."""
+        mean = field.nanmean(axis, keepdim=True)
+        if length < 2 or not varies(field, axis):
+            return mean
+        n, (apart, counts) = field.shape[axis], measured(field)
+        lost = [math.isfinite(near) and math.isinf(far) for near, far in zip(apart, measured(mean)[0], strict=True)]
+        if sum(lost) != 1 or not all(map(math.isfinite, apart)) or n != counts[lost.index(True)]:
+            return mean
+        self.lined = (n / length if lost[0] else 1.0, n / length if lost[1] else 1.0)
+        return _taken(field, axis, length, n / length)
+
+    def _tokens(self, field: Tensor, axis: int) -> bool:
+        """Tell if samples along an axis are tokens, each once, and not those of patches of a picture of one channel."""
+        lines = field.movedim(axis, -1).flatten(1, -2)
+        one = lines[:, 0]
+        if one.shape[1] < 2 or not one.isfinite().all() or len(one.T.unique(dim=0)) < one.shape[1]:  # type: ignore[no-untyped-call]
+            return False
+        several = len(lines.transpose(0, 1).flatten(1).nan_to_num(NO_PIXEL).unique(dim=0))  # type: ignore[no-untyped-call]
+        alone = lines.shape[1] == several * self.batch  # as no map of several channels
+        return several == 1 or not alone or not all(varies(one[c : c + 1], 1) for c in (0, 1))
 
     def _resampled(self, x: Tensor, out: Tensor, mixed: bool) -> list[Tensor]:
         """Positions after what is known to keep the axes only: spread evenly, or mixed by weights."""
@@ -304,21 +374,11 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             same = other[0].shape == first[0].shape and torch.equal(other[0].nan_to_num(-1), first[0].nan_to_num(-1))
             if not same and min(map(_area, other)) < min(map(_area, first)):
                 first = other
-        fields = [_lined(field, out.ndim).expand(2, *out.shape) for field in first]
+        fields = [_of_rank(field, out.ndim).expand(2, *out.shape) for field in first]
         if len(each) > 1 and fields[0].isnan().any():
             for other in each:
-                fields = [torch.where(field.isnan(), _lined(other[0], out.ndim), field) for field in fields]
+                fields = [torch.where(field.isnan(), _of_rank(other[0], out.ndim), field) for field in fields]
         return fields
-
-
-def _mixed_channels(field: Tensor, groups: int, count: int) -> Tensor:
-    """Positions (2, N, channels, ...) after a convolution with weights has mixed the channels of each group."""
-    each = count // groups
-    parts = field.reshape(*field.shape[:2], groups, -1, *field.shape[3:])
-    if parts.shape[3] == each and _once(parts, 3):
-        return field  # tokens, of which as many come out: their places stay
-    parts = parts.nanmean(3, keepdim=True)
-    return parts[:, :, 0] if groups == 1 else parts.expand(*parts.shape[:3], each, *parts.shape[4:]).flatten(2, 3)
 
 
 def _area(field: Tensor) -> float:
@@ -332,14 +392,6 @@ def _thinned(field: Tensor) -> Tensor:
     return torch.where(single.view(2, *[1] * (field.ndim - 1)), torch.nan, field) if single.any() else field
 
 
-def _once(field: Tensor, axis: int) -> bool:
-    """Tell if along an axis every position is there once."""
-    one = field.movedim(axis, -1).flatten(1, -2)[:, 0]
-    if one.shape[1] < 2 or not one.isfinite().all():
-        return False
-    return len(one.T.unique(dim=0)) == one.shape[1]  # type: ignore[no-untyped-call]
-
-
 def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
     return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
 
@@ -348,7 +400,7 @@ def _full(shape: Sequence[int], ndim: int) -> tuple[int, ...]:
     return (*(1,) * (ndim - len(shape)), *shape)
 
 
-def _lined(field: Tensor, ndim: int) -> Tensor:
+def _of_rank(field: Tensor, ndim: int) -> Tensor:
     """Positions with as many axes, to be broadcast."""
     return field.reshape(2, *_full(field.shape[1:], ndim))
 

@@ -108,6 +108,7 @@ def name_of(function: Any) -> str:
     name = str(getattr(function, "__name__", ""))
     if name == "__get__":
         return str(getattr(function.__self__, "__name__", name))  # an attribute, such as Tensor.real
+    name = name.partition(".")[0]  # conv2d.default, as in exported programs
     return name.lstrip("_").removesuffix("_with_indices") if name not in ("__getitem__", "__setitem__") else name
 
 
@@ -306,7 +307,7 @@ def with_circular_borders(
         pads = tuple((total // 2, total - total // 2) for total in totals)
     else:
         pads = tuple((p, p) for p in _pair(padding))
-    given |= {"input": _around(x, pads), "padding": 0}
+    given |= {"input": _around(x, pads), "padding": (0, 0)}
     return (given.pop("input"),), given
 
 

@@ -98,6 +98,15 @@ class Watch(TorchFunctionMode):
                 hooks.callback(module.register_forward_hook(self._leave).remove)
             yield
 
+    @contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """Context in which what happens is no part of the network."""
+        before, self.busy = self.busy, True
+        try:
+            yield
+        finally:
+            self.busy = before
+
     def hidden(self) -> bool:
         """Tell if what happens is inside an operator that is one place."""
         return any(frame.home == OPAQUE for frame in self.stack)
@@ -130,12 +139,9 @@ class Watch(TorchFunctionMode):
 
     def _enter(self, name: str) -> Callable[..., Any]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
-            self.busy = True  # what follows is no part of the network
-            try:
+            with self.unwatched():
                 args = tuple(self.before(self._key(f"{name}()"), args))
                 source = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.ndim == 4), None)
-            finally:
-                self.busy = False
             self.stack.append(Frame(name, source, type(module).__module__))
             return args, kwargs
 
@@ -147,11 +153,8 @@ class Watch(TorchFunctionMode):
         if output is None or self.hidden():
             return None
         self._calls[frame.name, ""] += 1
-        self.busy = True  # what follows is no part of the network
-        try:
+        with self.unwatched():
             new = self.left((frame.name, "", self._calls[frame.name, ""]), frame, output)
-        finally:
-            self.busy = False
         return None if new is None else put_first(result, new)
 
 

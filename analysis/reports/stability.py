@@ -28,6 +28,7 @@ from analysis.networks.loading import (
     move,
     normalised,
 )
+from analysis.networks.metrics.shifts import WINDOWS
 from analysis.networks.remedy_table import remedy
 from analysis.reports.curves import chart
 from analysis.reports.session import Images, Session
@@ -88,6 +89,7 @@ def stability_report(
     seed: int = 0,
     size: int | None = None,
     side: int | None = None,
+    windows: str = "true",
     batch: int | None = None,
     device: str = "cpu",
     block: int = BLOCK,
@@ -135,6 +137,9 @@ def stability_report(
     side : int, optional
         Side to which every image is brought first, pixels. By default that of the input + shifts; with ten crops at
         least 256/224 of the input, the side that they are cut from; twice that for the published forms.
+    windows : {"true", "reflect", "circular"}
+        What windows show: pictures enlarged by the shifts; or pictures of the network's own side, that of the input,
+        which go on mirrored or as their own period.
     batch : int, optional
         Images in one pass of the network.
     device : str
@@ -169,6 +174,7 @@ def stability_report(
     check_runs(loaded, models, min(2, batch or 2))
 
     extras = _extras(loaded, shifts, published, corruptions, labels is not None, seed)
+    whole = loaded.size + shifts * (windows == "true")
     ten_side = round(loaded.size * 256 / 224)
     session = Session("stability", images, out, loaded.size, colour=True, block=block, **how)
     classes = None if labels is None else read_labels(labels, session.root)
@@ -179,7 +185,8 @@ def stability_report(
             models,
             loaded.size,
             shifts,
-            side=side or (2 if published else 1) * max(loaded.size + shifts, ten_side if ten_crop else 0),
+            windows=windows,
+            side=side or (2 if published else 1) * max(whole, ten_side if ten_crop else 0),
             frames="grid" if grid else "lines",
             ten_crop=ten_crop,
             labels=classes,
@@ -324,6 +331,7 @@ def page_values(comparison: xr.Dataset, changes: Mapping[str, Sequence[str]]) ->
     shown = [name for name in COLUMNS if name in rows]
     return {
         "attrs": comparison.attrs,
+        "windows": WINDOWS,
         "sentences": verdict(comparison),
         "columns": [(*COLUMNS[name], False) for name in shown],
         "rows": [

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from analysis.files.messages import unknown
 from analysis.networks.metrics import (
     AccuracyByShift,
     Bootstrap,
@@ -34,7 +35,7 @@ from analysis.networks.metrics import (
 from analysis.networks.metrics.accuracy import rank_of
 from analysis.networks.metrics.checks import finite, labels_of
 from analysis.networks.metrics.flips import flips_by_picture
-from analysis.networks.metrics.shifts import DIRECTIONS
+from analysis.networks.metrics.shifts import DIRECTIONS, WINDOWS, larger
 from analysis.runs.feed import Images, run
 from analysis.runs.journal import Journal
 from analysis.stability.extras import Extra
@@ -59,10 +60,13 @@ class NetworkStability:
     size : int
         Side of the models' input, pixels.
     span : int
-        Largest distance of two frames, pixels: 8 for ImageNet, 4 for CIFAR-10. Pictures are resized to size + span,
-        and the frames are windows of true pixels in them.
+        Largest distance of two frames, pixels: 8 for ImageNet, 4 for CIFAR-10. Frames are windows of pictures of
+        size + span.
+    windows : {"true", "reflect", "circular"}
+        Pictures are resized to size + span; or to size, as the network was made for, and go on mirrored, or as their
+        own period.
     side : int, optional
-        Side to which pictures are brought first, pixels; by default size + span.
+        Side to which pictures are brought first, pixels; by default that of these.
     frames : {"lines", "grid"}
         Frames on three lines through the middle (3 span + 1), or all (span + 1)² of them, which alone gives the
         adversary all positions of its square.
@@ -100,6 +104,7 @@ class NetworkStability:
         size: int,
         span: int = 8,
         *,
+        windows: str = "true",
         side: int | None = None,
         frames: str = "lines",
         half_pixel: Sequence[float] = (0.5,),
@@ -116,7 +121,10 @@ class NetworkStability:
         if frames not in ("lines", "grid"):
             raise ValueError(f"unknown frames {frames!r}; known: 'lines', 'grid'")
         self.input_size, self.span = integer("size", size, 1), integer("span", span, 2)
-        self.size = size + span if side is None else integer("side", side, 1)
+        if windows not in WINDOWS:
+            raise ValueError(unknown("windows", windows, WINDOWS))
+        self.windows = windows
+        self.size = size + span * (windows == "true") if side is None else integer("side", side, 1)
         self.frames, self.shifts = frames, lines(span) if frames == "lines" else grid(span)
         self.half_pixel = tuple(half_pixel)
         for shift in self.half_pixel:
@@ -147,6 +155,7 @@ class NetworkStability:
         added = {name: value for extra in self.extras for name, value in extra.settings().items()}
         return (
             added
+            | ({} if self.windows == "true" else {"windows": self.windows})
             | {
                 "remedies": list(self.networks),
                 "size": self.input_size,
@@ -186,7 +195,7 @@ class NetworkStability:
         if self.bytes_first:
             x = (255 * x.clip(0, 1)).round().to(torch.uint8)
         truth = None if self.labels is None else torch.tensor([self.labels.of(name) for name in names])
-        large = resized(x, self.input_size + self.span)
+        large = larger(x, self.input_size, self.span, self.windows)
         frames = [resized(x, self.input_size), *(window(large, self.input_size, shift) for shift in self.shifts)]
         halves, ten = self._half_frames(large), []
         if self.ten_crop:
@@ -368,6 +377,7 @@ class NetworkStability:
             side=self.size,
             span=self.span,
             frames=self.frames,
+            windows=self.windows,
             ten_crop=int(self.ten_crop),
             labels_sha256="none" if self.labels is None else self.labels.sha256,
         )

@@ -16,6 +16,9 @@ Number = TypeVar("Number", int, float)
 DIRECTIONS = {"horizontal": (0, 1), "vertical": (1, 0), "diagonal": (1, 1)}
 """Step (dy, dx) of each of the directions of the mean flip rate."""
 
+WINDOWS = {"true": "of true pixels", "reflect": "of mirrored pictures", "circular": "of pictures that go around"}
+"""What windows show beyond a picture of the network's own size, and how that is said."""
+
 
 def resized(pictures: Tensor, side: int) -> Tensor:
     """Pictures with the shorter side resized, and the square in the middle cut out.
@@ -45,6 +48,31 @@ def resized(pictures: Tensor, side: int) -> Tensor:
         pictures = interpolate(pictures, target, mode="bilinear", antialias=True)
     top, left = (target[0] - side) // 2, (target[1] - side) // 2
     return pictures[:, :, top : top + side, left : left + side]
+
+
+def larger(pictures: Tensor, size: int, span: int, windows: str) -> Tensor:
+    """Pictures of which windows of a size, up to a span apart, are cut.
+
+    Parameters
+    ----------
+    pictures : Tensor, shape (N, channels, H, W), floating or uint8
+    size, span : int
+        Pixels.
+    windows : str
+        One of :data:`WINDOWS`: "true", pictures are resized to size + span; else to `size`, and go on.
+
+    Returns
+    -------
+    Tensor, shape (N, channels, size + span, size + span), dtype of pictures
+    """
+    if windows == "true":
+        return resized(pictures, size + span)
+    at = torch.arange(-(span // 2), size + span - span // 2)
+    if windows == "circular":
+        at = at % size
+    else:
+        at = size - 1 - (at % max(1, 2 * (size - 1)) - (size - 1)).abs()
+    return resized(pictures, size)[:, :, at][:, :, :, at]
 
 
 def window(pictures: Tensor, size: int, shift: tuple[int, int] = (0, 0)) -> Tensor:

@@ -111,3 +111,10 @@ def test_space_to_depth_counts_every_phase():
     parts = [aliased_energy(x.double(), (2, 2), (i, j)) for i in (0, 1) for j in (0, 1)]
     assert np.allclose(aliased, sum(part[0] for part in parts), rtol=1e-5)
     assert np.allclose(whole, sum(part[1] for part in parts), rtol=1e-5)
+
+
+def test_both_parts_of_complex_maps_count():
+    y = torch.randn(2, 3, 16, 16, dtype=torch.complex128)
+    parts = [aliased_energy(part, (2, 2)) for part in (y.real, y.imag)]
+    for found, real, imaginary in zip(aliased_energy(y, (2, 2)), *parts, strict=True):
+        torch.testing.assert_close(found, real + imaginary)

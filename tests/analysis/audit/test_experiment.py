@@ -283,3 +283,27 @@ def test_maps_that_are_not_one_of_each_picture_have_no_share_and_that_is_told():
     found = audited(Apart().eval(), 4)
     assert np.isnan(found.blame.sel(place="each")) and found.blame.sum() == pytest.approx(1)
     assert "In each the maps" in verdict(found)
+
+
+def test_a_strided_convolution_in_windows_has_the_share_and_energy_of_one_of_the_maps():
+    class Windows(nn.Module):
+        def __init__(self, apart):
+            super().__init__()
+            self.apart, self.conv, self.head = apart, nn.Conv2d(3, 4, 2, 2), nn.Linear(4, 3)
+
+        def forward(self, x):
+            n = len(x)
+            if self.apart:
+                x = x.view(n, 3, 2, 8, 2, 8).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+            y = self.conv(x).relu()
+            if self.apart:
+                y = y.view(n, 2, 2, 4, 4, 4).permute(0, 3, 1, 4, 2, 5).reshape(n, 4, 8, 8)
+            return self.head(y.square().mean((2, 3)))
+
+    torch.manual_seed(0)
+    whole, apart = Windows(False).eval(), Windows(True).eval()
+    apart.load_state_dict(whole.state_dict())
+    pictures = [np.random.default_rng(i).random((16, 16, 3)).astype(np.float32) for i in range(3)]
+    first, second = (audit_network(net, pictures, 16, progress=False) for net in (whole, apart))
+    np.testing.assert_allclose(second.blame, first.blame, atol=1e-6)
+    assert 0 < second.aliased_energy[0] < 1

@@ -132,6 +132,16 @@ def common(file, folder, tmp_path):
     return f"{file}:tiny", "--images", folder, "--size", SIZE, "--shifts", SHIFTS, "--out", tmp_path / "out"
 
 
+def test_windows_of_pictures_that_go_around_are_said_in_table_and_page(shiftscope, common, tmp_path):
+    code, _, errors = shiftscope(*common, "--windows", "circular", "--no-figures")
+    assert code == 0, errors
+    with xr.open_dataset(tmp_path / "out" / "stability.nc") as found:
+        assert (found.attrs["windows"], found.attrs["side"]) == ("circular", SIZE)
+    assert "true pixels" not in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    code, _, errors = shiftscope(*common, "--windows", "other")
+    assert code == 2 and "circular" in errors
+
+
 def test_writes_results_figures_and_a_summary(shiftscope, common, labels, tmp_path):
     remedies = ("blur3", "aps-l1", "cmod:0", "intrablock:0", "tlpf")
     chosen = [part for name in remedies for part in ("--remedy", name)]

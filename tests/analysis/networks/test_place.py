@@ -552,8 +552,22 @@ def chosen(x):
     return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2]))
 
 
-def test_numbers_of_tokens_are_no_maps():
-    assert [place.name for place in found(nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(chosen), nn.Linear(4, 4)))] == ["0"]
+def boolean(x):
+    tokens = x.flatten(2).transpose(1, 2)
+    return tokens[:, tokens[0, :, 0].argsort() < 16]
+
+
+@pytest.mark.parametrize("choose", [chosen, boolean])
+def test_a_choice_of_tokens_is_listed_without_a_share_and_their_numbers_are_no_maps(choose):
+    first, choice = found(nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(choose), nn.Linear(4, 4)))
+    assert (first.name, choice.name, choice.fault, choice.understood) == ("0", "1", False, False)
+
+
+def test_tokens_that_are_moved_or_cropped_are_no_choice():
+    index = torch.arange(40)
+    kept = torch.tensor([n for n in range(64) if n % 4])
+    assert len(found(nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(lambda x: x.flatten(2)[:, :, kept]), nn.ReLU()))) == 2
+    assert len(found(nn.Sequential(nn.Conv2d(3, 4, 4, 4), Do(lambda x: x.flatten(2)[:, :, index]), nn.ReLU()))) == 1
 
 
 @pytest.mark.parametrize(
@@ -643,3 +657,174 @@ def test_scripted_parts_are_told_and_a_network_for_one_picture_is_refused_as_suc
         found(part)
     with pytest.raises(ValueError, match="two pictures"):
         places(Do(single), torch.rand(1, 3, 32, 32))
+
+
+class Phases(nn.Module):
+    """Convolution of each phase for itself, put back where it came from, and a pooling."""
+
+    def __init__(self, together):
+        super().__init__()
+        self.together, self.conv, self.pool = together, nn.Conv2d(3, 3, 3, 1, 1), nn.MaxPool2d(4)
+
+    def forward(self, x):
+        return self.pool(self.together(self.conv, x).relu())
+
+
+def written_back(layer, x):
+    out = torch.empty_like(x)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        out[:, :, i::2, j::2] = layer(x[:, :, i::2, j::2])
+    return out
+
+
+def interleaved(layer, x):
+    return torch.stack([layer(x[..., ::2]), layer(x[..., 1::2])], -1).flatten(-2)
+
+
+def by_lines(layer, x):
+    even, odd = (x.index_select(2, torch.arange(first, 32, 2)) for first in (0, 1))
+    return torch.stack([layer(even), layer(odd)], 3).flatten(2, 3)
+
+
+def half_of_them(layer, x):
+    """Two phases of four, which is a loss: the others are zero."""
+    out = torch.zeros_like(x)
+    out[:, :, ::2, ::2] = layer(x[:, :, ::2, ::2])
+    out[:, :, 1::2, 1::2] = layer(x[:, :, 1::2, 1::2])
+    return out
+
+
+@pytest.mark.parametrize("together", [written_back, interleaved, by_lines])
+def test_phases_that_are_put_back_are_no_place(together):
+    place = only(Phases(together))
+    assert (place.name, place.total_stride) == ("pool", (4, 4))
+
+
+def test_phases_that_are_not_all_put_back_are_places():
+    assert [place.kind for place in found(Phases(half_of_them))] == ["patch merging", "max pooling"]
+
+
+class Sweeps(nn.Module):
+    """Recurrences along rows of patches, then along columns, as in ReNet, and a pooling."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.rows, self.columns = (kind(n, 4, batch_first=True, bidirectional=True) for n in (12, 8))
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x):
+        x = functional.pixel_unshuffle(x, 2)
+        n, c, h, w = x.shape
+        y = self.rows(x.permute(0, 2, 3, 1).reshape(n * h, w, c))[0].view(n, h, w, 8)
+        y = self.columns(y.transpose(1, 2).reshape(n * w, h, 8))[0].view(n, w, h, 8)
+        return self.pool(y.permute(0, 3, 2, 1))
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
+def test_recurrences_along_rows_and_columns_keep_every_sample(kind):
+    patches, place = found(Sweeps(kind), size=16)
+    assert (patches.kind, place.name, place.total_stride) == ("space to depth", "pool", (4, 4))
+
+
+class Resampled(nn.Module):
+    """Mixing of the whole picture, and a strided convolution of what has no place in the picture any more."""
+
+    def __init__(self, mix, count):
+        super().__init__()
+        self.mix, self.count = mix, count
+        self.queries, self.line = nn.Parameter(torch.randn(64, 3)), nn.Linear(256, 64)
+        self.bottle = nn.Sequential(nn.Linear(768, 5), nn.Linear(5, 192))
+        self.conv = nn.Conv2d(3, 4, 3, 2, 1)
+
+    def forward(self, x):
+        return self.conv(self.mix(self, x.flatten(2)).view(len(x), 3, 8, 8))
+
+
+MIXED = {
+    "tokens": lambda net, x: net.line(x),
+    "bottleneck": lambda net, x: net.bottle(x.flatten(1)),
+    "queries": lambda net, x: ((net.queries @ x).softmax(-1) @ x.transpose(1, 2)).transpose(1, 2),
+    "queries of a function": lambda net, x: functional.scaled_dot_product_attention(
+        net.queries.expand(len(x), 1, -1, -1), *[x.transpose(1, 2)[:, None]] * 2
+    )[:, 0].transpose(1, 2),
+}
+
+
+@pytest.mark.parametrize("mix", MIXED)
+def test_what_follows_a_mixing_of_the_whole_picture_has_no_share(mix):
+    place = only(Resampled(MIXED[mix], 64), size=16)
+    assert (place.name, place.fault, place.calls) == ("conv", False, ())
+
+
+def test_strides_of_maps_that_are_transposed_are_those_of_the_picture():
+    model = nn.Sequential(Do(lambda x: x.transpose(2, 3)), nn.Conv2d(3, 4, (5, 3), (2, 1), (2, 1)))
+    place = only(model)
+    assert (place.stride, place.total_stride, place.kernel, place.size_out) == ((1, 2), (1, 2), (3, 5), (32, 16))
+
+
+def test_weights_that_mix_rows_and_then_columns_are_both_listed_and_the_next_place_knows_its_stride():
+    turn = Do(lambda x: x.transpose(2, 3))
+    rows, columns, pool = found(
+        nn.Sequential(nn.Linear(32, 16), turn, nn.Linear(32, 64), nn.Linear(64, 16), turn, nn.MaxPool2d(2))
+    )
+    assert (rows.size_out, columns.size_out, pool.total_stride) == ((32, 16), (16, 16), (4, 4))
+
+
+def test_complex_slices_are_not_passed_over_and_parts_of_spectra_are_no_maps():
+    place = only(Do(lambda x: torch.complex(x, -x)[:, :, ::2, ::2].abs()))
+    assert (place.size_out, place.understood, place.fault) == ((16, 16), False, True)
+    cropped = only(Do(lambda x: torch.fft.ifft2(torch.fft.fft2(x)[:, :, 8:24, 8:24]).real))
+    assert (cropped.function, cropped.size_out) == ("real", (16, 16))
+
+
+def test_maps_out_of_vmap_are_listed_and_what_stays_inside_is_refused():
+    inner = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.MaxPool2d(2))
+
+    def mapped(x):
+        return torch.vmap(lambda one: inner(one[None])[0])(x)
+
+    fall, pool = found(nn.Sequential(Do(mapped), nn.MaxPool2d(2)))
+    assert (fall.understood, fall.total_stride, pool.total_stride) == (False, (4, 4), (8, 8))
+    with pytest.raises(ValueError, match="vmap"):
+        found(Do(lambda x: torch.vmap(lambda one: inner(one[None])[0].mean((1, 2)))(x)))
+    assert (
+        only(nn.Sequential(Do(lambda x: x * torch.vmap(torch.neg)(torch.ones(3, 1, 1))), nn.MaxPool2d(2))).name == "1"
+    )
+
+
+def test_calls_of_exported_programs_are_known():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2)).eval()
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(model, (torch.rand(2, 3, 32, 32),), dynamic_shapes=(batch,)).module()
+    assert [place.kind for place in found(program)] == ["convolution", "max pooling"]
+
+
+def test_places_between_phases_and_their_return_stay_apart_from_later_ones():
+    pool = nn.MaxPool2d(2)
+
+    def branched(x):
+        even, odd = x[..., ::2], x[..., 1::2]
+        small = pool(x)
+        x = torch.stack([even, odd], -1).flatten(-2)
+        return small + pool(x) + pool(x.relu())
+
+    assert [place.kind for place in found(nn.Sequential(Do(branched)))] == ["max pooling"] * 3
+
+
+def test_recurrences_by_hand_keep_every_sample():
+    along, across = nn.GRUCell(3, 4), nn.GRUCell(4, 4)
+
+    def sweep(cell, lines):
+        state, states = torch.zeros(len(lines), 4), []
+        for step in range(lines.shape[1]):
+            state = cell(lines[:, step], state)
+            states.append(state)
+        return torch.stack(states, 1)
+
+    def sweeps(x):
+        n, c, h, w = x.shape
+        y = sweep(along, x.permute(0, 2, 3, 1).reshape(n * h, w, c)).view(n, h, w, 4)
+        return sweep(across, y.transpose(1, 2).reshape(n * w, h, 4)).view(n, w, h, 4).permute(0, 3, 2, 1)
+
+    place = only(nn.Sequential(Do(sweeps), nn.MaxPool2d(2)), size=16)
+    assert (place.name, place.total_stride) == ("1", (2, 2))

@@ -232,6 +232,30 @@ def test_a_reference_that_never_flips_leaves_no_mfr(pictures):
     assert np.isnan(report.flips_avoided)
 
 
+@pytest.mark.parametrize("windows", ["circular", "reflect"])
+def test_pictures_of_the_networks_own_size_are_not_resampled_and_go_on_as_is_said(pictures, labels, windows):
+    model, small = network(), pictures[:, :, :SIZE, :SIZE].contiguous()
+    report = stability(model, small, labels, size=SIZE, span=SPAN, windows=windows, progress=False, half_pixel=())
+    pads = (SPAN // 2,) * 4
+    large = nn.functional.pad(small, pads, windows)
+    with torch.no_grad():
+        share = float((model(small).argmax(1) == labels).double().mean())
+        frames = torch.stack([model(metrics.window(large, SIZE, shift)) for shift in metrics.lines(SPAN)])
+        down, right = metrics.lines(SPAN)[0]
+        rolled = model(small.roll((-down, -right), (2, 3)))
+        assert (down, right) != (0, 0) and torch.allclose(frames[0], rolled, atol=1e-5) == (windows == "circular")
+    consistency = metrics.Consistency()
+    consistency.update(frames)
+    assert report.top1 == pytest.approx(100 * share)
+    assert report.consistency == pytest.approx(100 * consistency.compute())
+    assert report.attrs["windows"] == windows
+
+
+def test_other_windows_are_refused():
+    with pytest.raises(ValueError, match="reflect"):
+        NetworkStability({"plain": network()}, SIZE, SPAN, windows="mirrored")
+
+
 OPTIONS = {"size": SIZE, "span": SPAN}
 
 
