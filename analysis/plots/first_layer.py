@@ -165,7 +165,7 @@ def kernel_plane_figure(table: xr.Dataset, gamma: ArrayLike, labels: int = 8) ->
             corner = max(CORNERS, key=lambda side: np.hypot(*(placed - at - 0.3 * np.array(side)).T).min())
             placed = np.vstack([placed, at + 0.3 * np.array(corner)])
             text |= {"ha": "left" if corner[0] > 0 else "right", "va": "bottom" if corner[1] > 0 else "top"}
-            ax.annotate(str(index), at, (7 * corner[0], 5 * corner[1]), **text)
+            ax.annotate(str(index), (at[0], at[1]), (7 * corner[0], 5 * corner[1]), **text)
     edged: Style = {"linestyle": "", "markeredgecolor": BLACK}
     handles = [
         legend_entry(kind, marker=KIND_MARKERS[kind], color=colour, **edged)
