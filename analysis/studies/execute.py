@@ -127,7 +127,8 @@ def read_rows(path: Path) -> dict[str, Row]:
     """Rows of a table of runs by name; none if there is no table."""
     if not path.exists():
         return {}
-    table = pd.read_csv(path, dtype={"settings": str, "part": str}, keep_default_na=True).fillna({"part": ""})
+    text = {"settings": str, "part": str}
+    table = pd.read_csv(path, dtype=text, float_precision="round_trip").fillna({"part": ""})
     return {row["run"]: row for row in table.to_dict("records")}
 
 

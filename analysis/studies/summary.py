@@ -77,7 +77,8 @@ def verdicts(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
             found = differences(study, claim, runs)
             values = _units(found, "difference")
             (mean, half), seeds = interval(values), found.seed.nunique()
-            over = f"{seeds} seeds" if values.index.name == "seed" else f"{len(values)} parts of one seed"
+            over = f"{seeds} seed{'s' if seeds != 1 else ''}"
+            over = over if values.index.name == "seed" else f"{len(values)} parts of {over}"
         printed = differences(study, claim, study.published().assign(seed=0)).difference.mean()
         rows.append(
             {

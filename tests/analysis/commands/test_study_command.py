@@ -6,11 +6,14 @@ import pytest
 
 pytest.importorskip("torch")
 
+from analysis.studies import STUDIES
+
 
 def test_list(shiftscope):
     code, out, _ = shiftscope("study", "--list")
     assert code == 0
-    assert all(name in out for name in ("blurpool", "twins", "sound", "two cores"))
+    told = " ".join(out.split())
+    assert all(name in out and study.costs["small"] in told for name, study in STUDIES.items())
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from analysis import networks  # noqa: E402
 from analysis.networks.training.recipe import recipe  # noqa: E402
 from analysis.plots import study_figure  # noqa: E402
 from analysis.studies import STUDIES, Claim, Run, Study, images, run_study, study_named, summary, verdicts  # noqa: E402
+from analysis.studies.execute import read_rows, write_tables  # noqa: E402
 from analysis.studies.images import BLURPOOL, TWINS, with_mean_flip_rate  # noqa: E402
 from analysis.studies.sound import SOUND, sound_metrics, whole  # noqa: E402
 from analysis.studies.summary import interval  # noqa: E402
@@ -75,6 +76,14 @@ def test_a_study_that_is_stopped_goes_on_to_the_same_tables(tiny, arrays, tmp_pa
         run_study(tiny, arrays, tmp_path / "a", scale="published", seeds=[0], progress=False)
 
 
+def test_a_table_that_is_read_and_written_again_has_the_same_digits(tiny, tmp_path):
+    values = 100 * np.random.default_rng(0).random(200)  # the fast way to read numbers loses the last digit of some
+    rows = [{"run": f"r{n}", "filter": "max", "seed": n, "part": "", "score": v, "settings": "x"} for n, v in
+            enumerate(values)]  # fmt: skip
+    write_tables(tiny, tmp_path, pd.DataFrame(rows))
+    assert [row["score"] for row in read_rows(tmp_path / "runs.csv").values()] == values.tolist()
+
+
 def test_refusals(tiny, arrays, tmp_path):
     with pytest.raises(ValueError, match="medium"):
         run_study(tiny, arrays, tmp_path, scale="medium")
@@ -123,7 +132,7 @@ def test_one_seed_alone_has_its_interval_over_parts(tiny):
     whole_table = pd.DataFrame(rows)
     (row,) = verdicts(tiny, whole_table).itertuples()
     assert (row.effect, row.interval) == pytest.approx(interval([2.0, 2.2, 2.4]))
-    assert row.verdict == "holds" and row.seeds == 1 and row.over == "3 parts of one seed"
+    assert row.verdict == "holds" and row.seeds == 1 and row.over == "3 parts of 1 seed"
     (less,) = verdicts(tiny, whole_table.iloc[:-1]).itertuples()  # a part that only one of the two has does not count
     assert (less.effect, less.interval) == pytest.approx(interval([2.0, 2.2]))
 
