@@ -183,4 +183,4 @@ def put_first(result: Any, new: Tensor) -> Any:
     if isinstance(result, Tensor):
         return new
     rest = (new, *result[1:])
-    return type(result)(*rest) if hasattr(result, "_fields") else tuple(rest) if isinstance(result, tuple) else [*rest]
+    return type(result)(*rest) if hasattr(result, "_fields") else type(result)(rest)  # torch's named tuples take a list
