@@ -182,7 +182,27 @@ def _one_level(module: nn.Module) -> fx.Graph | None:
         return None
     finally:
         module.training = training
+    _follow_mode(module, *graphs)
     return _with_mergings(graphs[1]) if str(graphs[0]) == str(graphs[1]) else None
+
+
+def _follow_mode(module: nn.Module, first: fx.Graph, second: fx.Graph) -> None:
+    """Let both graphs ask for the module's mode where it was written into them, as by ``training=self.training``."""
+    on, off = (second, first) if module.training else (first, second)
+    for here, there in zip(list(on.nodes), list(off.nodes), strict=False):
+        if here.op != "call_function" or here.target is not there.target or len(here.args) != len(there.args):
+            continue
+        given: list[tuple[Any, Any]] = [*enumerate(here.args), *here.kwargs.items()]
+        for key, value in given:
+            other = there.args[key] if isinstance(key, int) else there.kwargs.get(key)
+            if value is True and other is False:
+                for graph, node in ((on, here), (off, there)):
+                    with graph.inserting_before(node):
+                        mode = graph.get_attr("training")
+                    if isinstance(key, int):
+                        node.update_arg(key, mode)
+                    else:
+                        node.update_kwarg(key, mode)
 
 
 def _with_mergings(graph: fx.Graph) -> fx.Graph:

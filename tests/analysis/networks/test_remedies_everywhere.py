@@ -234,7 +234,7 @@ class Modal(nn.Module):
     """Code that is another in training."""
 
     def forward(self, x):
-        return functional.dropout(x, 0.5, self.training).relu()
+        return (2 * x if self.training else x).relu()
 
 
 class Optional(nn.Module):
@@ -707,3 +707,35 @@ def test_a_trained_resnet20_keeps_its_accuracy():
             answers = torch.cat([network(part).argmax(1) for part in pictures.split(100)])
         accuracy[name] = float((answers == classes).double().mean())
     assert accuracy["plain"] > 0.9 and accuracy["blur3"] >= 0.9
+
+
+class Dropping(nn.Module):
+    """A strided convolution, functional dropout, by keyword or not, and its activation."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.conv, self.head = how, nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.conv(x)
+        if self.how == "keyword":
+            x = nn.functional.dropout(x, 0.5, training=self.training)
+        elif self.how == "position":
+            x = nn.functional.dropout2d(x, 0.5, self.training)
+        return self.head(nn.functional.relu(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["keyword", "position"])
+def test_functional_dropout_hides_nothing(how):
+    torch.manual_seed(0)
+    plain = Dropping("").eval()
+    dropping = Dropping(how).eval()
+    dropping.load_state_dict(plain.state_dict())
+    x = torch.rand(2, 3, 16, 16)
+    mended, _ = replace_pooling(dropping, "blur3")
+    expected, _ = replace_pooling(plain, "blur3")
+    assert torch.allclose(mended(x), expected(x), atol=1e-6) and not torch.allclose(mended(x), plain(x), atol=1e-4)
+    mended.train()  # and it still drops
+    assert not torch.equal(mended(x), mended(x))
+    mended.eval()
+    assert torch.equal(mended(x), mended(x))

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from analysis.networks.watch import put_first  # noqa: E402
 
-Pair = namedtuple("Pair", "maps rest")  # noqa: PYI024
+Pair = namedtuple("Pair", "maps rest")
 
 
 @pytest.mark.parametrize("name", ["values", "maps", None])
