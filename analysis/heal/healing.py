@@ -239,8 +239,8 @@ class _Patient:
             raise ValueError("none of the images held out can be read")
         changed = copy.deepcopy(unhealed)
         device = next((p.device for p in network.model.parameters()), torch.device("cpu"))
-        pictures = (batches[0].permute(0, 3, 1, 2).float() / 255).to(device)
-        inputs = pictures if network.preprocess is None else network.preprocess(pictures)
+        pictures = [(batch.permute(0, 3, 1, 2).float() / 255).to(device) for batch in batches]
+        inputs = pictures[0] if network.preprocess is None else network.preprocess(pictures[0])
         self.logits = _differ(network, changed, remedy, pictures)
         match_moments(network.model, changed, inputs)
         layout = layout_of(network.model, changed, inputs[:1]) if remedy else Layout((), ())
@@ -303,14 +303,19 @@ class _Patient:
         return (perf_counter() - begin) / TIMED
 
 
-def _differ(network: LoadedNetwork, changed: nn.Module, remedy: str, pictures: Tensor) -> Tensor:
-    """Logits of the plain network; ValueError if the remedy leaves all of them as they are."""
+def _differ(network: LoadedNetwork, changed: nn.Module, remedy: str, pictures: Sequence[Tensor]) -> Tensor:
+    """Logits of the plain network for the first pictures; ValueError if the remedy leaves all answers as they are.
+
+    The pictures are tried moved by a pixel too: adaptive sampling changes nothing where the first phase is its choice.
+    """
+    plain, remedied = (Prepared(model, network.preprocess) for model in (network.model, changed))
     with torch.no_grad():
-        plain: Tensor = Prepared(network.model, network.preprocess)(pictures)
-        same = bool(remedy) and torch.equal(plain, Prepared(changed, network.preprocess)(pictures))
-    if same:
-        raise ValueError(f"remedy {remedy!r} changes nothing: {network.name} answers the same with it")
-    return plain
+        logits: Tensor = plain(pictures[0])
+        if remedy and all(
+            torch.equal(plain(x), remedied(x)) for part in pictures for x in (part, part.roll((1, 1), (2, 3)))
+        ):
+            raise ValueError(f"remedy {remedy!r} changes nothing: {network.name} answers the same with it")
+    return logits
 
 
 def examples_of(images: Images, limit: int | None = None) -> Examples:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from torch import nn  # noqa: E402
 
 import analysis  # noqa: E402
 from analysis.heal.healed_file import healed_name  # noqa: E402
-from analysis.heal.healing import heal_network  # noqa: E402
+from analysis.heal.healing import _differ, heal_network  # noqa: E402
 from analysis.heal.plan import Plan  # noqa: E402
 from analysis.heal.start import match_moments  # noqa: E402
 from analysis.heal.student import Student, layout_of  # noqa: E402
@@ -272,3 +274,22 @@ def test_large_pictures_are_learnt_from_more_gently_unless_a_rate_is_given():
     small, large = (Plan().recipe(size, 10, 20).rate for size in (32, 224))
     assert large < small == 1e-4
     assert Plan(rate=1e-3).recipe(224, 10, 20).rate == 1e-3
+
+
+def test_a_remedy_that_shows_only_on_moved_pictures_changes_something():
+    """As adaptive sampling does where its choice is the first phase."""
+
+    class Corner(nn.Module):
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = weight
+
+        def forward(self, x):
+            return x.mean((2, 3)) + self.weight * x[:, :, 0, 0]
+
+    pictures = torch.rand(2, 3, 8, 8)
+    pictures[:, :, 0, 0] = 0
+    network = SimpleNamespace(model=Corner(0.0), preprocess=None, name="corner")
+    assert torch.equal(_differ(network, Corner(1.0), "x", [pictures]), pictures.mean((2, 3)))
+    with pytest.raises(ValueError, match="changes nothing"):
+        _differ(network, Corner(0.0), "x", [pictures])
