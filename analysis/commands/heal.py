@@ -41,7 +41,7 @@ def command(
         typer.Option(
             help="What is learnt: answers (the plain network's), consistency (of the own answers under a shift), "
             "averaged (the plain network's, mean over shifts), features; may be given again, they are added. Default: "
-            "the first two."
+            "answers."
         ),
     ] = None,
     learn: Annotated[str | None, typer.Option(help="Weights that learn: all (default), behind, norms.")] = None,
@@ -49,6 +49,13 @@ def command(
         str | None, typer.Option(help="How shifted pictures go on: reflect (default), circular, both.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate of Adam at first.")] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Weights that are kept: of the last round (default), or of the one with the best agreement."),
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="With --keep best: stop after so many rounds without better agreement.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Images of a step. Default: 128 small ones, 16 large ones.")] = None,
     seed: Annotated[int, typer.Option(help="Of order, augmentation and shifts.")] = 0,
     labels: Annotated[
@@ -107,7 +114,16 @@ def command(
         seed=seed,
         progress=not quiet,
         on_skip=options.skips_shown(quiet),
-        **options.given(losses=loss, learn=learn, borders=borders, rate=rate, batch=batch, reported=reported),
+        **options.given(
+            losses=loss,
+            learn=learn,
+            borders=borders,
+            rate=rate,
+            keep=keep,
+            patience=patience,
+            batch=batch,
+            reported=reported,
+        ),
     )
     if not quiet:
         print(healing_summary(report))

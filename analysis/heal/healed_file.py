@@ -85,7 +85,10 @@ def load_healed(path: str | os.PathLike[str], model: nn.Module | LoadedNetwork) 
     except (KeyError, ValueError) as error:
         raise ValueError(f"{shown}: the header is damaged: {error!r}") from error
     loaded = model if isinstance(model, LoadedNetwork) else LoadedNetwork(type(model).__name__, model, size=size)
-    healed, changes = remedied(loaded, remedy)
+    try:
+        healed, changes = remedied(loaded, remedy)
+    except ValueError as error:
+        raise ValueError(f"{shown} is of {network}: {error}") from error
     if (here := [place_of(change) for change in changes]) != places:
         raise ValueError(f"{shown} is of {network}, where {remedy} changed {places}; here it changes {here}")
     try:

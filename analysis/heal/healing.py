@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.files.folders import ImageFolder
+from analysis.files.messages import printable
 from analysis.files.results import writable_folder
 from analysis.heal.healed_file import remedied, save_healed
-from analysis.heal.plan import Plan
+from analysis.heal.plan import ROUNDS, Plan
 from analysis.heal.start import match_moments
 from analysis.heal.student import Layout, Student, layout_of
 from analysis.heal.task import Healing, Prepared
@@ -42,11 +43,14 @@ LEAST = 20
 MOST_HELD = 500
 """Images held out at most."""
 
-LOOKED_AT = 8
-"""Images whose size is looked at."""
+LOOKED_AT = 40
+"""Images whose size is looked at, spread over all."""
 
 TIMED = 3
 """Steps that are timed to turn minutes into a number of steps, after one that is not."""
+
+LOOKS = ROUNDS + 2
+"""Looks at the images held out: of the plain network, before the first round, and after each."""
 
 Images = str | os.PathLike[str] | Sequence[Any] | NDArray[np.uint8]
 
@@ -58,7 +62,7 @@ class Healed:
     Attributes
     ----------
     model : Module
-        The network with the remedy and the weights of the best round, in evaluation mode.
+        The network with the remedy and the weights of the round that is kept, in evaluation mode.
     plain, unhealed : Module
         The network as it was, and with the remedy alone.
     network : LoadedNetwork
@@ -75,8 +79,8 @@ class Healed:
         The same of the plain network.
     rows : list of dict
         The log, a row a round: epoch, step, learning_rate, training_loss, agreement, divergence, flips, seconds.
-    best : int
-        Round with the best agreement, from 1, whose weights the model has.
+    kept : int
+        Round, from 1, whose weights the model has.
     learnt, held : Examples
         Images that were learnt from, and those held out.
     """
@@ -92,7 +96,7 @@ class Healed:
     before: dict[str, float]
     at_first: dict[str, float]
     rows: list[Row]
-    best: int
+    kept: int
     learnt: Examples
     held: Examples
 
@@ -131,7 +135,7 @@ def heal_network(
         Folder; it is created. Holds log.csv, last.pt, from which a run that was stopped is continued, best.pt, and at
         the end healed.safetensors. By default nothing is kept.
     steps : int, optional
-        Steps to learn; they are divided into rounds of equal length, what is left over is dropped. Given that, the
+        Steps to learn; they are divided into rounds of equal length, up to five are left over. Given that, the
         result is the same to the last bit on the CPU with as many threads, also of a run that was killed.
     minutes : float, optional
         In place of `steps`: about so long. A few steps are timed, and the number that follows is kept with the run.
@@ -162,11 +166,15 @@ def heal_network(
     -----
     Teacher: the plain network in evaluation mode. Student: the network with the remedy; a complex modulus starts with
     each channel scaled and moved to the mean and variance that the maximum had (:func:`analysis.heal.start`). The
-    weights of the round with the best agreement with the teacher on held-out images are returned.
+    weights of the last round are returned, or those of the round with the best agreement with the teacher on held-out
+    images, if the plan says so.
     """
     if (steps is None) == (minutes is None):
         raise ValueError("expected steps or minutes, one of them")
     chosen = Plan(**plan)
+    side = model.size if isinstance(model, LoadedNetwork) else size
+    if chosen.borders != "circular" and chosen.span >= side:
+        raise ValueError(f"span is {chosen.span}; expected less than the side of the network's input, {side} pixels")
     network, unhealed, changes = _networks(model, remedy, size, device)
     learnt, held = _parts(examples_of(images, limit), chosen, network)
     with ExitStack() as stack:
@@ -189,7 +197,9 @@ def heal_network(
             progress=progress,
             on_skip=on_skip,
         )
-        run.model.load_state_dict(load_checkpoint(folder / BEST)["model"])
+        kept = best_epoch(run.rows, recipe) if chosen.keep == "best" else len(run.rows)
+        if kept < len(run.rows):
+            run.model.load_state_dict(load_checkpoint(folder / BEST)["model"])
         save_healed(folder / HEALED, patient.student.network, network.name, remedy, changes, network.size)
     return Healed(
         model=evaluation(patient.student.network),
@@ -203,7 +213,7 @@ def heal_network(
         before=before,
         at_first=at_first,
         rows=run.rows,
-        best=best_epoch(run.rows, recipe),
+        kept=kept,
         learnt=learnt,
         held=held,
     )
@@ -275,17 +285,17 @@ class _Patient:
             found: Any = load_checkpoint(folder / LAST)["belongs"]
             if found.get("minutes") == minutes:
                 return integer("steps", found.get("steps"), 1)
-        seconds = self._seconds_a_step()
-        steps = int(60 * wanted / seconds)
+        seconds, looks = self._seconds_a_step(), LOOKS * self._seconds_a_look()
+        steps = int((60 * wanted - looks) / seconds)
         if steps < 1:
             raise ValueError(
-                f"minutes is {minutes:g}, too short for one step, which takes {seconds:.2g} s; "
-                f"expected at least {seconds / 60:.2g}"
+                f"minutes is {minutes:g}, too short for one step, which takes {seconds:.2g} s, and {looks:.2g} s for "
+                f"what the log has of images held out; expected at least {(seconds + looks) / 60:.2g}"
             )
         return steps
 
     def _seconds_a_step(self) -> float:
-        """Elapsed time of one step of a copy, with its share of a look at the images held out."""
+        """Elapsed time of one step of a copy, in seconds."""
         trial = copy.deepcopy(self.student)
         recipe = self.recipe(1)
         optimiser = recipe.make_optimiser(trial)
@@ -301,6 +311,12 @@ class _Patient:
             optimiser.step()
         self.task.close()
         return (perf_counter() - begin) / TIMED
+
+    def _seconds_a_look(self) -> float:
+        """Elapsed time of one look at the images held out, in seconds."""
+        begin = perf_counter()
+        self.task.score(self.network.model)
+        return perf_counter() - begin
 
 
 def _differ(network: LoadedNetwork, changed: nn.Module, remedy: str, pictures: Sequence[Tensor]) -> Tensor:
@@ -363,16 +379,17 @@ def _networks(
 def _parts(examples: Examples, plan: Plan, network: LoadedNetwork) -> tuple[Examples, Examples]:
     """Images to learn from and images held out; ValueError for too few, or if they would be enlarged more than twice.
 
-    Of the first images the size is looked at.
+    The size is looked at of images spread over all, since a folder may hold several kinds.
     """
     if len(examples) < LEAST:
         raise ValueError(f"there are {len(examples)} images; expected at least {LEAST} to heal with")
-    for row in examples.rows[:LOOKED_AT].tolist():
+    for row in examples.rows[:: max(1, len(examples) // LOOKED_AT)].tolist():
         image = examples.image(row, [])
         if image is not None and 2 * min(image.size) < network.size:
+            name = examples.inputs[row]
             raise ValueError(
-                f"an image is {image.height}×{image.width} pixels; {network.name} takes {network.size}×{network.size}, "
-                "expected at least half of that"
+                f"{printable(name) if isinstance(name, str) else f'image {row}'} has {image.height}×{image.width} "
+                f"pixels; {network.name} takes {network.size}×{network.size}, expected at least half of that"
             )
     training, held = split(examples, min(plan.held_out, MOST_HELD / len(examples)))
     return examples.select(np.sort(training)), examples.select(np.sort(held))

@@ -16,7 +16,10 @@ SMALL = 64
 """Side of the input, pixels, up to which pictures are small: many in a batch, cropped from a border."""
 
 ROUNDS = 10
-"""Rounds, after each of which the network is looked at."""
+"""Rounds at most, after each of which the network is looked at."""
+
+KEEP = ("last", "best")
+"""Rounds whose weights may be kept."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Plan:
     temperature : float
         Of both networks' answers.
     rate : float, optional
-        Learning rate of Adam at first; a tenth of it from half of the rounds on, a hundredth from 8/10. By default 1e-4
+        Learning rate of Adam at first; a tenth of it from half of the rounds on, a hundredth from 8/10. By default 3e-4
         for pictures of up to 64 pixels, 3e-5 for larger ones: 1e-4 spoilt SqueezeNet in its first steps.
     batch : int, optional
         Pictures of a step; by default 128 of up to 64 pixels, 16 larger ones.
@@ -47,8 +50,11 @@ class Plan:
         to 64 pixels, "slight-crop" for larger ones.
     held_out : float
         Fraction of the images that is not learnt from but looked at; at most 500 images.
+    keep : {"last", "best"}
+        Round whose weights are kept: the last one, or the one that agrees best with the plain network on the images
+        held out.
     patience : int, optional
-        Rounds without better agreement after which it stops.
+        Rounds without better agreement after which it stops; only where the best round is kept.
     seed : int
         Of order, augmentation and shifts.
 
@@ -58,7 +64,7 @@ class Plan:
         If a setting is out of range, or a name unknown.
     """
 
-    losses: Sequence[str] = ("answers", "consistency")
+    losses: Sequence[str] = ("answers",)
     weights: str = "all"
     shifts: int = 4
     span: int = 2
@@ -68,7 +74,8 @@ class Plan:
     batch: int | None = None
     augmentation: str | None = None
     held_out: float = 0.1
-    patience: int | None = 6
+    keep: str = "last"
+    patience: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,7 +86,7 @@ class Plan:
                 raise ValueError(unknown("loss", name, LOSSES))
         if not set(self.losses) & set(TEACHING):
             raise ValueError(f"losses are {', '.join(self.losses) or 'none'}; expected one of {', '.join(TEACHING)}")
-        known = {"weights": WEIGHTS, "borders": BORDERS, "augmentation": (None, *AUGMENTATIONS)}
+        known = {"weights": WEIGHTS, "borders": BORDERS, "keep": KEEP, "augmentation": (None, *AUGMENTATIONS)}
         for name, names in known.items():
             if getattr(self, name) not in names:
                 raise ValueError(unknown(name, getattr(self, name), filter(None, names)))
@@ -88,6 +95,8 @@ class Plan:
         for name in ("batch", "patience"):
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name), 1)
+        if self.patience is not None and self.keep != "best":
+            raise ValueError(f"patience is {self.patience} and keep is {self.keep!r}; expected keep='best' with it")
         positive("temperature", self.temperature)
         if self.rate is not None:
             positive("rate", self.rate)
@@ -106,9 +115,9 @@ class Plan:
         Returns
         -------
         Recipe
-            Of `epochs` times `steps` steps: at most those asked for.
+            Of `epochs` times `steps` steps: those asked for, or up to five fewer, which are left over.
         """
-        rounds = min(steps, ROUNDS)
+        rounds = max(range(min(steps, ROUNDS), min(steps, ROUNDS) // 2, -1), key=lambda n: steps - steps % n)
         return Recipe(
             name="heal",
             source="analysis.heal",
@@ -117,7 +126,7 @@ class Plan:
             size=(size, size),
             batch=self.batch or (128 if size <= SMALL else 16),
             epochs=rounds,
-            rate=self.rate or (1e-4 if size <= SMALL else 3e-5),
+            rate=self.rate or (3e-4 if size <= SMALL else 3e-5),
             optimiser="adam",
             weight_decay=0.0,
             milestones=(max(1, rounds // 2), max(1, 4 * rounds // 5)) if rounds > 1 else (),

@@ -15,7 +15,7 @@ Scores = Mapping[str, float]
 
 
 def healing_figure(
-    rows: Sequence[Scores], before: Scores, plain: Scores | None = None, title: str = "", best: int | None = None
+    rows: Sequence[Scores], before: Scores, plain: Scores | None = None, title: str = "", kept: int | None = None
 ) -> Figure:
     """Agreement and flips on the images held out, against the time that was spent.
 
@@ -28,7 +28,7 @@ def healing_figure(
     plain : mapping, optional
         Flips of the plain network.
     title : str
-    best : int, optional
+    kept : int, optional
         Round that is marked, from 1.
 
     Returns
@@ -53,8 +53,8 @@ def healing_figure(
                 ax.axhline(plain[name], color="black", linestyle="--", label="plain network")
                 highest = max(highest, plain[name])
             ax.set_ylim(0, 1.1 * highest or 1)
-        if best is not None:
-            ax.plot(minutes[best], values[best], "*", color="black", markersize=12, label=f"kept: round {best}")
+        if kept is not None:
+            ax.plot(minutes[kept], values[kept], "*", color="black", markersize=12, label=f"kept: round {kept}")
         if ax.get_legend_handles_labels()[0]:
             ax.legend()
     return figure

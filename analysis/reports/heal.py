@@ -182,7 +182,7 @@ def write_healing(report: Report, done: Healed, comparison: xr.Dataset) -> None:
     report.save_table(lambda: table(comparison), "stability", index=True)
     title = f"{done.network.name}, {done.remedy or 'no remedy'}"
     drawing: dict[str, Callable[[], Figure]] = {
-        "healing": partial(plots.healing_figure, done.rows, done.before, done.at_first, title, done.best),
+        "healing": partial(plots.healing_figure, done.rows, done.before, done.at_first, title, done.kept),
         **figures(comparison),
     }
     drawn = report.draw(drawing, DPI)
@@ -192,7 +192,7 @@ def write_healing(report: Report, done: Healed, comparison: xr.Dataset) -> None:
     def values() -> dict[str, Any]:
         shown = page_values(comparison, {done.remedy: done.changes} if done.remedy else {})
         about = {"verdict": verdict(done, comparison), "done": done, "settings": settings(done)}
-        return shown | about | {"captions": captions, "last": done.rows[-1], "kept": done.rows[done.best - 1]}
+        return shown | about | {"captions": captions, "last": done.rows[-1], "kept": done.rows[done.kept - 1]}
 
     report.save_page("heal.html.j2", values, drawn)
 
@@ -221,7 +221,7 @@ def verdict(done: Healed, comparison: xr.Dataset) -> str:
         f"{with_error(plain, 'flips_1px')} %, so {abs(fewer):.1f}{about} points "
         f"{'fewer' if fewer >= 0 else 'more'}. "
     )
-    kept = done.rows[done.best - 1]
+    kept = done.rows[done.kept - 1]
     text += (
         f"It answers as the plain network does on {kept['agreement']:.1f} % of the images held out, "
         f"and did on {done.before['agreement']:.1f} % before healing."

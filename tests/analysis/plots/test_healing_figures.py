@@ -9,7 +9,7 @@ from analysis.plots import healed_figure, healing_figure, healing_minutes_figure
 
 def test_rounds_follow_the_start_against_elapsed_minutes():
     rows = [{"agreement": 80.0 + n, "flips": 5.0 - n, "seconds": 90.0} for n in range(3)]
-    figure = healing_figure(rows, {"agreement": 70, "flips": 8}, {"agreement": 100, "flips": 2}, best=3)
+    figure = healing_figure(rows, {"agreement": 70, "flips": 8}, {"agreement": 100, "flips": 2}, kept=3)
     left, right = figure.axes
     assert left.lines[0].get_xdata().tolist() == [0, 1.5, 3, 4.5]
     assert left.lines[0].get_ydata().tolist() == [70, 80, 81, 82]
