@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from analysis.kernels.layer import FirstLayer
-from analysis.measurements import loops
 from analysis.measurements.rmax_cmod import pool
 from analysis.measurements.shift_experiment import (
     SHIFTS,
@@ -80,22 +79,36 @@ class LayerResponses:
         # Column by column first, of which there are few: the rows beyond the filters are zeros.
         columns = fft.fft(np.conj(filters), self.points, axis=-2, workers=get_num_threads())
         spectra = fft.fft(columns, self.points, workers=get_num_threads())
+        # A frequency of the stride's grid is the sum of those that fold on it, so of channels and of these together.
+        self.terms = filters.shape[1] * stride**2
+        folded = folding(np.conj(spectra, out=spectra) / stride**2, stride).transpose(3, 5, 0, 1, 2, 4)
         with np.errstate(over="ignore"):  # refused here
-            self.spectra = np.conj(spectra, out=spectra).astype(self.dtype, copy=False)
-        refuse_overflow(self.spectra.view(self.spectra.real.dtype), "the spectrum of the filters")
+            spectra = np.ascontiguousarray(folded, self.dtype).reshape(*folded.shape[:3], self.terms)
+        refuse_overflow(spectra.view(spectra.real.dtype), "the spectrum of the filters")
+        self.spectra = spectra
 
     def __call__(self, pictures: NDArray[Any]) -> NDArray[Any]:
         """Return the responses, shape (L, n, h, w), to pictures (n, C, H, W)."""
         threads = get_num_threads()
         shape = (self.points, self.points)
-        spectra = fft.fft2(pictures, shape, workers=threads).astype(self.dtype, copy=False)
-        side = self.points // self.stride
-        folded = np.empty((len(self.spectra), len(pictures), side, side), self.dtype)
-        over_batch(
-            lambda part: loops.folded_products(spectra, self.spectra[part], self.stride, folded[part]), len(folded)
-        )
-        responses: NDArray[Any] = fft.ifft2(folded, workers=threads, overwrite_x=True)
+        spectra = folding(fft.fft2(pictures, shape, workers=threads).astype(self.dtype, copy=False), self.stride)
+        side, count = self.points // self.stride, len(pictures)
+        products = np.empty((self.spectra.shape[2], count, side, side), self.dtype)
+
+        def work(part: slice) -> None:
+            for row in range(part.start, part.stop):  # one after the other stays in the cache
+                terms = spectra[:, :, :, row].transpose(4, 1, 2, 3, 0).reshape(side, self.terms, count)
+                products[:, :, row] = (self.spectra[row] @ terms).transpose(1, 2, 0)
+
+        over_batch(work, side)
+        responses: NDArray[Any] = fft.ifft2(products, workers=threads, overwrite_x=True)
         return responses[..., : self.counts[0], : self.counts[1]]
+
+
+def folding(spectra: NDArray[Any], stride: int) -> NDArray[Any]:
+    """View of spectra (n, C, P, P) as (n, C, m, P / m, m, P / m): frequencies that fold on one another apart."""
+    side = spectra.shape[-1] // stride
+    return spectra.reshape(*spectra.shape[:2], stride, side, stride, side)
 
 
 def period(side: int, stride: int) -> int:

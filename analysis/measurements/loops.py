@@ -58,27 +58,3 @@ def squared_distance(a: Array, b: Array, out: Array) -> None:
                 d = np.float64(a[n, i, j]) - np.float64(b[n, i, j])
                 total += d * d
         out[n] = total
-
-
-@jit
-def folded_products(spectra: Array, filters: Array, stride: int, out: Array) -> None:
-    """Spectra of the responses at every stride-th position: products summed over channels, then folded.
-
-    spectra (n, C, P, P) of pictures, filters (L, C, P, P), out (L, n, P / stride, P / stride), all complex.
-    """
-    channels, side = spectra.shape[1], out.shape[-1]
-    share = 1.0 / stride**2
-    # Row by row: those of all pictures stay in the second cache, and those of a filter in the first.
-    for i in range(side):
-        for f in range(out.shape[0]):
-            for n in range(out.shape[1]):
-                row = out[f, n, i]
-                row[:] = 0
-                for a in range(stride):
-                    for c in range(channels):
-                        x, w = spectra[n, c, i + a * side], filters[f, c, i + a * side]
-                        for b in range(stride):
-                            for j in range(side):
-                                row[j] += x[b * side + j] * w[b * side + j]
-                for j in range(side):
-                    row[j] *= share

@@ -79,12 +79,13 @@ def isolated_moments(
                 translation = phase_factors(omega, -u[0])[:, None] * phase_factors(omega, -u[1])
                 sums = np.zeros(len(MOMENTS))
                 for response in responses[energies >= FAINT * energies.sum()]:
-                    both = np.stack([response, response * translation])
-                    even, even_moved = fft.ifft2(both)
+                    both = np.stack([response, response * translation] if u.any() else [response])
+                    even = fft.ifft2(both)
                     for sign in signs:
-                        odd, odd_moved = fft.ifft2(-1j * sign * both)
+                        odd = fft.ifft2(-1j * sign * both)
                         for c, d in zip(np.cos(psi), np.sin(psi), strict=True):
-                            loops.feature_sums(c * even + d * odd, c * even_moved + d * odd_moved, stride, q, sums)
+                            feature = c * even + d * odd
+                            loops.feature_sums(feature[0], feature[1:].reshape(-1, size), stride, q, sums)
                 for name, value in zip(MOMENTS, sums, strict=True):
                     out[name].values[index, s] = value
                 bar.update()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wavelets.engine.jit import jit
+from wavelets.engine.jit import jit, jit_part
 from wavelets.engine.loops import Array
 
 
@@ -12,30 +12,44 @@ from wavelets.engine.loops import Array
 def feature_sums(z: Array, moved: Array, stride: int, q: int, sums: Array) -> None:
     """Add to `sums` the squares of R - C, C, R, R' - R and C' - C over all positions of a periodic grid.
 
-    R and C of z, R' and C' of moved, both (P, P) complex; a response and its negative are both counted. sums (5,).
+    R and C of z, R' and C' of moved, both (P, P) complex; an empty `moved` is z itself. A response and its negative are
+    both counted. sums (5,).
     """
+    low, high = _extremes(z, stride, q)
+    modulus = np.sqrt(z.real**2 + z.imag**2)
+    sums[0] += ((high - modulus) ** 2 + (low + modulus) ** 2).sum()
+    sums[1] += 2 * (modulus**2).sum()
+    sums[2] += (high**2 + low**2).sum()
+    if moved.shape[0] == 0:
+        return
+    low_moved, high_moved = _extremes(moved, stride, q)
+    modulus_moved = np.sqrt(moved.real**2 + moved.imag**2)
+    sums[3] += ((high_moved - high) ** 2 + (low_moved - low) ** 2).sum()
+    sums[4] += 2 * ((modulus_moved - modulus) ** 2).sum()
+
+
+@jit_part
+def _extremes(z: Array, stride: int, q: int) -> tuple[Array, Array]:
+    """Smallest and largest real part in the window about each position, (P, P): along the columns, then the rows."""
     size, reach = z.shape[0], q * stride
-    low, high, low_moved, high_moved = np.empty((4, size))
-    # Real parts with a border of the period all round, so that the loops over a row are contiguous.
+    # With a border of the period all round, so that the loops over a row are contiguous.
     index = np.arange(-reach, size + reach) % size
-    real, real_moved = z.real[index][:, index], moved.real[index][:, index]
+    real = z.real[index][:, index]
+    low, high = np.empty((size, size)), np.empty((size, size))
+    lowest, highest = np.empty(real.shape[1]), np.empty(real.shape[1])
     for y in range(size):
-        low[:], high[:] = np.inf, -np.inf
-        low_moved[:], high_moved[:] = np.inf, -np.inf
-        for dy in range(0, 2 * reach + 1, stride):
-            for dx in range(0, 2 * reach + 1, stride):
-                row, row_moved = real[y + dy, dx : dx + size], real_moved[y + dy, dx : dx + size]
-                for x in range(size):
-                    low[x], high[x] = min(low[x], row[x]), max(high[x], row[x])
-                    low_moved[x] = min(low_moved[x], row_moved[x])
-                    high_moved[x] = max(high_moved[x], row_moved[x])
-        for x in range(size):
-            c, c_moved = abs(z[y, x]), abs(moved[y, x])
-            sums[0] += (high[x] - c) ** 2 + (low[x] + c) ** 2
-            sums[1] += 2 * c**2
-            sums[2] += high[x] ** 2 + low[x] ** 2
-            sums[3] += (high_moved[x] - high[x]) ** 2 + (low_moved[x] - low[x]) ** 2
-            sums[4] += 2 * (c_moved - c) ** 2
+        lowest[:], highest[:] = real[y], real[y]
+        for dy in range(stride, 2 * reach + 1, stride):
+            row = real[y + dy]
+            for x in range(row.size):
+                lowest[x], highest[x] = min(lowest[x], row[x]), max(highest[x], row[x])
+        least, most = low[y], high[y]
+        least[:], most[:] = lowest[:size], highest[:size]
+        for dx in range(stride, 2 * reach + 1, stride):
+            below, above = lowest[dx:], highest[dx:]
+            for x in range(size):
+                least[x], most[x] = min(least[x], below[x]), max(most[x], above[x])
+    return low, high
 
 
 @jit

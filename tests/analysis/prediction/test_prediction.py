@@ -406,6 +406,9 @@ def test_feature_sums_equal_numpy(points, stride, q):
     sums = np.arange(5.0)
     feature_sums(z, moved, stride, q, sums)
     np.testing.assert_allclose(sums - np.arange(5), expected, rtol=1e-12)
+    still, nothing = np.zeros(5), z[:0]
+    feature_sums(z, nothing, stride, q, still)
+    np.testing.assert_allclose(still, [*expected[:3], 0, 0], rtol=1e-12)
 
 
 @pytest.mark.nojit
