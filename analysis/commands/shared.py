@@ -92,6 +92,8 @@ def with_shared_options(name: str, command: Callable[..., None]) -> Callable[...
         except typer.Exit:
             _end(given.get("out") or given.get("to"))
             raise
+        finally:
+            progress.erase()
         _end(given.get("out") or given.get("to"))
 
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]

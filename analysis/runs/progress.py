@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from threading import Lock
+from threading import Lock, Timer
 from time import monotonic
 from typing import Self, TextIO, TypeVar
 
@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 REDRAW = 0.1  # seconds between two states of the line on a terminal
 SILENCE = 60.0  # seconds after which a log gets a line, however little was done
+START = 0.5  # seconds after which a log is told that a command has begun, if it has not been told anything
 WIDTH = 20  # characters of the bar
 
 
@@ -28,10 +29,14 @@ def on_terminal(stream: TextIO) -> bool:
 
 
 class _Line:
-    """The last line of a terminal, which is written again and again, and erased before anything else is printed."""
+    """The last line of a terminal, which is written again and again, and erased before anything else is printed.
+
+    In a log, one that is written later, unless something else is printed before.
+    """
 
     def __init__(self) -> None:
         self.length = 0
+        self.pending: Timer | None = None
 
     def draw(self, text: str) -> None:
         """Show a text in place of the one before, cut where the terminal ends."""
@@ -41,8 +46,18 @@ class _Line:
         sys.stderr.flush()
         self.length = len(text)
 
+    def promise(self, text: str) -> None:
+        """Write a line of a log in a while."""
+        self.erase()
+        self.pending = Timer(START, say, [text])
+        self.pending.daemon = True
+        self.pending.start()
+
     def erase(self) -> None:
         """Make place for something else."""
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            pending.cancel()
         if self.length:
             before, self.length = self.length, 0
             sys.stderr.write("\r" + " " * before + "\r")
@@ -87,9 +102,12 @@ def plan(steps: Mapping[str, float | None]) -> None:
 
 
 def starting(name: str) -> None:
-    """Say on a terminal that a command begins, until something else is shown; nothing in a log."""
+    """Say on a terminal that a command begins, until something else is shown; in a log, if that takes its time."""
+    text = f"{name}: starting"
     if on_terminal(sys.stderr):
-        _line.draw(f"{name}: starting")
+        _line.draw(text)
+    else:
+        _line.promise(text)
 
 
 def erase() -> None:
@@ -250,7 +268,7 @@ class Bar:
             done = round(WIDTH * self._share())
             _line.draw(f"[{'#' * done}{'-' * (WIDTH - done)}] {self.line()}")
         else:
-            print(self.line(), file=sys.stderr)
+            say(self.line())
 
 
 def track(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from threading import Timer
 from types import SimpleNamespace
 
 import pytest
@@ -112,7 +113,28 @@ def test_a_dumb_terminal_is_a_log(terminal, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     list(track(range(3), "x"))
     progress.starting("x")
+    progress.erase()
     assert "\r" not in terminal.getvalue() and "x: 100% 3/3 steps" in terminal.getvalue()
+
+
+def test_a_log_is_told_of_a_start_that_takes_its_time(log, monkeypatch):
+    timers = []
+
+    class Kept(Timer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            timers.append(self)
+
+    monkeypatch.setattr(progress, "Timer", Kept)
+    monkeypatch.setattr(progress, "START", 0.0)
+    progress.starting("x")
+    timers[0].join(60)
+    assert log.getvalue() == "x: starting\n"
+    monkeypatch.setattr(progress, "START", 3600.0)
+    progress.starting("x")
+    list(track(range(3), "y"))
+    timers[1].join(60)  # called off by what came before it
+    assert not timers[1].is_alive() and log.getvalue().count("x: starting") == 1
 
 
 def test_nothing_is_shown_unless_asked_for(clock, log):
