@@ -93,7 +93,8 @@ class NetworkStability:
     Notes
     -----
     theory.md, section 6.3, and 7.1 for consistency, variation, accuracy by shift and adversary. Per picture each model
-    runs 1 (one crop) + frames + half-pixel frames (with their own 0) + 10 (ten crops) times.
+    runs 1 (one crop; it is a frame where windows are not of true pixels) + frames + half-pixel frames (with their own
+    0) + 10 (ten crops) times.
     """
 
     colour = True
@@ -196,7 +197,10 @@ class NetworkStability:
             x = (255 * x.clip(0, 1)).round().to(torch.uint8)
         truth = None if self.labels is None else torch.tensor([self.labels.of(name) for name in names])
         large = larger(x, self.input_size, self.span, self.windows)
-        frames = [resized(x, self.input_size), *(window(large, self.input_size, shift) for shift in self.shifts)]
+        frames = [window(large, self.input_size, shift) for shift in self.shifts]
+        if self.windows == "true":  # elsewhere the window in the middle is the picture
+            frames = [*frames, resized(x, self.input_size)]
+        place = -1 if self.windows == "true" else self.shifts.index((0, 0))
         halves, ten = self._half_frames(large), []
         if self.ten_crop:
             ten = list(ten_crops(resized(x, round(self.input_size * 256 / 224)), self.input_size))
@@ -204,13 +208,14 @@ class NetworkStability:
         vector = []
         for name, network in self.networks.items():
             with named(name):
-                crop, *windows = network.answers(frames)
+                answers = network.answers(frames)
+                crop = answers[place]
                 if truth is not None and not 0 <= truth.min() <= truth.max() < crop.shape[1]:
                     odd = int(((truth < 0) | (truth >= crop.shape[1])).nonzero()[0])
                     raise ValueError(
                         f"label {truth[odd]} of {names[odd]} is out of range; expected 0 to {crop.shape[1] - 1}"
                     )
-                logits = {"crop": crop, "windows": torch.stack(windows)}
+                logits = {"crop": crop, "windows": answers[: len(self.shifts)]}
                 if halves:
                     logits["halves"] = network.answers(halves)
                 if ten:

@@ -139,24 +139,27 @@ class PublishedShifts:
 
     def __init__(self, size: int, span: int) -> None:
         self.size, self.span = size, span
-        self.count = len(DIRECTIONS) * (3 * span + 2)
+        self.count = 2 + len(DIRECTIONS) * 3 * span
 
     def settings(self) -> Values:
         """That it is measured."""
         return {"published": True}
 
     def frames(self, pictures: Tensor, names: Sequence[str]) -> list[Tensor]:
-        """Frames of whole pixels, then of half pixels, by direction."""
+        """Frames of whole pixels, then of half pixels: the one that all directions share, then the others of each."""
         once = resized(pictures, self.size + self.span)
         twice = resized(pictures, 2 * (self.size + self.span))
-        found = []
-        for down, right in DIRECTIONS.values():
-            found += [_cut(once, down * step, right * step, self.size) for step in range(self.span + 1)]
-        for down, right in DIRECTIONS.values():
-            for step in range(2 * self.span + 1):
-                large = _cut(twice, down * step, right * step, 2 * self.size)
-                found.append(interpolate(large, (self.size, self.size), mode="bilinear", antialias=True))
+        found = [_cut(once, down, right, self.size) for down, right in self._corners(self.span)]
+        for down, right in self._corners(2 * self.span):
+            large = _cut(twice, down, right, 2 * self.size)
+            found.append(interpolate(large, (self.size, self.size), mode="bilinear", antialias=True))
         return found
+
+    @staticmethod
+    def _corners(steps: int) -> list[tuple[int, int]]:
+        """Corners of the frames of so many steps in each direction."""
+        moved = [(down * k, right * k) for down, right in DIRECTIONS.values() for k in range(1, steps + 1)]
+        return [(0, 0), *moved]
 
     def metrics(self) -> dict[str, Streaming]:
         """Flips and divergence by direction."""
@@ -165,12 +168,12 @@ class PublishedShifts:
 
     def update(self, metrics: Mapping[str, Any], logits: Tensor, truth: Tensor | None) -> None:
         """Add answers to all frames."""
-        whole, half = self.span + 1, 2 * self.span + 1
-        first = len(DIRECTIONS) * whole
+        first = 1 + len(DIRECTIONS) * self.span
         for number, direction in enumerate(DIRECTIONS):
-            metrics[f"published flips {direction}"].update(logits[number * whole : (number + 1) * whole])
-            part = logits[first + number * half : first + (number + 1) * half]
-            metrics[f"published divergence {direction}"].update(part)
+            for name, answers in (("flips", logits[:first]), ("divergence", logits[first:])):
+                steps = (len(answers) - 1) // len(DIRECTIONS)
+                moved = answers[1 + number * steps : 1 + (number + 1) * steps]
+                metrics[f"published {name} {direction}"].update(torch.cat([answers[:1], moved]))
 
     def values(self, metrics: Mapping[str, Any]) -> tuple[Values, Values]:
         """``flip_rate_published`` (direction, distance), %; ``divergence_published`` (direction, shift), nats."""
