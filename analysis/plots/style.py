@@ -12,6 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -154,8 +155,11 @@ def side_bar(ax: Axes, mappable: ScalarMappable, label: str) -> Colorbar:
     inch = 1 / figure.get_figwidth()
     place = figure.add_axes((box.x1 + 0.07 * inch, box.y0, 0.11 * inch, box.height))
     bar = figure.colorbar(mappable, cax=place, label=label)
-    if bar.solids is not None:
-        bar.solids.set(rasterized=False, edgecolor="face")
+    if bar.solids is not None and type(mappable.norm) is Normalize:
+        bar.solids.set_visible(False)  # the same colours as an image: 256 cells take a PDF longer than a map
+        colours = mappable.cmap(np.linspace(0, 1, mappable.cmap.N))[:, None]
+        extent = (*place.get_xlim(), *place.get_ylim())
+        place.imshow(colours, extent=extent, origin="lower", aspect="auto", interpolation="nearest", zorder=0.5)
     return bar
 
 

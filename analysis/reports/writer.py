@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 OnSkip = Callable[[str, str], object]
 
+PNG: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}}
+"""How PNG files are written: in half the time of Pillow's own level 6, a tenth larger."""
+
 
 class UnwrittenWarning(UserWarning):
     """A file of a report could not be made."""
@@ -172,7 +175,7 @@ class Report:
 def rendered(figure: Figure, suffix: str, dpi: int) -> bytes:
     """Content of a file with the figure, in the format of that suffix."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix, dpi=dpi)
+    figure.savefig(buffer, format=suffix, dpi=dpi, **(PNG if suffix == "png" else {}))
     return buffer.getvalue()
 
 
