@@ -23,7 +23,7 @@ from analysis.kernels.table import COLUMNS
 from analysis.reports.kernels import CORRELATIONS, figures, fitted_layer, kernel_card, page_values, write_kernels
 from analysis.reports.links import LINK, NO_LINK, PAGE
 from analysis.reports.stored import stored_report
-from analysis.reports.writer import Report
+from analysis.reports.writer import Report, rendered
 from analysis.reports.writer import page as render
 
 FIGURES = ["fourier", "mosaic", "plane", "predicted", "ranking", "why"]
@@ -214,9 +214,7 @@ def test_the_page_is_the_same_but_for_the_time(layer, table, folder):
     again = kernel_table(layer, pictures(), size=64, progress=False).assign_attrs(created="another time")
     drawn = {name: (folder / f"{name}.png").read_bytes() for name in FIGURES}
     for name in ("fourier", "ranking"):
-        buffer = io.BytesIO()
-        figures(again, layer)[name]().savefig(buffer, format="png", dpi=100)
-        assert drawn[name] == buffer.getvalue()
+        assert drawn[name] == rendered(figures(again, layer)[name](), "png", 100)
     written = (folder / "report.html").read_text(encoding="utf-8")
     assert written.count(table.created) == 1
     assert html_of(again, layer, drawn) == written.replace(table.created, "another time")
