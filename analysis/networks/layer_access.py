@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from analysis.networks.pooling._border import Pads
 
@@ -77,10 +77,28 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def checked_model(model: Any, inplace: bool) -> nn.Module:
-    """Return the model or a copy."""
+    """Return the model or a copy; ValueError if torch cannot make one."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    return model if inplace else copy.deepcopy(model)
+    if inplace:
+        return model
+    computed = [
+        f"{name}.{key}"
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    if computed:
+        raise ValueError(
+            f"the network cannot be copied, for a hook computes {computed[0]}, as torch.nn.utils.weight_norm and prune "
+            "do; expected a parameter, as torch.nn.utils.remove_weight_norm and prune.remove leave it"
+        )
+    return copy.deepcopy(model)
+
+
+def holds_others(module: nn.Module) -> bool:
+    """Tell if a module has others inside, beside those that compute its parameters."""
+    return any(name != "parametrizations" for name, _ in module.named_children())
 
 
 def layer_of(model: nn.Module, name: str) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from analysis.files.messages import first_line
 from analysis.networks.finder import Finder, Found
-from analysis.networks.layer_access import evaluating
+from analysis.networks.layer_access import evaluating, holds_others
 from analysis.networks.resolution import Call, Sides, read_call
 from analysis.networks.tape import Tape
 from analysis.networks.watch import Event, Frame, Key, Watch, first_of, put_first
@@ -263,7 +263,7 @@ def _named(found: Sequence[Found], model: nn.Module) -> list[Place]:
     for group in groups.values():
         facts = dict(group[0].facts)
         name, function = facts["module"], facts["function"].strip("_")
-        if function and any(True for _ in modules[name].children()):
+        if function and holds_others(modules[name]):
             name = f"{name}/{function}" if name else function
         name = name or type(model).__name__
         names[name] = names.get(name, 0) + 1
