@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -628,6 +629,36 @@ def test_a_convolution_with_two_names_is_replaced_under_both():
     for _ in range(2):
         y = BlurPool()(functional.conv2d(y, conv.weight, conv.bias, 1, 1))
     assert len(changes) == 1 and close(pooled(x), y)
+
+
+class Entered(nn.Module):
+    """A network of which a part has been traced."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.stem, self.part = nn.Conv2d(3, 3, 3, 1, 1), part
+
+    def forward(self, x):
+        return self.part(functional.relu(self.stem(x)))
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_graph_modules_are_rewired_as_their_networks_and_can_be_copied_and_stored(within):
+    model = settled(nn.Sequential(Functions(), nn.Conv2d(3 * C, C, 1), ShortcutFirst(C, C, 2), nn.Conv2d(C, 3, 1)))
+    graph = torch.fx.symbolic_trace(model)
+    if within:
+        model = Entered(model).eval()
+        graph = copy.deepcopy(model)
+        graph.part = torch.fx.symbolic_trace(model.part)
+    x = torch.rand(2, 3, 32, 32)
+    for name in ("blur3", "aps-l2"):
+        expected, plain_changes = replace_pooling(model, name)
+        new, changes = replace_pooling(graph, name)
+        assert len(changes) == len(plain_changes)
+        assert close(new(x), expected(x))
+        for again in (copy.deepcopy(new), pickle.loads(pickle.dumps(new))):
+            assert close(again(x), expected(x))
+    assert len(replace_pooling(torch.fx.symbolic_trace(model), "blur3")[1]) == len(plain_changes)
 
 
 @pytest.mark.parametrize("name", ["blur3", "aps-l2"])
