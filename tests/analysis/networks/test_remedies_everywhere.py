@@ -299,6 +299,18 @@ def test_what_a_remedy_leaves_is_told():
     assert left_lines(network, "aps-l2", apply_remedy(network, "aps-l2")[0]) == []
 
 
+def test_why_a_remedy_leaves_a_place_is_told():
+    """The features of the classifier, the first convolution, and an average that is longer than the filter."""
+    body = (nn.Conv2d(3, C, 3, 2, 1), nn.MaxPool2d(2), nn.AvgPool2d(4, 2, 1), nn.Conv2d(C, C, 3, 1, 1), nn.AvgPool2d(2))
+    network = LoadedNetwork("mine", nn.Sequential(*body, nn.Flatten(), nn.Linear(4 * C, 5)).eval(), size=32)
+    lines = left_lines(network, "blur3", apply_remedy(network, "blur3")[0])
+    assert [line.partition(":")[0] for line in lines] == ["0", "2", "4"]
+    for line, word in zip(lines, ("picture", "lets more through", "features"), strict=True):
+        assert word in line
+    for place in ("0", "4"):
+        assert f"blur3:{place}" in lines[int(place) // 2] and apply_remedy(network, f"blur3:{place}")[1]
+
+
 def merged(x):
     """Patch merging with channels last, as torchvision's Swin writes it."""
     height, width, _ = x.shape[-3:]
