@@ -369,6 +369,8 @@ def test_patch_merging_by_slices_takes_operators(kind):
 def test_patches_are_merged_on_the_grid_of_the_content():
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * C, 5))
     invariant(lambda: nn.Sequential(nn.Conv2d(3, C, 5, 2, 2), nn.ReLU(), MergingLast(), nn.ReLU(), *head))
+    for norm in ("aps-l1", "aps-l2", "aps-linf"):  # without anything before, components hold the same samples
+        invariant(lambda: nn.Sequential(MergingFirst(), nn.Conv2d(12, C, 3, 1, 1), nn.ReLU(), *head[:2]), 16, norm)
     model = nn.Sequential(MergingFirst()).double()
     ideal, _ = remedy("ideal")(model)
     x = IdealPool(1).dense(torch.randn(1, 3, 16, 16, dtype=torch.float64))
