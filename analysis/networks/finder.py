@@ -95,6 +95,8 @@ class Finder(Watch):
         for number, item in enumerate(args):
             if not isinstance(item, Tensor) or item.ndim != 4 or hasattr(item, "_total_stride"):
                 continue
+            if key[1] == "grid_sample" and number:
+                continue  # points, no maps
             if self._fixed(item) or len(item) != self.positions.batch or not numeric(item):
                 continue
             self.unseen = None  # maps that come out again
@@ -111,6 +113,9 @@ class Finder(Watch):
             if isinstance(result, Tensor) and name not in FROM_ARRAYS and constant:
                 self.positions.forget(result)
                 result._constant = True  # type: ignore[attr-defined]
+            return result
+        if name == "affine_grid":  # points, no maps
+            _set(output, _of(given[0]))
             return result
         for item in given:
             if not hasattr(item, "_total_stride"):  # samples that were written into something new
@@ -207,6 +212,7 @@ class Finder(Watch):
         """Total stride after a call."""
         attended, self.positions.attended = self.positions.attended, False
         lined, self.positions.lined = self.positions.lined, None
+        skewed, self.positions.skewed = self.positions.skewed, False
         call = read_call(func, args, kwargs, result)
         if key[1] in RECURRENT:
             self.positions.follow_sequence(args[0], output)
@@ -226,7 +232,10 @@ class Finder(Watch):
             return self._note_line(key, output, total, lined)
         fewer = source is not None and output.numel() < source.numel()
         several = sum(item._base is not None for item in tensors([result])) > 1 and not isinstance(result, Tensor)
-        whole = self._judge(key, key[1], output, total, shrunk=fewer, several=several)
+        skewed |= (
+            key[1] == "grid_sample" and len(args) > 1 and hasattr(args[1], "_total_stride")
+        )  # in each picture others
+        whole = self._judge(key, key[1], output, total, shrunk=fewer, several=several or skewed)
         by_index = key[1] in BY_INDEX or (key[1] == "__getitem__" and next(tensors(args[1:]), None) is not None)
         if fewer and by_index and whole == total:
             self._note_choice(key, output, total)

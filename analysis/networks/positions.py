@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from analysis.networks.grids import NO_PIXEL, NOWHERE, Spacing, measured, varies
+from analysis.networks.grids import NO_PIXEL, NOWHERE, Spacing, layout, measured, varies
 from analysis.networks.resolution import FALL, NCHW, NHWC, Sides
 
 MOVES = frozenset(
@@ -55,12 +55,14 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         looks sets it to None.
     mixed : (float, float) or None
         Spacing of what the last operation gave that mixes positions, or takes others; who looks sets it to None.
+    skewed : bool
+        Whether samples were taken at points that are no rows and columns; who looks sets it to False.
     """
 
     def __init__(self, x: Tensor, weights: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.batch = len(x)
-        self.attended = False
+        self.attended = self.skewed = False
         self.mixed: Spacing | None = None
         self.lined: Spacing | None = None
         self._kept: dict[int, tuple[StorageWeakRef, int, list[Tensor]]] = {}
@@ -242,6 +244,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return [torch.stack([func(plane, *args[1:3], [0, 0], *args[4:]) for plane in field]) for field in padded]
         if name == "col2im":
             return [_folded(func, field, args[1:]) for field in self.of(carriers[0])]
+        if "grid_sampler" in name and self.of(args[0]):
+            return self._sampled(args[0], args[1], bool(bound.get("align_corners", True)), out)
         if name == "convolution" or (name.startswith(("max_pool", "avg_pool")) and carriers[0].ndim == out.ndim):
             return self._windows(bound, carriers[0], out)
         alike = [tensor for tensor in carriers if _broadcasts(tensor.shape, out.shape)]
@@ -319,6 +323,19 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 step = 1 / stride if bound.get("transposed") else stride
                 field = _taken(field, axis + 1, out.shape[axis], step)
             fields.append(_thinned(field) if "weight" in bound else field)
+        self.mixed = measured(min(fields, key=_area))[0]
+        return fields
+
+    def _sampled(self, x: Tensor, points: Tensor, aligned: bool, out: Tensor) -> list[Tensor]:
+        """Positions of samples at points (N, rows, columns, 2): those there, or spread evenly if these are no grid."""
+        outside = (points.abs() > 1).any(-1)[:, None]
+        fields = []
+        for field in self.of(x):
+            planes = (functional.grid_sample(p, points.to(p), "bilinear", "border", aligned) for p in field)
+            fields.append(torch.stack([plane.masked_fill(outside, torch.nan) for plane in planes]).round(decimals=3))
+        self.skewed = not all(layout(field, self.batch) for field in fields)
+        if self.skewed:
+            return self._resampled(x, out, False)
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
 
