@@ -291,6 +291,32 @@ def test_tokens_of_code_that_is_not_understood():
     assert torch.allclose(whole.products[:, 1], whole.change)
 
 
+@pytest.mark.parametrize("way", ["joined", "written"])
+def test_means_of_pieces_have_the_share_of_the_average_that_they_are(way):
+    class Pieces(nn.Module):
+        def __init__(self, way):
+            super().__init__()
+            torch.manual_seed(0)
+            self.way, self.conv, self.linear = way, nn.Conv2d(3, 4, 3), nn.Linear(4 * 4**2, 5)
+
+        def head(self, x):
+            return self.linear(self.conv(x).relu().flatten(1))
+
+        def forward(self, x):
+            if self.way == "average":
+                return self.head(nn.functional.avg_pool2d(x, 6))
+            pieces = [piece.mean((2, 3)) for strip in x.chunk(6, 2) for piece in strip.chunk(6, 3)]
+            if self.way == "joined":
+                return self.head(torch.stack(pieces, 2).view(len(x), 3, 6, 6))
+            y = x.new_zeros(len(x), 3, 6, 6)
+            for number, piece in enumerate(pieces):
+                y[:, :, number // 6, number % 6] = piece
+            return self.head(y)
+
+    found = [shares(network(Pieces(w)), *pairs(pictures(), (1, 3), "circular"), (1, 3)) for w in (way, "average")]
+    assert torch.allclose(found[0].products, found[1].products, atol=1e-10) and share(found[0])[0].abs() > 0.1
+
+
 class Warped(nn.Module):
     """A picture sampled at half its rate, by an average or at points of a grid, which may be turned or predicted."""
 
