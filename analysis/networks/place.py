@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from analysis.files.messages import first_line
-from analysis.networks.finder import Finder, Found
+from analysis.networks.finder import Finder
 from analysis.networks.layer_access import evaluating, holds_others, refuse_integers
+from analysis.networks.records import Found
 from analysis.networks.resolution import Call, Sides, read_call
 from analysis.networks.tape import Tape
 from analysis.networks.watch import Event, Frame, Key, Watch, first_of, put_first

@@ -318,6 +318,10 @@ PIECES = [
         [(32, 8)],
     ),
     (lambda net, x: torch.stack(rows_of(net.stem(x), 4), 2), [((32, 32), (8, 32))]),
+    (
+        lambda net, x: torch.cat([torch.stack(rows_of(net.stem(x)[:, :, i:], 2), 2) for i in (0, 1)], 1),
+        [((32, 32), (16, 32))],
+    ),
     (written, [(32, 8)]),
     (in_pairs, [((32, 32), (16, 32)), ((16, 32), (16, 16))]),
     (lambda net, x: cells_of(net, x).topk(2, -1).values.mean(-1), [(32, 8)]),
