@@ -106,14 +106,16 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return min(self.of(tensor), key=_area, default=None)
 
     def covered(self, where: Tensor) -> list[bool]:
-        """Tell if positions are those of more than half of the picture's rows, and columns, or of its middle, or none.
+        """Tell if positions are of more than a piece of the picture's height, and of its width, or none is known.
 
-        Those of a piece of it are not.
+        More than half of it; or nearly half, if that is in the middle, as where convolutions without padding have lost
+        the border; or one position there, as of a mean over the whole.
         """
         found = []
         for values, apart, count, side in zip(where, *measured(where), self.sides, strict=True):
-            middle = float(values.nanmean()) - (side - 1) / 2
-            found.append(apart * count > side / 2 if count > 1 else not count or abs(middle) < MIDDLE)
+            off, share = abs(float(values.nanmean()) - (side - 1) / 2), apart * count / side
+            wide = share > 0.5 or (share > 0.4 and off < side / 8)
+            found.append(wide if count > 1 else not count or off < MIDDLE)
         return found
 
     def put(self, tensor: Tensor, fields: Sequence[Tensor]) -> None:

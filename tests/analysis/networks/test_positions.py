@@ -312,6 +312,10 @@ def cells_of(net, x):
 
 PIECES = [
     (lambda net, x: torch.cat([t.amax(2, keepdim=True) for t in net.stem(x).chunk(8, 2)], 2), [((32, 32), (8, 32))]),
+    (
+        lambda net, x: torch.stack([t.mean((2, 3)) for t in squares(net.stem(x), 16)], 2).view(len(x), D, 2, 2),
+        [(32, 2)],
+    ),
     (lambda net, x: torch.stack([t.mean(3) for t in net.stem(x).split(4, 3)], 3), [((32, 32), (32, 8))]),
     (
         lambda net, x: torch.stack([t.amax((2, 3)) for t in squares(net.stem(x), 4)], 2).view(len(x), D, 8, 8),
@@ -349,6 +353,14 @@ def test_poolings_of_pieces_one_by_one_are_found_where_they_are_put_together(fun
 @pytest.mark.parametrize("function", KEPT_PIECES)
 def test_pieces_that_are_put_together_as_they_were_are_no_place(function):
     assert falls(function, stem=stem()) == []
+
+
+@pytest.mark.parametrize("cut", [slice(None), slice(8, 24)])
+def test_a_mean_of_the_picture_without_its_borders_is_a_global_pooling(cut):
+    found = places(
+        Net(lambda net, x: net.stem(x)[:, :, cut, cut].mean((2, 3)), stem=stem()).eval(), torch.rand(2, 3, 32, 32)
+    )
+    assert [place.kind for place in found] == ["global pooling"]
 
 
 def test_the_largest_values_of_all_samples_are_a_global_pooling():
