@@ -28,6 +28,7 @@ FROM_ARRAYS = ("as_tensor", "asarray", "tensor", "from_numpy", "from_dlpack")
 RESHAPES = frozenset(
     "reshape view flatten unflatten permute transpose movedim moveaxis contiguous cat concat stack".split()
 )
+JOINS = frozenset(("cat", "concat", "concatenate", "stack"))
 BY_INDEX = frozenset(("gather", "index_select", "take_along_dim", "masked_select"))
 CHOICES = BY_INDEX | frozenset(("__getitem__", "select", "unbind", "chunk", "split"))
 """Functions that take some samples and leave others."""
@@ -92,9 +93,14 @@ class Finder(Watch):
         for item in tensors(args):
             if hasattr(item, "_unread") and key[1] != "__setitem__":
                 self._read(item)
+                number = next((n for n, given in enumerate(args) if given is item), None)
+                if number is not None and self._joined("stack", item, _of(item)):
+                    self._judge(key, "", item, _of(item), number, shrunk=True)
         for number, item in enumerate(args):
             if not isinstance(item, Tensor) or item.ndim != 4 or hasattr(item, "_total_stride"):
                 continue
+            if key[1] == "grid_sample" and number:
+                continue  # points, no maps
             if self._fixed(item) or len(item) != self.positions.batch or not numeric(item):
                 continue
             self.unseen = None  # maps that come out again
@@ -111,6 +117,9 @@ class Finder(Watch):
             if isinstance(result, Tensor) and name not in FROM_ARRAYS and constant:
                 self.positions.forget(result)
                 result._constant = True  # type: ignore[attr-defined]
+            return result
+        if name == "affine_grid":  # points, no maps
+            _set(output, _of(given[0]))
             return result
         for item in given:
             if not hasattr(item, "_total_stride"):  # samples that were written into something new
@@ -153,7 +162,7 @@ class Finder(Watch):
     def _put_back(self, output: Tensor, total: Spacing) -> Spacing:
         """Total stride after samples that were apart are one grid again; that they were is no place then."""
         while apart := [
-            one for one in self.found if one.facts["total_stride"] == total and one.facts["function"] in CHOICES
+            one for one in self.found if one.facts["total_stride"] == total and one.facts["function"] in CHOICES | JOINS
         ]:
             where = self.positions.finest(output)
             if where is None or fall(total, measured(where)[0]) is None:
@@ -207,7 +216,10 @@ class Finder(Watch):
         """Total stride after a call."""
         attended, self.positions.attended = self.positions.attended, False
         lined, self.positions.lined = self.positions.lined, None
+        skewed, self.positions.skewed = self.positions.skewed, False
         call = read_call(func, args, kwargs, result)
+        if call is not None and not call.fault and not self._of_whole(call.source):
+            call = None  # all of a piece of the picture
         if key[1] in RECURRENT:
             self.positions.follow_sequence(args[0], output)
         if attended or key[1] in RECURRENT:  # whichever samples the others were weighed for are left, perhaps fewer
@@ -220,13 +232,18 @@ class Finder(Watch):
         if self.stack and self.stack[-1].home.startswith(OPERATORS):
             return total
         source = args[0] if args and isinstance(args[0], Tensor) else None
-        if self.positions.mixed is not None and source is not None and key[1] in GLOBAL and output.ndim < source.ndim:
+        gathers = key[1] in GLOBAL and source is not None and output.ndim < source.ndim
+        gathers |= key[1] == "topk" and output.ndim > 2  # of maps, not of one score for each token
+        if self.positions.mixed is not None and source is not None and gathers:
             self._note_gathered(key, source, output, total)
         if lined is not None:
             return self._note_line(key, output, total, lined)
-        fewer = source is not None and output.numel() < source.numel()
+        fewer = self._joined(key[1], output, total) or (source is not None and output.numel() < source.numel())
         several = sum(item._base is not None for item in tensors([result])) > 1 and not isinstance(result, Tensor)
-        whole = self._judge(key, key[1], output, total, shrunk=fewer, several=several)
+        skewed |= (
+            key[1] == "grid_sample" and len(args) > 1 and hasattr(args[1], "_total_stride")
+        )  # in each picture others
+        whole = self._judge(key, key[1], output, total, shrunk=fewer, several=several or skewed)
         by_index = key[1] in BY_INDEX or (key[1] == "__getitem__" and next(tensors(args[1:]), None) is not None)
         if fewer and by_index and whole == total:
             self._note_choice(key, output, total)
@@ -274,6 +291,18 @@ class Finder(Watch):
         self.positions.mixed = None
         down, right = (max(t, s) if math.isfinite(s) else t for t, s in zip(total, self._spacing(output), strict=True))
         return down, right
+
+    def _of_whole(self, maps: Tensor) -> bool:
+        """Tell if maps are of more than a piece of the picture, or nothing is known."""
+        where = self.positions.finest(maps)
+        return where is None or all(self.positions.covered(where))
+
+    def _joined(self, function: str, output: Tensor, total: Spacing) -> bool:
+        """Tell if pieces of maps have become a smaller map of the picture."""
+        where = self.positions.finest(output) if function in JOINS and numeric(output) else None
+        if where is None or min((found := measured(where))[1]) < 2:
+            return False
+        return fall(found[0], total) is not None and all(self.positions.covered(where))
 
     def _spacing(self, tensor: Tensor) -> Spacing:
         where = self.positions.finest(tensor)
@@ -358,7 +387,7 @@ class Finder(Watch):
         """Record a pooling of all tokens."""
         before, after = self.positions.finest(source), self._spacing(output)
         counts = (0, 0) if before is None else measured(before)[1]
-        if after != NOWHERE or min(counts) < 2 or output.ndim < 2:
+        if after != NOWHERE or min(counts) < 2 or output.ndim < 2 or not self._of_whole(source):
             return
         facts = {"kind": "global pooling", "kernel": counts, "size_in": counts, "size_out": (1, 1), "fault": False}
         facts |= {"channels": output.shape[-1], "cost": source[0].numel() if len(source) else 0}
