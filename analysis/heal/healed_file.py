@@ -50,7 +50,20 @@ def save_healed(
         "size": str(size),
     }
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    return write_atomically(path, lambda file: file.write_bytes(save(weights, header)))
+    return write_atomically(path, lambda file: file.write_bytes(_ordered(save(weights, header))))
+
+
+def _ordered(content: bytes) -> bytes:
+    """Content of a safetensors file with its header in a fixed order, so that equal networks have equal files.
+
+    The format: the header's length (8 bytes, little endian), the header in JSON, padded with spaces, and the data.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def load_healed(path: str | os.PathLike[str], model: nn.Module | LoadedNetwork) -> nn.Module:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import count
 from typing import Any
 
 import torch
@@ -14,10 +12,10 @@ from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_batchedtensor
 
 from analysis.networks import grids
-from analysis.networks.grids import NOWHERE, Cells, Spacing, fall, measured
-from analysis.networks.positions import Positions
-from analysis.networks.resolution import ENLARGE, FALL, FALL_OF_RESIZING, NCHW, Call, Sides, read_call
-from analysis.networks.watch import OPAQUE, Event, Frame, Key, Watch, first_of, numeric, tensors
+from analysis.networks.grids import NOWHERE, Spacing, fall, measured
+from analysis.networks.records import Records, set_total, total_of
+from analysis.networks.resolution import ENLARGE, FALL_OF_RESIZING, NCHW, Call, read_call
+from analysis.networks.watch import OPAQUE, Event, Frame, Key, first_of, numeric, tensors
 
 OPERATORS = "analysis.networks.pooling."
 """Home of operators that are one place, if no known call in them is."""
@@ -28,6 +26,7 @@ FROM_ARRAYS = ("as_tensor", "asarray", "tensor", "from_numpy", "from_dlpack")
 RESHAPES = frozenset(
     "reshape view flatten unflatten permute transpose movedim moveaxis contiguous cat concat stack".split()
 )
+JOINS = frozenset(("cat", "concat", "concatenate", "stack"))
 BY_INDEX = frozenset(("gather", "index_select", "take_along_dim", "masked_select"))
 CHOICES = BY_INDEX | frozenset(("__getitem__", "select", "unbind", "chunk", "split"))
 """Functions that take some samples and leave others."""
@@ -39,16 +38,7 @@ GLOBAL = ("mean", "amax", "max", "sum", "adaptive_avg_pool1d", "adaptive_max_poo
 """Functions that can leave one value of all tokens, which is a global pooling if their axis goes with them."""
 
 
-@dataclass
-class Found:
-    """Record of a call that loses resolution; those of one group are one place."""
-
-    facts: dict[str, Any]
-    group: int
-    event: Event | None
-
-
-class Finder(Watch):
+class Finder(Records):
     """Watch that finds the calls that lose resolution.
 
     Parameters
@@ -65,16 +55,12 @@ class Finder(Watch):
     """
 
     def __init__(self, model: nn.Module, x: Tensor) -> None:
-        super().__init__(model)
+        super().__init__(model, x)
         self.unseen: Key | None = None
-        self.found: list[Found] = []
-        self._numbers = count()
-        self.positions = Positions(x, model.parameters())
         self._constants = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-        self._sliced: tuple[Tensor, str, int] | None = None
         self._traced = any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
         self._last = x
-        _set(x, (1.0, 1.0))
+        set_total(x, (1.0, 1.0))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -92,13 +78,18 @@ class Finder(Watch):
         for item in tensors(args):
             if hasattr(item, "_unread") and key[1] != "__setitem__":
                 self._read(item)
+                number = next((n for n, given in enumerate(args) if given is item), None)
+                if number is not None and self._joined("stack", item, total_of(item)):
+                    self._judge(key, "", item, total_of(item), number, shrunk=True)
         for number, item in enumerate(args):
             if not isinstance(item, Tensor) or item.ndim != 4 or hasattr(item, "_total_stride"):
                 continue
+            if key[1] == "grid_sample" and number:
+                continue  # points, no maps
             if self._fixed(item) or len(item) != self.positions.batch or not numeric(item):
                 continue
             self.unseen = None  # maps that come out again
-            self._judge(key, "", item, _of(self._last), number, shrunk=True)
+            self._judge(key, "", item, total_of(self._last), number, shrunk=True)
         return args
 
     def after(self, key: Key, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> Any:
@@ -112,9 +103,12 @@ class Finder(Watch):
                 self.positions.forget(result)
                 result._constant = True  # type: ignore[attr-defined]
             return result
+        if name == "affine_grid":  # points, no maps
+            set_total(output, total_of(given[0]))
+            return result
         for item in given:
             if not hasattr(item, "_total_stride"):  # samples that were written into something new
-                _set(item, _of(self._last))
+                set_total(item, total_of(self._last))
         if name.endswith("_") and hasattr(given[0], "_noted"):  # as views that are written into, nothing is lost
             self._withdraw(given[0])
         total = self._total(given, output)
@@ -128,7 +122,7 @@ class Finder(Watch):
                 total = total if "pad" in name else self._enlarged(args, output, total)
         for item in tensors([result]):
             if not isinstance(item, nn.Parameter):
-                _set(item, total)
+                set_total(item, total)
         if output.ndim == 4 and self.positions.of(output):
             self._last = output
         return result
@@ -141,19 +135,19 @@ class Finder(Watch):
         if hasattr(part, "_noted") and part._base is not None:
             self._withdraw(part)
         if not hasattr(whole, "_total_stride"):
-            _set(whole, _of(part))
+            set_total(whole, total_of(part))
         whole._unread = True  # type: ignore[attr-defined]
 
     def _read(self, whole: Tensor) -> None:
         """Note how far apart the samples are of what was written into."""
         del whole._unread  # type: ignore[attr-defined]
         with self.unwatched():
-            _set(whole, self._enlarged((), whole, self._put_back(whole, _of(whole))))
+            set_total(whole, self._enlarged((), whole, self._put_back(whole, total_of(whole))))
 
     def _put_back(self, output: Tensor, total: Spacing) -> Spacing:
         """Total stride after samples that were apart are one grid again; that they were is no place then."""
         while apart := [
-            one for one in self.found if one.facts["total_stride"] == total and one.facts["function"] in CHOICES
+            one for one in self.found if one.facts["total_stride"] == total and one.facts["function"] in CHOICES | JOINS
         ]:
             where = self.positions.finest(output)
             if where is None or fall(total, measured(where)[0]) is None:
@@ -174,13 +168,15 @@ class Finder(Watch):
     def _total(self, given: Sequence[Tensor], output: Tensor) -> Spacing:
         """Total stride of what a call was given, of maps only: what was mixed over the picture tells nothing."""
         given = [item for item in given if numeric(item)] or given
-        if len({_of(item) for item in given}) > 1:  # class tokens, and what was mixed over the picture, tell nothing
+        if (
+            len({total_of(item) for item in given}) > 1
+        ):  # class tokens, and what was mixed over the picture, tell nothing
             given = [item for item in given if self._spacing(item) != NOWHERE] or given
-        if len({_of(item) for item in given}) > 1:  # another tensor may give its type, or its size, only
+        if len({total_of(item) for item in given}) > 1:  # another tensor may give its type, or its size, only
             apart = self._spacing(output)
-            near = [item for item in given if fall(apart, _of(item)) is None]
+            near = [item for item in given if fall(apart, total_of(item)) is None]
             given = near or given
-        return min(_of(item)[0] for item in given), min(_of(item)[1] for item in given)
+        return min(total_of(item)[0] for item in given), min(total_of(item)[1] for item in given)
 
     def _withdraw(self, view: Tensor) -> None:
         """Forget the place that a view is, since the whole goes on with what is written into it."""
@@ -207,7 +203,10 @@ class Finder(Watch):
         """Total stride after a call."""
         attended, self.positions.attended = self.positions.attended, False
         lined, self.positions.lined = self.positions.lined, None
+        skewed, self.positions.skewed = self.positions.skewed, False
         call = read_call(func, args, kwargs, result)
+        if call is not None and not call.fault and not self._of_whole(call.source):
+            call = None  # all of a piece of the picture
         if key[1] in RECURRENT:
             self.positions.follow_sequence(args[0], output)
         if attended or key[1] in RECURRENT:  # whichever samples the others were weighed for are left, perhaps fewer
@@ -220,13 +219,17 @@ class Finder(Watch):
         if self.stack and self.stack[-1].home.startswith(OPERATORS):
             return total
         source = args[0] if args and isinstance(args[0], Tensor) else None
-        if self.positions.mixed is not None and source is not None and key[1] in GLOBAL and output.ndim < source.ndim:
+        gathers = key[1] in GLOBAL and source is not None and output.ndim < source.ndim
+        gathers |= key[1] == "topk" and output.ndim > 2  # of maps, not of one score for each token
+        if self.positions.mixed is not None and source is not None and gathers:
             self._note_gathered(key, source, output, total)
         if lined is not None:
             return self._note_line(key, output, total, lined)
-        fewer = source is not None and output.numel() < source.numel()
+        fewer = self._joined(key[1], output, total) or (source is not None and output.numel() < source.numel())
         several = sum(item._base is not None for item in tensors([result])) > 1 and not isinstance(result, Tensor)
-        whole = self._judge(key, key[1], output, total, shrunk=fewer, several=several)
+        if key[1] == "grid_sample":  # at points that are others in each picture
+            skewed |= hasattr(args[1] if len(args) > 1 else kwargs.get("grid"), "_total_stride")
+        whole = self._judge(key, key[1], output, total, shrunk=fewer, several=several or skewed)
         by_index = key[1] in BY_INDEX or (key[1] == "__getitem__" and next(tensors(args[1:]), None) is not None)
         if fewer and by_index and whole == total:
             self._note_choice(key, output, total)
@@ -237,16 +240,16 @@ class Finder(Watch):
         if frame.source is None or not hasattr(frame.source, "_total_stride"):
             return None
         if not hasattr(output, "_total_stride"):
-            _set(output, _of(self._last))
+            set_total(output, total_of(self._last))
             self.unseen = None if output.ndim == 4 else self.unseen
         if not frame.name and output.ndim == 3:
             self._judge_patches(key, output)
         if frame.home == OPAQUE:
             self._note_operator(key, frame.source, output)
         elif frame.home.startswith(OPERATORS):
-            self._judge(key, "", output, _of(output), shrunk=True)
+            self._judge(key, "", output, total_of(output), shrunk=True)
         elif self.positions.mixed is not None or not self.positions.of(output):
-            self._judge(key, "", output, _of(output))
+            self._judge(key, "", output, total_of(output))
         return None
 
     def _judge_patches(self, key: Key, output: Tensor) -> None:
@@ -255,7 +258,7 @@ class Finder(Watch):
         coarse = None if where is None else grids.mixed_patches(where)
         if coarse is not None:
             self.positions.put(output, [coarse] * len(self.positions.of(output)))
-            self._judge(key, "", output, _of(output), shrunk=True)
+            self._judge(key, "", output, total_of(output), shrunk=True)
 
     def _loses(self, call: Call, total: Spacing) -> bool:
         """Tell if a known call loses resolution, and not only a border."""
@@ -275,9 +278,12 @@ class Finder(Watch):
         down, right = (max(t, s) if math.isfinite(s) else t for t, s in zip(total, self._spacing(output), strict=True))
         return down, right
 
-    def _spacing(self, tensor: Tensor) -> Spacing:
-        where = self.positions.finest(tensor)
-        return NOWHERE if where is None else measured(where)[0]
+    def _joined(self, function: str, output: Tensor, total: Spacing) -> bool:
+        """Tell if pieces of maps have become a smaller map of the picture."""
+        where = self.positions.finest(output) if function in JOINS and numeric(output) else None
+        if where is None or min((found := measured(where))[1]) < 2:
+            return False
+        return fall(found[0], total) is not None and all(self.positions.covered(where))
 
     def _judge(
         self,
@@ -299,142 +305,15 @@ class Finder(Watch):
         elif shrunk or (mixed is not None and fall(mixed, total) is not None):
             spacing = measured(where)[0]
         else:
-            merged = grids.cells(where, total) if function in RESHAPES and output.ndim == 4 else None
-            return total if merged is None else self._note_cells(key, output, total, merged)
+            joined = self.noted(total, JOINS)
+            down, right = joined[0].facts["stride"] if joined else (1.0, 1.0)  # rows by index, side by side as channels
+            finer = (total[0] / down, total[1] / right)
+            merged = grids.cells(where, finer) if function in RESHAPES and output.ndim == 4 else None
+            if merged is None:
+                return total
+            self.found = [one for one in self.found if one not in joined]
+            return self._note_cells(key, output, finer, merged)
         stride = fall(spacing, total)
         if stride is None:
             return total
         return self._note_fall(Event(key, argument), function, output, total, stride, not several)
-
-    def _note_fall(
-        self, event: Event, function: str, output: Tensor, total: Spacing, stride: Spacing, alone: bool
-    ) -> Spacing:
-        """Record a fall of the resolution that only positions tell; what is not alone cannot be exchanged."""
-        where = self.positions.finest(output)
-        assert where is not None  # whose samples are apart
-        found, counts, channels = grids.layout(where, self.positions.batch), measured(where)[1], output.shape[-1]
-        if found is not None:
-            channels = math.prod(n for axis, n in enumerate(found.shape) if axis not in found.axes)
-        whole = replace(event, layout=found) if found is not None and alone else None
-        size_in = tuple(round(n * s) for n, s in zip(counts, stride, strict=True))
-        facts = {"size_in": size_in, "size_out": counts, "channels": channels, "function": function}
-        return self._note(event.key, output, total, stride, whole, fault=whole is not None, **facts)
-
-    def _note(
-        self, key: Key, maps: Tensor, total: Spacing, stride: Spacing, event: Event | None, **facts: Any
-    ) -> Spacing:
-        """Record a place, of which the facts are told that are not as usual; return the total stride behind it."""
-        whole = (total[0] * stride[0], total[1] * stride[1])
-        usual = {"kind": "unknown", "kernel": None, "cost": 0, "fault": True, "dense": False, "function": key[1]}
-        facts = usual | facts | {"stride": stride, "total_stride": whole, "module": key[0]}
-        facts["understood"] = facts["kind"] != "unknown"
-        self.found.append(Found(facts, next(self._numbers), event))
-        _set(maps, whole)
-        return whole
-
-    def _note_operator(self, key: Key, source: Tensor, output: Tensor) -> None:
-        """Record an operator that chooses its grid, another one in each picture."""
-        self.positions.mixed = None
-        size_in, size_out = (source.shape[2], source.shape[3]), (output.shape[2], output.shape[3])
-        stride = fall((size_in[0] / size_out[0], size_in[1] / size_out[1]), (1.0, 1.0))
-        if stride is None:
-            return
-        facts = {"kind": type(self.model.get_submodule(key[0])).__name__, "size_in": size_in, "size_out": size_out}
-        total = self._note(key, output, _of(source), stride, Event(key), channels=output.shape[1], **facts)
-        self.positions.lay(output, NCHW, total)
-
-    def _note_cells(self, key: Key, maps: Tensor, total: Spacing, merged: Cells) -> Spacing:
-        """Record that samples have become channels, which all have one position from now on."""
-        rows, columns = (maps.shape[axis] for axis in merged.axes)
-        down, right = merged.sides
-        channel = 2 if merged.axes == NCHW else 4
-        where = [field.mean(channel, keepdim=True).expand_as(field).clone() for field in self.positions.of(maps)]
-        self.positions.put(maps, where)
-        facts: dict[str, Any] = {"size_in": (rows * down, columns * right), "size_out": (rows, columns)}
-        facts |= {"kind": "space to depth", "kernel": merged.sides, "channels": len(merged.order), "dense": True}
-        return self._note(key, maps, total, (float(down), float(right)), Event(key, cells=merged), **facts)
-
-    def _note_gathered(self, key: Key, source: Tensor, output: Tensor, total: Spacing) -> None:
-        """Record a pooling of all tokens."""
-        before, after = self.positions.finest(source), self._spacing(output)
-        counts = (0, 0) if before is None else measured(before)[1]
-        if after != NOWHERE or min(counts) < 2 or output.ndim < 2:
-            return
-        facts = {"kind": "global pooling", "kernel": counts, "size_in": counts, "size_out": (1, 1), "fault": False}
-        facts |= {"channels": output.shape[-1], "cost": source[0].numel() if len(source) else 0}
-        self._note(key, output, total, (float(counts[0]), float(counts[1])), Event(key), **facts)
-
-    def _note_line(self, key: Key, output: Tensor, total: Spacing, stride: Spacing) -> Spacing:
-        """Record that weights have made fewer samples of whole rows, or columns; these are spread evenly then."""
-        self.positions.mixed = None
-        where = self.positions.finest(output)
-        if where is None or max(stride) < FALL:
-            return total[0] * stride[0], total[1] * stride[1]
-        sides = measured(where)[1]
-        facts = {"size_out": sides, "channels": output.shape[1], "fault": False}
-        facts["size_in"] = (round(sides[0] * stride[0]), round(sides[1] * stride[1]))
-        return self._note(key, output, total, stride, None, **facts)
-
-    def _note_choice(self, key: Key, output: Tensor, total: Spacing) -> None:
-        """Record that samples were chosen that are no grid, with the sides that a grid of as many would have."""
-        where = self.positions.finest(output)
-        found = None if where is None else grids.gaps(where, total)
-        if found is None or found[1] < FALL_OF_RESIZING:
-            return
-        size_in, ratio = found[0], math.sqrt(found[1])
-        facts = {"size_in": size_in, "channels": output.shape[-1], "fault": False}
-        facts["size_out"] = (round(size_in[0] / ratio), round(size_in[1] / ratio))
-        self._note(key, output, total, (ratio, ratio), None, **facts)
-
-    def _note_call(self, key: Key, call: Call, total: Spacing) -> Spacing:
-        """Record a known call."""
-        names = ("kind", "channels", "cost", "fault", "function")
-        facts: dict[str, Any] = {name: getattr(call, name) for name in names} | {"dense": call.dense is not None}
-        event: Event | None = Event(key)
-        where = self.positions.finest(call.output) if call.fault and not call.output.is_complex() else None
-        mixed = call.fault and self._mixed(call.source)
-        one_each = len(call.output) == self.positions.batch
-        plain = one_each and (where is None or grids.plain(where, self.positions.batch, call.axes))
-        if call.fault and (mixed or not plain):
-            found = None if where is None or mixed else grids.layout(where, self.positions.batch)
-            facts["fault"] = found is not None
-            event = None if found is None else Event(key, layout=found)
-        turned = where is not None and grids.turned(where, call.axes)
-
-        def of_picture(pair: Any) -> Any:
-            return pair[::-1] if turned and pair is not None else pair
-
-        sizes = {"size_in": self._unpadded(call), "size_out": call.size_out, "kernel": call.kernel}
-        facts |= {name: of_picture(pair) for name, pair in sizes.items()}
-        down, right = of_picture(call.stride)
-        total = self._note(key, call.output, total, (float(down), float(right)), event, **facts)
-        if call.output.is_complex() and call.axes == NCHW:
-            self.positions.lay(call.output, NCHW, total)  # its parts were worked on one by one
-        if call.kind == "slicing":
-            if self._sliced is not None and self._sliced[0] is call.source and self._sliced[1] == key[0]:
-                self.found[-1].group = self._sliced[2]
-            self._sliced = (call.source, key[0], self.found[-1].group)
-            call.output._noted = self.found[-1]  # type: ignore[attr-defined]
-        return total
-
-    def _mixed(self, maps: Tensor) -> bool:
-        """Tell if what went before has mixed the whole picture, so that no sample is from anywhere."""
-        return bool(self.positions.of(maps)) and self._spacing(maps) == NOWHERE
-
-    def _unpadded(self, call: Call) -> Sides:
-        """Height and width of the maps that go in, without a border that the module itself has put round them."""
-        frame = self.stack[-1] if self.stack else None
-        if frame is None or frame.source is None or call.kernel is None or call.axes != NCHW:
-            return call.size_in
-        given = (frame.source.shape[2], frame.source.shape[3])
-        padded = all(0 <= n - m <= 2 * k for n, m, k in zip(call.size_in, given, call.kernel, strict=True))
-        return given if padded else call.size_in
-
-
-def _of(tensor: Tensor) -> Spacing:
-    total: Spacing = getattr(tensor, "_total_stride", (1.0, 1.0))
-    return total
-
-
-def _set(tensor: Tensor, total: Spacing) -> None:
-    tensor._total_stride = total  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from analysis.networks.pooling._border import Pads
 
@@ -77,10 +77,43 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def checked_model(model: Any, inplace: bool) -> nn.Module:
-    """Return the model or a copy."""
+    """Return the model or a copy; ValueError if torch cannot make one."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    return model if inplace else copy.deepcopy(model)
+    refuse_integers(model)
+    if inplace:
+        return model
+    computed = [
+        f"{name}.{key}"
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    if computed:
+        raise ValueError(
+            f"the network cannot be copied, for a hook computes {computed[0]}, as torch.nn.utils.weight_norm and prune "
+            "do; expected a parameter, as torch.nn.utils.remove_weight_norm and prune.remove leave it"
+        )
+    return copy.deepcopy(model)
+
+
+def holds_others(module: nn.Module) -> bool:
+    """Tell if a module has others inside, beside those that compute its parameters or look at what a layer gives."""
+    if behaves_as(module, *MAX, *AVERAGE, *CONVOLUTION):
+        return False
+    return any(name != "parametrizations" for name, _ in module.named_children())
+
+
+def refuse_integers(model: nn.Module) -> None:
+    """Raise ValueError for a network of which layers take and give quantized maps."""
+    for name, module in model.named_modules():
+        kinds = [kind.__name__ for kind in type(module).__mro__]
+        if "WeightedQuantizedModule" in kinds and ".dynamic." not in type(module).__module__:
+            raise ValueError(
+                f"the network is quantized: the maps of {name or 'it'} ({type(module).__module__.rpartition('.')[0]}."
+                f"{kinds[0]}) are integers, which cannot be moved by parts of a sample, nor blurred; expected the "
+                "network before quantization"
+            )
 
 
 def layer_of(model: nn.Module, name: str) -> Any:
@@ -139,5 +172,6 @@ def convolutions(model: nn.Module) -> list[str]:
     """Names of the convolutions, in the order of their definition, those with a forward of their own too."""
     names = [name for name, layer in model.named_modules() if isinstance(layer, CONVOLUTION)]
     if not names:
+        refuse_integers(model)
         raise ValueError("the model has no nn.Conv1d or nn.Conv2d layer")
     return names

@@ -24,7 +24,7 @@ from analysis.networks.circular_borders import circular_borders
 from analysis.networks.layer_access import CONVOLUTION, evaluation
 from analysis.networks.left_alone import left_alone
 from analysis.networks.remedy_table import remedies, remedy
-from analysis.networks.sites import POOLING
+from analysis.networks.sites import POOLING, final_averages
 from analysis.networks.weights import load_weights, tensors_of
 
 SIZE, CIFAR_SIZE = 224, 32
@@ -186,10 +186,20 @@ def apply_remedy(network: LoadedNetwork, text: str) -> tuple[nn.Module, list[str
 
 
 def left_lines(network: LoadedNetwork, text: str, model: nn.Module) -> list[str]:
-    """Lines for the places that a remedy for all places, of the name `text`, has left in a model as they were."""
+    """Lines for the places that a remedy for all places, of the name `text`, has left as they were, with the reason."""
     if (name := text.removesuffix(CIRCULAR)) not in remedies() or remedy(name).factory is None:
         return []
-    return [f"{place}: left as it is" for place in left_alone(model, example(network))]
+    picture, features = example(network), final_averages(network.model)
+
+    def reason(place: str) -> str:
+        try:
+            remedy(name)(network.model, picture, names=[place])
+        except Exception as error:  # a copy of a model, or a run of it, calls code of the user's
+            return first_line(error)
+        role = "it makes the features of the classifier" if place in features else "the picture goes into it"
+        return f"{role}; {name}:{place} replaces it"
+
+    return [f"{place}: left as it is, for {reason(place.name)}" for place in left_alone(model, picture)]
 
 
 def move(model: nn.Module, device: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from analysis.networks.pooling import APS
 from analysis.networks.pooling._border import extend
 from analysis.networks.resolution import NCHW, NHWC
 
@@ -60,11 +61,18 @@ class PooledMerging(nn.Module):
         From (batch, channels, height, width), as many channels as a patch has.
     padding_mode : str
         How maps go on where a patch ends beyond them.
+
+    Notes
+    -----
+    Adaptive polyphase sampling chooses by the map that is merged: of the patches all components have one norm.
     """
 
     def __init__(self, merging: PatchMerging, pool: nn.Module, padding_mode: str) -> None:
         super().__init__()
         self.merging, self.pool, self.padding_mode = merging, pool, padding_mode
+        for aps in pool.modules():
+            if isinstance(aps, APS):
+                aps.share = len(merging.offsets)
 
     def forward(self, x: Tensor) -> Tensor:
         """Merge maps with the axes of the merging."""

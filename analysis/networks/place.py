@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from analysis.files.messages import first_line
-from analysis.networks.finder import Finder, Found
-from analysis.networks.layer_access import evaluating
+from analysis.networks.finder import Finder
+from analysis.networks.layer_access import evaluating, holds_others, refuse_integers
+from analysis.networks.records import Found
 from analysis.networks.resolution import Call, Sides, read_call
 from analysis.networks.tape import Tape
 from analysis.networks.watch import Event, Frame, Key, Watch, first_of, put_first
@@ -110,7 +111,8 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     Raises
     ------
     TypeError, ValueError
-        If the model is no module, the example no batch of maps, or the network fails on it, or uses torch.vmap on maps.
+        If the model is no module, the example no batch of maps, or the network fails on it, is quantized, or uses
+        torch.vmap on maps.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is {type(model).__name__}; expected a torch.nn.Module")
@@ -119,6 +121,7 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     if not isinstance(example, Tensor) or example.ndim != 4:
         shape = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
         raise ValueError(f"example is {shape}; expected a tensor of shape (N, channels, height, width)")
+    refuse_integers(model)
     pair = torch.cat((example[:1], example[:1]))  # what is alike in both is no matter of positions
     watch = Finder(model, pair)
     try:
@@ -126,6 +129,8 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
             model(pair)
     except Exception as error:  # whatever the model's own code raises
         many = "two pictures at a time, though not on one," if _runs(model, example[:1]) else "an example"
+        if _runs(model, pair):
+            many = "an example, though only while its calls are watched,"
         raise ValueError(
             f"the network fails on {many} of shape {tuple(example.shape)}: {type(error).__name__}: {first_line(error)}"
         ) from error
@@ -138,11 +143,11 @@ def places(model: nn.Module, example: Tensor) -> list[Place]:
     return _named(watch.found, model)
 
 
-def _runs(model: nn.Module, picture: Tensor) -> bool:
-    """Tell if a network runs on one picture, as those that were exported for one do."""
+def _runs(model: nn.Module, pictures: Tensor) -> bool:
+    """Tell if a network runs on pictures that nobody watches, as those that were exported for one do on one."""
     try:
         with torch.no_grad(), evaluating(model):
-            model(picture)
+            model(pictures)
     except Exception:  # whatever the model's own code raises
         return False
     return True
@@ -263,7 +268,7 @@ def _named(found: Sequence[Found], model: nn.Module) -> list[Place]:
     for group in groups.values():
         facts = dict(group[0].facts)
         name, function = facts["module"], facts["function"].strip("_")
-        if function and any(True for _ in modules[name].children()):
+        if function and holds_others(modules[name]):
             name = f"{name}/{function}" if name else function
         name = name or type(model).__name__
         names[name] = names.get(name, 0) + 1

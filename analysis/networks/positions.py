@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from analysis.networks.grids import NO_PIXEL, NOWHERE, Spacing, measured, varies
+from analysis.networks.grids import NO_PIXEL, NOWHERE, Spacing, layout, measured, varies
 from analysis.networks.resolution import FALL, NCHW, NHWC, Sides
 
 MOVES = frozenset(
@@ -32,6 +32,9 @@ MOVES = frozenset(
 
 WRITES = frozenset("copy_ index_put_ _index_put_impl_ scatter_ index_copy_ masked_scatter_ set_".split())
 CONTRACTIONS = frozenset(("mm", "addmm", "bmm", "baddbmm"))
+MIDDLE = 0.3
+"""Pixels from the picture's middle within which a single position may be that of a mean over all of it."""
+
 SWEEP = 64
 """Storages after which those that are gone are forgotten."""
 
@@ -55,12 +58,14 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         looks sets it to None.
     mixed : (float, float) or None
         Spacing of what the last operation gave that mixes positions, or takes others; who looks sets it to None.
+    skewed : bool
+        Whether samples were taken at points that are no rows and columns; who looks sets it to False.
     """
 
     def __init__(self, x: Tensor, weights: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.batch = len(x)
-        self.attended = False
+        self.batch, self.sides = len(x), x.shape[2:]
+        self.attended = self.skewed = False
         self.mixed: Spacing | None = None
         self.lined: Spacing | None = None
         self._kept: dict[int, tuple[StorageWeakRef, int, list[Tensor]]] = {}
@@ -99,6 +104,19 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def finest(self, tensor: Tensor) -> Tensor | None:
         """Positions of the elements of a tensor, the finest if there are two; None if not known."""
         return min(self.of(tensor), key=_area, default=None)
+
+    def covered(self, where: Tensor) -> list[bool]:
+        """Tell if positions are of more than a piece of the picture's height, and of its width, or none is known.
+
+        More than half of it; or nearly half, if that is in the middle, as where convolutions without padding have lost
+        the border; or one position there, as of a mean over the whole.
+        """
+        found = []
+        for values, apart, count, side in zip(where, *measured(where), self.sides, strict=True):
+            off, share = abs(float(values.nanmean()) - (side - 1) / 2), apart * count / side
+            wide = share > 0.5 or (share > 0.4 and off < side / 8)
+            found.append(wide if count > 1 else not count or off < MIDDLE)
+        return found
 
     def put(self, tensor: Tensor, fields: Sequence[Tensor]) -> None:
         """Keep positions (2, ...), which are broadcast to the elements of a tensor."""
@@ -185,8 +203,12 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 continue
             if name.startswith("_fft") or not (out.is_complex() or out.is_floating_point()):
                 continue  # a spectrum, or numbers of elements
-            if name in ("topk", "sort"):
-                axis = 1 + bound["dim"] % out.ndim
+            axis = 1 + bound.get("dim", 0) % max(1, out.ndim) if name in ("topk", "sort") else 0
+            if name == "topk":  # of which some are left, whichever they are
+                fields = [_thinned(f.nanmean(axis, keepdim=True), self.covered(f)) for f in self.of(args[0])]
+                self.mixed = measured(min(fields, key=_area))[0]
+                fields = [field.expand(2, *out.shape) for field in fields]
+            elif name == "sort":
                 fields = [f.gather(axis, new[1].expand(2, *out.shape)) for f in self.of(args[0])]
             else:
                 fields = self._fields(name, func, args, kwargs, bound, given, out)
@@ -242,6 +264,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return [torch.stack([func(plane, *args[1:3], [0, 0], *args[4:]) for plane in field]) for field in padded]
         if name == "col2im":
             return [_folded(func, field, args[1:]) for field in self.of(carriers[0])]
+        if "grid_sampler" in name and self.of(args[0]):
+            return self._sampled(args[0], args[1], bool(bound.get("align_corners", True)), out)
         if name == "convolution" or (name.startswith(("max_pool", "avg_pool")) and carriers[0].ndim == out.ndim):
             return self._windows(bound, carriers[0], out)
         alike = [tensor for tensor in carriers if _broadcasts(tensor.shape, out.shape)]
@@ -301,7 +325,8 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         dims = bound.get("dim")
         dims = [dims] if isinstance(dims, int) else list(dims) if dims else range(x.ndim)
         axes = [1 + d % x.ndim for d in dims]
-        fields = [_thinned(field.nanmean(axes, keepdim=bool(bound["keepdim"]))) for field in self.of(x)]
+        keep = bool(bound["keepdim"])
+        fields = [_thinned(field.nanmean(axes, keepdim=keep), self.covered(field)) for field in self.of(x)]
         if fields[0].shape[1:] != out.shape:
             return []
         self.mixed = measured(min(fields, key=_area))[0]
@@ -319,6 +344,19 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 step = 1 / stride if bound.get("transposed") else stride
                 field = _taken(field, axis + 1, out.shape[axis], step)
             fields.append(_thinned(field) if "weight" in bound else field)
+        self.mixed = measured(min(fields, key=_area))[0]
+        return fields
+
+    def _sampled(self, x: Tensor, points: Tensor, aligned: bool, out: Tensor) -> list[Tensor]:
+        """Positions of samples at points (N, rows, columns, 2): those there, or spread evenly if these are no grid."""
+        outside = (points.abs() > 1).any(-1)[:, None]
+        fields = []
+        for field in self.of(x):
+            planes = (functional.grid_sample(p, points.to(p), "bilinear", "border", aligned) for p in field)
+            fields.append(torch.stack([plane.masked_fill(outside, torch.nan) for plane in planes]).round(decimals=3))
+        self.skewed = not all(layout(field, self.batch) for field in fields)
+        if self.skewed:
+            return self._resampled(x, out, False)
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
 
@@ -356,13 +394,14 @@ class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _resampled(self, x: Tensor, out: Tensor, mixed: bool) -> list[Tensor]:
         """Positions after what is known to keep the axes only: spread evenly, or mixed by weights."""
         fields = []
-        for field in self.of(x):
+        for whole in self.of(x):
+            field = whole
             for axis, (n, m) in enumerate(zip(x.shape, out.shape, strict=True)):
                 if n != m:
                     mean = mixed or (axis == 1 and x.ndim > 2)
                     step = n / max(1, m)
                     field = field.nanmean(axis + 1, keepdim=True) if mean else _taken(field, axis + 1, m, step)
-            fields.append(_thinned(field).expand(2, *out.shape))
+            fields.append(_thinned(field, self.covered(whole)).expand(2, *out.shape))
         self.mixed = measured(min(fields, key=_area))[0]
         return fields
 
@@ -386,9 +425,10 @@ def _area(field: Tensor) -> float:
     return spacing[0] * spacing[1]
 
 
-def _thinned(field: Tensor) -> Tensor:
-    """Positions without those rows or columns of which there is only one: mixed over the whole picture."""
-    single = torch.tensor([count < 2 for count in measured(field)[1]], device=field.device)
+def _thinned(field: Tensor, covered: Sequence[bool] = (True, True)) -> Tensor:
+    """Positions without those rows or columns of which there is only one, where they were mixed over the picture."""
+    alone = [whole and count < 2 for whole, count in zip(covered, measured(field)[1], strict=True)]
+    single = torch.tensor(alone, device=field.device)
     return torch.where(single.view(2, *[1] * (field.ndim - 1)), torch.nan, field) if single.any() else field
 
 

@@ -92,8 +92,8 @@ def replace_pooling(
         If the model is no module or `operator` none of the above.
     ValueError
         If the operator is unknown, or a remedy that does not go layer by layer; if a named layer does not exist, has a
-        forward of its own or cannot be replaced; if there is none, or none for such a short filter; if the operator
-        has to follow a convolution itself whose weight is computed, as by `weight_norm`. The message names the layer.
+        forward of its own or cannot be replaced; if there is none, or none for such a short filter. The message names
+        the layer.
 
     Notes
     -----
@@ -131,12 +131,13 @@ def replace_pooling(
         if isinstance(found.layer, CONVOLUTION)
     }
     channels = _channels(model, chosen, example)
+    nearby = {n: f.layer if f.node is None else model.get_submodule(f.scope) for n, f in chosen.items()}
+    modes = {name: _padding_mode(model, near) for name, near in nearby.items()}
     changes, operators, short = [], {}, {}
     for name, found in chosen.items():
         layer = found.layer
         site = _site(name, layer, channels[name], steps.get(name) == "before")
-        near = layer if found.node is None else model.get_submodule(found.scope)
-        mode = _padding_mode(model, near)
+        near, mode = nearby[name], modes[name]
         beyond = options.get("padding_mode", "circular" if operator == "ideal" else mode)
         try:
             new = make(site, mode)
@@ -447,14 +448,12 @@ def _set_convolution(
     place = "before the convolution"
     if step != "before":
         place = "after the convolution, behind which no activation was found"
-    if own is not None:
-        pooled(own, new, step == "before")
+    if own is not None or not isinstance(layer.weight, nn.Parameter):  # which is computed, and goes on to be
+        layer.stride = (1,) * len(layer.stride)
+        pooled(layer, new, step == "before")
+        if around is not None:
+            pooled(layer, around, True, "around")
         return place
-    if not isinstance(layer.weight, nn.Parameter):
-        raise ValueError(
-            f"layer {name!r} computes its weight (weight_norm, a parametrization or pruning); make it a parameter "
-            "first, as torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') does"
-        )
     if step == "before":
         kind: Any = ConvOfPooled1d if isinstance(layer, nn.Conv1d) else ConvOfPooled2d
     else:

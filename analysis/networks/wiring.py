@@ -75,7 +75,7 @@ class Wiring:
             scope, inner = ".".join(parts[:depth]), ".".join(parts[depth:])
             graph = self.graph(scope)
             if graph is None:
-                if isinstance(self.model.get_submodule(scope), HOLDERS):
+                if _only_holds(self.model.get_submodule(scope)):
                     continue
                 return None
             calls = [node for node in graph.nodes if node.op == "call_module" and node.target == inner]
@@ -144,14 +144,20 @@ class Wiring:
         self._changed.add(scope)
 
     def finish(self) -> None:
-        """Let the modules compute what their graphs say; their classes stay the bases of those they now have."""
+        """Let the modules compute what their graphs say.
+
+        Their classes stay the bases of those they now have; a torch.fx.GraphModule keeps its class, which has a graph.
+        """
         for scope in sorted(self._changed):
             graph = self._graphs[scope]
             assert graph is not None  # only nodes of graphs can have been changed
+            module = self.model.get_submodule(scope)
+            if isinstance(module, fx.GraphModule):  # whose copies are made of its graph, not of its class
+                module.graph = graph
+                continue
             code = graph.python_code("self")
             namespace = dict(code.globals)
             exec(compile(code.src, f"<{scope or 'network'}, rewired>", "exec"), namespace)
-            module = self.model.get_submodule(scope)
             base = type(module)
             module.__class__ = type(base.__name__, (base,), {"forward": namespace["forward"]})
         self._changed.clear()
@@ -169,7 +175,7 @@ def _one_level(module: nn.Module) -> fx.Graph | None:
     kind = type(module)
     known = kind.__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential)
     operator = kind.__module__.startswith("analysis.networks.pooling.")
-    if known or operator or isinstance(module, HOLDERS) or _has_options(module):
+    if known or operator or _only_holds(module) or _has_options(module):
         return None
     training, graphs = module.training, []
     try:
@@ -184,6 +190,11 @@ def _one_level(module: nn.Module) -> fx.Graph | None:
         module.training = training
     _follow_mode(module, *graphs)
     return _with_mergings(graphs[1]) if str(graphs[0]) == str(graphs[1]) else None
+
+
+def _only_holds(module: nn.Module) -> bool:
+    """Tell if a module has others inside and no code: a list, or the path to a layer of a torch.fx.GraphModule."""
+    return isinstance(module, HOLDERS) or type(module) is nn.Module
 
 
 def _follow_mode(module: nn.Module, first: fx.Graph, second: fx.Graph) -> None:

@@ -85,7 +85,11 @@ def smoothness_figure(found: xr.Dataset) -> Figure:
     for name, look in styles(found.remedy.values.tolist(), reference=True).items():
         ax.plot(range(len(layers)), found.total_variation.sel(remedy=name), label=name, markersize=5, **look)
     ax.set_xticks(range(len(layers)), layers, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
-    ax.set(ylabel="total variation / $\\ell^1$ norm of the kernels", ylim=(0, None))
+    ax.set(
+        xlabel="convolution, from input to output",
+        ylabel="total variation / $\\ell^1$ norm of the kernels",
+        ylim=(0, None),
+    )
     ax.grid(axis="y", color="0.92")
     side_legend(figure)
     return figure

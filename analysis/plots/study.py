@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ def study_figure(summary: pd.DataFrame, factors: Sequence[str], metrics: Mapping
         shown[factor] = shown[factor].replace({"yes": f"with {factor}", "no": f"without {factor}"})
     names = [", ".join(row) for row in shown.itertuples(index=False)]
     at = np.arange(len(names))[::-1]
-    figure = Figure(figsize=(2.2 + 3.1 * len(metrics), 1.4 + 0.28 * len(names)), layout="compressed")
+    figure = Figure(figsize=(2.2 + 3.1 * len(metrics), 1.6 + 0.28 * len(names)), layout="compressed")
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     ours: Style = {
         "color": BLUE,
@@ -53,7 +54,7 @@ def study_figure(summary: pd.DataFrame, factors: Sequence[str], metrics: Mapping
         ax.errorbar(summary[metric], at, xerr=summary[f"{metric}_interval"], **ours)
         if f"{metric}_published" in summary:
             ax.plot(summary[f"{metric}_published"], at, **printed)
-        ax.set(xlabel=label)
+        ax.set(xlabel=fill(label, 34))
         ax.grid(axis="y", color="0.92")
         ax.set_axisbelow(True)
     axes[0].set_yticks(at, names)

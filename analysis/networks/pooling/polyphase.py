@@ -62,7 +62,8 @@ class APS(Subsampling):
     only if one hands its choice to the other: as `index`, or by a `phase` that both have and one of them `leads`.
     *Ties* go to the first component in the order of the index, also those that rounding makes, so that there the choice
     can differ between shifts. Norms are computed in float32, or float64 for float64, of maps divided by their largest
-    value.
+    value. Components of merged patches hold every sample once and have one norm: there it is over one sample of each
+    patch, the first 1 / `share` of the channels.
 
     After a dense maximum "linf" ties nearly always, since the largest value is in several
     components: it is plain subsampling. After a filter without gain at the Nyquist frequency (binomial, triangle) "l1"
@@ -88,6 +89,7 @@ class APS(Subsampling):
             raise ValueError(f"unknown norm {norm!r}; expected one of {', '.join(NORMS)}")
         self.norm = norm
         self.return_index = return_index
+        self.share = 1
         self.phase: Phase | None = None
         self.leads = False
 
@@ -152,6 +154,7 @@ class APS(Subsampling):
             raise ValueError(f"index goes from {low} to {high}; expected 0 to {count - 1} for the stride {self.stride}")
 
     def _choice(self, grids: Tensor) -> Tensor:
+        grids = grids[:, : grids.shape[1] // self.share]
         if torch.compiler.is_compiling():
             return self._choice_at_once(grids)
         return torch.cat([self._choice_at_once(part) for part in torch.split(grids, examples(grids))])

@@ -291,6 +291,70 @@ def test_tokens_of_code_that_is_not_understood():
     assert torch.allclose(whole.products[:, 1], whole.change)
 
 
+@pytest.mark.parametrize("way", ["joined", "written"])
+def test_means_of_pieces_have_the_share_of_the_average_that_they_are(way):
+    class Pieces(nn.Module):
+        def __init__(self, way):
+            super().__init__()
+            torch.manual_seed(0)
+            self.way, self.conv, self.linear = way, nn.Conv2d(3, 4, 3), nn.Linear(4 * 4**2, 5)
+
+        def head(self, x):
+            return self.linear(self.conv(x).relu().flatten(1))
+
+        def forward(self, x):
+            if self.way == "average":
+                return self.head(nn.functional.avg_pool2d(x, 6))
+            pieces = [piece.mean((2, 3)) for strip in x.chunk(6, 2) for piece in strip.chunk(6, 3)]
+            if self.way == "joined":
+                return self.head(torch.stack(pieces, 2).view(len(x), 3, 6, 6))
+            y = x.new_zeros(len(x), 3, 6, 6)
+            for number, piece in enumerate(pieces):
+                y[:, :, number // 6, number % 6] = piece
+            return self.head(y)
+
+    found = [shares(network(Pieces(w)), *pairs(pictures(), (1, 3), "circular"), (1, 3)) for w in (way, "average")]
+    assert torch.allclose(found[0].products, found[1].products, atol=1e-10) and share(found[0])[0].abs() > 0.1
+
+
+class Warped(nn.Module):
+    """A picture sampled at half its rate, by an average or at points of a grid, which may be turned or predicted."""
+
+    def __init__(self, way):
+        super().__init__()
+        torch.manual_seed(0)
+        self.way, self.head = way, nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16**2, 5))
+        self.turn = nn.Linear(3, 6)
+
+    def forward(self, x):
+        size, matrix = (len(x), 3, SIDE // 2, SIDE // 2), torch.eye(2, 3, dtype=x.dtype).repeat(len(x), 1, 1)
+        if self.way == "average":
+            return self.head(nn.functional.avg_pool2d(x, 2))
+        if self.way == "turned":
+            matrix = matrix @ torch.tensor([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1]], dtype=x.dtype)
+        if self.way == "predicted":
+            matrix = matrix + 0.01 * self.turn(x.mean((2, 3))).view(-1, 2, 3)
+        points = nn.functional.affine_grid(matrix, size, align_corners=False)
+        return self.head(nn.functional.grid_sample(x, points, align_corners=False))
+
+
+def test_samples_at_points_of_a_grid_have_the_share_of_the_average_that_they_are():
+    found = {}
+    for way in ("average", "grid"):
+        net = network(Warped(way))
+        (place,) = net.places
+        assert place.total_stride == (2, 2) and place.understood == (way == "average")
+        found[way] = shares(net, *pairs(pictures(), (1, 3), "circular"), (1, 3))
+    assert torch.allclose(found["grid"].products, found["average"].products, atol=1e-10)
+    assert share(found["grid"])[0] > 0.1
+
+
+@pytest.mark.parametrize("way", ["turned", "predicted"])
+def test_samples_at_points_that_are_no_grid_are_listed_and_have_no_share(way):
+    (place,) = [p for p in places(Warped(way).eval(), torch.rand(1, 3, SIDE, SIDE)) if p.kind != "global pooling"]
+    assert place.size_in == (SIDE, SIDE) and not place.understood and not place.fault and not place.calls
+
+
 class InPlace(nn.Module):
     """Changes maps in place, before and behind its three places, and adds to maps of before a place."""
 

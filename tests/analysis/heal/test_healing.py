@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import analysis  # noqa: E402
-from analysis.heal.healed_file import healed_name  # noqa: E402
+from analysis.heal.healed_file import healed_name, save_healed  # noqa: E402
 from analysis.heal.healing import _differ, heal_network  # noqa: E402
 from analysis.heal.plan import Plan  # noqa: E402
 from analysis.heal.start import match_moments  # noqa: E402
@@ -179,6 +179,12 @@ def test_healed_networks_are_built_again_from_their_file(plain, healed):
     x = torch.rand(2, 3, SIDE, SIDE)
     torch.testing.assert_close(again(x), done.model(x))
     assert healed_name(path).startswith("blur3")
+
+
+def test_equal_networks_have_equal_files(plain, healed, tmp_path):
+    out, done = healed
+    again = [save_healed(tmp_path / str(n), done.model, "Plain", "blur3", done.changes, SIDE) for n in range(6)]
+    assert {path.read_bytes() for path in again} == {(out / "healed.safetensors").read_bytes()}
 
 
 @pytest.mark.slow

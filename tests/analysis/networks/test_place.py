@@ -10,7 +10,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from analysis import networks  # noqa: E402
-from analysis.networks import places  # noqa: E402
+from analysis.networks import places, replace_pooling  # noqa: E402
 from analysis.networks.place import intercept  # noqa: E402
 from analysis.networks.pooling import APS  # noqa: E402
 from analysis.networks.squeezenet import SqueezeNet  # noqa: E402
@@ -828,3 +828,26 @@ def test_recurrences_by_hand_keep_every_sample():
 
     place = only(nn.Sequential(Do(sweeps), nn.MaxPool2d(2)), size=16)
     assert (place.name, place.total_stride) == ("1", (2, 2))
+
+
+def prepared():
+    """A network with observers at its layers, as before quantization."""
+    quantization = pytest.importorskip("torch.ao.quantization")
+    layers = (nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(2))
+    model = nn.Sequential(quantization.QuantStub(), *layers, quantization.DeQuantStub()).eval()
+    model.qconfig = quantization.get_default_qconfig("fbgemm")
+    model = quantization.prepare(model)
+    model(torch.rand(2, 3, 16, 16))
+    return model
+
+
+@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="torch cannot quantize here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_quantized_networks_are_refused_as_such_and_observers_hide_no_layer():
+    model, x = prepared(), torch.rand(1, 3, 16, 16)
+    assert [place.name for place in places(model, x)] == ["1", "3"]
+    assert [change.name for change in replace_pooling(model, "blur3")[1]] == ["3"]
+    model = torch.ao.quantization.convert(model)
+    for ask in (lambda: places(model, x), lambda: replace_pooling(model, "blur3")):
+        with pytest.raises(ValueError, match="quantized"):
+            ask()

@@ -281,6 +281,95 @@ def hourglass(net, x):
     return functional.max_pool2d(torch.cat([up, a], 1), 2).mean((2, 3))
 
 
+def squares(x, side):
+    """Pieces of a map, row by row."""
+    return [piece for strip in x.split(side, 2) for piece in strip.split(side, 3)]
+
+
+def rows_of(x, step=1):
+    return [x[:, :, i] for i in range(0, x.shape[2], step)]
+
+
+def written(net, x):
+    """Means of squares that a loop writes into maps."""
+    y, out = net.stem(x), torch.zeros(len(x), D, 8, 8)
+    for i in range(8):
+        for j in range(8):
+            out[:, :, i, j] = y[:, :, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].mean((2, 3))
+    return out.sigmoid()
+
+
+def in_pairs(net, x):
+    """The larger of every two rows, then the mean of every two columns, one by one."""
+    rows = rows_of(net.stem(x))
+    columns = torch.stack([torch.maximum(a, b) for a, b in zip(rows[::2], rows[1::2], strict=True)], 2).unbind(3)
+    return torch.stack([(a + b) / 2 for a, b in zip(columns[::2], columns[1::2], strict=True)], 3)
+
+
+def cells_of(net, x):
+    return net.stem(x).unfold(2, 4, 4).unfold(3, 4, 4).flatten(4)
+
+
+PIECES = [
+    (lambda net, x: torch.cat([t.amax(2, keepdim=True) for t in net.stem(x).chunk(8, 2)], 2), [((32, 32), (8, 32))]),
+    (
+        lambda net, x: torch.stack([t.mean((2, 3)) for t in squares(net.stem(x), 16)], 2).view(len(x), D, 2, 2),
+        [(32, 2)],
+    ),
+    (lambda net, x: torch.stack([t.mean(3) for t in net.stem(x).split(4, 3)], 3), [((32, 32), (32, 8))]),
+    (
+        lambda net, x: torch.stack([t.amax((2, 3)) for t in squares(net.stem(x), 4)], 2).view(len(x), D, 8, 8),
+        [(32, 8)],
+    ),
+    (lambda net, x: torch.stack(rows_of(net.stem(x), 4), 2), [((32, 32), (8, 32))]),
+    (
+        lambda net, x: torch.cat([torch.stack(rows_of(net.stem(x)[:, :, i:], 2), 2) for i in (0, 1)], 1),
+        [((32, 32), (16, 32))],
+    ),
+    (written, [(32, 8)]),
+    (in_pairs, [((32, 32), (16, 32)), ((16, 32), (16, 16))]),
+    (lambda net, x: cells_of(net, x).topk(2, -1).values.mean(-1), [(32, 8)]),
+    (lambda net, x: cells_of(net, x).topk(1, -1)[0][..., 0], [(32, 8)]),
+]
+"""Poolings of pieces of maps, one by one, and what is left of windows by its value."""
+
+KEPT_PIECES = [
+    lambda net, x: torch.cat([t * t.mean((2, 3), keepdim=True).sigmoid() for t in net.stem(x).chunk(8, 2)], 2),
+    lambda net, x: torch.stack([(y - y.mean((2, 3), keepdim=True)).relu() for y in squares(net.stem(x), 8)], 2),
+    lambda net, x: torch.stack(rows_of(net.stem(x)), 2),
+    lambda net, x: torch.stack([torch.stack(rows_of(net.stem(x)[:, :, i:], 2), 2) for i in (0, 1)], 3).flatten(2, 3),
+    lambda net, x: torch.stack([row.mean(-1) for row in rows_of(net.stem(x))], 2),
+    lambda net, x: net.stem(x) * (net.stem(x) > net.stem(x).flatten(1).topk(9, 1).values[:, -1].view(-1, 1, 1, 1)),
+    lambda net, x: net.stem(x).topk(4, 1).values,
+]
+"""Means of pieces that gate them, and pieces that are put together as they were."""
+
+
+@pytest.mark.parametrize(("function", "expected"), PIECES)
+def test_poolings_of_pieces_one_by_one_are_found_where_they_are_put_together(function, expected):
+    assert falls(function, stem=stem()) == expected
+
+
+@pytest.mark.parametrize("function", KEPT_PIECES)
+def test_pieces_that_are_put_together_as_they_were_are_no_place(function):
+    assert falls(function, stem=stem()) == []
+
+
+@pytest.mark.parametrize("cut", [slice(None), slice(8, 24)])
+def test_a_mean_of_the_picture_without_its_borders_is_a_global_pooling(cut):
+    found = places(
+        Net(lambda net, x: net.stem(x)[:, :, cut, cut].mean((2, 3)), stem=stem()).eval(), torch.rand(2, 3, 32, 32)
+    )
+    assert [place.kind for place in found] == ["global pooling"]
+
+
+def test_the_largest_values_of_all_samples_are_a_global_pooling():
+    found = places(
+        Net(lambda net, x: net.stem(x).flatten(2).topk(4, -1).values, stem=stem()).eval(), torch.rand(2, 3, 32, 32)
+    )
+    assert [(place.kind, place.size_in, place.fault) for place in found] == [("global pooling", (32, 32), False)]
+
+
 FALLS = [
     (attention_pooling, [(32, 16)]),
     (pooled_queries, [(32, 16)]),

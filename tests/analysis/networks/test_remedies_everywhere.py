@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -298,6 +299,18 @@ def test_what_a_remedy_leaves_is_told():
     assert left_lines(network, "aps-l2", apply_remedy(network, "aps-l2")[0]) == []
 
 
+def test_why_a_remedy_leaves_a_place_is_told():
+    """The features of the classifier, the first convolution, and an average that is longer than the filter."""
+    body = (nn.Conv2d(3, C, 3, 2, 1), nn.MaxPool2d(2), nn.AvgPool2d(4, 2, 1), nn.Conv2d(C, C, 3, 1, 1), nn.AvgPool2d(2))
+    network = LoadedNetwork("mine", nn.Sequential(*body, nn.Flatten(), nn.Linear(4 * C, 5)).eval(), size=32)
+    lines = left_lines(network, "blur3", apply_remedy(network, "blur3")[0])
+    assert [line.partition(":")[0] for line in lines] == ["0", "2", "4"]
+    for line, word in zip(lines, ("picture", "lets more through", "features"), strict=True):
+        assert word in line
+    for place in ("0", "4"):
+        assert f"blur3:{place}" in lines[int(place) // 2] and apply_remedy(network, f"blur3:{place}")[1]
+
+
 def merged(x):
     """Patch merging with channels last, as torchvision's Swin writes it."""
     height, width, _ = x.shape[-3:]
@@ -356,6 +369,8 @@ def test_patch_merging_by_slices_takes_operators(kind):
 def test_patches_are_merged_on_the_grid_of_the_content():
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * C, 5))
     invariant(lambda: nn.Sequential(nn.Conv2d(3, C, 5, 2, 2), nn.ReLU(), MergingLast(), nn.ReLU(), *head))
+    for norm in ("aps-l1", "aps-l2", "aps-linf"):  # without anything before, components hold the same samples
+        invariant(lambda: nn.Sequential(MergingFirst(), nn.Conv2d(12, C, 3, 1, 1), nn.ReLU(), *head[:2]), 16, norm)
     model = nn.Sequential(MergingFirst()).double()
     ideal, _ = remedy("ideal")(model)
     x = IdealPool(1).dense(torch.randn(1, 3, 16, 16, dtype=torch.float64))
@@ -628,6 +643,36 @@ def test_a_convolution_with_two_names_is_replaced_under_both():
     for _ in range(2):
         y = BlurPool()(functional.conv2d(y, conv.weight, conv.bias, 1, 1))
     assert len(changes) == 1 and close(pooled(x), y)
+
+
+class Entered(nn.Module):
+    """A network of which a part has been traced."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.stem, self.part = nn.Conv2d(3, 3, 3, 1, 1), part
+
+    def forward(self, x):
+        return self.part(functional.relu(self.stem(x)))
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_graph_modules_are_rewired_as_their_networks_and_can_be_copied_and_stored(within):
+    model = settled(nn.Sequential(Functions(), nn.Conv2d(3 * C, C, 1), ShortcutFirst(C, C, 2), nn.Conv2d(C, 3, 1)))
+    graph = torch.fx.symbolic_trace(model)
+    if within:
+        model = Entered(model).eval()
+        graph = copy.deepcopy(model)
+        graph.part = torch.fx.symbolic_trace(model.part)
+    x = torch.rand(2, 3, 32, 32)
+    for name in ("blur3", "aps-l2"):
+        expected, plain_changes = replace_pooling(model, name)
+        new, changes = replace_pooling(graph, name)
+        assert len(changes) == len(plain_changes)
+        assert close(new(x), expected(x))
+        for again in (copy.deepcopy(new), pickle.loads(pickle.dumps(new))):
+            assert close(again(x), expected(x))
+    assert len(replace_pooling(torch.fx.symbolic_trace(model), "blur3")[1]) == len(plain_changes)
 
 
 @pytest.mark.parametrize("name", ["blur3", "aps-l2"])

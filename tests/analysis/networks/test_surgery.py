@@ -25,6 +25,7 @@ from analysis.networks import (  # noqa: E402
     MaxPool,
     band_pass_channels,
     create,
+    places,
     remedies,
     remedy,
     replace_pooling,
@@ -487,15 +488,59 @@ def test_other_operators_take_the_stride_of_convolutions(name):
     assert pooled.eval()(x).shape == model(x).shape
 
 
-def test_a_convolution_whose_weight_is_computed():
-    normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, C, 5, 2, 2))
-    model, x = network(convolution=normed), images(45, 50)
-    assert replace_pooling(model, "blur3", types=nn.Conv2d)[0](x).shape == model(x).shape  # the ReLU takes the operator
-    alone = nn.Sequential(normed)
-    with pytest.raises(ValueError, match=r"layer '0' computes its weight .*remove_parametrizations"):
-        replace_pooling(alone, "blur3", types=nn.Conv2d)
-    nn.utils.parametrize.remove_parametrizations(normed, "weight")
-    assert replace_pooling(alone, "blur3", types=nn.Conv2d)[0](x).shape == alone(x).shape
+class Smoothed(nn.Module):
+    """A parametrization without an inverse."""
+
+    def forward(self, weight):
+        return (weight + weight.flip(-1)) / 3
+
+
+class Shortened(nn.Module):
+    """Strided convolutions, the second with a shortcut beside it, with or without an activation."""
+
+    def __init__(self, wrap, activation):
+        super().__init__()
+        self.c1, self.c2 = wrap(nn.Conv2d(3, C, 3, 2, 1)), wrap(nn.Conv2d(C, C, 3, 2, 1))
+        self.shortcut, self.act, self.fc = wrap(nn.Conv2d(C, C, 1, 2)), activation(), nn.Linear(C, 4)
+
+    def forward(self, x):
+        x = self.act(self.c1(x))
+        return self.fc((self.act(self.c2(x)) + self.shortcut(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Identity])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.spectral_norm,
+        lambda layer: nn.utils.parametrize.register_parametrization(layer, "weight", Smoothed()),
+    ],
+)
+def test_a_convolution_whose_weight_is_computed(wrap, activation):
+    """The same places and outputs as with weights that are what was computed, which goes on to be."""
+    model, x = Shortened(wrap, activation).eval(), images(32, 32)
+    plain = Shortened(lambda layer: layer, activation).eval()
+    for name in ("c1", "c2", "shortcut"):
+        for key in ("weight", "bias"):
+            getattr(plain.get_submodule(name), key).data = getattr(model.get_submodule(name), key).detach()
+    plain.fc.load_state_dict(model.fc.state_dict())
+    assert [p.name for p in places(model, x)] == [p.name for p in places(plain, x)] == ["c1", "c2", "shortcut", "mean"]
+    for name in ("blur3", "aps-l2", "ideal"):
+        new, changes = replace_pooling(model, name)
+        other, expected = replace_pooling(plain, name)
+        assert [c.name for c in changes] == [c.name for c in expected]
+        assert torch.allclose(new(x), other(x), atol=1e-6)
+        assert set(new.state_dict()) == set(model.state_dict())
+        new(x).sum().backward()
+        assert all(p.grad is not None for p in new.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_a_weight_that_a_hook_computes_is_said_to_be_in_the_way_of_a_copy():
+    model = network(convolution=nn.utils.weight_norm(nn.Conv2d(3, C, 5, 2, 2)))
+    with pytest.raises(ValueError, match="a hook computes"):
+        replace_pooling(model, "blur3")
 
 
 def test_replaced_networks_compile_and_export():
