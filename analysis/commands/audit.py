@@ -81,9 +81,9 @@ def command(
     FILE.py:FACTORY executes the file, with all that is in it.
     """
     shifts = options.parse_shifts(shift)
-    options.need_torch()
     steps = dict.fromkeys(("audit", "mending", "kernels") if mend else ("audit", "kernels"))
     options.plan(steps | {"Gaussian field": 0.5, "figures": 3.0})
+    options.need_torch()
     from analysis.reports.audit import audit_report
     from analysis.reports.summaries import audit_summary
 

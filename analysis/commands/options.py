@@ -93,7 +93,10 @@ MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of mallopt
 
 
 def need_torch() -> None:
-    """Prepare for torch; raise ModuleNotFoundError with what to install if there is none."""
+    """Prepare for torch; raise ModuleNotFoundError with what to install if there is none.
+
+    It takes a second to import: call `plan` before, so that a log is told meanwhile that the command has begun.
+    """
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError:

@@ -119,6 +119,8 @@ def command(
     With --circular: circular.csv, circular.nc, figures and report.html.
     FILE.py:FACTORY executes the file, with all that is in it.
     """
+    if not circular and not spectrograms:
+        options.plan({"orders of memory": 3.0, "stability": None, "figures": 4.0})
     options.need_torch()
     if circular:
         from analysis.reports.circular import circular_report, circular_summary
@@ -149,7 +151,6 @@ def command(
         return
     if images is None or data is not None:
         raise ValueError("--images is missing, or --data given without --circular; expected one of the two ways")
-    options.plan({"orders of memory": 3.0, "stability": None, "figures": 4.0})
     from analysis.reports.stability import stability_report
     from analysis.reports.summaries import stability_summary
 

@@ -34,6 +34,8 @@ def command(
     Writes runs.csv, summary.csv, claims.csv, a figure, and a folder for each run. The same command goes on where it
     was stopped.
     """
+    if not show:
+        options.plan({"runs": None, "figures": 1.0})
     options.need_torch()
     from analysis.reports.study import study_listing, study_report, study_text
     from analysis.studies import study_named
@@ -49,7 +51,6 @@ def command(
             raise ValueError(f"{option} is missing; `shiftscope study --list` names the studies")
     assert name is not None and data is not None and out is not None
     study = study_named(name)
-    options.plan({"runs": None, "figures": 1.0})
     report, table = study_report(
         study,
         data,

@@ -58,8 +58,8 @@ def command(
     Writes log.csv, last.pt, best.pt and training.png. The same command continues a run that was stopped, to the same
     numbers. FILE.py:FACTORY executes the file, with all that is in it.
     """
-    options.need_torch()
     options.plan({"training": None, "figures": 1.0})
+    options.need_torch()
     import torch
 
     from analysis.files.messages import printable

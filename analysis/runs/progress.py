@@ -36,6 +36,7 @@ class _Line:
 
     def __init__(self) -> None:
         self.length = 0
+        self.name = ""  # of the command that begins, until something is printed
         self.pending: Timer | None = None
 
     def draw(self, text: str) -> None:
@@ -55,6 +56,7 @@ class _Line:
 
     def erase(self) -> None:
         """Make place for something else."""
+        self.name = ""
         pending, self.pending = self.pending, None
         if pending is not None:
             pending.cancel()
@@ -99,15 +101,19 @@ def plan(steps: Mapping[str, float | None]) -> None:
     """
     global _plan
     _plan = _Plan(steps)
+    if steps and _line.name:
+        _line.promise(f"{_line.name}: starting")
 
 
 def starting(name: str) -> None:
-    """Say on a terminal that a command begins, until something else is shown; in a log, if that takes its time."""
-    text = f"{name}: starting"
+    """Say on a terminal that a command begins, until something else is shown.
+
+    A log is told so after :func:`plan`, if the first step takes its time to begin.
+    """
     if on_terminal(sys.stderr):
-        _line.draw(text)
+        _line.draw(f"{name}: starting")
     else:
-        _line.promise(text)
+        _line.name = name
 
 
 def erase() -> None:

@@ -127,12 +127,17 @@ def test_a_log_is_told_of_a_start_that_takes_its_time(log, monkeypatch):
 
     monkeypatch.setattr(progress, "Timer", Kept)
     monkeypatch.setattr(progress, "START", 0.0)
+    progress.starting("w")
+    assert not timers  # a command without steps prints what it has to say at once
     progress.starting("x")
+    plan({"y": None})
     timers[0].join(60)
     assert log.getvalue() == "x: starting\n"
     monkeypatch.setattr(progress, "START", 3600.0)
     progress.starting("x")
+    plan({"y": None})
     list(track(range(3), "y"))
+    plan({})
     timers[1].join(60)  # called off by what came before it
     assert not timers[1].is_alive() and log.getvalue().count("x: starting") == 1
 
