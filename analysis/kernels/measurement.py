@@ -76,16 +76,21 @@ class LayerResponses:
             )
         self.points = period(max(size), stride)
         self.dtype = np.result_type(dtype, np.complex64)
-        # Column by column first, of which there are few: the rows beyond the filters are zeros.
-        columns = fft.fft(np.conj(filters), self.points, axis=-2, workers=get_num_threads())
-        spectra = fft.fft(columns, self.points, workers=get_num_threads())
         # A frequency of the stride's grid is the sum of those that fold on it, so of channels and of these together.
-        self.terms = filters.shape[1] * stride**2
-        folded = folding(np.conj(spectra, out=spectra) / stride**2, stride).transpose(3, 5, 0, 1, 2, 4)
-        with np.errstate(over="ignore"):  # refused here
-            spectra = np.ascontiguousarray(folded, self.dtype).reshape(*folded.shape[:3], self.terms)
-        refuse_overflow(spectra.view(spectra.real.dtype), "the spectrum of the filters")
-        self.spectra = spectra
+        side, self.terms = self.points // stride, filters.shape[1] * stride**2
+        self.spectra = np.empty((side, side, len(filters), self.terms), self.dtype)
+
+        def work(part: slice) -> None:
+            for index in range(part.start, part.stop):  # all at once would take twice the memory of the result
+                # Column by column first, of which there are few: the rows beyond the filters are zeros.
+                columns = fft.fft(np.conj(filters[index : index + 1]), self.points, axis=-2)
+                spectra = np.conj(fft.fft(columns, self.points)) / stride**2
+                terms = folding(spectra, stride)[0].transpose(2, 4, 0, 1, 3).reshape(side, side, self.terms)
+                with np.errstate(over="ignore"):  # refused below
+                    self.spectra[:, :, index] = terms
+
+        over_batch(work, len(filters))
+        refuse_overflow(self.spectra.view(self.spectra.real.dtype), "the spectrum of the filters")
 
     def __call__(self, pictures: NDArray[Any]) -> NDArray[Any]:
         """Return the responses, shape (L, n, h, w), to pictures (n, C, H, W)."""
