@@ -20,6 +20,7 @@ from analysis.stability.experiment import (  # noqa: E402
     measure_stability,
     table,
 )
+from analysis.stability.extras import PublishedShifts  # noqa: E402
 from analysis.stability.labels import Labels  # noqa: E402
 from analysis.stability.timing import ORDERS  # noqa: E402
 
@@ -392,6 +393,30 @@ def test_every_model_is_measured_in_its_faster_order_of_memory(tmp_path, picture
     again = resumed(tmp_path, models, pictures)
     for name in ("divergence", "milliseconds", "memory_order"):
         assert again[name].equals(found[name])
+
+
+@pytest.mark.parametrize("windows", ["true", "reflect", "circular"])
+def test_no_frame_is_run_twice(pictures, windows):
+    given = []
+
+    class Counting(nn.Module):
+        def forward(self, x):
+            given.extend(x.flatten(1).numpy().copy())
+            return x.flatten(1)[:, :6]
+
+    experiment = NetworkStability(
+        {"plain": Counting().eval()},
+        SIZE,
+        SPAN,
+        windows=windows,
+        ten_crop=True,
+        extras=[PublishedShifts(SIZE, SPAN)],
+        preprocess=lambda x: x - 0.25,  # published forms go without
+    )
+    given.clear()
+    experiment.measure(pictures[:1].numpy(), ["a"])
+    frames = 3 * SPAN + 1 + (windows == "true") + 2 + 10 + 2 + 3 * 3 * SPAN
+    assert len(given) == len(np.unique(given, axis=0)) == frames
 
 
 def test_bad_input(pictures, labels):
