@@ -87,6 +87,7 @@ def command(
     Writes healed.safetensors, log.csv, stability.csv, stability.nc, figures and report.html. The same command continues
     a run that was stopped. FILE.py:FACTORY executes the file, with all that is in it.
     """
+    options.plan({"training": None, "stability": 20.0, "figures": 3.0})
     options.need_torch()
     import torch
 
@@ -95,7 +96,6 @@ def command(
 
     if threads is not None:
         torch.set_num_threads(integer("threads", threads, 1))
-    options.plan({"training": None, "stability": 20.0, "figures": 3.0})
     report = heal_report(
         network,
         "" if remedy == "none" else remedy,
