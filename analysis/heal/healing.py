@@ -183,6 +183,8 @@ def heal_network(
         count = integer("steps", steps, 1) if steps is not None else patient.calibrated(folder, minutes, overwrite)
         run, recipe = patient.run(folder, count, minutes, device, overwrite)
         stack.enter_context(run.folder)
+        if minutes is not None and not (folder / LAST).exists():
+            run.save()  # keeps the number of steps, whenever the run is stopped
         before, at_first = (patient.task.score(each) for each in (run.model, network.model))
         stack.callback(patient.student.end)
         stack.callback(patient.task.close)

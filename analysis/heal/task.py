@@ -11,6 +11,7 @@ from torch.nn.functional import softmax
 from analysis.heal.losses import LOSSES, Lesson, Maps, divergence, draw_shifts, shifted
 from analysis.heal.plan import Plan
 from analysis.networks.loading import LoadedNetwork, Preprocess
+from analysis.networks.training.loop import Diverged
 
 PIXEL = ((0, 1), (1, 0))
 """Shifts of the flips that are logged: one pixel along each axis, mirrored."""
@@ -96,11 +97,18 @@ class Healing:
         dict of str to float
             ``agreement`` and ``flips`` (percent), ``divergence`` (nats): same answer as the plain network; another
             one under a shift of one pixel, mean over both axes; mean Kullback-Leibler divergence.
+
+        Raises
+        ------
+        Diverged
+            If the model answers NaN or infinity.
         """
         student = Prepared(model.eval(), self.teacher.preprocess)
         sums = torch.zeros(3, dtype=torch.float64)
         for pictures, taught in zip(self.held, self.answers, strict=True):
             logits = student(pictures).float()
+            if not bool(logits.isfinite().all()):
+                raise Diverged("healing diverged: the network answers NaN or infinity; a lower rate may help")
             answer = logits.argmax(1)
             moved = [student(shifted(pictures, shift, "reflect")).argmax(1) for shift in PIXEL]
             flips = torch.stack([(other != answer).double().sum() for other in moved]).mean()

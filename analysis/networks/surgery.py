@@ -259,7 +259,10 @@ def _checked(model: nn.Module, chosen: dict[str, Found], types: Any, names: Sequ
         asked = f"names {list(names)}" if names is not None else f"types {types or KNOWN}"
         own = [f"{name} is a {told(m)}" for name, m in model.named_modules() if isinstance(m, KNOWN) and name]
         alone = "; ".join(text for text in own if "of its own" in text)
-        raise ValueError(f"the model has no layer inside it to replace (looked for {asked}){alone and '; ' + alone}")
+        raise ValueError(
+            f"the model has no layer inside it to replace (looked for {asked}; resolution may be lost in ways that no "
+            f"remedy reaches: `shiftscope audit` lists them){alone and '; ' + alone}"
+        )
     return chosen
 
 
@@ -386,10 +389,17 @@ def _step_for(wiring: Wiring, name: str, layer: Any) -> Step | str:
     for step in wiring.after(name):
         kind = name_of(step.name if step.module is None else type(step.module).__name__)
         if is_activation(kind) or holds_activation(step.module):
-            return step
+            return step if wiring.can_change(step.scope) or not _by_graph(step) else "behind"
         if not passes(kind, step.module):
             break
     return "before" if max(layer.kernel_size) == 1 and not any(map(any, convolution_pads(layer))) else "behind"
+
+
+def _by_graph(step: Step) -> bool:
+    """Tell if an operator behind a step goes into the code around it, and not into the module that is called."""
+    calls = sum(node.target == step.node.target for node in step.node.graph.nodes if node.op == "call_module")
+    own = step.module is not None and behaves_as(step.module, type(step.module))
+    return not own or calls > 1 or any(True for _ in step.module.parameters())  # type: ignore[union-attr]
 
 
 def _is_patch_embedding(layer: Any) -> bool:
@@ -434,13 +444,7 @@ def _set_convolution(
         layer.stride = (1,) * len(layer.stride)
         if around is not None:
             pooled(layer, around, True, "around")
-        calls = sum(node.target == step.node.target for node in step.node.graph.nodes if node.op == "call_module")
-        if (
-            step.module is None
-            or calls > 1
-            or list(step.module.parameters())
-            or not behaves_as(step.module, type(step.module))
-        ):
+        if step.module is None or _by_graph(step):
             wiring.insert(step.scope, step.node, new, f"{name.rpartition('.')[2]}_pool")
         else:
             put(model, step.name, nn.Sequential(step.module, new).train(step.module.training))

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from analysis.networks.activations import NORMALISATIONS
 from analysis.networks.patch_merging import merges
 
 HOLDERS = (nn.ModuleList, nn.ModuleDict)
@@ -41,9 +42,9 @@ class Step:
 class Wiring:
     """The graphs of a model's modules, each with its children as single calls.
 
-    A module has no graph if torch.fx cannot trace its forward, if that does something else in training than in
-    evaluation, or if it has optional arguments, whose absence a graph could not see. What lies in other modules is
-    followed and changed all the same.
+    A module has no graph if torch.fx cannot trace its forward, or if that has optional arguments, whose absence a graph
+    could not see. One whose forward does something else in training, as networks with auxiliary heads, is followed as
+    it is in evaluation, and not changed. What lies in other modules is followed and changed all the same.
 
     Parameters
     ----------
@@ -52,20 +53,24 @@ class Wiring:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self._graphs: dict[str, fx.Graph | None] = {}
+        self._graphs: dict[str, tuple[fx.Graph | None, bool]] = {}
         self._changed: set[str] = set()
 
     def graph(self, scope: str) -> fx.Graph | None:
         """Graph of a module by name, or None."""
         if scope not in self._graphs:
             self._graphs[scope] = _one_level(self.model.get_submodule(scope))
-        return self._graphs[scope]
+        return self._graphs[scope][0]
+
+    def can_change(self, scope: str) -> bool:
+        """Tell if a module has a graph that is the same in training and in evaluation."""
+        return self.graph(scope) is not None and self._graphs[scope][1]
 
     def scopes(self) -> Iterator[tuple[str, fx.Graph]]:
-        """Names and graphs of all modules that have one."""
+        """Names and graphs of all modules that can be changed."""
         for name, _ in list(self.model.named_modules()):
             graph = self.graph(name)
-            if graph is not None:
+            if graph is not None and self.can_change(name):
                 yield name, graph
 
     def call_of(self, name: str) -> tuple[str, fx.Node] | None:
@@ -149,7 +154,7 @@ class Wiring:
         Their classes stay the bases of those they now have; a torch.fx.GraphModule keeps its class, which has a graph.
         """
         for scope in sorted(self._changed):
-            graph = self._graphs[scope]
+            graph = self.graph(scope)
             assert graph is not None  # only nodes of graphs can have been changed
             module = self.model.get_submodule(scope)
             if isinstance(module, fx.GraphModule):  # whose copies are made of its graph, not of its class
@@ -170,26 +175,37 @@ class _OneLevel(fx.Tracer):
         return True
 
 
-def _one_level(module: nn.Module) -> fx.Graph | None:
-    """Graph of a module's own forward, the same in training and in evaluation; None if there is none."""
+def _one_level(module: nn.Module) -> tuple[fx.Graph | None, bool]:
+    """Graph of a module's own forward in evaluation, or None; and whether it is the same in training.
+
+    Normalisations are taken as they are, also those with an activation inside.
+    """
     kind = type(module)
     known = kind.__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential)
     operator = kind.__module__.startswith("analysis.networks.pooling.")
-    if known or operator or _only_holds(module) or _has_options(module):
-        return None
-    training, graphs = module.training, []
+    if known or operator or isinstance(module, NORMALISATIONS) or _only_holds(module) or _has_options(module):
+        return None, False
+    on, off = (_traced(module, training) for training in (True, False))
+    if off is None:
+        return None, False
+    if on is not None:
+        _follow_mode(on, off)
+    same = str(on) == str(off)
+    return _with_mergings(off), same
+
+
+def _traced(module: nn.Module, training: bool) -> fx.Graph | None:
+    """Graph of a module in one of the two modes; None if torch.fx cannot trace it."""
+    before = module.training
     try:
-        for mode in (not training, training):
-            module.training = mode
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the model's own code, on a proxy
-                graphs.append(_OneLevel().trace(module))
+        module.training = training
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the model's own code, on a proxy
+            return _OneLevel().trace(module)
     except Exception:  # whatever the model's own code raises when it is given a proxy
         return None
     finally:
-        module.training = training
-    _follow_mode(module, *graphs)
-    return _with_mergings(graphs[1]) if str(graphs[0]) == str(graphs[1]) else None
+        module.training = before
 
 
 def _only_holds(module: nn.Module) -> bool:
@@ -197,9 +213,8 @@ def _only_holds(module: nn.Module) -> bool:
     return isinstance(module, HOLDERS) or type(module) is nn.Module
 
 
-def _follow_mode(module: nn.Module, first: fx.Graph, second: fx.Graph) -> None:
+def _follow_mode(on: fx.Graph, off: fx.Graph) -> None:
     """Let both graphs ask for the module's mode where it was written into them, as by ``training=self.training``."""
-    on, off = (second, first) if module.training else (first, second)
     for here, there in zip(list(on.nodes), list(off.nodes), strict=False):
         if here.op != "call_function" or here.target is not there.target or len(here.args) != len(there.args):
             continue

@@ -343,8 +343,11 @@ def best_epoch(rows: list[Row], recipe: Recipe) -> int:
 
 
 def _exhausted(rows: list[Row], recipe: Recipe) -> bool:
-    """Tell whether the metric has not become better for as many epochs as the recipe waits."""
-    return recipe.stop_after is not None and len(rows) - best_epoch(rows, recipe) >= recipe.stop_after
+    """Tell whether the metric has not become better for as many epochs as the recipe waits; equal is not better."""
+    if recipe.stop_after is None or not rows:
+        return False
+    values = [row[recipe.metric] for row in rows]
+    return len(rows) - 1 - values.index(values[best_epoch(rows, recipe) - 1]) >= recipe.stop_after
 
 
 def _as_scored(targets: Tensor, recipe: Recipe) -> Tensor:

@@ -262,6 +262,32 @@ def test_the_last_round_is_kept_or_the_best(plain, monkeypatch, keep, kept):
     assert equal(state(done.model), seen[1 + kept])
 
 
+def test_patience_ends_a_run_whose_agreement_stays_the_same(plain, monkeypatch):
+    score = Healing.score
+    monkeypatch.setattr(Healing, "score", lambda self, model: score(self, model) | {"agreement": 50.0})
+    done = heal_network(plain, "blur3", pictures(), steps=10, keep="best", patience=2, **QUICK)
+    assert (len(done.rows), done.kept) == (3, 3)
+
+
+def test_minutes_are_kept_of_a_run_that_stops_in_its_first_round(plain, tmp_path, monkeypatch):
+    def killed(self, *arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("analysis.heal.healing._Patient._seconds_a_step", lambda self: 1.5)
+        patch.setattr("analysis.heal.healing._Patient._seconds_a_look", lambda self: 0.0)
+        patch.setattr(Healing, "loss", killed)
+        with pytest.raises(KeyboardInterrupt):
+            heal_network(plain, "blur3", pictures(), tmp_path, minutes=0.1, **QUICK)
+    assert heal_network(plain, "blur3", pictures(), tmp_path, minutes=0.1, **QUICK).steps == 4
+
+
+def test_a_network_that_diverged_is_not_kept(plain, tmp_path):
+    with pytest.raises(ValueError, match="diverged"):
+        heal_network(plain, "blur3", pictures(), tmp_path, steps=4, **QUICK | {"rate": 1e30})
+    assert not (tmp_path / "healed.safetensors").exists()
+
+
 def test_small_pictures_are_found_wherever_they_are(plain):
     some = [*pictures(60), *pictures(20, 4)]
     with pytest.raises(ValueError, match=r"image 6\d has 4×4 pixels.*16×16"):

@@ -179,6 +179,15 @@ class NormAct(nn.BatchNorm2d):
         return self.act(super().forward(x))
 
 
+class NormActByMode(NormAct):
+    """The same by functions, of which one asks for the module's mode."""
+
+    def forward(self, x):
+        mode, momentum = self.training or self.running_mean is None, 0.0 if self.momentum is None else self.momentum
+        state = self.running_mean, self.running_var, self.weight, self.bias
+        return self.act(functional.batch_norm(x, *state, mode, momentum, self.eps))
+
+
 class Twice(nn.Module):
     """One activation, called twice."""
 
@@ -201,6 +210,7 @@ ENDINGS = {
     "function gelu": Functional(functional.gelu),
     "method": Functional(lambda x: x.relu()),
     "normact": NormAct(C),
+    "normact by mode": NormActByMode(C),
 }
 
 
@@ -419,6 +429,40 @@ class Choice(nn.Module):
 
     def forward(self, x, more=None):
         return self.a(x) + self.b(x.relu())
+
+
+class WithHead(nn.Module):
+    """A network that has a second head in training, and two branches that meet."""
+
+    def __init__(self, function=False):
+        super().__init__()
+        self.conv, self.norm, self.act = nn.Conv2d(3, C, 7, 2, 3, bias=False), nn.BatchNorm2d(C), nn.ReLU()
+        self.pool, self.a, self.b = nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2), nn.Conv2d(C, C, 3, 2, 1)
+        self.head, self.function = nn.Conv2d(C, 2, 1), function
+
+    def forward(self, x):
+        y = self.pool(self.act(self.norm(self.conv(x))))
+        z = self.a(y) + (self.b(y).relu() if self.function else self.b(y))
+        return (z, self.head(y)) if self.training else z
+
+
+def test_a_network_with_a_head_for_training_is_followed_as_it_is_in_evaluation():
+    model, x = settled(WithHead()), torch.randn(2, 3, 64, 64)
+    pooled, changes = remedy("aps-l2")(model, padding_mode="circular")
+    assert len(changes) == 4 and not any("of its own" in change.after for change in changes)
+    assert close(circular(pooled)(x.roll((3, 5), (2, 3))).sum((2, 3)), circular(pooled)(x).sum((2, 3)), 1e-5)
+    assert remedy("cmod")(model)[1][0].name == "conv"
+    for name in ("blur3", "cmod"):
+        trained = remedy(name)(model)[0].train()(x)
+        assert isinstance(trained, tuple) and trained[1].shape[1] == 2
+
+
+def test_code_that_is_another_in_training_takes_no_operator():
+    """The activation is a function there, so that the blur follows the convolution."""
+    model, x = settled(WithHead(function=True)), torch.randn(2, 3, 64, 64)
+    pooled, changes = remedy("blur3")(model)
+    assert "no activation was found" in {c.name: c.after for c in changes}["b"]
+    assert pooled(x).shape == model(x).shape and len(pooled.train()(x)) == 2
 
 
 def test_samplings_in_code_that_cannot_be_followed_say_that_they_choose_for_themselves():
