@@ -183,6 +183,7 @@ class NormActByMode(NormAct):
     """The same by functions, of which one asks for the module's mode."""
 
     def forward(self, x):
+        torch._assert(x.ndim == 4, "expected maps")
         mode, momentum = self.training or self.running_mean is None, 0.0 if self.momentum is None else self.momentum
         state = self.running_mean, self.running_var, self.weight, self.bias
         return self.act(functional.batch_norm(x, *state, mode, momentum, self.eps))
