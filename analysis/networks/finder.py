@@ -39,17 +39,10 @@ GLOBAL = ("mean", "amax", "max", "sum", "adaptive_avg_pool1d", "adaptive_max_poo
 
 
 class Finder(Records):
-    """Watch that finds the calls that lose resolution.
-
-    Parameters
-    ----------
-    model : Module
-    x : Tensor, shape (N, channels, H, W)
-        Its input.
+    """Watch that finds the calls that lose resolution, and keeps them as :class:`Records` does, of the same arguments.
 
     Attributes
     ----------
-    found : list of Found
     unseen : Key or None
         First call inside of torch.vmap, where calls are not as they seem, on maps that have not come out as such.
     """
