@@ -1,14 +1,19 @@
-"""Filters whose weights depend on the position: their derivative, where torch's own is slow."""
+"""Derivatives of filters whose weights are trained or depend on the position, where torch's own are slow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, library
 
 from analysis.networks.pooling import _border as border
+from analysis.networks.pooling.blur import depthwise
+from analysis.networks.pooling.maximum import in_channels_last
+from wavelets.engine.threads import at_most, over_batch
 
 Taps = Sequence[tuple[int, ...]]
 
@@ -63,3 +68,85 @@ class LocalSum(torch.autograd.Function):
             of_weights.append((gradient * tap(x, offset, counts, ctx.stride)).sum(2))
             tap(of_maps, offset, counts, ctx.stride).add_(gradient * weight.unsqueeze(2))
         return of_maps.to(x.dtype), torch.stack(of_weights, 2).to(weights.dtype), None, None
+
+
+def depthwise_trained(
+    x: Tensor, kernels: Tensor, stride: tuple[int, ...], pads: border.Pads, mode: str, operator: str
+) -> Tensor:
+    """Correlate as `depthwise`; on the CPU, in single and double precision, with a derivative that is faster."""
+    known = type(x) is Tensor and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    if not known or not trained(kernels) or torch.is_autocast_enabled("cpu"):
+        return depthwise(x, kernels, stride, pads, mode, operator)
+    y: Tensor = Depthwise.apply(x, kernels, (stride, pads, mode, operator))  # type: ignore[no-untyped-call]
+    return y
+
+
+class Depthwise(torch.autograd.Function):
+    """Depthwise correlation, borders included, whose derivatives are found in one pass.
+
+    Torch's own derivative by the kernels takes four to ten times as long as the correlation. Derivatives to be derived
+    again, or mapped by `torch.func`, are torch's own.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, kernels: Tensor, options: tuple[Any, ...]) -> Tensor:
+        """Correlate."""
+        return depthwise(x, kernels, *options)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, tuple[Any, ...]], output: Tensor) -> None:
+        """Keep maps without their borders, and kernels."""
+        *tensors, ctx.options = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """Derivatives by maps and kernels."""
+        x, kernels = ctx.saved_tensors
+        stride, pads, mode, _ = ctx.options
+        if not torch.is_grad_enabled():
+            return *depthwise_derivatives(x, kernels, *gradients, stride, border.flat(pads), mode), None
+        _, derivatives = torch.func.vjp(lambda x, kernels: depthwise(x, kernels, *ctx.options), x, kernels)
+        return *derivatives(*gradients), None
+
+    @staticmethod
+    def jvp(ctx: Any, of_x: Tensor, of_kernels: Tensor, _: None) -> Tensor:
+        """Derivative along tangents."""
+        x, kernels = ctx.saved_tensors
+        return depthwise(of_x, kernels, *ctx.options) + depthwise(x, of_kernels, *ctx.options)
+
+
+@library.custom_op("shiftscope::depthwise_derivatives", mutates_args=())
+def depthwise_derivatives(
+    x: Tensor, kernels: Tensor, gradient: Tensor, stride: Sequence[int], pads: Sequence[int], mode: str
+) -> tuple[Tensor, Tensor]:
+    """Derivatives of `depthwise` by maps and kernels, by compiled loops; pads as `torch.nn.functional.pad` has them.
+
+    An operator of torch, so that torch can map it.
+    """
+    from analysis.networks.pooling import _loops  # numba starts for those who train
+
+    if x.ndim == 3:
+        planes = (t.unsqueeze(2) for t in (x, kernels, gradient))
+        of_x, of_kernels = depthwise_derivatives(*planes, (1, *stride), (*pads, 0, 0), mode)
+        return of_x.squeeze(2), of_kernels.squeeze(2)
+    order = (0, 2, 3, 1) if in_channels_last(x) else (0, 1, 2, 3)
+    loop = _loops.channels_last if in_channels_last(x) else _loops.channels_first
+    maps, given, taps = (t.detach().permute(order).contiguous().numpy() for t in (x, gradient, kernels.transpose(0, 1)))
+    rows, columns = sources(x.shape[2], pads[2:], mode), sources(x.shape[3], pads[:2], mode)
+    of_maps, of_taps = np.empty_like(maps), np.empty((len(x), *taps.shape[1:]), taps.dtype)
+    with at_most(torch.get_num_threads()):
+        over_batch(lambda i: loop(maps[i], given[i], taps[0], rows, columns, *stride, of_maps[i], of_taps[i]), len(x))
+    back = [order.index(axis) for axis in range(4)]
+    of_x, of_kernels = (torch.from_numpy(a).permute(back) for a in (of_maps, of_taps))
+    return of_x, of_kernels.sum(0).unsqueeze(1)
+
+
+def sources(n: int, pads: Sequence[int], mode: str) -> NDArray[np.int64]:
+    """Samples that an axis of n samples consists of when it is continued; n for a zero."""
+    left, right = pads
+    numbers = border.extend(torch.arange(1, n + 1, dtype=torch.float64)[None, None], ((left, right),), mode)
+    return (numbers[0, 0].numpy().astype(np.int64) - 1) % (n + 1)

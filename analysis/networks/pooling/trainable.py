@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from analysis.networks.lowpass import lowpass
 from analysis.networks.pooling import _border as border
 from analysis.networks.pooling._border import Padding, PerAxis
+from analysis.networks.pooling._derivatives import depthwise_trained
 from analysis.networks.pooling._filtering import StridedFilter
-from analysis.networks.pooling.blur import depthwise
 from wavelets.checks import integer
 
 
@@ -86,7 +86,7 @@ class TLPF(StridedFilter):
 
     def _filtered(self, x: Tensor, stride: tuple[int, ...]) -> Tensor:
         x = border.checked_map(x, "TLPF", self.dims, self.channels)
-        return depthwise(x, self.kernels.to(x.dtype), stride, self.padding, self.padding_mode, "TLPF")
+        return depthwise_trained(x, self.kernels.to(x.dtype), stride, self.padding, self.padding_mode, "TLPF")
 
 
 def log_kernel(name: str, size: tuple[int, ...]) -> Tensor:
