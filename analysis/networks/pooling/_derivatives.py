@@ -103,14 +103,16 @@ class Depthwise(torch.autograd.Function):
         ctx.save_for_forward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         """Derivatives by maps and kernels."""
         x, kernels = ctx.saved_tensors
         stride, pads, mode, _ = ctx.options
         if not torch.is_grad_enabled():
-            return *depthwise_derivatives(x, kernels, *gradients, stride, border.flat(pads), mode), None
-        _, derivatives = torch.func.vjp(lambda x, kernels: depthwise(x, kernels, *ctx.options), x, kernels)
-        return *derivatives(*gradients), None
+            of_x, of_kernels = depthwise_derivatives(x, kernels, *gradients, stride, border.flat(pads), mode)
+        else:
+            derivatives = torch.func.vjp(lambda x, kernels: depthwise(x, kernels, *ctx.options), x, kernels)[1]
+            of_x, of_kernels = derivatives(*gradients)
+        return of_x, of_kernels, None
 
     @staticmethod
     def jvp(ctx: Any, of_x: Tensor, of_kernels: Tensor, _: None) -> Tensor:
@@ -130,23 +132,24 @@ def depthwise_derivatives(
     from analysis.networks.pooling import _loops  # numba starts for those who train
 
     if x.ndim == 3:
-        planes = (t.unsqueeze(2) for t in (x, kernels, gradient))
+        planes = (a.unsqueeze(2) for a in (x, kernels, gradient))
         of_x, of_kernels = depthwise_derivatives(*planes, (1, *stride), (*pads, 0, 0), mode)
         return of_x.squeeze(2), of_kernels.squeeze(2)
+    s, t = stride
     order = (0, 2, 3, 1) if in_channels_last(x) else (0, 1, 2, 3)
     loop = _loops.channels_last if in_channels_last(x) else _loops.channels_first
-    maps, given, taps = (t.detach().permute(order).contiguous().numpy() for t in (x, gradient, kernels.transpose(0, 1)))
+    maps, given, taps = (a.detach().permute(order).contiguous().numpy() for a in (x, gradient, kernels.transpose(0, 1)))
     rows, columns = sources(x.shape[2], pads[2:], mode), sources(x.shape[3], pads[:2], mode)
     of_maps, of_taps = np.empty_like(maps), np.empty((len(x), *taps.shape[1:]), taps.dtype)
     with at_most(torch.get_num_threads()):
-        over_batch(lambda i: loop(maps[i], given[i], taps[0], rows, columns, *stride, of_maps[i], of_taps[i]), len(x))
+        over_batch(lambda i: loop(maps[i], given[i], taps[0], rows, columns, s, t, of_maps[i], of_taps[i]), len(x))
     back = [order.index(axis) for axis in range(4)]
     of_x, of_kernels = (torch.from_numpy(a).permute(back) for a in (of_maps, of_taps))
     return of_x, of_kernels.sum(0).unsqueeze(1)
 
 
-def sources(n: int, pads: Sequence[int], mode: str) -> NDArray[np.int64]:
+def sources(n: int, pads: Sequence[int], mode: str) -> NDArray[np.uintp]:
     """Samples that an axis of n samples consists of when it is continued; n for a zero."""
     left, right = pads
     numbers = border.extend(torch.arange(1, n + 1, dtype=torch.float64)[None, None], ((left, right),), mode)
-    return (numbers[0, 0].numpy().astype(np.int64) - 1) % (n + 1)
+    return ((numbers[0, 0].numpy() - 1) % (n + 1)).astype(np.uintp)

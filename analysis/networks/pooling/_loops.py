@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from wavelets.engine.jit import jit
 
 Reals = NDArray[np.floating]
-Indices = NDArray[np.int64]
+Indices = NDArray[np.uintp]
 
 
 @jit
@@ -47,9 +47,9 @@ def channels_first(
     pitch = -(-columns.size // t)
     size = -(-rows.size // s) * pitch
     down = np.array([r % s * t * size + r // s * pitch for r in range(rows.size)])
-    right = np.array([c % t * size + c // t for c in range(columns.size)])
+    right = np.array([c % t * size + c // t for c in range(columns.size)], np.uintp)  # of signed ones each is checked
     parts, of_parts = np.zeros(s * t * size, x.dtype), np.empty(s * t * size, x.dtype)
-    line, g = np.zeros(width + 1, x.dtype), np.zeros(h * pitch, x.dtype)
+    g = np.zeros(h * pitch, x.dtype)
     length = g.size - pitch + w
     for p in range(images):
         for q in range(channels):
@@ -58,13 +58,14 @@ def channels_first(
                     g[i * pitch + j] = gradient[p, q, i, j]
             for r in range(rows.size):
                 if rows[r] < height:
-                    line[:width] = x[p, q, rows[r]]
+                    here, part = x[p, q, rows[r]], parts[down[r] :]
                     for c in range(columns.size):
-                        parts[down[r] + right[c]] = line[columns[c]]
+                        if columns[c] < width:
+                            part[right[c]] = here[columns[c]]
             of_parts[:] = 0
             for u in range(kernels.shape[1]):
                 for v in range(kernels.shape[2]):
-                    first = down[u] + right[v]
+                    first = down[u] + v % t * size + v // t
                     part, of_part = parts[first : first + length], of_parts[first : first + length]
                     weight, total = kernels[q, u, v], x.dtype.type(0)
                     for i in range(length):
@@ -74,11 +75,10 @@ def channels_first(
             of_x[p, q] = 0
             for r in range(rows.size):
                 if rows[r] < height:
-                    line[:] = 0
+                    of_here, of_part = of_x[p, q, rows[r]], of_parts[down[r] :]
                     for c in range(columns.size):
-                        line[columns[c]] += of_parts[down[r] + right[c]]
-                    of_x[p, q, rows[r]] += line[:width]
-            line[width] = 0
+                        if columns[c] < width:
+                            of_here[columns[c]] += of_part[right[c]]
 
 
 @jit
@@ -116,4 +116,7 @@ def channels_last(
                         for c in range(channels):
                             total[c] += g[c] * here[c]
                             of_here[c] += g[c] * weight[c]
-            of_kernels[p] += of_line
+            for u in range(kernels.shape[0]):
+                for v in range(kernels.shape[1]):
+                    for c in range(channels):
+                        of_kernels[p, u, v, c] += of_line[u, v, c]

@@ -26,6 +26,7 @@ from analysis.networks.pooling import (  # noqa: E402
     MaxPool,
     ModulusBatchNorm,
 )
+from analysis.networks.pooling import _border as border  # noqa: E402
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
@@ -130,16 +131,74 @@ def test_a_dense_maximum_is_derived_twice_and_mapped(dims):
     assert close(2 * torch.tensordot(pool.dense(x[:1]).flatten(), jacobian, 1), each[0])
 
 
+@pytest.mark.parametrize("name", ["tlpf", "adaptive"])
 @pytest.mark.parametrize("dims", [1, 2])
-def test_an_adaptive_filter_is_derived_twice_and_mapped(dims):
+def test_a_filter_is_derived_twice_and_mapped(name, dims):
     x = random(2, C, *(5, 6)[:dims])
-    pool = AdaptiveBlurPool(C, 3, groups=2, dims=dims).double().eval()
+    pool = OPERATORS[name](dims).double().eval()
     assert torch.autograd.gradgradcheck(pool, (x.clone().requires_grad_(),), fast_mode=True)
     gradient = torch.func.grad(lambda x: pool(x[None]).square().sum())
     each = torch.stack([gradient(one) for one in x])
     assert close(torch.func.vmap(gradient)(x), each)
     jacobian = torch.func.jacrev(lambda x: pool(x[None]).flatten())(x[0])  # a derivative mapped, not the maps
     assert close(2 * torch.tensordot(pool(x[:1]).flatten(), jacobian, 1), each[0])
+
+
+def plainly(pool, x):
+    """What TLPF computes, as torch derives it."""
+    x = border.extend(x, pool.padding, pool.padding_mode)
+    return (torch.conv1d, torch.conv2d)[pool.dims - 1](x, pool.kernels, stride=pool.stride, groups=C)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding", "mode", "shape"),
+    [
+        (5, 2, "same", "reflect", (9, 12)),
+        (4, 1, "same", "circular", (7, 8)),
+        ((3, 6), (3, 2), ((2, 0), (1, 4)), "replicate", (8, 13)),
+        (5, 2, 2, "zeros", (10, 9)),
+        (3, 2, ((-1, 2), (3, -2)), "zeros", (8, 9)),
+        (3, 2, "same", "reflect", (1, 2)),
+        (5, 3, "same", "reflect", (17,)),
+    ],
+)
+def test_the_derivative_of_a_trained_filter_is_torchs_own(size, stride, padding, mode, shape, order):
+    pool = TLPF(C, size, stride, padding, mode, dims=len(shape)).double()
+    x = random(3, C, *shape)
+    x = (x.contiguous(memory_format=order) if len(shape) == 2 else x).requires_grad_()
+    y, expected = pool(x), plainly(pool, x)
+    weights = random(*y.shape)
+    found, own = (torch.autograd.grad(z, (x, pool.logits), weights) for z in (y, expected))
+    assert close(y, expected) and found[0].stride() == x.stride()
+    for a, b in zip(found, own, strict=True):
+        assert (a - b).norm() <= 1e-12 * b.norm()
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_the_derivative_of_a_trained_filter_in_single_precision(order):
+    pool = TLPF(C, 5)
+    x = random(3, C, 40, 36, dtype=torch.float32).contiguous(memory_format=order)
+    derivative = torch.autograd.grad(pool(x).square().sum(), pool.logits)[0]
+    expected = torch.autograd.grad(plainly(pool.double(), x.double()).square().sum(), pool.logits)[0]
+    assert derivative.dtype == torch.float32 and close(derivative, expected, 1e-5)
+    assert not torch.autograd.grad(pool.float()(x[:0]).sum(), pool.logits)[0].any()
+
+
+def test_forward_derivatives_and_batches_of_derivatives_of_a_trained_filter():
+    pool, x = TLPF(C, 3).double(), random(2, C, 5, 6)
+
+    def pooled(x, logits):
+        return torch.func.functional_call(pool, {"logits": logits}, x)
+
+    given = (x.requires_grad_(), pool.logits)
+    assert torch.autograd.gradcheck(pooled, given, fast_mode=True, check_forward_ad=True)
+    y = pool(x)
+    weights = random(3, *y.shape)
+    batch = torch.autograd.grad(y, given, weights, is_grads_batched=True, retain_graph=True)
+    each = zip(*(torch.autograd.grad(y, given, w, retain_graph=True) for w in weights), strict=True)
+    assert all(close(a, torch.stack(b)) for a, b in zip(batch, each, strict=True))
+    assert close(torch.func.vmap(pool)(x[None]), y[None])
 
 
 @pytest.mark.parametrize("pool", [APS(norm="l2"), IdealPool((2, 3))])
