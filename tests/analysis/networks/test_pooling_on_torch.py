@@ -11,6 +11,8 @@ import pytest
 from scipy.signal import convolve
 
 torch = pytest.importorskip("torch")
+from torch.autograd import forward_ad  # noqa: E402
+
 from analysis.networks import remedy, replace_pooling  # noqa: E402
 from analysis.networks.lowpass import lowpass  # noqa: E402
 from analysis.networks.pooling import (  # noqa: E402
@@ -186,17 +188,21 @@ def test_the_derivative_of_a_trained_filter_in_single_precision(order):
 
 
 def test_forward_derivatives_and_batches_of_derivatives_of_a_trained_filter():
-    pool, x = TLPF(C, 3).double(), random(2, C, 5, 6)
+    pool, x = TLPF(C, 3).double(), random(2, C, 5, 6).requires_grad_()
+    tangent = random(*x.shape)
+    with forward_ad.dual_level():
+        along = forward_ad.unpack_dual(pool(forward_ad.make_dual(x, tangent))).tangent
+    assert close(along, plainly(pool, tangent))
 
-    def pooled(x, logits):
-        return torch.func.functional_call(pool, {"logits": logits}, x)
+    def loss(logits):
+        return torch.func.functional_call(pool, {"logits": logits}, x[:1, :, :3]).square().sum()
 
-    given = (x.requires_grad_(), pool.logits)
-    assert torch.autograd.gradcheck(pooled, given, fast_mode=True, check_forward_ad=True)
+    backwards = torch.func.jacrev(torch.func.jacrev(loss))(pool.logits)
+    assert close(torch.func.jacfwd(torch.func.jacrev(loss))(pool.logits), backwards)
     y = pool(x)
     weights = random(3, *y.shape)
-    batch = torch.autograd.grad(y, given, weights, is_grads_batched=True, retain_graph=True)
-    each = zip(*(torch.autograd.grad(y, given, w, retain_graph=True) for w in weights), strict=True)
+    batch = torch.autograd.grad(y, (x, pool.logits), weights, is_grads_batched=True, retain_graph=True)
+    each = zip(*(torch.autograd.grad(y, (x, pool.logits), w, retain_graph=True) for w in weights), strict=True)
     assert all(close(a, torch.stack(b)) for a, b in zip(batch, each, strict=True))
     assert close(torch.func.vmap(pool)(x[None]), y[None])
 
