@@ -152,6 +152,7 @@ def plainly(pool, x):
     return (torch.conv1d, torch.conv2d)[pool.dims - 1](x, pool.kernels, stride=pool.stride, groups=C)
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
     ("size", "stride", "padding", "mode", "shape"),
