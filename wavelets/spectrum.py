@@ -347,7 +347,8 @@ def _best_window(kernel: Plane, size: int, side: float) -> NDArray[np.float64]:
     for halving in range(halvings + 1):
         w = _sinc(lag, side / 2**halving)
         # A correlation is Hermitian, so that half of its columns are enough.
-        inside = scipy.fft.hfft2(correlation[:, :half] * w[:, None] * w[:half], lag.shape * 2)[::refinement, ::refinement]
+        inside = scipy.fft.hfft2(correlation[:, :half] * w[:, None] * w[:half], lag.shape * 2)
+        inside = inside[::refinement, ::refinement]
         best = inside[tied].max()
         slack = SLACK * best if halving < halvings else 0
         tied &= inside >= best - slack - ROUNDING * total

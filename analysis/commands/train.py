@@ -38,12 +38,10 @@ def command(
         str, typer.Option(help="Training examples that are validated with: random, or first, as in the poster's code.")
     ] = "random",
     device: options.Device = "cpu",
-    precision: Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")] = "float32",
+    precision: options.Precision = "float32",
     workers: Annotated[int, typer.Option(help="Processes that read the data, beside this one.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads that compute. Default: torch's own choice.")] = None,
-    save_every: Annotated[
-        int | None, typer.Option(help="Save after so many steps too, not only after every epoch.")
-    ] = None,
+    threads: options.TorchThreads = None,
+    save_every: options.SaveEvery = None,
     download: Annotated[
         bool, typer.Option("--download", help="Download CIFAR-10 (170 MB) into the data folder if it is not there.")
     ] = False,
