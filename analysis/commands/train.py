@@ -48,6 +48,7 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew. By default a run that was stopped is continued.")
     ] = False,
+    figures: options.Figures = True,
     strict: options.Strict = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -56,32 +57,28 @@ def command(
     Writes log.csv, last.pt, best.pt and training.png. The same command continues a run that was stopped, to the same
     numbers. FILE.py:FACTORY executes the file, with all that is in it.
     """
-    options.plan({"training": None, "figures": 1.0})
+    options.plan({"training": None, "figures": 1.0} if figures else {"training": None})
     options.need_torch()
     import torch
 
     from analysis.files.messages import printable
-    from analysis.files.results import writable_folder
-    from analysis.networks.training.orchestration import train_network
     from analysis.networks.training.recipe import recipe as known_recipe
-    from analysis.plots import training_figure
-    from analysis.reports.writer import Report
+    from analysis.reports.training import train_report
     from wavelets.checks import integer
 
     for option, count in {"limit": limit, "threads": threads, "save_every": save_every}.items():
         if count is not None:
             integer(option, count, 1)
-    given = {"epochs": epochs, "batch": batch, "rate": rate, "classes": classes}
-    chosen = known_recipe(recipe, **{name: value for name, value in given.items() if value is not None})
+    chosen = known_recipe(recipe, **options.given(epochs=epochs, batch=batch, rate=rate, classes=classes))
     if threads is not None:
         torch.set_num_threads(threads)
-    report = Report(writable_folder(out), not quiet, options.skips_shown(quiet))
     if (last := out / "last.pt").exists() and not overwrite and not quiet:
         print(f"Continuing {printable(last)}.", file=sys.stderr)
-    done = train_network(
+    done, report = train_report(
         chosen,
         data,
         out,
+        figures=figures,
         network=network,
         seed=seed,
         device=device,
@@ -93,13 +90,9 @@ def command(
         download=download,
         overwrite=overwrite,
         progress=not quiet,
-        on_skip=report.skip,
+        on_skip=options.skips_shown(quiet),
     )
-    report.inputs = len(done.data.train) + len(done.data.validation)
-    report.save_skipped()
-    title = f"{done.name}, {chosen.name}"
-    report.draw({"training": lambda: training_figure(done.rows, title, done.best)}, dpi=150)
     if not quiet:
         print(f"\n{done.summary()}")
-        print(f"\nResults: {printable(out)}/log.csv, training.png, best.pt, last.pt")
+        print(f"\nResults: {printable(out)}/log.csv, {'training.png, ' * figures}best.pt, last.pt")
     options.finish(report, strict, quiet)
