@@ -99,7 +99,7 @@ $(VENV)/docs: $(FROZEN) | $(VENV)/made
 
 $(ORACLE)/oracle: $(FROZEN)
 	"$(ORACLE_PYTHON)" -m venv $(ORACLE)
-	$(ORACLE)/bin/python -m pip install $(PIN) -e '.[test,torch,distributed,dtcwt]' numpy==1.26.4
+	$(ORACLE)/bin/python -m pip install $(PIN) -e '.[test,torch,distributed,sound,dtcwt]' numpy==1.26.4
 	@touch $@
 
 $(PEERS)/peers: $(FROZEN) constraints-peers.txt

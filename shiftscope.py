@@ -32,8 +32,14 @@ def _require_ours(package: str) -> None:
         )
 
 
-for package in PACKAGES:
-    _require_ours(package)
+try:
+    for package in PACKAGES:
+        _require_ours(package)
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    print(f"shiftscope: error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _public_names() -> dict[str, ModuleType]:

@@ -100,6 +100,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "reports.stored": [
             "stored_report",
         ],
+        "reports.study": [
+            "study_report",
+        ],
+        "reports.training": [
+            "train_report",
+        ],
         "theory": [
             "gamma",
             "gamma_map",

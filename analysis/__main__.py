@@ -1,6 +1,6 @@
-"""``python -m analysis``: the command line."""
+"""``python -m analysis``: the command line, as ``python -m shiftscope``."""
 
-from analysis.commands.app import main
+from runpy import run_module
 
 if __name__ == "__main__":
-    main()
+    run_module("shiftscope", run_name="__main__")

@@ -1,4 +1,4 @@
-"""What a machine can do at most: bytes that memory moves, and multiplications with an addition, in a second."""
+"""Limits of a machine: bytes that memory moves, and multiplications with an addition, in a second."""
 
 from __future__ import annotations
 

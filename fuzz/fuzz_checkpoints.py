@@ -19,7 +19,7 @@ from fuzz.harness import FileToRead, check_one_line, followed, fuzz
 with followed(
     "analysis.files.regular",
     "analysis.files.weights",
-    "analysis.kernels.choice",
+    "analysis.kernels.weight_choice",
     "analysis.kernels.sources",
     "json",
     "numpy.lib",

@@ -44,7 +44,7 @@ READ_BY = {"squeezenet": "fire2.conv1x1_1", "resnet20": "layer1.0.conv1", "resne
 GROUPS = {"squeezenet": 8, "resnet20": 4, "resnet56": 4}
 ANSWERS, SHARES = {"squeezenet": 16, "resnet20": 304, "resnet56": 304}, 200  # pictures
 IN_TURN = {"squeezenet": True, "resnet20": False, "resnet56": False}
-"""Whether each picture is shifted one way only, down and right in turn: half the time for a large network."""
+"""True to shift each picture one way only, down and right in turn: half the time for a large network."""
 BLOCK = 8
 QUANTITIES = ("logits", "probability", "flips")
 

@@ -99,7 +99,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "answers, consistency, 10,000 images": {"limit": 10_000},
     "averaged, four shifts": {"losses": ("averaged",), "shifts": 4},
 }
-"""What differs from the settings of that name; the first three were to choose from."""
+"""Differences from the settings of that name; the first three were to choose from."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -112,7 +112,7 @@ def cifar(data: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batches(pictures: np.ndarray, size: int = 250) -> Iterator[tuple[int, Tensor]]:
-    """Where each batch begins, and its pictures (B, 3, H, W) in [0, 1]."""
+    """Beginning of each batch, and its pictures (B, 3, H, W) in [0, 1]."""
     for start in range(0, len(pictures), size):
         yield start, torch.from_numpy(pictures[start : start + size]).permute(0, 3, 1, 2).float() / 255
 
@@ -223,7 +223,7 @@ def last_round(network: LoadedNetwork, remedy: str, work: Path) -> nn.Module:
 
 
 def choice(data: Path, out: Path, names: list[str]) -> None:
-    """What to learn from: ResNet-20 with blur3, few steps, 2,000 training images that were not learnt from."""
+    """Task to learn from: ResNet-20 with blur3, few steps, 2,000 training images that were not learnt from."""
     network = load_network("resnet20-cifar", data / "weights" / WEIGHTS["resnet20"])
     pictures, truth = cifar(data, "train")
     parts = {"": (pictures[LEARNT:], truth[LEARNT:]), "test_": tuple(each[:2000] for each in cifar(data, "test"))}

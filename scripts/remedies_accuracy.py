@@ -38,7 +38,7 @@ LARGE = round(SIZE * 256 / 224)
 """Side that pictures have when ten crops are taken."""
 
 
-def standard_error(values: torch.Tensor) -> float:
+def error_of_mean(values: torch.Tensor) -> float:
     """Of the mean of one value a photograph, in percent of 1."""
     return 100 * float(values.double().std()) / len(values) ** 0.5
 
@@ -56,9 +56,9 @@ def table(right: dict[str, dict[str, torch.Tensor]], same: dict[str, torch.Tenso
         for metric, hits in found.items():
             row[metric] = 100 * float(hits.double().mean())
             if metric.endswith("top1"):
-                row[f"{metric}_se"] = standard_error(hits)
+                row[f"{metric}_se"] = error_of_mean(hits)
         lost = plain["top1"].double() - found["top1"].double()
-        row |= {"accuracy_lost": 100 * float(lost.mean()), "accuracy_lost_se": standard_error(lost)}
+        row |= {"accuracy_lost": 100 * float(lost.mean()), "accuracy_lost_se": error_of_mean(lost)}
         rows[name] = row | {"same_answer": 100 * float(same[name].double().mean()), "pictures": len(lost)}
     return pd.DataFrame(rows).T.rename_axis("remedy")
 

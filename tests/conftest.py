@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib
@@ -14,7 +15,7 @@ from shared_data import DATA
 
 # setuptools puts its own distutils in the place of Python's when it is imported. Where a warning that is an
 # error here ends that half-way, torch's inductor finds the wrong one: so it happens before any test.
-with warnings.catch_warnings():
+with warnings.catch_warnings(), suppress(ImportError):  # without torch there may be none
     warnings.simplefilter("ignore")
     import setuptools  # noqa: F401
 

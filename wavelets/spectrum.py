@@ -27,6 +27,7 @@ from wavelets.hilbert import (
 
 Plane = NDArray[Any]  # one kernel, float64 or complex128
 Energies = NDArray[np.float64]
+Centre = float | NDArray[np.float64]  # rad/sample; of many intervals a column
 
 SAMPLES = 128
 """Frequencies are sought on grids whose size is a multiple of this: steps of pi/64 or finer."""
@@ -272,15 +273,15 @@ class _Energy:
     def fraction(self, theta: NDArray[np.float64], side: float) -> float:
         """Fraction in the square about theta, or in its mirror image if the kernel is real."""
         centres, side = [(float(t) + np.pi) % (2 * np.pi) - np.pi for t in theta], min(side, 2 * np.pi)
-        w_y, w_x = (self._weights(centre, side) for centre in centres)
+        w_y, w_x = self._weights(np.array(centres)[:, None], side)
         inside = w_y @ self.spectrum @ w_x
         if self.real:
             both_y, both_x = (self._overlap(centre, side) for centre in centres)
             inside = 2 * inside - both_y @ self.spectrum @ both_x
         return float(np.clip(inside / self.total, 0, 1))
 
-    def _weights(self, theta: float, side: float) -> Energies:
-        """Weights of an interval about theta."""
+    def _weights(self, theta: NDArray[np.float64], side: float) -> Energies:
+        """Weights (n, size) of intervals about theta (n, 1)."""
         return (_in_interval if self.periodic else _integration_weights)(self.size, theta, side)
 
     def _overlap(self, theta: float, side: float) -> Energies:
@@ -293,7 +294,7 @@ class _Energy:
         return overlap
 
 
-def _in_interval(size: int, centre: float, side: float) -> Energies:
+def _in_interval(size: int, centre: Centre, side: float) -> Energies:
     """1 for grid frequencies in [centre - side/2, centre + side/2) modulo 2 pi, else 0."""
     step = 2 * np.pi / size
     # EDGE moves both ends alike: rounding must not take a frequency in at both or at neither
@@ -301,7 +302,7 @@ def _in_interval(size: int, centre: float, side: float) -> Energies:
     return (position % size < side / step).astype(np.float64)
 
 
-def _integration_weights(size: int, centre: float, side: float) -> Energies:
+def _integration_weights(size: int, centre: Centre, side: float) -> Energies:
     """Weights that integrate, over an interval, trigonometric polynomials given on a grid."""
     lag = _integers(size)
     weights: Energies = size * scipy.fft.ifft(_sinc(lag, side) * np.exp(-1j * centre * lag)).real
@@ -333,6 +334,7 @@ def _best_window(kernel: Plane, size: int, side: float) -> NDArray[np.float64]:
     refinement = -(-_lags(kernel) // size)
     correlation = scipy.fft.ifft2(power_spectrum(kernel, refinement * size))
     lag = _integers(refinement * size)
+    half = lag.size // 2 + 1
     k = _integers(size)
     k_y, k_x = np.meshgrid(k, k, indexing="ij")
 
@@ -344,7 +346,9 @@ def _best_window(kernel: Plane, size: int, side: float) -> NDArray[np.float64]:
     halvings = max(0, int(np.log2(side / step)))
     for halving in range(halvings + 1):
         w = _sinc(lag, side / 2**halving)
-        inside = scipy.fft.fft2(correlation * w[:, None] * w)[::refinement, ::refinement].real
+        # A correlation is Hermitian, so that half of its columns are enough.
+        inside = scipy.fft.hfft2(correlation[:, :half] * w[:, None] * w[:half], lag.shape * 2)
+        inside = inside[::refinement, ::refinement]
         best = inside[tied].max()
         slack = SLACK * best if halving < halvings else 0
         tied &= inside >= best - slack - ROUNDING * total

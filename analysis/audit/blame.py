@@ -8,7 +8,6 @@ ideal block that follows is to be given.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -24,6 +23,7 @@ from torch.nn import functional
 from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import GUARD
 from analysis.measurements.translation_torch import translate_maps
+from analysis.networks.metrics.bootstrap import checksum
 from analysis.networks.place import Place, intercept
 from analysis.networks.resolution import NCHW, Call
 from analysis.networks.tape import Tape
@@ -448,8 +448,3 @@ def _order(picture: Tensor, count: int) -> Tensor:
     """Random order that depends on the picture alone."""
     generator = np.random.default_rng(checksum(picture))
     return torch.from_numpy(generator.permutation(count))
-
-
-def checksum(picture: Tensor) -> int:
-    """Number that belongs to the pixels of a picture, to seed what is drawn for it."""
-    return zlib.crc32(picture.detach().cpu().float().contiguous().numpy().tobytes())

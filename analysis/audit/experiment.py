@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from analysis.audit.aliasing import aliased_of_call, aliased_of_spectrum
-from analysis.audit.blame import BORDERS, EXACT, PIXELS, Network, Shares, Shift, checksum, form_for, pairs, shares
+from analysis.audit.blame import BORDERS, EXACT, PIXELS, Network, Shares, Shift, form_for, pairs, shares
 from analysis.files.messages import first_line, unknown
 from analysis.measurements.translation import check_shift
+from analysis.networks.metrics import standard_error
+from analysis.networks.metrics.bootstrap import checksum
 from analysis.networks.place import Place, intercept, places
 from analysis.networks.resolution import Call
 from analysis.networks.weights import weights_digest
@@ -326,7 +328,7 @@ class NetworkAudit:
     def _energies(self, ratios: NDArray[np.float64], sums: NDArray[np.float64]) -> dict[str, Any]:
         table = {f"aliased_energy{end}": np.full(len(self.places) + 1, np.nan) for end in _ENERGIES}
         table["aliased_energy"][:-1] = ratios[0]
-        table["aliased_energy_stderr"][:-1] = scatter(ratios[1:])
+        table["aliased_energy_stderr"][:-1] = standard_error(ratios[1:])
         sizes = [2 * GROUPS * width for width in self._channels]
         for number, (place, part) in enumerate(zip(self.places, np.split(sums, np.cumsum(sizes)[:-1]), strict=True)):
             if not (place.fault and place.dense):
@@ -365,15 +367,15 @@ class NetworkAudit:
         each[:, change < STILL] = np.nan
         return {
             "blame": ("place", blame[0]),
-            "blame_stderr": ("place", scatter(blame[1:])),
+            "blame_stderr": ("place", standard_error(blame[1:])),
             "blame_low": ("place", np.where(known, low, np.nan)),
             "blame_high": ("place", np.where(known, high, np.nan)),
             "gross": ("place", spread(np.sqrt(pooled["squares"] / pooled["change"]))[0]),
             "nested": ("place", spread(pooled["nested"] / pooled["change"])[0]),
             "gain": ("place", gain[0]),
-            "gain_stderr": ("place", scatter(gain[1:])),
+            "gain_stderr": ("place", standard_error(gain[1:])),
             "blame_by_shift": (("borders", "shift", "place"), each[0]),
-            "blame_by_shift_stderr": (("borders", "shift", "place"), scatter(each[1:])),
+            "blame_by_shift_stderr": (("borders", "shift", "place"), standard_error(each[1:])),
             "change": (("borders", "shift"), change),
         }
 
@@ -398,15 +400,6 @@ class NetworkAudit:
 
 
 _ENERGIES = ("", "_stderr", "_median", "_median_stderr", "_worst", "_worst_stderr", "_white", "_power_law")
-
-
-def scatter(draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation over draws; NaN if more than 5 % of them give no number, such as draws without pictures."""
-    known = np.isfinite(draws)
-    count = known.sum(0)
-    mean = np.where(known, draws, 0).sum(0) / count
-    variance = np.where(known, (draws - mean) ** 2, 0).sum(0) / (count - 1)
-    return np.where(count >= 0.95 * len(draws), np.sqrt(variance), np.nan)
 
 
 def _jackknife(

@@ -1,4 +1,4 @@
-"""What mending pays: places mended by a remedy one after the other, each time the one that takes most change away."""
+"""Gain of mending: places mended by a remedy one after the other, each time the one that takes most change away."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from analysis.audit.blame import Network
-from analysis.audit.experiment import DRAWS, HEAD, STILL, NetworkAudit, scatter
+from analysis.audit.experiment import DRAWS, HEAD, STILL, NetworkAudit
 from analysis.files.messages import first_line, unknown
 from analysis.networks.layer_access import evaluation
+from analysis.networks.metrics import standard_error
 from analysis.networks.remedy_table import Remedy, remedies, remedy
 from analysis.runs.feed import feed
 from analysis.runs.journal import resumable
@@ -143,7 +144,7 @@ def mending_order(
         columns = [names.index(place) for place in left]
         steps[len(mended)] |= _step(left[best], gone[:, best], before, sums[0, 1 + best] / sums[0, 0])
         steps[len(mended)]["mend_gone_with"][columns] = gone[0]
-        steps[len(mended)]["mend_gone_with_stderr"][columns] = scatter(gone[1:])
+        steps[len(mended)]["mend_gone_with_stderr"][columns] = standard_error(gone[1:])
         before = gone[:, best]
         mended.append(left.pop(best))
     return _dataset(name, names, steps, unreached)
@@ -218,9 +219,9 @@ def _step(
     return {
         "mend_place": place,
         "mend_gone": gone[0],
-        "mend_gone_stderr": scatter(gone[1:, None])[0],
+        "mend_gone_stderr": standard_error(gone[1:]),
         "mend_gain": gain[0],
-        "mend_gain_stderr": scatter(gain[1:, None])[0],
+        "mend_gain_stderr": standard_error(gain[1:]),
         "mend_same": ratios[SAME],
         "mend_answer": np.sqrt(ratios[ANSWER]),
     }

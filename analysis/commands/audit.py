@@ -11,20 +11,10 @@ from analysis.commands import options
 
 
 def command(
-    network: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME or "
-            "timm:NAME if that is installed, or a Python file and a function in it that returns a torch.nn.Module, or "
-            "a pair (module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
-        ),
-    ],
+    network: options.Network,
     images: Annotated[Path, typer.Option(help="Folder of images, searched recursively.")],
     out: options.Out,
-    weights: Annotated[
-        Path | None, typer.Option(help="File of weights, for a network by name, such as best.pt of `shiftscope train`.")
-    ] = None,
+    weights: options.Weights = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Let timm or torchvision download their weights.")
     ] = False,
@@ -61,11 +51,9 @@ def command(
     first_layer: Annotated[
         bool, typer.Option("--first-layer/--no-first-layer", help="Analyse the kernels of a first convolution too.")
     ] = True,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the network's input, pixels. Default: the network's own, else 224.")
-    ] = None,
+    size: options.InputSize = None,
     limit: options.Limit = None,
-    every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
+    every: options.Every = 1,
     device: options.Device = "cpu",
     block: options.Block = 16,
     resume: options.Resume = False,

@@ -11,15 +11,7 @@ from analysis.commands import options
 
 
 def command(
-    network: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME or "
-            "timm:NAME if that is installed, or a Python file and a function in it that returns a torch.nn.Module, or "
-            "a pair (module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
-        ),
-    ],
+    network: options.Network,
     remedy: Annotated[
         str,
         typer.Option(
@@ -62,21 +54,15 @@ def command(
         Path | None,
         typer.Option(help="CSV with columns file and index: the classes, to report accuracy; nothing learns from it."),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="File of weights, for a network by name, such as best.pt of `shiftscope train`.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the network's input, pixels. Default: the network's own, else 224.")
-    ] = None,
+    weights: options.Weights = None,
+    size: options.InputSize = None,
     reported: Annotated[
         int | None, typer.Option(help="Images, of those held out, that the report measures on. Default: 60.")
     ] = None,
     limit: options.Limit = None,
     device: options.Device = "cpu",
-    threads: Annotated[int | None, typer.Option(help="Threads that compute. Default: torch's own choice.")] = None,
-    save_every: Annotated[
-        int | None, typer.Option(help="Save after so many steps too, not only after every round.")
-    ] = None,
+    threads: options.TorchThreads = None,
+    save_every: options.SaveEvery = None,
     overwrite: options.Overwrite = False,
     figures: options.Figures = True,
     strict: options.Strict = False,

@@ -44,7 +44,28 @@ Workers = Annotated[
 ]
 Threads = Annotated[int, typer.Option(help="Threads of each task on a cluster.")]
 Figures = Annotated[bool, typer.Option("--figures/--no-figures", help="Draw figures; pages have tables without them.")]
+Every = Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")]
 Device = Annotated[str, typer.Option(help="Where torch shall compute, such as cuda.")]
+
+# A network, and what torch does with it.
+Network = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE.py:FACTORY",
+        help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME or timm:NAME "
+        "if that is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
+        "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
+    ),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="File of weights, for a network by name, such as best.pt of `shiftscope train`.")
+]
+InputSize = Annotated[
+    int | None, typer.Option(help="Side of the network's input, pixels. Default: the network's own, else 224.")
+]
+Precision = Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")]
+TorchThreads = Annotated[int | None, typer.Option(help="Threads that compute. Default: torch's own choice.")]
+SaveEvery = Annotated[int | None, typer.Option(help="Save after so many steps too, not only after every epoch.")]
 
 # A first layer: its file, and what files leave open.
 LAYER_HELP = (

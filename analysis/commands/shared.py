@@ -1,4 +1,4 @@
-"""What all commands share: options that stand before or behind a command's name, and what becomes of them."""
+"""Shared parts of all commands: options that stand before or behind a command's name, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def with_shared_options(name: str, command: Callable[..., None]) -> Callable[...
 
 
 def _versions() -> str:
-    """What computes here, in a line."""
+    """Versions of the software that computes, in a line."""
     from analysis.runs.provenance import distribution_version
 
     names = [name for name in ("shiftscope", "numpy", "scipy", "numba", "torch") if importlib.util.find_spec(name)]

@@ -11,15 +11,7 @@ from analysis.commands import options
 
 
 def command(
-    network: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|FILE.py:FACTORY",
-            help="squeezenet or a network that `shiftscope recipes` lists (with --weights), torchvision:NAME if that "
-            "is installed, or a Python file and a function in it that returns a torch.nn.Module, or a pair "
-            "(module, function that prepares its input). Naming the file is consent: IT IS EXECUTED.",
-        ),
-    ],
+    network: options.Network,
     out: options.Out,
     images: Annotated[Path | None, typer.Option(help="Folder of images, searched recursively.")] = None,
     data: Annotated[
@@ -73,9 +65,7 @@ def command(
     labels: Annotated[
         Path | None, typer.Option(help="CSV with columns file and index: the classes. Without it no accuracy.")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="File of weights, for a network by name, such as best.pt of `shiftscope train`.")
-    ] = None,
+    weights: options.Weights = None,
     size: Annotated[
         int | None,
         typer.Option(
@@ -98,7 +88,7 @@ def command(
         ),
     ] = "true",
     limit: options.Limit = None,
-    every: Annotated[int, typer.Option(help="Use every so many images only, to spread fewer over the folder.")] = 1,
+    every: options.Every = 1,
     batch: Annotated[
         int | None,
         typer.Option(

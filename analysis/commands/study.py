@@ -22,10 +22,8 @@ def command(
         typer.Option(metavar="FACTOR=LEVEL", help="Only runs with this level of a factor; may be given again."),
     ] = None,
     device: options.Device = "cpu",
-    precision: Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")] = "float32",
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler on whose workers runs are trained.")
-    ] = None,
+    precision: options.Precision = "float32",
+    scheduler: options.Scheduler = None,
     figures: options.Figures = True,
     quiet: options.Quiet = False,
 ) -> None:

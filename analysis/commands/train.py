@@ -38,18 +38,17 @@ def command(
         str, typer.Option(help="Training examples that are validated with: random, or first, as in the poster's code.")
     ] = "random",
     device: options.Device = "cpu",
-    precision: Annotated[str, typer.Option(help="Of the forward pass: float32, bfloat16 or float16.")] = "float32",
+    precision: options.Precision = "float32",
     workers: Annotated[int, typer.Option(help="Processes that read the data, beside this one.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads that compute. Default: torch's own choice.")] = None,
-    save_every: Annotated[
-        int | None, typer.Option(help="Save after so many steps too, not only after every epoch.")
-    ] = None,
+    threads: options.TorchThreads = None,
+    save_every: options.SaveEvery = None,
     download: Annotated[
         bool, typer.Option("--download", help="Download CIFAR-10 (170 MB) into the data folder if it is not there.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew. By default a run that was stopped is continued.")
     ] = False,
+    figures: options.Figures = True,
     strict: options.Strict = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -58,32 +57,28 @@ def command(
     Writes log.csv, last.pt, best.pt and training.png. The same command continues a run that was stopped, to the same
     numbers. FILE.py:FACTORY executes the file, with all that is in it.
     """
-    options.plan({"training": None, "figures": 1.0})
+    options.plan({"training": None, "figures": 1.0} if figures else {"training": None})
     options.need_torch()
     import torch
 
     from analysis.files.messages import printable
-    from analysis.files.results import writable_folder
-    from analysis.networks.training.orchestration import train_network
     from analysis.networks.training.recipe import recipe as known_recipe
-    from analysis.plots import training_figure
-    from analysis.reports.writer import Report
+    from analysis.reports.training import train_report
     from wavelets.checks import integer
 
     for option, count in {"limit": limit, "threads": threads, "save_every": save_every}.items():
         if count is not None:
             integer(option, count, 1)
-    given = {"epochs": epochs, "batch": batch, "rate": rate, "classes": classes}
-    chosen = known_recipe(recipe, **{name: value for name, value in given.items() if value is not None})
+    chosen = known_recipe(recipe, **options.given(epochs=epochs, batch=batch, rate=rate, classes=classes))
     if threads is not None:
         torch.set_num_threads(threads)
-    report = Report(writable_folder(out), not quiet, options.skips_shown(quiet))
     if (last := out / "last.pt").exists() and not overwrite and not quiet:
         print(f"Continuing {printable(last)}.", file=sys.stderr)
-    done = train_network(
+    done, report = train_report(
         chosen,
         data,
         out,
+        figures=figures,
         network=network,
         seed=seed,
         device=device,
@@ -95,13 +90,9 @@ def command(
         download=download,
         overwrite=overwrite,
         progress=not quiet,
-        on_skip=report.skip,
+        on_skip=options.skips_shown(quiet),
     )
-    report.inputs = len(done.data.train) + len(done.data.validation)
-    report.save_skipped()
-    title = f"{done.name}, {chosen.name}"
-    report.draw({"training": lambda: training_figure(done.rows, title, done.best)}, dpi=150)
     if not quiet:
         print(f"\n{done.summary()}")
-        print(f"\nResults: {printable(out)}/log.csv, training.png, best.pt, last.pt")
+        print(f"\nResults: {printable(out)}/log.csv, {'training.png, ' * figures}best.pt, last.pt")
     options.finish(report, strict, quiet)

@@ -1,4 +1,4 @@
-"""Which decoder reads a TIFF file right, told by its tags before anything is decoded.
+"""Choice of the decoder that reads a TIFF file right, by its tags before anything is decoded.
 
 TIFF is a box for samples of any kind. Pillow reads the usual kinds, of others it returns other pixels without a word
 (big-endian float32 that is compressed, 16-bit RGB plane by plane). Those are read by tifffile as far as it needs no
@@ -38,7 +38,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class Kind:
+class TiffKind:
     """Layout of the first page of a TIFF file, as its tags say.
 
     Attributes
@@ -124,7 +124,7 @@ class Kind:
         return (whole or real) and stored and usual and self.fill_order == 1
 
 
-def kind_of(data: bytes) -> tuple[Kind, Any] | None:
+def kind_of(data: bytes) -> tuple[TiffKind, Any] | None:
     """Kind of the first page of a TIFF file, and its tags.
 
     Parameters
@@ -134,7 +134,7 @@ def kind_of(data: bytes) -> tuple[Kind, Any] | None:
 
     Returns
     -------
-    Kind and PIL.TiffImagePlugin.ImageFileDirectory_v2, or None
+    TiffKind and PIL.TiffImagePlugin.ImageFileDirectory_v2, or None
         None of what is no TIFF file.
 
     Raises
@@ -152,7 +152,7 @@ def kind_of(data: bytes) -> tuple[Kind, Any] | None:
         file.seek(tags.next)
         tags.load(file)
         extra = tags.get(338, ())
-        kind = Kind(
+        kind = TiffKind(
             big_endian=data[:2] == b"MM",
             planes=_one(tags, 284, 1) == 2,
             height=_one(tags, 257),
@@ -188,14 +188,14 @@ def _one(tags: Any, number: int, otherwise: int | None = None) -> int:
     return only
 
 
-def read_other(data: bytes, kind: Kind, tags: Any) -> Float32:
+def read_other(data: bytes, kind: TiffKind, tags: Any) -> Float32:
     """Pixels of a TIFF file that is not for Pillow, upright and laid on white.
 
     Parameters
     ----------
     data : bytes
         The whole file.
-    kind : Kind
+    kind : TiffKind
     tags : PIL.TiffImagePlugin.ImageFileDirectory_v2
 
     Returns
@@ -225,7 +225,7 @@ def read_other(data: bytes, kind: Kind, tags: Any) -> Float32:
     return _upright(_on_white(np.moveaxis(values, 0, -1) if kind.planes else values, kind), kind.orientation)
 
 
-def _check_segments(data: bytes, kind: Kind, tags: Any) -> None:
+def _check_segments(data: bytes, kind: TiffKind, tags: Any) -> None:
     """Raise for strips or tiles that are not there, or that inflate beyond their pixels."""
     tiled = 322 in tags
     rows = _one(tags, 323) if tiled else min(_one(tags, 278, kind.height), kind.height)
@@ -262,7 +262,7 @@ def _as_value_error() -> Iterator[None]:
         raise ValueError(f"a damaged TIFF ({str(error) or type(error).__name__})") from error
 
 
-def _on_white(values: NDArray[Any], kind: Kind) -> Float32:
+def _on_white(values: NDArray[Any], kind: TiffKind) -> Float32:
     white = np.float32(2**kind.bits - 1 if kind.format == 1 else 1)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as infinite
         pixels = values[..., : kind.colours].astype(np.float32) / white

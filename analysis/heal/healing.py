@@ -21,13 +21,13 @@ from analysis.files.folders import ImageFolder
 from analysis.files.messages import printable
 from analysis.files.results import writable_folder
 from analysis.heal.healed_file import remedied, save_healed
-from analysis.heal.plan import ROUNDS, Plan
+from analysis.heal.plan import ROUNDS, HealingPlan
 from analysis.heal.start import match_moments
-from analysis.heal.student import Layout, Student, layout_of
+from analysis.heal.student import ExecutionOrder, Student, execution_order
 from analysis.heal.task import Healing, Prepared
 from analysis.networks.layer_access import evaluation
 from analysis.networks.loading import SIZE, LoadedNetwork, check_runs, move
-from analysis.networks.training.checkpoint import BEST, LAST, Row, Run, load_checkpoint
+from analysis.networks.training.checkpoint import BEST, LAST, Row, TrainingRun, load_checkpoint
 from analysis.networks.training.data import Data, Examples, evaluation_batches, split
 from analysis.networks.training.loop import OnSkip, best_epoch, train_epochs
 from analysis.networks.training.recipe import Recipe
@@ -70,7 +70,7 @@ class Healed:
     remedy : str
     changes : list of str
         A line for each place.
-    plan : Plan
+    plan : HealingPlan
     steps : int
         Steps of the whole run, as far as it was not stopped early.
     before : dict of str to float
@@ -91,7 +91,7 @@ class Healed:
     network: LoadedNetwork
     remedy: str
     changes: list[str]
-    plan: Plan
+    plan: HealingPlan
     steps: int
     before: dict[str, float]
     at_first: dict[str, float]
@@ -171,7 +171,7 @@ def heal_network(
     """
     if (steps is None) == (minutes is None):
         raise ValueError("expected steps or minutes, one of them")
-    chosen = Plan(**plan)
+    chosen = HealingPlan(**plan)
     side = model.size if isinstance(model, LoadedNetwork) else size
     if chosen.borders != "circular" and chosen.span >= side:
         raise ValueError(f"span is {chosen.span}; expected less than the side of the network's input, {side} pixels")
@@ -228,7 +228,7 @@ class _Patient:
     ----------
     network, remedy, unhealed
         The plain network, the remedy, and the network with it, which stays as it is.
-    plan : Plan
+    plan : HealingPlan
     learnt, held : Examples
     on_skip : callable or None
     """
@@ -238,7 +238,7 @@ class _Patient:
         network: LoadedNetwork,
         remedy: str,
         unhealed: nn.Module,
-        plan: Plan,
+        plan: HealingPlan,
         learnt: Examples,
         held: Examples,
         on_skip: OnSkip | None,
@@ -255,15 +255,17 @@ class _Patient:
         inputs = pictures[0] if network.preprocess is None else network.preprocess(pictures[0])
         self.logits = _differ(network, changed, remedy, pictures)
         match_moments(network.model, changed, inputs)
-        layout = layout_of(network.model, changed, inputs[:1]) if remedy else Layout((), ())
-        self.task = Healing(network, plan, batches, layout.compared)
-        self.student = Student(changed, plan.weights, layout)
+        order = execution_order(network.model, changed, inputs[:1]) if remedy else ExecutionOrder((), ())
+        self.task = Healing(network, plan, batches, order.compared)
+        self.student = Student(changed, plan.weights, order)
 
     def recipe(self, steps: int) -> Recipe:
         """Recipe of so many steps."""
         return self.plan.recipe(self.network.size, self.logits.shape[1], steps)
 
-    def run(self, folder: Path, steps: int, minutes: float | None, device: str, overwrite: bool) -> tuple[Run, Recipe]:
+    def run(
+        self, folder: Path, steps: int, minutes: float | None, device: str, overwrite: bool
+    ) -> tuple[TrainingRun, Recipe]:
         """Return the state of a run of so many steps in a folder, and its recipe."""
         recipe = self.recipe(steps)
         optimiser = recipe.make_optimiser(self.student)
@@ -278,7 +280,9 @@ class _Patient:
         }
         held = RunFolder(folder, LAST, settings, [HEALED], overwrite=overwrite)
         scaler = torch.amp.GradScaler(device, enabled=False)
-        return Run(held, self.student, optimiser, recipe.make_schedule(optimiser), scaler, torch.device(device)), recipe
+        return TrainingRun(
+            held, self.student, optimiser, recipe.make_schedule(optimiser), scaler, torch.device(device)
+        ), recipe
 
     def calibrated(self, folder: Path, minutes: float | None, overwrite: bool) -> int:
         """Number of steps that take so many minutes; of a run that is to be continued, the number it has."""
@@ -378,7 +382,7 @@ def _networks(
     return network, unhealed, changes
 
 
-def _parts(examples: Examples, plan: Plan, network: LoadedNetwork) -> tuple[Examples, Examples]:
+def _parts(examples: Examples, plan: HealingPlan, network: LoadedNetwork) -> tuple[Examples, Examples]:
     """Images to learn from and images held out; ValueError for too few, or if they would be enlarged more than twice.
 
     The size is looked at of images spread over all, since a folder may hold several kinds.

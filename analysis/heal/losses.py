@@ -1,4 +1,4 @@
-"""What a network with a remedy learns from the plain one: terms of a loss without labels."""
+"""Losses by which a network with a remedy learns from the plain one: terms of a loss without labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.functional import kl_div, log_softmax, pad, softmax
 Model = Callable[[Tensor], Tensor]
 
 BORDERS = ("reflect", "circular", "both")
-"""How a shifted picture goes on: mirrored, as its own period, or the one and the other in turns."""
+"""Continuations of a shifted picture: mirrored, as its own period, or the one and the other in turns."""
 
 
 def shifted(pictures: Tensor, shift: tuple[int, int], borders: str) -> Tensor:

@@ -23,7 +23,7 @@ KEEP = ("last", "best")
 
 
 @dataclass(frozen=True)
-class Plan:
+class HealingPlan:
     """Settings of a healing.
 
     Attributes

@@ -22,7 +22,7 @@ WEIGHTS = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class ExecutionOrder:
     """Order of execution of a network with a remedy, beside the plain one.
 
     Attributes
@@ -37,7 +37,7 @@ class Layout:
     compared: tuple[str, ...]
 
 
-def layout_of(plain: nn.Module, remedied: nn.Module, example: Tensor) -> Layout:
+def execution_order(plain: nn.Module, remedied: nn.Module, example: Tensor) -> ExecutionOrder:
     """Order of execution of a network with a remedy, from a pass of both.
 
     Parameters
@@ -49,7 +49,7 @@ def layout_of(plain: nn.Module, remedied: nn.Module, example: Tensor) -> Layout:
 
     Returns
     -------
-    Layout
+    ExecutionOrder
 
     Notes
     -----
@@ -70,7 +70,7 @@ def layout_of(plain: nn.Module, remedied: nn.Module, example: Tensor) -> Layout:
     first = new[0] if new else len(here)
     before = {name for name, _ in here[:first]}
     behind = (name for name, _ in here[first:] if name in owners and name not in before)
-    return Layout(tuple(dict.fromkeys(behind)), tuple(name for name in dict.fromkeys(compared) if name))
+    return ExecutionOrder(tuple(dict.fromkeys(behind)), tuple(name for name in dict.fromkeys(compared) if name))
 
 
 def _is_new(remedied: nn.Module, name: str, kinds: dict[str, type[nn.Module]]) -> bool:
@@ -105,7 +105,7 @@ class Student(nn.Module):
         Its parameters are told whether they need gradients.
     weights : str
         Of :data:`WEIGHTS`.
-    layout : Layout
+    order : ExecutionOrder
         Of this network.
 
     Raises
@@ -119,13 +119,13 @@ class Student(nn.Module):
     batch normalisation are those of the batch, and the running ones follow.
     """
 
-    def __init__(self, network: nn.Module, weights: str, layout: Layout) -> None:
+    def __init__(self, network: nn.Module, weights: str, order: ExecutionOrder) -> None:
         super().__init__()
         if weights not in WEIGHTS:
             raise ValueError(unknown("choice of weights", weights, WEIGHTS))
         self.network = network
         modules = dict(network.named_modules())
-        chosen = [modules[name] for name in layout.behind] if weights == "behind" else list(modules.values())
+        chosen = [modules[name] for name in order.behind] if weights == "behind" else list(modules.values())
         if weights == "norms":
             chosen = [module for module in chosen if isinstance(module, NORMS)]
         self._norms = [module for module in chosen if isinstance(module, NORMS)]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softmax
 
 from analysis.heal.losses import LOSSES, Lesson, Maps, divergence, draw_shifts, shifted
-from analysis.heal.plan import Plan
+from analysis.heal.plan import HealingPlan
 from analysis.networks.loading import LoadedNetwork, Preprocess
 from analysis.networks.training.loop import Diverged
 
@@ -45,7 +45,7 @@ class Healing:
     ----------
     teacher : LoadedNetwork
         The plain network.
-    plan : Plan
+    plan : HealingPlan
     held : sequence of Tensor, shape (B, H, W, 3), uint8
         Pictures that are looked at after each round.
     compared : sequence of str
@@ -57,7 +57,9 @@ class Healing:
         If the teacher answers otherwise when it is asked again.
     """
 
-    def __init__(self, teacher: LoadedNetwork, plan: Plan, held: Sequence[Tensor], compared: Sequence[str]) -> None:
+    def __init__(
+        self, teacher: LoadedNetwork, plan: HealingPlan, held: Sequence[Tensor], compared: Sequence[str]
+    ) -> None:
         self.teacher, self.plan = Prepared(teacher.model, teacher.preprocess).eval(), plan
         device = next((p.device for p in teacher.model.parameters()), torch.device("cpu"))
         self.held = [batch.permute(0, 3, 1, 2).to(device).float() / 255 for batch in held]

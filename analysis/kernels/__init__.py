@@ -2,7 +2,7 @@
 
 from analysis.kernels.description import describe_kernels
 from analysis.kernels.gabor_fit import fit_gabor, gabor
-from analysis.kernels.grids import compare_grids
+from analysis.kernels.hilbert_grids import compare_grids
 from analysis.kernels.layer import FirstLayer
 from analysis.kernels.measurement import measure_kernels, network_output
 from analysis.kernels.prescription import measure_designs, prescribe, spread_front

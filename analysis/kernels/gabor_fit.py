@@ -65,9 +65,8 @@ def fit_gabor(kernel: ArrayLike, theta: ArrayLike | None = None) -> tuple[NDArra
         raise ValueError("kernel is zero everywhere: there is nothing to fit")
     v = v / peak
     h, w = v.shape
-    w_analytic = analytic(v, "auto", 4 * max(v.shape))
     if theta is None:
-        theta = facing_right(characteristic_frequency(w_analytic))
+        theta = facing_right(characteristic_frequency(analytic(v, "auto", 4 * max(v.shape))))
     start = real_array(theta, "theta", 1).astype(np.float64)
     y, x = np.mgrid[:h, :w].astype(np.float64)
     energy = v**2 / (v**2).sum()

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.kernels.description import characteristic_frequencies
 from analysis.kernels.designs import Energies, Way, WayMaps, memory, multiplications, ways_of
 from analysis.kernels.layer import FirstLayer
+from analysis.measurements.ratios import rms_statistics
 from analysis.measurements.shift_experiment import SHIFTS, check_shifts, labelled
 from analysis.measurements.spectra import (
     check_spectra,
@@ -230,11 +231,8 @@ class DesignMeasurement:
     def dataset(self, sums: NDArray[np.float64]) -> xr.Dataset:
         """Return `eta`, `eta_stderr` and `rho` along `design`."""
         *sums_, count = sums
-        change, energy, distance, reference, *squares = np.reshape(sums_, (7, -1))
-        eta = np.sqrt(change / energy)
-        left = squares[0] - 2 * eta**2 * squares[1] + eta**4 * squares[2]  # squared residuals of the ratio
-        correction = count / (count - 1) if count > 1 else np.nan
-        stderr = np.sqrt(np.maximum(left, 0) * correction) / energy / (2 * eta)
+        change, energy, distance, reference, change_squares, products, energy_squares = np.reshape(sums_, (7, -1))
+        eta, stderr = rms_statistics(count, change, energy, change_squares, energy_squares, products)
         found = {"eta": eta, "eta_stderr": stderr, "rho": np.sqrt(distance / reference)}
         return xr.Dataset({name: ("design", values) for name, values in found.items()})
 
@@ -397,9 +395,8 @@ def _table(
     change, energy = maps_of_designs[:2]
     count = len(change)
     total = [part.sum(axis=0) for part in maps_of_designs]
-    eta = np.sqrt(total[0] / total[1])
-    residuals = change - eta**2 * energy
-    stderr = np.sqrt((residuals**2).sum(axis=0) * count / (count - 1)) / total[1] / (2 * eta)
+    squares = [part.sum(axis=0) for part in (change**2, energy**2, change * energy)]
+    eta, stderr = rms_statistics(count, *total[:2], *squares)
     costs = np.array([[multiplications(way, layer, size), memory(way, layer)] for way in ways])
     cost, held = np.moveaxis(costs[choices].sum(axis=1), -1, 0)
     kernels = Energies(*(part.sum(axis=0) for part in energies))

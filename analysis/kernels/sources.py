@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.files.messages import printable, unknown
 from analysis.files.weights import SUFFIXES, need_reader, read_weights, suffix_of
-from analysis.kernels.choice import choose, composed, other_order
 from analysis.kernels.known_networks import NETWORKS, KnownLayer, fetch
 from analysis.kernels.layer import FirstLayer
+from analysis.kernels.weight_choice import choose, composed, other_order
 from wavelets.checks import from_torch, real_array
 
 NORMALISATION_PARTS = ("weight", "bias", "running_mean", "running_var")
@@ -54,8 +54,8 @@ def first_layer(
         or (L, h, w) for one channel.
     weight : str, optional
         Name of the weight in the file, with or without the prefixes that all names there have; by default the one
-        array that can be the first convolution (:mod:`analysis.kernels.choice`). Of weight, spectral normalisation and
-        pruning the weight is computed, and named as it was before: ``"conv1.weight"``.
+        array that can be the first convolution (:mod:`analysis.kernels.weight_choice`). Of weight, spectral
+        normalisation and pruning the weight is computed, and named as it was before: ``"conv1.weight"``.
     like : str, optional
         Known network whose geometry, order of channels and normalisation to take. The order is not taken where it is
         known: the kernels of ``"default"`` and of a FirstLayer are in R, G, B.

@@ -91,14 +91,36 @@ def ratio_statistics(sums: Array) -> RatioStatistics:
     count, total, squares, numerator, denominator, numerator_squares, denominator_squares, products = sums
     some, several = (np.where(count > least, count, np.nan) for least in (0, 1))
     variance = np.maximum(squares / several - (total / several) ** 2, 0.0) * several / (several - 1)
+    energies = numerator, np.where(count > 0, denominator, np.nan)
+    rms, rms_stderr = rms_statistics(count, *energies, numerator_squares, denominator_squares, products)
+    return RatioStatistics(count.astype(np.int64), total / some, np.sqrt(variance / several), rms, rms_stderr)
+
+
+def rms_statistics(
+    count: Array | float,
+    numerator: Array,
+    denominator: Array,
+    numerator_squares: Array,
+    denominator_squares: Array,
+    products: Array,
+) -> tuple[Array, Array]:
+    """Root of a ratio of sums over pictures, and its linearised standard error.
+
+    Parameters
+    ----------
+    count : ndarray or float
+        Pictures.
+    numerator, denominator, numerator_squares, denominator_squares, products : ndarray, shape (...), float64
+        Sums of the energies of pictures, of their squares, and of the products of both.
+
+    Returns
+    -------
+    rms, stderr : ndarray, shape (...), float64
+        The latter is NaN with fewer than two pictures.
+    """
+    several = np.where(np.greater(count, 1), count, np.nan)
     # A picture moves the squared ratio by its residual, numerator - ratio * denominator, over the sum of denominators.
-    ratio = numerator / np.where(count > 0, denominator, np.nan)
+    ratio = numerator / denominator
     residuals = np.maximum(numerator_squares - 2 * ratio * products + ratio**2 * denominator_squares, 0.0)
     squared_error = np.sqrt(residuals * several / (several - 1)) / denominator
-    return RatioStatistics(
-        count.astype(np.int64),
-        total / some,
-        np.sqrt(variance / several),
-        np.sqrt(ratio),
-        squared_error / np.where(ratio > 0, 2 * np.sqrt(ratio), 1.0),
-    )
+    return np.sqrt(ratio), squared_error / np.where(ratio > 0, 2 * np.sqrt(ratio), 1.0)

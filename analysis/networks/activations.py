@@ -1,4 +1,4 @@
-"""What may lie between a convolution and its activation, and what an activation is, by the names of torch and timm."""
+"""Activations, and what may lie between them and a convolution, by the names of torch and timm."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def measured(positions: Tensor) -> tuple[Spacing, Sides]:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where the samples of maps are in a tensor: along which axes, and in which order.
+    """Place of the samples of maps in a tensor: along which axes, and in which order.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class Cells:
 
 
 def layout(where: Tensor, count: int) -> Layout | None:
-    """Where the samples of maps of some pictures are, if they are a whole grid in each; `where` has shape (2, ...)."""
+    """Places of the samples of maps of some pictures, if they are a whole grid in each; `where` has shape (2, ...)."""
     where = where.nan_to_num(NO_PIXEL)
     candidates = [axis for axis, n in enumerate(where.shape[1:]) if axis and n == count]
     batch = 0 if repeats(where, count) else candidates[0] if len(candidates) == 1 else -1

@@ -24,7 +24,7 @@ from analysis.networks.circular_borders import circular_borders
 from analysis.networks.layer_access import CONVOLUTION, evaluation
 from analysis.networks.left_alone import left_alone
 from analysis.networks.remedy_table import remedies, remedy
-from analysis.networks.sites import POOLING, final_averages
+from analysis.networks.replaceable import POOLING, final_averages
 from analysis.networks.weights import load_weights, tensors_of
 
 SIZE, CIFAR_SIZE = 224, 32

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from analysis.files.messages import first_line
 from analysis.networks.finder import Finder
 from analysis.networks.layer_access import evaluating, holds_others, refuse_integers
-from analysis.networks.records import Found
+from analysis.networks.records import FoundPlace
 from analysis.networks.resolution import Call, Sides, read_call
 from analysis.networks.tape import Tape
 from analysis.networks.watch import Event, Frame, Key, Watch, first_of, put_first
@@ -257,9 +257,9 @@ class _Use(Watch):
         return call
 
 
-def _named(found: Sequence[Found], model: nn.Module) -> list[Place]:
+def _named(found: Sequence[FoundPlace], model: nn.Module) -> list[Place]:
     """Places of the calls: slices of one map together, each with a name of its own."""
-    groups: dict[int, list[Found]] = {}
+    groups: dict[int, list[FoundPlace]] = {}
     for one in found:
         groups.setdefault(one.group, []).append(one)
     modules = dict(model.named_modules())

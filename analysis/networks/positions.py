@@ -1,4 +1,4 @@
-"""Where in the picture the elements of a network's tensors come from, followed while the network runs.
+"""Positions in the picture from which the elements of a network's tensors come, followed while the network runs.
 
 Beside the storage of every tensor that descends from a picture lie the row and the column, in pixels of the picture, of
 each of its elements. Views need nothing, other movements of data are done with the positions too, subsampled grids are
@@ -39,7 +39,7 @@ SWEEP = 64
 """Storages after which those that are gone are forgotten."""
 
 
-class Positions(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class PositionTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Mode in which positions are followed through every operation of torch.
 
     Parameters

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from analysis.networks import grids
 from analysis.networks.grids import NOWHERE, Cells, Spacing, fall, measured
-from analysis.networks.positions import Positions
+from analysis.networks.positions import PositionTracker
 from analysis.networks.resolution import FALL, FALL_OF_RESIZING, NCHW, Call, Sides
 from analysis.networks.watch import Event, Key, Watch
 
 
 @dataclass
-class Found:
+class FoundPlace:
     """Record of a call that loses resolution; those of one group are one place."""
 
     facts: dict[str, Any]
@@ -36,18 +36,18 @@ class Records(Watch):
 
     Attributes
     ----------
-    found : list of Found
-    positions : Positions
+    found : list of FoundPlace
+    positions : PositionTracker
     """
 
     def __init__(self, model: nn.Module, x: Tensor) -> None:
         super().__init__(model)
-        self.found: list[Found] = []
-        self.positions = Positions(x, model.parameters())
+        self.found: list[FoundPlace] = []
+        self.positions = PositionTracker(x, model.parameters())
         self._numbers = count()
         self._sliced: tuple[Tensor, str, int] | None = None
 
-    def noted(self, total: Spacing, functions: frozenset[str]) -> list[Found]:
+    def noted(self, total: Spacing, functions: frozenset[str]) -> list[FoundPlace]:
         """Calls of some functions that were recorded with a total stride."""
         return [one for one in self.found if one.facts["total_stride"] == total and one.facts["function"] in functions]
 
@@ -82,7 +82,7 @@ class Records(Watch):
         usual = {"kind": "unknown", "kernel": None, "cost": 0, "fault": True, "dense": False, "function": key[1]}
         facts = usual | facts | {"stride": stride, "total_stride": whole, "module": key[0]}
         facts["understood"] = facts["kind"] != "unknown"
-        self.found.append(Found(facts, next(self._numbers), event))
+        self.found.append(FoundPlace(facts, next(self._numbers), event))
         set_total(maps, whole)
         return whole
 

@@ -32,10 +32,19 @@ from analysis.networks.layer_access import (
 from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK
 from analysis.networks.own_convolution import Around, densified, pooled
 from analysis.networks.patch_merging import PatchMerging, PooledMerging
-from analysis.networks.phases import share_phases, with_leader
-from analysis.networks.place import places as network_places
+from analysis.networks.place import places
+from analysis.networks.replaceable import (
+    FUNCTIONS,
+    KNOWN,
+    POOLING,
+    SLICES,
+    Replaceable,
+    final_averages,
+    replaceable_places,
+    strides,
+)
+from analysis.networks.shared_phases import share_phases, with_leader
 from analysis.networks.site import ShortFilterError, Site, border_options
-from analysis.networks.sites import FUNCTIONS, KNOWN, POOLING, SLICES, Found, final_averages, places, strides
 from analysis.networks.wiring import Step, Wiring, name_of
 
 PICTURE = 4
@@ -119,7 +128,7 @@ def replace_pooling(
     the normalisation and the projection behind it stay where they are.
 
     *Adaptive polyphase sampling.* Branches that are added, multiplied or concatenated share one choice, that of the
-    branch that runs first; see :func:`analysis.networks.phases.share_phases`.
+    branch that runs first; see :func:`analysis.networks.shared_phases.share_phases`.
     """
     model = checked_model(model, inplace)
     make, label = _maker(operator, options)
@@ -200,11 +209,11 @@ def _chosen(
     types: type | tuple[type, ...] | None,
     names: Sequence[str] | None,
     operator: str | None,
-) -> dict[str, Found]:
+) -> dict[str, Replaceable]:
     """Places to replace, by name."""
     if isinstance(names, str):
         raise TypeError(f"names must be a sequence of names, not the string {names!r}")
-    known = places(model, wiring)
+    known = replaceable_places(model, wiring)
     if names is not None:
         chosen = {name: known[name] if name in known else _named(model, name) for name in names}
         return _checked(model, {n: f for n, f in chosen.items() if types is None or _is(f.layer, types)}, types, names)
@@ -226,7 +235,7 @@ def _chosen(
     return _checked(model, chosen, types, names)
 
 
-def _named(model: nn.Module, name: str) -> Found:
+def _named(model: nn.Module, name: str) -> Replaceable:
     """A layer by name, or the reason why it is no place."""
     call = name.partition(" (")[0]
     scope, _, function = call.rpartition("/")
@@ -244,7 +253,7 @@ def _named(model: nn.Module, name: str) -> Found:
         )
     if isinstance(layer, CONVOLUTION) and not strides(layer):
         raise ValueError(f"layer {name!r} is a convolution of stride 1 and subsamples nothing")
-    return Found(layer)
+    return Replaceable(layer)
 
 
 def _is(layer: nn.Module, types: type | tuple[type, ...]) -> bool:
@@ -253,7 +262,9 @@ def _is(layer: nn.Module, types: type | tuple[type, ...]) -> bool:
     return isinstance(layer, kinds) or (isinstance(layer, SLICES) and bool({*kinds} & {*CONVOLUTION}))
 
 
-def _checked(model: nn.Module, chosen: dict[str, Found], types: Any, names: Sequence[str] | None) -> dict[str, Found]:
+def _checked(
+    model: nn.Module, chosen: dict[str, Replaceable], types: Any, names: Sequence[str] | None
+) -> dict[str, Replaceable]:
     """Return the places, or refuse if there is none inside the model."""
     if not chosen or "" in chosen:
         asked = f"names {list(names)}" if names is not None else f"types {types or KNOWN}"
@@ -310,13 +321,15 @@ def _padding_mode(model: nn.Module, layer: nn.Module) -> str:
     return next((str(m.padding_mode) for m in near if any(map(any, convolution_pads(m)))), "zeros")
 
 
-def _channels(model: nn.Module, chosen: dict[str, Found], example: Tensor | None) -> Mapping[str, set[int] | None]:
+def _channels(
+    model: nn.Module, chosen: dict[str, Replaceable], example: Tensor | None
+) -> Mapping[str, set[int] | None]:
     """Channels of the input of every layer, all that are seen on an example; None without one."""
     if example is None:
         return dict.fromkeys(chosen)
     seen: dict[str, set[int]] = {name: set() for name in chosen}
     if any(found.node for found in chosen.values()):
-        known = {place.name: place.channels for place in network_places(model, example)}
+        known = {place.name: place.channels for place in places(model, example)}
         seen |= {name: {known[name]} for name, found in chosen.items() if found.node and name in known}
 
     def look(name: str) -> Callable[..., None]:

@@ -44,7 +44,7 @@ class Tape:
         self._at = self._place = 0
 
     def call(self, compute: Callable[[], Made]) -> Made:
-        """What the next call was given and what it gave: those of the run before, or computed."""
+        """Arguments and result of the next call: those of the run before, or computed."""
         number = self._at
         self._at += 1
         if number < self._until:
@@ -70,12 +70,12 @@ class Tape:
         return self._replaced[at]
 
     def _held(self, place: int) -> list[Any]:
-        """What a run takes from the recording up to a place."""
+        """Part of the recording that a run takes, up to a place."""
         return [*(result for _, result in self._results[: self._marks[place]]), *self._replaced[:place]]
 
 
 def _versions(held: Sequence[Any]) -> list[int]:
-    """How often each tensor in results, or in tuples of them, has been changed in place."""
+    """Number of times that each tensor in results, or in tuples of them, has been changed in place."""
     found = []
     for item in held:
         for part in item if isinstance(item, (tuple, list)) else (item,):

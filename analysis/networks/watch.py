@@ -128,7 +128,7 @@ class Watch(TorchFunctionMode):
         return self.after(key, func, args, kwargs, result)
 
     def _made(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Made:
-        """What a call is given, with the borders that were asked for, and what it gives."""
+        """Arguments of a call, with the borders that were asked for, and its result."""
         given = with_circular_borders(func, args, kwargs) if self.circular else (args, kwargs)
         return given, func(*given[0], **given[1])
 

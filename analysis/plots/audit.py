@@ -141,7 +141,7 @@ def blame_by_shift_figure(audit: xr.Dataset) -> Figure:
 
 
 def mending_figure(audit: xr.Dataset) -> Figure:
-    """What mending the places one by one takes away, a panel for each remedy, beside the shares of blame.
+    """Change that mending the places one by one takes away, a panel for each remedy, beside the shares of blame.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Why fine kernels are jumpy although gamma is low there: a shift moves their phase, and gamma knows no shift."""
+"""Reasons why fine kernels are jumpy although gamma is low: a shift moves their phase, and gamma knows no shift."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from analysis.kernels.table import kernel_frame, kernel_table
 from analysis.networks.loading import SIZE, LoadedNetwork, load_network, move
 from analysis.reports.first_convolution import first_convolution
 from analysis.reports.session import Images, Session
-from analysis.reports.writer import Report, csv_uri, number
+from analysis.reports.writer import Report, csv_uri, number, number_with_error
 from analysis.runs.progress import say
 from analysis.runs.provenance import distribution_version
 from wavelets.checks import integer
@@ -350,7 +350,7 @@ def _sorted_by(row: dict[str, Any], name: str) -> str:
 
 
 def _with_error(value: float, error: float) -> str:
-    return f"{_percent(value)} ± {_percent(error)}" if np.isfinite(error) else _percent(value)
+    return number_with_error(100 * value, 100 * error)
 
 
 def _percent(value: float) -> str:

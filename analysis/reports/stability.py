@@ -32,7 +32,7 @@ from analysis.networks.metrics.shifts import WINDOWS
 from analysis.networks.remedy_table import remedy
 from analysis.reports.curves import chart
 from analysis.reports.session import Images, Session
-from analysis.reports.writer import Report, csv_uri, number
+from analysis.reports.writer import Report, csv_uri, number_with_error
 from analysis.runs.provenance import distribution_version
 from analysis.stability.experiment import BLOCK, NetworkStability, measure_stability, table
 from analysis.stability.extras import Corrupted, Extra, Offsets, PublishedShifts
@@ -411,7 +411,7 @@ def _percent(row: pd.Series, name: str) -> str:
 
 
 def _cost(row: pd.Series) -> str:
-    """What a remedy costs: accuracy and time."""
+    """Costs of a remedy: accuracy and time."""
     parts = []
     if "accuracy_lost" in row and np.isfinite(row.accuracy_lost):
         parts.append(f"for {with_error(row, 'accuracy_lost')} points of accuracy")
@@ -428,6 +428,4 @@ def orders(comparison: xr.Dataset) -> str:
 
 def with_error(row: pd.Series, name: str, digits: int = 1) -> str:
     """Value of a table, and its standard error over pictures if there is one."""
-    error = row.get(f"{name}_se", np.nan)
-    value = number(row[name], digits)
-    return f"{value} ± {number(error, digits)}" if np.isfinite(error) and error else value
+    return number_with_error(row[name], row.get(f"{name}_se", np.nan), digits)

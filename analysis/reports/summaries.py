@@ -15,6 +15,7 @@ from analysis.kernels.table import kernel_frame, rank_correlation
 from analysis.measurements.correlation import map_correlation
 from analysis.measurements.packet_coordinates import not_low_pass
 from analysis.prediction import agreement
+from analysis.reports.writer import number, number_with_error
 
 if TYPE_CHECKING:
     from analysis.reports.writer import Report
@@ -210,11 +211,8 @@ def audit_summary(report: Report) -> str:
     lines.append(f"{'place':<32} {'kind':<22} {'size':>12} {'aliased %':>12} {'blame %':>14} {'gone alone %':>13}")
     for row in audit_frame(audit).itertuples():
         size = f"{row.size_in}→{row.size_out}" if row.size_in else ""
-        aliased = f"{100 * row.aliased_energy:.1f}" if np.isfinite(row.aliased_energy) else "–"
-        blame = f"{100 * row.blame:.1f}" if np.isfinite(row.blame) else "–"
-        if np.isfinite(row.blame_stderr):
-            blame += f" ± {100 * row.blame_stderr:.1f}"
-        gain = f"{100 * row.gain:.1f}" if np.isfinite(row.gain) else "–"
+        aliased, gain = (number(100 * share, 1) for share in (row.aliased_energy, row.gain))
+        blame = number_with_error(100 * row.blame, 100 * row.blame_stderr)
         lines.append(f"{row.place:<32} {row.kind:<22} {size:>12} {aliased:>12} {blame:>14} {gain:>13}")
     lines.append(f"\nResults and figures: {printable(report.folder)}/report.html, audit.csv, audit.nc, *.png")
     return "\n".join(lines)

@@ -254,7 +254,7 @@ class Bar:
 
     @property
     def _position(self) -> float:
-        """How many are done, with the part of the next one."""
+        """Number of steps done, with the part of the next one."""
         return self.n + self.part
 
     def _share(self) -> float:

@@ -1,7 +1,8 @@
-"""Where a result comes from: how pictures were read, which were used, and with which software."""
+"""Origin of a result: how pictures were read, which were used, and with which software."""
 
 from __future__ import annotations
 
+import importlib
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -57,7 +58,9 @@ def software() -> dict[str, Any]:
 
 
 def distribution_version(distribution: str) -> str:
-    """Version of an installed distribution."""
+    """Version of an installed distribution; of shiftscope that of the code, whatever was installed last."""
+    if distribution == "shiftscope":
+        return str(importlib.import_module(distribution).__version__)
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What stability measures beside its standard set, if it is asked for: published forms, and corrupted pictures.
+"""Measurements of stability beside its standard set, on request: published forms, and corrupted pictures.
 
 Each extra makes its own frames of the pictures, and says what becomes of the answers to them.
 """

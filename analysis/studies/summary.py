@@ -54,7 +54,7 @@ def summary(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
-    """What these runs say of every claim.
+    """Verdicts of these runs on every claim.
 
     Parameters
     ----------

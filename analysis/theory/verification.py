@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from analysis.theory.bounds import alpha, alpha_sharp, beta, beta_sharp, discrep
 from analysis.theory.phases import gamma, window_offsets, window_phases
 from analysis.theory.signals import KINDS, BandLimited, band_limited, on_bins
 from wavelets.checks import integer
-from wavelets.engine.threads import get_num_threads, over_batch
+from wavelets.engine.threads import at_most, get_num_threads, over_batch
 
 Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
 Constant = Callable[..., NDArray[np.float64]]
@@ -33,6 +33,7 @@ BATCH = 50  # cases of one stride, grid and window at a time
 ROUNDING = 1e-9  # relative: how much of a violation is rounding
 GRIDS, TRIALS = 6, 30  # the search climbs from the best of so many random responses on each of so many grids
 NODES = 8192  # global phases for the mean square of the deficit: its quadrature is exact to 1e-6
+ITERATIONS, AGAIN = 200, 40  # of a climb from a random start, and from the worst random case
 SEARCH_COST = 50  # cases that a start of the search is worth, for the progress bar
 TOGETHER = 1e-9  # rad: cosines of phases nearer than that are all tried, for their last bits
 COARSE_NODES = 64  # global phases for means that are only compared with a bound
@@ -276,16 +277,29 @@ def verify(
             for row in rows:
                 row.add(case, kind)
             bar.update(len(case.shift))
-        for row in searched if starts else ():
-            # Also from the worst random case, so that the search never says less.
-            if row.worst is not None:
-                row.search(climb(row.statement, row.worst, 40))
-            climbs = prefetch(partial(climb, row.statement), _starts(row.statement, rng, starts), 2 * get_num_threads())
-            with closing(climbs):
-                for result in climbs:
-                    row.search(result)
-                    bar.update(SEARCH_COST)
+        climbs = _climbs(searched if starts else [], rng, starts)
+        # A climb is on one thread; those of all statements follow one another, so that none of the threads waits.
+        with closing(prefetch(_climbed, climbs, 2 * get_num_threads())) as results:
+            for row, random, result in results:
+                row.search(result)
+                bar.update(SEARCH_COST * random)
     return pd.DataFrame([row.summary() for row in rows])
+
+
+def _climbs(rows: Sequence[_Row], rng: np.random.Generator, starts: int) -> Iterator[tuple[_Row, bool, Case, int]]:
+    """Row, whether its start is random, the start, and the number of iterations of each climb, in order."""
+    for row in rows:
+        # Also from the worst random case, so that the search never says less.
+        if row.worst is not None:
+            yield row, False, row.worst, AGAIN
+        for start in _starts(row.statement, rng, starts):
+            yield row, True, start, ITERATIONS
+
+
+def _climbed(climb_of: tuple[_Row, bool, Case, int]) -> tuple[_Row, bool, tuple[float, Case]]:
+    row, random, start, iterations = climb_of
+    with at_most(1):
+        return row, random, climb(row.statement, start, iterations)
 
 
 def draw(rng: np.random.Generator, count: int) -> tuple[Case, str]:
@@ -342,7 +356,7 @@ def _starts(statement: Statement, rng: np.random.Generator, count: int) -> Itera
         yield max(candidates, key=lambda candidate: candidate[0])[1]
 
 
-def climb(statement: Statement, case: Case, iterations: int = 200) -> tuple[float, Case]:
+def climb(statement: Statement, case: Case, iterations: int = ITERATIONS) -> tuple[float, Case]:
     """Climb from one response and shift to a local maximum of the ratio of an inequality.
 
     Parameters

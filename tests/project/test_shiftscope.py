@@ -15,6 +15,7 @@ from PIL import Image
 import analysis
 import shiftscope
 import wavelets
+from analysis.runs import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def python(folder, *arguments, **environment):
     """Run a fresh interpreter in a folder of the user, whose modules come before ours as after an installation."""
     return subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
+        [sys.executable, "-W", "error", *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
@@ -49,6 +50,11 @@ def test_the_version_stands_in_one_place():
     assert f"## [{shiftscope.__version__.partition('.dev')[0]}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_results_name_the_version_of_the_code_that_made_them(monkeypatch):
+    monkeypatch.setattr(shiftscope, "__version__", "9.9")  # what was installed last may be another one
+    assert provenance.software()["shiftscope_version"] == "9.9"
+
+
 def test_import_brings_nothing_large(tmp_path):
     code = "import shiftscope, sys; print({'numpy', 'torch', 'matplotlib', 'numba', 'xarray'} & set(sys.modules))"
     done = python(tmp_path, "-c", code)
@@ -72,6 +78,15 @@ def test_a_file_in_the_way_is_named_and_not_executed(name, kind, tmp_path):
     assert done.returncode == 1 and ("executed" in done.stdout) == (kind == "imported")
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ImportError: ") and str(path) in last
+
+
+@pytest.mark.parametrize("module", ["shiftscope", "analysis"])
+def test_the_command_line_names_a_file_in_the_way_in_one_line(module, tmp_path):
+    (tmp_path / "wavelets.py").write_text("print('executed')\n")
+    done = python(tmp_path, "-m", module, "verify", "--cases", 1)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert str(tmp_path / "wavelets.py") in line
 
 
 def test_a_folder_without_init_is_not_in_the_way(tmp_path):

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from analysis.networks.metrics.streaming import Streaming
@@ -56,22 +57,30 @@ class Bootstrap(Streaming):
         }
 
 
-def standard_error(means: Tensor) -> float:
-    """Standard deviation of what was computed of every draw.
+def standard_error(draws: ArrayLike) -> NDArray[np.float64]:
+    """Standard error of a statistic, from its values in all draws.
 
     Parameters
     ----------
-    means : Tensor, shape (draws,)
+    draws : array_like, shape (draws, ...), float64
 
     Returns
     -------
-    float
-        NaN if more than 5 % of the draws give no number, such as a ratio to nothing.
+    ndarray, shape (...), float64
+        Standard deviation over the draws; NaN if more than 5 % of them give no number, such as a ratio to nothing.
     """
-    known = means[means.isfinite()]
-    return float(known.std()) if len(known) >= max(2, 0.95 * len(means)) else math.nan
+    draws = np.asarray(draws)
+    known = np.isfinite(draws)
+    count = np.where((count := known.sum(0)) >= max(2, 0.95 * len(draws)), count, np.nan)
+    mean = np.where(known, draws, 0).sum(0) / count
+    deviation: NDArray[np.float64] = np.sqrt((np.where(known, draws - mean, 0) ** 2).sum(0) / (count - 1))
+    return deviation
+
+
+def checksum(picture: Tensor) -> int:
+    """Number that belongs to the pixels of a picture, to seed what is drawn for it."""
+    return zlib.crc32(picture.detach().cpu().float().contiguous().numpy().tobytes())
 
 
 def _counts(picture: Tensor, draws: int) -> Tensor:
-    seed = zlib.crc32(picture.detach().cpu().float().contiguous().numpy().tobytes())
-    return torch.from_numpy(np.random.default_rng(seed).poisson(1, draws).astype(np.float64))
+    return torch.from_numpy(np.random.default_rng(checksum(picture)).poisson(1, draws).astype(np.float64))

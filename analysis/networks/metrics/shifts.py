@@ -17,7 +17,7 @@ DIRECTIONS = {"horizontal": (0, 1), "vertical": (1, 0), "diagonal": (1, 1)}
 """Step (dy, dx) of each of the directions of the mean flip rate."""
 
 WINDOWS = {"true": "of true pixels", "reflect": "of mirrored pictures", "circular": "of pictures that go around"}
-"""What windows show beyond a picture of the network's own size, and how that is said."""
+"""Contents of windows beyond a picture of the network's own size, and how that is said."""
 
 
 def resized(pictures: Tensor, side: int) -> Tensor:

@@ -31,7 +31,7 @@ class CheckpointError(ValueError):
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """All that changes while a network is trained.
 
     Attributes

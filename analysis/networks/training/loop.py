@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from analysis.files.messages import printable
 from analysis.networks.audio import clip_scores, mixup
 from analysis.networks.metrics import MultilabelScores, TopK
-from analysis.networks.training.checkpoint import LAST, Row, Run
+from analysis.networks.training.checkpoint import LAST, Row, TrainingRun
 from analysis.networks.training.data import (
     Batch,
     Data,
@@ -43,7 +43,7 @@ class Diverged(ValueError):
 
 
 class Task(Protocol):
-    """What a network is to learn, and how well it has: by default to tell classes apart, see :class:`Supervised`."""
+    """Aim of a training and the measure of its success: by default to tell classes apart, see :class:`Supervised`."""
 
     def loss(self, model: nn.Module, x: Tensor, y: Tensor, place: tuple[int, int, int]) -> Tensor:
         """Loss of a batch that :meth:`analysis.networks.training.data.Data.prepared` made, and its targets.
@@ -56,7 +56,7 @@ class Task(Protocol):
 
 
 def train_epochs(
-    run: Run,
+    run: TrainingRun,
     recipe: Recipe,
     data: Data,
     task: Task | None = None,
@@ -72,7 +72,7 @@ def train_epochs(
 
     Parameters
     ----------
-    run : Run
+    run : TrainingRun
         In a folder that is locked. It is resumed, and its model left in evaluation mode.
     recipe, data
     task : Task, optional
@@ -126,7 +126,7 @@ def train_epochs(
     run.model.eval()
 
 
-def _described(run: Run, recipe: Recipe) -> str:
+def _described(run: TrainingRun, recipe: Recipe) -> str:
     """Number of the epoch, and what the one before was worth."""
     before = run.rows[-1] if run.rows else {}
     known = ("epoch", "step", "learning_rate", "training_loss", "seconds")
@@ -135,7 +135,7 @@ def _described(run: Run, recipe: Recipe) -> str:
 
 
 def _train_epoch(
-    run: Run,
+    run: TrainingRun,
     batches: Iterable[Batch],
     task: Task,
     data: Data,
@@ -178,7 +178,7 @@ def _train_epoch(
     _check_losses(run, bar)
 
 
-def _check_losses(run: Run, bar: Bar) -> None:
+def _check_losses(run: TrainingRun, bar: Bar) -> None:
     if not run.losses:
         return
     recent = torch.stack(run.losses[-CHECK:]).double().cpu()

@@ -13,7 +13,7 @@ from torch import nn
 from analysis.files.messages import one_line
 from analysis.files.results import writable_folder
 from analysis.networks.network_registry import create, describe, names
-from analysis.networks.training.checkpoint import BEST, LAST, Row, Run, load_checkpoint
+from analysis.networks.training.checkpoint import BEST, LAST, Row, TrainingRun, load_checkpoint
 from analysis.networks.training.data import Data, load_data
 from analysis.networks.training.loop import PRECISIONS, OnSkip, best_epoch, evaluate, train_epochs
 from analysis.networks.training.recipe import Recipe, recipes
@@ -184,7 +184,7 @@ def train_network(
     with RunFolder(writable_folder(out), LAST, settings, overwrite=overwrite) as folder:
         device = torch.device(device)
         scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
-        run = Run(folder, model, optimiser, chosen.make_schedule(optimiser), scaler, device)
+        run = TrainingRun(folder, model, optimiser, chosen.make_schedule(optimiser), scaler, device)
         train_epochs(
             run,
             chosen,

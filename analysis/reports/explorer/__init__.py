@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import xarray as xr
 from markupsafe import Markup
 
@@ -26,6 +25,7 @@ from analysis.reports.explorer.contents import (
 )
 from analysis.reports.explorer.words import advice, purpose, symbols, tasks, verdict
 from analysis.reports.links import LINK, NO_LINK, PAGE
+from analysis.reports.writer import filled
 
 SCRIPTS = ("mathematics", "drawing", "state", "plane", "card", "lab", "clock", "table", "compare", "theorem", "page")
 PATTERNS = ("kernels.nc", "heatmaps_J*.nc", "stability.nc")
@@ -131,17 +131,11 @@ def _contents(result: Result, number: int, weights: Iterable[Any]) -> dict[str, 
 
 
 def _page(contents: list[dict[str, Any]]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis.reports", "explorer"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     files = Path(__file__).parent
     first = next(part for part in contents if part["what"] != "stability")
     data = {"sets": contents, "photograph": photograph()}
-    return environment.get_template("page.html.j2").render(
+    return filled(
+        "explorer/page.html.j2",
         title=first["name"],
         purpose=purpose(first),
         verdict=verdict(first),

@@ -1,4 +1,4 @@
-"""What the explorer's page is given: kernels, measured numbers and one photograph, as JSON can hold them."""
+"""Contents of the explorer's page: kernels, measured numbers and one photograph, as JSON can hold them."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from torch import nn  # noqa: E402
 import analysis  # noqa: E402
 from analysis.heal.healed_file import healed_name, save_healed  # noqa: E402
 from analysis.heal.healing import _differ, heal_network  # noqa: E402
-from analysis.heal.plan import Plan  # noqa: E402
+from analysis.heal.plan import HealingPlan  # noqa: E402
 from analysis.heal.start import match_moments  # noqa: E402
-from analysis.heal.student import Student, layout_of  # noqa: E402
+from analysis.heal.student import Student, execution_order  # noqa: E402
 from analysis.heal.task import Healing  # noqa: E402
 from analysis.networks.cmod_surgery import to_cmod  # noqa: E402
 from analysis.networks.example import fit  # noqa: E402
@@ -137,17 +137,17 @@ def test_only_the_chosen_weights_learn(plain, weights, first):
 
 def test_dropout_stays_off_and_what_does_not_learn_keeps_its_mode(plain):
     model, _ = remedies()["blur3"](plain)
-    Student(model, "behind", layout_of(plain, model, torch.rand(1, 3, SIDE, SIDE))).train()
+    Student(model, "behind", execution_order(plain, model, torch.rand(1, 3, SIDE, SIDE))).train()
     modes = {name: module.training for name, module in model.named_modules() if name}
     assert [name for name, mode in modes.items() if mode] == ["5"]
 
 
 def test_maps_are_compared_behind_the_operator(plain):
     model, _ = remedies()["blur3"](plain)
-    assert layout_of(plain, model, torch.rand(1, 3, SIDE, SIDE)).compared == ("3",)
+    assert execution_order(plain, model, torch.rand(1, 3, SIDE, SIDE)).compared == ("3",)
     strided = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 5)).eval()
     model, _ = remedies()["blur3"](strided)
-    assert layout_of(strided, model, torch.rand(1, 3, SIDE, SIDE)).compared == ("1",)
+    assert execution_order(strided, model, torch.rand(1, 3, SIDE, SIDE)).compared == ("1",)
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -243,7 +243,7 @@ def test_seconds_of_a_step_are_measured(plain):
 
 @pytest.mark.parametrize(("asked", "rounds", "steps"), [(1, 1, 1), (4, 4, 4), (19, 9, 18), (29, 7, 28), (420, 10, 420)])
 def test_few_of_the_steps_are_left_over(asked, rounds, steps):
-    recipe = Plan().recipe(32, 10, asked)
+    recipe = HealingPlan().recipe(32, 10, asked)
     assert (recipe.epochs, recipe.epochs * recipe.steps) == (rounds, steps)
 
 
@@ -340,9 +340,9 @@ def test_a_remedy_that_changes_nothing_is_refused():
 
 
 def test_large_pictures_are_learnt_from_more_gently_unless_a_rate_is_given():
-    small, large = (Plan().recipe(size, 10, 20).rate for size in (32, 224))
+    small, large = (HealingPlan().recipe(size, 10, 20).rate for size in (32, 224))
     assert large < small
-    assert Plan(rate=1e-3).recipe(224, 10, 20).rate == 1e-3
+    assert HealingPlan(rate=1e-3).recipe(224, 10, 20).rate == 1e-3
 
 
 def test_a_remedy_that_shows_only_on_moved_pictures_changes_something():

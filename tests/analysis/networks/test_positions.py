@@ -11,7 +11,7 @@ from torch.nn import functional  # noqa: E402
 
 from analysis.networks import places  # noqa: E402
 from analysis.networks.grids import measured  # noqa: E402
-from analysis.networks.positions import Positions  # noqa: E402
+from analysis.networks.positions import PositionTracker  # noqa: E402
 
 D, N = 16, 2
 
@@ -409,7 +409,7 @@ def test_positions_through_movements_are_those_of_the_pixels():
     """Every element holds its own position, so that positions can be compared with what the operations give."""
     rows, columns = torch.meshgrid(torch.arange(12.0), torch.arange(8.0), indexing="ij")
     x = torch.stack((rows, columns)).expand(2, 2, 12, 8).contiguous()
-    positions = Positions(x)
+    positions = PositionTracker(x)
     with positions:
         y = functional.unfold(x, (3, 2), stride=2)
         z = torch.cat([x.roll(1, 3).flip(2)[:, :, 1:], x.repeat_interleave(2, 2)[:, :, ::3]], 2).permute(3, 0, 2, 1)

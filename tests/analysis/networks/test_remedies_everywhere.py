@@ -18,7 +18,7 @@ from torch.nn import functional  # noqa: E402
 from analysis.networks import APS, BlurPool, IdealPool, create, remedies, remedy, replace_pooling  # noqa: E402
 from analysis.networks.loading import LoadedNetwork, apply_remedy, left_lines, normalised  # noqa: E402
 from analysis.networks.own_convolution import SameConv2d  # noqa: E402
-from analysis.networks.sites import Slicing  # noqa: E402
+from analysis.networks.replaceable import Slicing  # noqa: E402
 
 C = 8
 TAPS = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])) / 16

@@ -35,8 +35,8 @@ from analysis.networks import insert_intrablock as insert  # noqa: E402
 from analysis.networks.cmod_surgery import filters_of  # noqa: E402
 from analysis.networks.layer_access import behaves_as  # noqa: E402
 from analysis.networks.operator_table import OPERATORS, WHOLE_NETWORK, blur  # noqa: E402
+from analysis.networks.replaceable import Slicing  # noqa: E402
 from analysis.networks.site import square_site  # noqa: E402
-from analysis.networks.sites import Slicing  # noqa: E402
 
 C = 8
 IN_PLACE = [name for name, r in remedies().items() if r.factory]

@@ -7,8 +7,8 @@ import importlib
 import numpy as np
 import pytest
 
-from analysis.kernels.choice import choose, composed
 from analysis.kernels.sources import first_layer
+from analysis.kernels.weight_choice import choose, composed
 
 torch = pytest.importorskip("torch")
 W = np.random.default_rng(0).standard_normal((8, 3, 5, 5)).astype(np.float32)

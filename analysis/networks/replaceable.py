@@ -55,7 +55,7 @@ SLICES = (Slicing, PatchMerging)
 
 
 @dataclass(frozen=True)
-class Found:
+class Replaceable:
     """A place: its layer, or a layer that does the same as the call of a function; of that also where it is.
 
     Attributes
@@ -72,7 +72,7 @@ class Found:
     node: fx.Node | None = None
 
 
-def places(model: nn.Module, wiring: Wiring) -> dict[str, Found]:
+def replaceable_places(model: nn.Module, wiring: Wiring) -> dict[str, Replaceable]:
     """Places of a model by name: of a layer; of a module in whose code it is, with the function if it has children.
 
     Parameters
@@ -81,7 +81,7 @@ def places(model: nn.Module, wiring: Wiring) -> dict[str, Found]:
     wiring : Wiring
         Of this model.
     """
-    found = {name: Found(m) for name, m in model.named_modules() if strides(m)}
+    found = {name: Replaceable(m) for name, m in model.named_modules() if strides(m)}
     for scope, graph in wiring.scopes():
         for name, call in _functions(graph):
             full = scope if scope and not any(True for _ in model.get_submodule(scope).children()) else ""
@@ -105,12 +105,12 @@ def final_averages(model: nn.Module) -> list[str]:
     return [name for (name, layer), (_, after) in pairs if isinstance(layer, AVERAGE) and isinstance(after, nn.Linear)]
 
 
-def _functions(graph: fx.Graph) -> Iterator[tuple[str, Found]]:
+def _functions(graph: fx.Graph) -> Iterator[tuple[str, Replaceable]]:
     """Names and calls of the functions and slices in a graph that subsample."""
     merged = dict(merges(graph))
     for node in graph.nodes:
         if node in merged:
-            yield "getitem", Found(merged[node], node=node)
+            yield "getitem", Replaceable(merged[node], node=node)
         if node.op != "call_function":
             continue
         name = name_of(node.target).removesuffix("_with_indices").lstrip("_")
@@ -125,7 +125,7 @@ def _functions(graph: fx.Graph) -> Iterator[tuple[str, Found]]:
                 layer = kind(**given)
                 layer = layer if strides(layer) else None
         if layer is not None and node.args:
-            yield name, Found(layer, node=node)
+            yield name, Replaceable(layer, node=node)
 
 
 def _slicing(node: fx.Node) -> Slicing | None:

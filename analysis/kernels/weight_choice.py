@@ -1,4 +1,4 @@
-"""Which of the arrays in a file is the weight of the first convolution: by evidence, or not at all."""
+"""Choice of the array in a file that is the weight of the first convolution: by evidence, or not at all."""
 
 from __future__ import annotations
 
