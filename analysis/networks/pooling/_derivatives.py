@@ -73,9 +73,9 @@ class LocalSum(torch.autograd.Function):
 def depthwise_trained(
     x: Tensor, kernels: Tensor, stride: tuple[int, ...], pads: border.Pads, mode: str, operator: str
 ) -> Tensor:
-    """Correlate as `depthwise`; on the CPU, in single and double precision, with a derivative that is faster."""
+    """Correlate as `depthwise`; planes on the CPU, in single and double precision, with a derivative that is faster."""
     known = type(x) is Tensor and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    if not known or not trained(kernels) or torch.is_autocast_enabled("cpu"):
+    if not known or x.ndim != 4 or not trained(kernels) or torch.is_autocast_enabled("cpu"):
         return depthwise(x, kernels, stride, pads, mode, operator)
     y: Tensor = Depthwise.apply(x, kernels, (stride, pads, mode, operator))  # type: ignore[no-untyped-call]
     return y
@@ -131,10 +131,6 @@ def depthwise_derivatives(
     """
     from analysis.networks.pooling import _loops  # numba starts for those who train
 
-    if x.ndim == 3:
-        planes = (a.unsqueeze(2) for a in (x, kernels, gradient))
-        of_x, of_kernels = depthwise_derivatives(*planes, (1, *stride), (*pads, 0, 0), mode)
-        return of_x.squeeze(2), of_kernels.squeeze(2)
     s, t = stride
     order = (0, 2, 3, 1) if in_channels_last(x) else (0, 1, 2, 3)
     loop = _loops.channels_last if in_channels_last(x) else _loops.channels_first

@@ -1,4 +1,4 @@
-"""Derivative of depthwise correlations by planes and kernels, in one pass."""
+"""Derivative of depthwise correlations by planes and taps, in one pass."""
 
 from __future__ import annotations
 
@@ -13,15 +13,7 @@ Indices = NDArray[np.uintp]
 
 @jit
 def channels_first(
-    x: Reals,
-    gradient: Reals,
-    kernels: Reals,
-    rows: Indices,
-    columns: Indices,
-    s: int,
-    t: int,
-    of_x: Reals,
-    of_kernels: Reals,
+    x: Reals, gradient: Reals, taps: Reals, rows: Indices, columns: Indices, s: int, t: int, of_x: Reals, of_taps: Reals
 ) -> None:
     """Derivatives of planes that are continued, correlated each with its own kernel, and subsampled.
 
@@ -34,13 +26,13 @@ def channels_first(
         Maps.
     gradient : ndarray, shape (N, C, h, w)
         Derivatives by the results.
-    kernels : ndarray, shape (C, m, n)
+    taps : ndarray, shape (C, m, n)
     rows, columns : ndarray
         Samples of `x` that the continued planes consist of; H or W where they are zero.
     s, t : int
         Strides.
-    of_x, of_kernels : ndarray, shapes (N, C, H, W) and (N, C, m, n)
-        Written: derivatives by the maps, and by the kernels for each image.
+    of_x, of_taps : ndarray, shapes (N, C, H, W) and (N, C, m, n)
+        Written: derivatives by the maps, and by the taps for each image.
     """
     images, channels, height, width = x.shape
     h, w = gradient.shape[2:]
@@ -63,15 +55,15 @@ def channels_first(
                         if columns[c] < width:
                             part[right[c]] = here[columns[c]]
             of_parts[:] = 0
-            for u in range(kernels.shape[1]):
-                for v in range(kernels.shape[2]):
+            for u in range(taps.shape[1]):
+                for v in range(taps.shape[2]):
                     first = down[u] + v % t * size + v // t
                     part, of_part = parts[first : first + length], of_parts[first : first + length]
-                    weight, total = kernels[q, u, v], x.dtype.type(0)
+                    weight, total = taps[q, u, v], x.dtype.type(0)
                     for i in range(length):
                         total += g[i] * part[i]
                         of_part[i] += g[i] * weight
-                    of_kernels[p, q, u, v] = total
+                    of_taps[p, q, u, v] = total
             of_x[p, q] = 0
             for r in range(rows.size):
                 if rows[r] < height:
@@ -83,40 +75,26 @@ def channels_first(
 
 @jit
 def channels_last(
-    x: Reals,
-    gradient: Reals,
-    kernels: Reals,
-    rows: Indices,
-    columns: Indices,
-    s: int,
-    t: int,
-    of_x: Reals,
-    of_kernels: Reals,
+    x: Reals, gradient: Reals, taps: Reals, rows: Indices, columns: Indices, s: int, t: int, of_x: Reals, of_taps: Reals
 ) -> None:
-    """Derivatives as of `channels_first`, of maps (N, H, W, C) by kernels (m, n, C); `of_kernels` is (N, m, n, C)."""
+    """Derivatives as of `channels_first`, of maps (N, H, W, C) by taps (m, n, C); `of_taps` is (N, m, n, C)."""
     images, height, width, channels = x.shape
     h, w = gradient.shape[1:3]
-    of_line = np.empty(kernels.shape, x.dtype)
     of_x[:] = 0
-    of_kernels[:] = 0
+    of_taps[:] = 0
     for p in range(images):
         for i in range(h):
-            of_line[:] = 0
-            for u in range(kernels.shape[0]):
+            for u in range(taps.shape[0]):
                 r = rows[s * i + u]
                 if r == height:
                     continue
                 for j in range(w):
                     g = gradient[p, i, j]
-                    for v in range(kernels.shape[1]):
+                    for v in range(taps.shape[1]):
                         column = columns[t * j + v]
                         if column == width:
                             continue
-                        here, of_here, weight, total = x[p, r, column], of_x[p, r, column], kernels[u, v], of_line[u, v]
+                        here, of_here, weight, total = x[p, r, column], of_x[p, r, column], taps[u, v], of_taps[p, u, v]
                         for c in range(channels):
                             total[c] += g[c] * here[c]
                             of_here[c] += g[c] * weight[c]
-            for u in range(kernels.shape[0]):
-                for v in range(kernels.shape[1]):
-                    for c in range(channels):
-                        of_kernels[p, u, v, c] += of_line[u, v, c]
