@@ -42,8 +42,11 @@ def summary(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     factors, metrics = list(study.factors), list(study.metrics)
     if runs.empty:
         return pd.DataFrame(columns=[*factors, "seeds"])
+    groups = dict(list(_with_parts(runs).groupby(factors, sort=False)))
+    listed = dict.fromkeys(tuple(run.factors[name] for name in factors) for run in study.runs("small", [0]))
     rows = []
-    for levels, group in _with_parts(runs).groupby(factors, sort=False):
+    for levels in sorted(groups, key=[*listed, *groups].index):  # as the study lists them, however they were run
+        group = groups[levels]
         row: dict[str, object] = dict(zip(factors, levels, strict=True)) | {"seeds": group.seed.nunique()}
         for metric in metrics:
             row[metric], row[f"{metric}_interval"] = interval(_units(group, metric))

@@ -123,6 +123,12 @@ def test_parts_are_averaged_before_seeds_are_counted(tiny):
     assert row.score_interval == pytest.approx(interval([5.0, 6.0])[1])
 
 
+def test_rows_stand_in_the_study_s_order_however_they_were_run(tiny):
+    levels = list(dict.fromkeys(run.factors["filter"] for run in tiny.runs("small", [0])))
+    rows = [{"filter": level, "seed": 0, "score": 1.0} for level in ("no longer listed", *reversed(levels))]
+    assert summary(tiny, pd.DataFrame(rows))["filter"].tolist() == [*levels, "no longer listed"]
+
+
 def test_one_seed_alone_has_its_interval_over_parts(tiny):
     rows = [
         {"filter": name, "seed": 0, "part": part, "score": 10.0 * number + effect * (1 + number / 10)}
