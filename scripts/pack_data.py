@@ -16,6 +16,7 @@ into the middle of two seconds of silence.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from analysis.files.messages import one_line
+from analysis.files.sounds import sound_length
 from analysis.networks.audio import LogMel, class_folders, fsd50k, pack_recordings
 from analysis.networks.audio.recordings import FSD50K_RATE
 
@@ -95,23 +98,31 @@ def divided(levels: np.ndarray, label: np.ndarray, tested: np.ndarray) -> dict[s
     return arrays
 
 
-def main() -> None:
-    """Command line."""
+def main(given: Sequence[str] | None = None) -> None:
+    """Command line; bad data are one line and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("set", choices=("cifar10", "esc10", "fsdd", "fsd50k", "sounds"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--fold", type=int, default=5)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
+    try:
+        pack(arguments)
+    except (ImportError, OSError, ValueError) as error:
+        parser.exit(2, f"pack_data: error: {one_line(str(error))}\n")
+
+
+def pack(arguments: argparse.Namespace) -> None:
+    """Pack the data set that the arguments name, and say what it holds."""
     if arguments.set in ("fsd50k", "sounds"):
         of = arguments.set == "fsd50k"
         recordings, names = (fsd50k if of else class_folders)(arguments.folder)
-        rate = FSD50K_RATE if of else None
+        rate = FSD50K_RATE if of else sound_length(recordings[0].path)[1]  # of the first, which all must have
         pack_recordings(recordings, len(names), arguments.out, multilabel=of, file_rate=rate)
         print(f"{len(recordings)} recordings of {len(names)} classes: {', '.join(names)}")
         return
-    pack = {"cifar10": cifar10, "fsdd": fsdd, "esc10": lambda folder: esc10(folder, arguments.fold)}[arguments.set]
-    arrays = pack(arguments.folder)
+    read = {"cifar10": cifar10, "fsdd": fsdd, "esc10": lambda folder: esc10(folder, arguments.fold)}[arguments.set]
+    arrays = read(arguments.folder)
     np.savez_compressed(arguments.out, allow_pickle=False, **arrays)
     for name, array in arrays.items():
         print(f"{name:<10} {array.dtype} {array.shape}")

@@ -3,6 +3,6 @@
 from analysis.studies.execute import run_study
 from analysis.studies.registry import STUDIES, study_named
 from analysis.studies.study import Claim, Run, Study
-from analysis.studies.summary import summary, verdicts
+from analysis.studies.summary import effects, summary, verdicts
 
-__all__ = ["STUDIES", "Claim", "Run", "Study", "run_study", "study_named", "summary", "verdicts"]
+__all__ = ["STUDIES", "Claim", "Run", "Study", "effects", "run_study", "study_named", "summary", "verdicts"]

@@ -149,7 +149,7 @@ def train_and_measure(
         Its row.
     """
     begin = time.perf_counter()
-    found = load_data(place_of(data, run), run.recipe, progress=False)
+    found = load_data(place_of(data, run), run.recipe, progress=False, hold_out=run.hold_out)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
         model = create(run.network, classes=run.recipe.classes, **run.options)

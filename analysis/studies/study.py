@@ -34,6 +34,8 @@ class Run:
         Of the network, such as `width`.
     part : str
         Name of the data's part, where a study goes through several, such as "fold1": the file fold1.npz of the folder.
+    hold_out : {"random", "first"}
+        Examples that choose the epoch; see :func:`analysis.networks.load_data`.
     """
 
     factors: Mapping[str, str]
@@ -42,6 +44,7 @@ class Run:
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)
     part: str = ""
+    hold_out: str = "random"
 
     @property
     def name(self) -> str:
@@ -52,6 +55,8 @@ class Run:
     def digest(self) -> str:
         """Digest of all that the run's numbers depend on, but for the data."""
         settings = asdict(self) | {"recipe": asdict(self.recipe)}
+        if self.hold_out == "random":  # as it was before there was a choice
+            del settings["hold_out"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -35,9 +36,9 @@ def summary(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each combination of factors: ``seeds``, and of every metric its mean, ``_interval``, half the width of
-        its 95 % interval, and ``_published``, NaN where nothing is printed. Intervals are over seeds, parts averaged
-        before; of one seed alone they are over the parts, and too narrow, for parts share training data.
+        A row for each combination of factors: ``seeds``, ``parts``, and of every metric its mean, ``_interval``, half
+        the width of its 95 % interval, and ``_published``, NaN where nothing is printed. Intervals are over seeds,
+        parts averaged before; of one seed alone they are over the parts, and too narrow, for parts share training data.
     """
     factors, metrics = list(study.factors), list(study.metrics)
     if runs.empty:
@@ -47,7 +48,8 @@ def summary(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for levels in sorted(groups, key=[*listed, *groups].index):  # as the study lists them, however they were run
         group = groups[levels]
-        row: dict[str, object] = dict(zip(factors, levels, strict=True)) | {"seeds": group.seed.nunique()}
+        row: dict[str, object] = dict(zip(factors, levels, strict=True))
+        row |= {"seeds": group.seed.nunique(), "parts": group.part.nunique()}
         for metric in metrics:
             row[metric], row[f"{metric}_interval"] = interval(_units(group, metric))
         rows.append(row)
@@ -103,6 +105,33 @@ def verdict(effect: float, half: float) -> str:
     if effect - half > 0:
         return "holds"
     return "does not hold" if effect + half < 0 else "undecided here"
+
+
+def effects(study: Study, runs: pd.DataFrame, metric: str, reference: Mapping[str, str]) -> pd.DataFrame:
+    """Difference of a metric between every row of the table and one reference.
+
+    Parameters
+    ----------
+    study : Study
+    runs : DataFrame
+        As for :func:`summary`.
+    metric : str
+    reference : mapping of str to str
+        Levels of what is compared with; the factors that it does not name are paired, and seeds and parts are.
+
+    Returns
+    -------
+    DataFrame
+        A row for each combination of factors but the reference's: ``published``, the printed difference, ``effect``,
+        ``interval`` and ``over``, as in :func:`verdicts`. Of many rows one in twenty excludes 0 by chance.
+    """
+    rows = []
+    for levels in summary(study, runs)[list(study.factors)].to_dict("records"):
+        if levels != levels | reference:
+            claim = Claim("", metric, levels, levels | reference, 1)
+            told = verdicts(replace(study, claims=(claim,)), runs)
+            rows.append(levels | told.loc[0, ["published", "effect", "interval", "over"]].to_dict())
+    return pd.DataFrame(rows)
 
 
 def differences(study: Study, claim: Claim, rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from analysis.networks.twins.walexnet import WAlexNet
 from analysis.networks.twins.wresnet import WResNet
 
 GABOR = {"rmax": "max pooling of the Gabor channels", "cmod": "modulus of complex Gabor channels"}
-PUBLISHED_FILTERS = "qshift_a"
+PUBLISHED_BANK = "qshift_a"
 QSHIFT = "filters qshift_a, as published; they need dtcwt"
 OWN_FILTERS = "filters cf_3_3, where the published ones are qshift_a"
 DEEPER = {
@@ -35,7 +35,7 @@ def twins() -> Iterator[Entry]:
         for blur in ("", "-blur", "-blur4"):
             make = partial(WAlexNet, twin=twin, pooling=BLURS[blur])
             yield entry(f"walexnet-{twin}{blur}", make, f"WAlexNet, {gabor}{deeper(twin, blur)}")
-        make = partial(WAlexNet, twin=twin, filters=PUBLISHED_FILTERS)
+        make = partial(WAlexNet, twin=twin, filters=PUBLISHED_BANK)
         yield entry(f"walexnet-{twin}-qshift", make, f"WAlexNet, {gabor}")
     for base, blocks in BLOCKS.items():
         title = f"WResNet-{base.removeprefix('resnet')}"
@@ -43,7 +43,7 @@ def twins() -> Iterator[Entry]:
             for blur, pooling in BLURS.items():
                 make = partial(WResNet, blocks, twin=twin, pooling=pooling)
                 yield entry(f"w{base}-{twin}{blur}", make, f"{title}, {gabor}{deeper(twin, blur)}")
-            make = partial(WResNet, blocks, twin=twin, filters=PUBLISHED_FILTERS)
+            make = partial(WResNet, blocks, twin=twin, filters=PUBLISHED_BANK)
             yield entry(f"w{base}-{twin}-qshift", make, f"{title}, {gabor}")
         for blur in ("-blur", "-ablur"):
             make = partial(WResNet, blocks, pooling=BLURS[blur], gabor_pooling="max")

@@ -14,6 +14,7 @@ from analysis.files.sounds import read_sound  # noqa: E402
 from analysis.networks.audio import LogMel, class_folders, fsd50k, pack_recordings, patches  # noqa: E402
 from analysis.networks.training.data import load_data  # noqa: E402
 from analysis.networks.training.recipe import recipe  # noqa: E402
+from scripts import pack_data  # noqa: E402
 
 RATE = 8000
 VOCABULARY = ["Bark", "Drip", "Typing"]
@@ -128,3 +129,22 @@ def test_what_is_wrong_is_named(folder, tmp_path, spoil, error, told):
             progress=False,
         )
     assert not (tmp_path / "o").exists(), "headers are read before anything is written"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda f: (f / "test" / "dog" / "a.wav").unlink(), "dog"),
+        (lambda f: write(f / "test" / "dog" / "a.wav", 0.006), "a.wav lasts 6 ms"),
+        (lambda f: write(f / "test" / "dog" / "a.wav", 0.2, rate=2 * RATE), str(2 * RATE)),
+    ],
+)
+def test_the_script_that_packs_says_in_one_line_what_is_wrong(tmp_path, capsys, spoil, told):
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            write(tmp_path / part / name / "a.wav", 0.2)
+    spoil(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        pack_data.main(["sounds", str(tmp_path), str(tmp_path / "o")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2 and told in line and not (tmp_path / "o").exists()

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from analysis import networks  # noqa: E402
 from analysis.networks.training.recipe import recipe  # noqa: E402
 from analysis.plots import study_figure  # noqa: E402
-from analysis.studies import STUDIES, Claim, Run, Study, images, run_study, study_named, summary, verdicts  # noqa: E402
+from analysis.studies import STUDIES, Claim, Run, Study, effects, images, run_study, study_named, summary, verdicts  # noqa: E402
 from analysis.studies.execute import read_rows, write_tables  # noqa: E402
 from analysis.studies.images import BLURPOOL, TWINS, with_mean_flip_rate  # noqa: E402
 from analysis.studies.sound import SOUND, sound_metrics, whole  # noqa: E402
@@ -62,7 +62,16 @@ def test_a_study_that_is_stopped_goes_on_to_the_same_tables(tiny, arrays, tmp_pa
     whole_run = run_study(tiny, arrays, tmp_path / "a", seeds=[0, 1], progress=False)
     assert counted.calls == len(whole_run) == 4
     first = run_study(tiny, arrays, tmp_path / "b", seeds=[0, 1], only=lambda run: run.seed == 1, progress=False)
-    assert first.seed.tolist() == [1, 1]
+    assert first.seed.tolist() == [1, 1] and counted.calls == 6
+
+    def stopped(model, data):  # behind a training, before its row
+        if counted.calls == 7:
+            raise KeyboardInterrupt
+        return counted(model, data)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(replace(tiny, measure=stopped), arrays, tmp_path / "b", seeds=[0, 1], progress=False)
+    assert len(pd.read_csv(tmp_path / "b" / "runs.csv")) == 3
     again = run_study(tiny, arrays, tmp_path / "b", seeds=[0, 1], progress=False)
     assert counted.calls == 8, "what was there is not trained again"
     columns = ["run", "filter", "seed", "score", "epochs", "settings"]
@@ -70,7 +79,7 @@ def test_a_study_that_is_stopped_goes_on_to_the_same_tables(tiny, arrays, tmp_pa
         whole_run[columns].sort_values("run", ignore_index=True), again[columns].sort_values("run", ignore_index=True)
     )
     table = pd.read_csv(tmp_path / "b" / "summary.csv")
-    assert table.seeds.tolist() == [2, 2] and table.score_published.tolist()[0] == 3
+    assert table.seeds.tolist() == [2, 2] and table.parts.tolist() == [1, 1] and table.score_published.tolist()[0] == 3
     assert len(pd.read_csv(tmp_path / "b" / "claims.csv")) == 1
     with pytest.raises(ValueError, match="max_seed0"):
         run_study(tiny, arrays, tmp_path / "a", scale="published", seeds=[0], progress=False)
@@ -127,6 +136,27 @@ def test_rows_stand_in_the_study_s_order_however_they_were_run(tiny):
     levels = list(dict.fromkeys(run.factors["filter"] for run in tiny.runs("small", [0])))
     rows = [{"filter": level, "seed": 0, "score": 1.0} for level in ("no longer listed", *reversed(levels))]
     assert summary(tiny, pd.DataFrame(rows))["filter"].tolist() == [*levels, "no longer listed"]
+
+
+def test_effects_of_every_level_are_the_paired_differences(tiny):
+    rows = [
+        {"filter": f, "seed": s, "score": 10.0 * s + d} for s in (0, 1) for f, d in (("max", 0), ("a", 1 + s), ("b", 5))
+    ]
+    found = effects(tiny, pd.DataFrame(rows), "score", {"filter": "max"}).set_index("filter")
+    assert found.effect.to_dict() == pytest.approx({"a": 1.5, "b": 5.0})
+    assert found.interval.to_dict() == pytest.approx({"a": interval([1.0, 2.0])[1], "b": 0.0})
+    assert set(found.over) == {"2 seeds"}
+
+
+def test_published_scales_are_those_of_the_documents():
+    assert {run.options.get("filters") for run in STUDIES["twins"].runs("published", [0]) if "CMod" in run.name} == {
+        "qshift_a"
+    }
+    assert {run.hold_out for run in STUDIES["twins"].runs("published", [0])} == {"first"}
+    for name in ("blurpool", "twins", "sound"):
+        printed = STUDIES[name].published()[list(STUDIES[name].factors)].drop_duplicates()
+        runs = pd.DataFrame([run.factors for run in STUDIES[name].runs("published", [0])])
+        assert len(runs.merge(printed)) == len(printed) == len(runs)
 
 
 def test_one_seed_alone_has_its_interval_over_parts(tiny):
@@ -192,7 +222,8 @@ def test_pictures_are_measured(arrays, monkeypatch):
     data = load_data(arrays, replace(run.recipe, classes=3), progress=False)
     model = networks.create(run.network, classes=3, width=0.03, padding_mode="circular").eval()
     found = BLURPOOL.measure(model, data)
-    assert set(found) == set(BLURPOOL.metrics) and 0 <= found["consistency"] <= 100
+    derived = BLURPOOL.derive(pd.DataFrame([found]))
+    assert set(derived) == set(BLURPOOL.metrics) and 0 <= found["consistency"] <= 100
     found = TWINS.measure(model, data)
     assert set(TWINS.metrics) - {"mfr"} <= set(found)
     assert found["error"] == pytest.approx(100 * np.mean(_answers(model, data) != np.arange(20) % 3))
