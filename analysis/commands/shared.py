@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from analysis.reports.writer import Report
 
 COLOURS = {"error": "31;1", "warning": "33"}
-LISTED = 256
-"""Values of a variable that a summary in JSON lists; of larger ones it has the range."""
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name versions, every skipped image and every file.")]
@@ -123,40 +121,6 @@ def print_json(value: Any) -> None:
     print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def report_data(report: Report) -> dict[str, Any]:
-    """Return what a report says, for ``--json``: its files, what was skipped, and the results.
-
-    Of each result these are the attributes (the verdict among them), and for each variable its values if they are few,
-    else the smallest, median and largest.
-    """
-    return {
-        "folder": str(report.folder),
-        "files": sorted(path.name for path in report.folder.iterdir() if not path.name.startswith(".")),
-        "images": report.inputs,
-        "skipped": report.skipped,
-        "failures": report.failures,
-        "seconds": round(report.seconds, 3),
-        "results": {name: _dataset(dataset) for name, dataset in report.datasets.items()},
-    }
-
-
-def _dataset(dataset: Any) -> dict[str, Any]:
-    import numpy as np
-
-    def short(variable: Any) -> Any:
-        values = variable.values
-        if values.size <= LISTED:
-            return values.tolist()
-        if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-            return {"shape": list(values.shape)}
-        known = values[np.isfinite(values)]
-        names = ("min", "median", "max")
-        return dict(zip(names, np.quantile(known, [0, 0.5, 1]).tolist(), strict=True)) if known.size else None
-
-    variables = {name: {"dimensions": list(v.dims), "values": short(v)} for name, v in dataset.variables.items()}
-    return {"sizes": dict(dataset.sizes), "attributes": dataset.attrs, "variables": variables}
-
-
 def _plain(value: Any) -> Any:
     """Return a value in the types of JSON."""
     if isinstance(value, Mapping):
@@ -176,6 +140,8 @@ def finish(report: Report, strict: bool, quiet: bool) -> None:
     Prints the summary in JSON if that was asked for.
     """
     if asked.json:
+        from analysis.reports.summaries import report_data
+
         print_json(report_data(report))
     if asked.verbose:
         for path in sorted(report.folder.iterdir()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,41 @@ from analysis.reports.writer import number, number_with_error
 
 if TYPE_CHECKING:
     from analysis.reports.writer import Report
+
+LISTED = 256
+"""Values of a variable that a summary in JSON lists; of larger ones it has the range."""
+
+
+def report_data(report: Report) -> dict[str, Any]:
+    """Return what a report says, for ``--json``: its files, what was skipped, and the results.
+
+    Of each result these are the attributes (the verdict among them), and for each variable its values if they are few,
+    else the smallest, median and largest.
+    """
+    return {
+        "folder": str(report.folder),
+        "files": sorted(path.name for path in report.folder.iterdir() if not path.name.startswith(".")),
+        "images": report.inputs,
+        "skipped": report.skipped,
+        "failures": report.failures,
+        "seconds": round(report.seconds, 3),
+        "results": {name: _dataset(dataset) for name, dataset in report.datasets.items()},
+    }
+
+
+def _dataset(dataset: xr.Dataset) -> dict[str, Any]:
+    def short(variable: Any) -> Any:
+        values = variable.values
+        if values.size <= LISTED:
+            return values.tolist()
+        if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+            return {"shape": list(values.shape)}
+        known = values[np.isfinite(values)]
+        names = ("min", "median", "max")
+        return dict(zip(names, np.quantile(known, [0, 0.5, 1]).tolist(), strict=True)) if known.size else None
+
+    variables = {name: {"dimensions": list(v.dims), "values": short(v)} for name, v in dataset.variables.items()}
+    return {"sizes": dict(dataset.sizes), "attributes": dataset.attrs, "variables": variables}
 
 
 def heatmap_summary(report: Report) -> str:
