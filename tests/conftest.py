@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import matplotlib
@@ -43,6 +43,23 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "oracle" in item.keywords:
                 item.add_marker(skip)
+
+
+@contextmanager
+def files_of_at_most(size):
+    """Context in which no file grows beyond so many bytes; the system refuses more, as it does on a full disk.
+
+    Python would keep the first bytes of a module it compiles meanwhile, which no later process could import.
+    """
+    resource = pytest.importorskip("resource")
+    before, compiles = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        sys.dont_write_bytecode = compiles
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 import numpy as np
@@ -11,8 +10,9 @@ from PIL import Image
 
 from analysis import load
 from analysis.files.atomic import UNFINISHED
+from tests.conftest import files_of_at_most
 
-resource = pytest.importorskip("resource")
+pytest.importorskip("resource")
 pytestmark = pytest.mark.filterwarnings("ignore:compiled code cannot be kept")
 
 NETWORK = """
@@ -69,17 +69,6 @@ def command(request, arguments, monkeypatch):
     monkeypatch.setattr("analysis.reports.writer.Report.draw", lambda *_, **__: {})
     monkeypatch.setattr("analysis.reports.writer.Report.save_page", lambda *_, **__: None)
     return arguments[request.param]
-
-
-@contextlib.contextmanager
-def files_of_at_most(size):
-    """Context in which no file grows beyond so many bytes; the system refuses more, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 600])

@@ -24,6 +24,7 @@ from analysis.runs.blocks import Block
 from analysis.runs.feed import feed
 from analysis.runs.folder import RunFolder
 from analysis.runs.journal import HEADER, Journal, resumable
+from tests.conftest import files_of_at_most
 
 SETTINGS = {"levels": [2, 3], "size": 96, "shifts": [[0.0, 1.0]], "filters": "cf_3_3"}
 
@@ -350,9 +351,9 @@ def test_a_full_disk_ends_with_an_error_and_a_journal_that_goes_on(photographs, 
 
     def work():
         with resumable(tmp_path, "heatmaps", SETTINGS, [], False, False) as kept:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
             try:
-                run(photographs, [packet_experiment(n, size=96) for n in (1, 2)], False, journal=kept, block=16)
+                with files_of_at_most(60_000):
+                    run(photographs, [packet_experiment(n, size=96) for n in (1, 2)], False, journal=kept, block=16)
             except OSError as error:
                 os.write(told, f"{error}".encode())
                 raise
