@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import sys
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.files.downloads import downloaded
 from analysis.files.imagenet_statistics import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_STD
 
 _ADDRESS = "https://download.pytorch.org/models/"
@@ -123,45 +120,5 @@ def fetch(network: KnownLayer, cache: str | os.PathLike[str] | None = None, prog
 
     if network.url is None:
         raise ValueError("no address is known for the weights of this network")
-    folder = Path(cache or os.environ.get("SHIFTSCOPE_CACHE") or pooch.os_cache("shiftscope"))
-    path = folder / network.url.rpartition("/")[2]
-    if path.exists():
-        _verify(path, network.sha256, str(path))
-        return path
-    outer = sys.exception()  # what the caller is handling has nothing to do with the network
-    download = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**16, timeout=30)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # The file gets its final name only when it is whole and verified.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
-            partial = Path(temporary, path.name)
-            download(network.url, partial, None)
-            _verify(partial, network.sha256, network.url)
-            os.replace(partial, path)
-    except OSError as error:
-        if (response := getattr(error, "response", None)) is not None:  # of an HTTP status: its connection is open
-            response.close()
-        raise OSError(
-            f"cannot download {network.url} ({_root(error, outer)}); "
-            f"to do without, place the file {path.name} in the folder {folder}"
-        ) from error
-    return path
-
-
-def _verify(path: Path, expected: str, shown: str) -> None:
-    """Remove a file and raise if its digest does not begin with the expected one."""
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found.startswith(expected):
-        return
-    with suppress(OSError):
-        path.unlink()
-    fate = "remove it" if path.exists() else "it was removed"
-    raise ValueError(f"{shown} is not the published file: expected SHA-256 {expected}, found {found}; {fate}")
-
-
-def _root(error: BaseException, outer: BaseException | None) -> str:
-    """Innermost reason of a network error, which wraps others, in one line."""
-    while error.__context__ not in (None, outer):
-        error = error.__context__
-    return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+    folder = cache or os.environ.get("SHIFTSCOPE_CACHE") or pooch.os_cache("shiftscope")
+    return downloaded(network.url, folder, network.sha256, progress=progress)

@@ -1,4 +1,4 @@
-"""CIFAR-10 as its authors distribute it: downloaded on request, read without running what a file asks for."""
+"""CIFAR-10 as its authors distribute it: its two archives, read without running what a file asks for."""
 
 from __future__ import annotations
 
@@ -62,48 +62,6 @@ PYTHON = Archive(
     (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"),
 )
 """Pickles, which many have already; of these only numbers, text and arrays are read."""
-
-
-def download(folder: Path, progress: bool = True) -> Path:
-    """Archive of the binary form in a folder, downloaded if it is not there, and verified in either case.
-
-    Parameters
-    ----------
-    folder : Path
-        It is created.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    OSError
-        If it cannot be downloaded; the message says where to place it.
-    ValueError
-        If it has another MD5.
-    """
-    import pooch
-
-    try:
-        return Path(
-            pooch.retrieve(
-                BINARY.url,
-                known_hash=f"md5:{BINARY.md5}",
-                fname=BINARY.name,
-                path=folder,
-                downloader=pooch.HTTPDownloader(progressbar=progress, timeout=30),
-            )
-        )
-    except ValueError as error:
-        raise ValueError(f"{BINARY.url} is not the published file of MD5 {BINARY.md5}: {error}") from error
-    except OSError as error:
-        reason = " ".join(str(error).split())
-        raise OSError(
-            f"cannot download {BINARY.url} ({reason}); to do without, place {BINARY.name} in the folder {folder}"
-        ) from error
 
 
 def present(folder: Path) -> bool:

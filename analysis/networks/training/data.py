@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from analysis.files.downloads import downloaded
 from analysis.files.folders import ImageFolder
 from analysis.files.messages import one_line, printable
 from analysis.files.pictures import load_pictures
@@ -317,7 +318,7 @@ def load_data(
     if download and not cifar10.present(path):
         if (recipe.kind, recipe.size) != ("pictures", (32, 32)):
             raise ValueError(f"only CIFAR-10 can be downloaded; {recipe.name} is not of it")
-        cifar10.download(path, progress)
+        downloaded(cifar10.BINARY.url, path, cifar10.BINARY.md5, "md5", progress)
     if not path.exists():
         raise FileNotFoundError(f"no such data folder: {printable(path)}")
     if limit is not None:

@@ -582,11 +582,11 @@ def test_download_on_request_only(tmp_path, records, monkeypatch):
     assert server.urls == ["https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"]
 
     server.data = b"something else"
-    with pytest.raises(ValueError, match="is not the published file of MD5"):
+    with pytest.raises(ValueError, match="is not the published file: expected MD5"):
         load_data(tmp_path / "wrong", CIFAR, download=True, progress=False)
     server.data = None
     with pytest.raises(
-        OSError, match=r"cannot download https.* \(no connection\); .*place cifar-10-binary\.tar\.gz in"
+        OSError, match=r"cannot download https.* \(no connection\); .*place the file cifar-10-binary\.tar\.gz in"
     ):
         load_data(tmp_path / "off", CIFAR, download=True, progress=False)
 
