@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -131,12 +132,27 @@ cache.write_text("")
     assert result == ["0", "1"] and errors.count("RuntimeWarning") == 1
 
 
-@pytest.mark.parametrize("name", ["jit.py", "loops.py"])  # the latter is part of loops in other modules
+@pytest.mark.parametrize("name", ["jit.py", "loops.py", "plan.py"])  # parts and constants of loops in other modules
 def test_code_compiled_with_other_flags_or_parts_is_other_code(folder, name):
     run(folder)
     source = folder / "site" / "wavelets" / "engine" / name
     source.write_text(source.read_text() + "\n# another version\n")
     assert run(folder) == (["0", "1"], "")
+
+
+def test_compiled_code_is_made_of_what_its_cache_knows():
+    own = Path(wavelets.__file__).parent.parent
+    files = [path for room in ("wavelets", "analysis") for path in (own / room).rglob("*.py")]
+    loops = {path: imports for path in files if "wavelets.engine.jit" in (imports := imported(path))}
+    assert len(loops) >= 6
+    for path, imports in loops.items():
+        others = {name for name in imports if name.split(".")[0] in ("wavelets", "analysis")}
+        assert all(name.startswith("wavelets.engine.") for name in others), (path, others)
+
+
+def imported(path):
+    """Modules that a file imports from."""
+    return {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
 
 
 def test_an_upgrade_that_leaves_size_and_time_of_the_files_is_noticed(folder):

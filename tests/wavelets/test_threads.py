@@ -93,6 +93,29 @@ def test_an_error_comes_out_once_all_parts_have_stopped(in_caller):
     assert len(parts) == 9
 
 
+def test_nobody_goes_on_after_several_interruptions(monkeypatch):
+    wavelets.set_num_threads(2)
+    caller, wait, interruptions = threading.current_thread(), threads.wait, iter([KeyboardInterrupt] * 2)
+    both, ended = threading.Barrier(2, timeout=PATIENCE), []
+
+    def work(part):
+        both.wait()
+        if threading.current_thread() is caller:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        ended.append(part)
+
+    def interrupted(started):
+        if interruption := next(interruptions, None):
+            raise interruption
+        return wait(started)
+
+    monkeypatch.setattr(threads, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        over_batch(work, 2)
+    assert len(ended) == 1
+
+
 def test_after_an_error_no_part_is_begun():
     wavelets.set_num_threads(2)
     begun = []
@@ -202,6 +225,7 @@ class Cores:
         self.here, self.cores, self.asked, self.refused = 0, cores, [], refused
         monkeypatch.setattr(threads, "_pools", {})
         monkeypatch.setattr(threads, "_places", {})
+        monkeypatch.setattr(threads, "_caller", None)
         monkeypatch.setattr(threads, "_core", lambda: self.here)
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(self.cores), raising=False)
         monkeypatch.setattr(os, "sched_setaffinity", self.ask, raising=False)
@@ -222,8 +246,7 @@ class Cores:
 def test_threads_keep_off_the_core_of_the_caller(monkeypatch):
     wavelets.set_num_threads(3)
     machine = Cores(monkeypatch, {0, 1, 5})
-    machine.call(0)  # starts the threads
-    asked = machine.call(0)
+    asked = machine.call(0)  # the first call, which starts the threads
     assert [cores for _, cores in asked] == [{1, 5}] * 2
     members = {thread for thread, _ in asked}
     assert len(members) == 2 and threading.get_native_id() not in members
@@ -239,17 +262,23 @@ def test_threads_keep_off_the_core_of_the_caller(monkeypatch):
     assert {thread for thread, _ in machine.call(5)} == living  # and not the numbers of those that ended
 
 
-@pytest.mark.parametrize(("cores", "core"), [({2}, 2), ({0, 1}, 7)])
-def test_threads_stay_where_there_is_no_other_core(monkeypatch, cores, core):
+def test_threads_are_left_alone_where_the_core_of_the_caller_is_not_known(monkeypatch):
     wavelets.set_num_threads(3)
-    machine = Cores(monkeypatch, cores)
-    assert machine.call(core) == machine.call(core) == []
+    machine = Cores(monkeypatch, {0, 1})
+    assert machine.call(7) == machine.call(7) == []
+
+
+def test_threads_stay_on_the_cores_of_a_caller_that_has_but_one(monkeypatch):
+    wavelets.set_num_threads(3)
+    machine = Cores(monkeypatch, {0, 1, 2})
+    machine.call(2)
+    machine.cores = {2}
+    assert [cores for _, cores in machine.call(2)] == [{2}] * 2 and machine.call(2) == []
 
 
 def test_a_system_that_refuses_is_asked_once(monkeypatch):
     wavelets.set_num_threads(3)
     machine = Cores(monkeypatch, {0, 1}, refused=True)
-    machine.call(0)
     assert len(machine.call(0)) == 2 and machine.call(0) == []
 
 

@@ -199,9 +199,10 @@ class _Cache(FunctionCache):
 def _sources(file: str) -> str:
     """Digest of what code is made of that numba does not notice, or goes by the time of a file.
 
-    That is the file itself, the flags above, the loops that those of other modules are built on, and the versions of
-    the packages whose arrays and instructions the code knows.
+    That is the file itself; the flags above, the loops that others are built on, and the constants that are in the
+    code, all of which stand beside this file; and the versions of the packages whose arrays and instructions the code
+    knows. So compiled functions take what they use from here or from their own file, and from nowhere else.
     """
     versions = f"numba {numba.__version__}, llvmlite {llvmlite.__version__}, numpy {np.__version__}"
-    files = [Path(__file__), Path(__file__).with_name("loops.py"), Path(file)]
+    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(file)]
     return hashlib.sha256(b"".join([versions.encode(), *(path.read_bytes() for path in files)])).hexdigest()

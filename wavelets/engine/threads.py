@@ -21,9 +21,13 @@ from wavelets.checks import integer
 
 PIECES = 4  # for each thread
 
+Place = tuple[int, frozenset[int]]
+"""Core that a thread is on, and the cores that it may run on."""
+
 _threads: int | None = None
 _pools: dict[int, ThreadPoolExecutor] = {}  # by their number of threads; one, but for a moment
-_places: dict[threading.Thread, object] = {}  # where each thread of the pools may run, once that has been said
+_places: dict[threading.Thread, Place] = {}  # the call for which each thread of the pools was last told where to run
+_caller: Place | None = None  # the last call
 _here = threading.local()  # `most`: threads that what is called in this thread may use
 
 
@@ -97,9 +101,22 @@ def over_batch(work: Callable[[slice], object], count: int, unit: int = 1) -> No
         _take(work, parts)
     finally:
         started = [other for other in others if not other.cancel()]  # what still waits behind other work has none left
-        wait(started)  # no thread goes on writing once the caller has its arrays back
+        _finish(started)  # no thread goes on writing once the caller has its arrays back
     for other in started:
         other.result()
+
+
+def _finish(started: list[Future[None]]) -> None:
+    """Wait until all are done; an interruption meanwhile is raised when they are."""
+    interruption: BaseException | None = None
+    while True:
+        try:
+            wait(started)
+            break
+        except BaseException as error:
+            interruption = error
+    if interruption is not None:
+        raise interruption
 
 
 def _wanted() -> int:
@@ -138,27 +155,37 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def _join() -> None:
     """Begin a thread of a pool."""
-    _places[threading.current_thread()] = None
+    if _caller is not None:
+        _place(threading.current_thread(), _caller)
 
 
 def _keep_off_this_core() -> None:
-    """Let the threads of pools run on all cores of this thread but the one that it is on.
+    """Let the threads of pools run on all cores of this thread but the one that it is on, if it has several.
 
     After a pause the system wakes them on the core of the thread that calls, where they wait for it, and moves them
     only some milliseconds later. It is told again only where this thread has moved; this thread itself is left alone.
     """
+    global _caller
     if _core is None:
         return
-    core, cores = _core(), os.sched_getaffinity(0)
-    if core not in cores or len(cores) < 2:
+    core, cores = _core(), frozenset(os.sched_getaffinity(0))
+    _caller = (core, cores) if core in cores else None
+    if _caller is None:
         return
     for thread, place in list(_places.items()):
-        if not thread.is_alive() or thread.native_id is None:
+        if not thread.is_alive():
             _places.pop(thread, None)
-        elif place != (core, cores):
-            with suppress(OSError):  # not allowed here: it runs where it would have run
-                os.sched_setaffinity(thread.native_id, cores - {core})
-            _places[thread] = core, cores
+        elif place != _caller:
+            _place(thread, _caller)
+
+
+def _place(thread: threading.Thread, caller: Place) -> None:
+    """Let a thread run where one that calls from a core, with those that it may run on, has no need to be."""
+    core, cores = caller
+    if thread.native_id is not None:
+        with suppress(OSError):  # not allowed here: it runs where it would have run
+            os.sched_setaffinity(thread.native_id, cores - {core} or cores)
+    _places[thread] = caller
 
 
 def _core_number() -> Callable[[], int] | None:

@@ -56,6 +56,7 @@ class LocalSum(torch.autograd.Function):
         """Keep maps and weights."""
         x, weights, ctx.taps, ctx.stride = inputs
         ctx.save_for_backward(x, weights)
+        ctx.save_for_forward(x, weights)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
@@ -68,6 +69,19 @@ class LocalSum(torch.autograd.Function):
             of_weights.append((gradient * tap(x, offset, counts, ctx.stride)).sum(2))
             tap(of_maps, offset, counts, ctx.stride).add_(gradient * weight.unsqueeze(2))
         return of_maps.to(x.dtype), torch.stack(of_weights, 2).to(weights.dtype), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, of_x: Tensor, of_weights: Tensor, *_: None) -> Tensor:
+        """Derivative along tangents."""
+        x, weights = ctx.saved_tensors
+        counts = weights.shape[3:]
+        parts = zip(ctx.taps, weights.unbind(2), of_weights.unbind(2), strict=True)
+        found: Tensor = sum(
+            tap(of_x, offset, counts, ctx.stride) * weight.unsqueeze(2)
+            + tap(x, offset, counts, ctx.stride) * of_weight.unsqueeze(2)
+            for offset, weight, of_weight in parts
+        )
+        return found
 
 
 def depthwise_trained(
@@ -135,7 +149,10 @@ def depthwise_derivatives(
     order = (0, 2, 3, 1) if in_channels_last(x) else (0, 1, 2, 3)
     loop = _loops.channels_last if in_channels_last(x) else _loops.channels_first
     maps, given, taps = (a.detach().permute(order).contiguous().numpy() for a in (x, gradient, kernels.transpose(0, 1)))
-    rows, columns = sources(x.shape[2], pads[2:], mode), sources(x.shape[3], pads[:2], mode)
+    ends = ((n - 1) * step + k for n, step, k in zip(gradient.shape[2:], stride, kernels.shape[2:], strict=True))
+    rows, columns = (  # that are in a window: zeros of the gradient meet no others
+        sources(n, pair, mode)[:end] for n, pair, end in zip(x.shape[2:], (pads[2:], pads[:2]), ends, strict=True)
+    )
     of_maps, of_taps = np.empty_like(maps), np.empty((len(x), *taps.shape[1:]), taps.dtype)
     with at_most(torch.get_num_threads()):
         over_batch(lambda i: loop(maps[i], given[i], taps[0], rows, columns, s, t, of_maps[i], of_taps[i]), len(x))

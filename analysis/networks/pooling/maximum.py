@@ -150,12 +150,13 @@ class DenseMaximum(torch.autograd.Function):
         """Keep the input."""
         x, ctx.window = inputs
         ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Give each value's derivative to the first of its window that is as large; linear, so derivable again."""
         (x,) = ctx.saved_tensors
-        window = (1, *ctx.window)[-2:]
+        window = window_of_planes(ctx.window)
         parts = []
         for given, gradient in zip(*(torch.split(t, examples(x)) for t in (x, *gradients)), strict=True):
             planes = channels_last(given)
@@ -164,6 +165,15 @@ class DenseMaximum(torch.autograd.Function):
             parts.append(y if in_channels_last(x) else y.contiguous())
         found = torch.cat(parts)
         return (found if x.ndim == 4 else found.squeeze(2)), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        """Take of each window the tangent of the value that the derivative goes to."""
+        (x,) = ctx.saved_tensors
+        planes, tangents = (t if t.ndim == 4 else t.unsqueeze(2) for t in (x, tangent))
+        indices = functional.max_pool2d_with_indices(planes, window_of_planes(ctx.window), (1, 1))[1]
+        found = tangents.flatten(2).gather(2, indices.flatten(2)).reshape(indices.shape)
+        return found if x.ndim == 4 else found.squeeze(2)
 
 
 PIECE = 2**22
@@ -174,6 +184,11 @@ taken from the system each time anew."""
 def examples(x: Tensor) -> int:
     """Number of examples in :data:`PIECE`."""
     return max(PIECE * len(x) // max(x.nbytes, 1), 1)
+
+
+def window_of_planes(window: tuple[int, ...]) -> tuple[int, ...]:
+    """Window of planes, of that of signals or planes."""
+    return (1, *window)[-2:]
 
 
 POOLING_BACKWARD = torch.ops.aten.max_pool2d_with_indices_backward

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -119,6 +120,13 @@ def test_the_gradient_of_a_dense_maximum_by_pieces(monkeypatch):
     assert torch.autograd.grad(pool(empty).sum(), empty)[0].shape == empty.shape
 
 
+def hessians(loss, x):
+    """Second derivatives, forwards over backwards and backwards twice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch maps some derivatives one after the other, and says so
+        return torch.func.hessian(loss)(x), torch.func.jacrev(torch.func.jacrev(loss))(x)
+
+
 @pytest.mark.parametrize("dims", [1, 2])
 def test_a_dense_maximum_is_derived_twice_and_mapped(dims):
     x = random(3, 2, *SIZES[dims][0])
@@ -131,6 +139,7 @@ def test_a_dense_maximum_is_derived_twice_and_mapped(dims):
     assert close(torch.func.vmap(gradient)(x), each)
     jacobian = torch.func.jacrev(lambda x: pool.dense(x[None]).flatten())(x[0])  # a derivative mapped, not the maps
     assert close(2 * torch.tensordot(pool.dense(x[:1]).flatten(), jacobian, 1), each[0])
+    assert close(*hessians(lambda x: pool.dense(x[None]).pow(3).sum(), x[0]))
 
 
 @pytest.mark.parametrize("name", ["tlpf", "adaptive"])
@@ -144,6 +153,7 @@ def test_a_filter_is_derived_twice_and_mapped(name, dims):
     assert close(torch.func.vmap(gradient)(x), each)
     jacobian = torch.func.jacrev(lambda x: pool(x[None]).flatten())(x[0])  # a derivative mapped, not the maps
     assert close(2 * torch.tensordot(pool(x[:1]).flatten(), jacobian, 1), each[0])
+    assert close(*hessians(lambda x: pool(x[None]).pow(3).sum(), x[0]))
 
 
 def plainly(pool, x):
@@ -186,6 +196,16 @@ def test_the_derivative_of_a_trained_filter_in_single_precision(order):
     expected = torch.autograd.grad(plainly(pool.double(), x.double()).square().sum(), pool.logits)[0]
     assert derivative.dtype == torch.float32 and close(derivative, expected, 1e-5)
     assert not torch.autograd.grad(pool.float()(x[:0]).sum(), pool.logits)[0].any()
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_samples_in_no_window_have_no_part_in_the_derivative(order):
+    x = random(2, C, 9, 9).contiguous(memory_format=order)
+    x[:, :, 8], x[:, :, :, 8] = torch.inf, torch.nan
+    x, pool = x.requires_grad_(), TLPF(C, 2, 2, 0).double()
+    of_x, of_logits = torch.autograd.grad(pool(x).square().sum(), (x, pool.logits))
+    assert of_logits.isfinite().all() and of_x.isfinite().all() and not of_x[:, :, 8].any()
 
 
 def test_forward_derivatives_and_batches_of_derivatives_of_a_trained_filter():
