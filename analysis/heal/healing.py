@@ -199,7 +199,7 @@ def heal_network(
             progress=progress,
             on_skip=on_skip,
         )
-        kept = best_epoch(run.rows, recipe) if chosen.keep == "best" else len(run.rows)
+        kept = best_epoch(run.rows, recipe)
         if kept < len(run.rows):
             run.model.load_state_dict(load_checkpoint(folder / BEST)["model"])
         save_healed(folder / HEALED, patient.student.network, network.name, remedy, changes, network.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from analysis.files.messages import unknown
 from analysis.heal.losses import BORDERS, LOSSES, TEACHING
@@ -74,7 +75,7 @@ class HealingPlan:
     batch: int | None = None
     augmentation: str | None = None
     held_out: float = 0.1
-    keep: str = "last"
+    keep: Literal["last", "best"] = "last"
     patience: int | None = None
     seed: int = 0
 
@@ -136,5 +137,6 @@ class HealingPlan:
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
             held_out=self.held_out,
+            keep=self.keep,
             steps=steps // rounds,
         )

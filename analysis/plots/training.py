@@ -19,7 +19,7 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: 
         What the attribute `rows` of :class:`analysis.networks.training.orchestration.Training` holds.
     title : str
     best : int, optional
-        Epoch that is marked.
+        Epoch whose weights are kept, which is marked.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def training_figure(rows: Sequence[Mapping[str, float]], title: str = "", best: 
     right.set(xlabel="epoch", ylabel="validation mAP" if metric == "mAP" else "validation top-1 error (%)")
     if best is not None:
         value = columns[metric][best - 1]
-        label = f"best: {value:.3f}, epoch {best}" if metric == "mAP" else f"best: {value:.1f} %, epoch {best}"
+        label = f"kept: {value:.3f}, epoch {best}" if metric == "mAP" else f"kept: {value:.1f} %, epoch {best}"
         right.plot(best, value, "*", color=VERMILION, markersize=12, label=label)
         right.legend()
     for ax in (left, right):

@@ -54,7 +54,7 @@ class Run:
 
     def digest(self) -> str:
         """Digest of all that the run's numbers depend on, but for the data."""
-        settings = asdict(self) | {"recipe": asdict(self.recipe)}
+        settings = asdict(self) | {"recipe": self.recipe.settings()}
         if self.hold_out == "random":  # as it was before there was a choice
             del settings["hold_out"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]

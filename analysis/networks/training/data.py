@@ -333,6 +333,8 @@ def load_data(
     validates_apart = {"val", "test"} <= set(parts)
     if hold_out not in HOLD_OUT:
         raise ValueError(f"hold_out is {hold_out!r}; expected one of {', '.join(HOLD_OUT)}")
+    if hold_out == "first" and not recipe.held_out:
+        raise ValueError(f"hold_out is 'first', but {recipe.name} holds out nothing; expected 'random'")
     divide = split if hold_out == "random" else split_first
     training, validation = divide(parts["train"], 0.0 if validates_apart else recipe.held_out)
     test = some(test_part, _shuffled(len(parts[test_part]))) if test_part in parts else None

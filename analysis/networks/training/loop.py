@@ -334,7 +334,9 @@ def evaluate(
 
 
 def best_epoch(rows: list[Row], recipe: Recipe) -> int:
-    """Epoch with the best validation metric, from 1; of equal ones the first, of agreement the last; 0 without rows."""
+    """Epoch whose weights are kept, from 1; of equally good ones the first, of agreement the last; 0 without rows."""
+    if recipe.keep == "last":
+        return len(rows)
     best = 0
     for number, row in enumerate(rows, start=1):
         if not best or recipe.better(row[recipe.metric], rows[best - 1][recipe.metric]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,14 +34,14 @@ class Training:
     name : str
         Name of the network.
     model : torch.nn.Module
-        In evaluation mode, with the weights of the best epoch, which are those of best.pt.
+        In evaluation mode, with the weights that were kept, which are those of best.pt.
     recipe : Recipe
     data : Data
     rows : list of dict
         The log: epoch (from 1), step, learning_rate, training_loss (mean over the epoch, of what is minimised),
         validation_loss, top1_error (%) or mAP, seconds.
     best : int
-        Epoch with the best validation metric, from 1.
+        Epoch whose weights were kept, from 1.
     test : float or None
         Metric of its weights on the test set; None if there is none, or if it was validated with.
     """
@@ -69,7 +69,7 @@ class Training:
             lines.append(
                 f"{number:>5} {row['learning_rate']:>9.2g} {row['training_loss']:>13.4f} "
                 f"{row['validation_loss']:>15.4f} {row[self.recipe.metric]:>16.4g} {row['seconds']:>8.1f}"
-                f"{'  best' if number == self.best else ''}"
+                f"{f'  {self.recipe.keep}' if number == self.best else ''}"
             )
         if len(self.rows) > self.recipe.epochs:
             lines.append(
@@ -111,7 +111,7 @@ def train_network(
         A data set, or a place that :func:`analysis.networks.load_data` reads.
     out : path
         Folder; it is created. Holds ``log.csv``, a row an epoch; ``last.pt``, from which a run is resumed; ``best.pt``,
-        the weights of the epoch with the best validation metric. All are replaced whole. Two runs at a time in one
+        the weights of the epoch that the recipe keeps. All are replaced whole. Two runs at a time in one
         folder are refused.
     network : torch.nn.Module or str, optional
         Module from normalised inputs (B, channels, H, W) to logits (B, classes); it is trained in place. If it has a
@@ -179,7 +179,7 @@ def train_network(
     move(model, str(device))
     optimiser = chosen.make_optimiser(model)
     apart = ("epochs", "source", "network", *(["steps"] if chosen.steps is None else []))
-    settings = {key: value for key, value in asdict(chosen).items() if key not in apart}
+    settings = {key: value for key, value in chosen.settings().items() if key not in apart}
     settings |= {"network": identity, "seed": seed, "precision": precision} | found.digests()
     with RunFolder(writable_folder(out), LAST, settings, overwrite=overwrite) as folder:
         device = torch.device(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -63,6 +63,8 @@ class Recipe:
         the training set, one number each.
     held_out : float
         Fraction of the training set that is not trained on but validated with; 0 validates with the test set.
+    keep : {"best", "last"}
+        Epoch whose weights are kept: the one that the metric chooses, or the last, whatever the metric.
     steps : int, optional
         Steps of an epoch, where that does not go through all examples just once.
     """
@@ -91,6 +93,7 @@ class Recipe:
     mean: tuple[float, ...] | None = IMAGENET_MEAN
     std: tuple[float, ...] | None = IMAGENET_STD
     held_out: float = 0.1
+    keep: Literal["best", "last"] = "best"
     steps: int | None = None
 
     def __post_init__(self) -> None:
@@ -109,6 +112,7 @@ class Recipe:
             "loss": ("cross-entropy", "binary cross-entropy"),
             "metric": ("top1_error", "mAP", "agreement"),
             "kind": ("pictures", "spectrograms"),
+            "keep": ("best", "last"),
             "augmentation": AUGMENTATIONS,
         }
         for name, known in choices.items():
@@ -122,8 +126,17 @@ class Recipe:
             raise ValueError("metric is 'top1_error', but examples can be of several classes; expected 'mAP'")
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}; expected a fraction in [0, 1)")
+        if self.stop_after is not None and self.keep == "last":
+            raise ValueError(f"stop_after is {self.stop_after}, but the last epoch is kept; expected keep='best'")
         if self.patience is not None and self.milestones:
             raise ValueError("both milestones and patience are given; expected one of them")
+
+    def settings(self) -> dict[str, Any]:
+        """Attributes by name, for records; `keep` only where it is not what it was before there was a choice."""
+        settings = asdict(self)
+        if self.keep == "best":
+            del settings["keep"]
+        return settings
 
     @property
     def multilabel(self) -> bool:
@@ -193,6 +206,8 @@ _vgg = replace(
     epochs=200,
     milestones=(100, 150),
     augmentation="none",
+    held_out=0.0,
+    keep="last",
 )
 _sound = Recipe(
     name="vgg41-fsd50k",

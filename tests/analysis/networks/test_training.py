@@ -85,6 +85,8 @@ def test_recipes_are_those_of_the_documents():
     sound = RECIPES["vgg41-fsd50k"]
     assert (sound.optimiser, sound.rate, sound.batch, sound.mixup) == ("adam", 3e-5, 128, 1.25)
     assert round(RECIPES["alexnet-imagenet"].held_out * 1_281_167) == 100_000
+    blurpool = [known for name, known in RECIPES.items() if name.startswith(("vgg13", "densenet"))]
+    assert len(blurpool) == 4 and {(known.held_out, known.keep) for known in blurpool} == {(0, "last")}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -109,6 +111,8 @@ def test_better_is_less_error_and_more_precision():
     assert best_epoch([], error) == 0
     assert best_epoch([{"top1_error": e} for e in (30, 20, 20, 25)], error) == 2
     assert best_epoch([{"mAP": m} for m in (0.3, 0.2, 0.4)], precision) == 3
+    last = replace(error, keep="last")
+    assert best_epoch([], last) == 0 and best_epoch([{"top1_error": e} for e in (30, 20, 25)], last) == 3
 
 
 @pytest.mark.parametrize(
@@ -120,6 +124,8 @@ def test_better_is_less_error_and_more_precision():
         ({"augmentation": "cutout"}, "augmentation is 'cutout'; expected one of none, resized-crop"),
         ({"held_out": 1.0}, "held_out is 1.0"),
         ({"patience": 3}, "both milestones and patience"),
+        ({"keep": "first"}, "keep is 'first'; expected one of best, last"),
+        ({"stop_after": 3, "keep": "last"}, "stop_after is 3"),
         ({"loss": "binary cross-entropy"}, "expected 'mAP'"),
         ({"kind": "spectrograms"}, "augmentation is 'resized-crop', which is for pictures"),
     ],
@@ -161,6 +167,17 @@ def test_it_learns_and_writes_what_it_says(tmp_path):
     loss, error = evaluate(again, data.validation, data, chosen)
     row = rows[best["epoch"] - 1]
     assert (loss, error) == (row["validation_loss"], row["top1_error"])
+
+
+def test_the_last_epoch_is_kept_on_request(tmp_path):
+    data, chosen = small_data(), small_recipe(epochs=4, rate=2.0, milestones=(), keep="last")  # becomes no better
+    model = tiny()
+    done = train_network(chosen, data, tmp_path, network=model, progress=False)
+    assert done.best == 4 and load_checkpoint(tmp_path / "best.pt")["epoch"] == 4
+    assert best_epoch(done.rows, replace(chosen, keep="best")) < 4
+    state, last = load_checkpoint(tmp_path / "last.pt")["model"], model.state_dict()
+    assert all(torch.equal(state[name], last[name]) for name in last)
+    assert "last" in done.summary().splitlines()[-1]
 
 
 def test_one_step_is_that_of_torch(tmp_path):
@@ -529,6 +546,8 @@ def test_the_first_examples_are_held_out_on_request(tmp_path):
     assert load_data(path, chosen, progress=False).validation.rows.tolist() != [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="last"):
         load_data(path, chosen, hold_out="last", progress=False)
+    with pytest.raises(ValueError, match="vgg13-cifar10 holds out nothing"):
+        load_data(path, recipe("vgg13-cifar10"), hold_out="first", progress=False)
     folder = tmp_path / "folder"
     for name in ("a", "b"):
         (folder / "train" / name).mkdir(parents=True)
