@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -84,6 +86,15 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(command,
     assert code == 0, errors
     results = {path.name for path in out.iterdir()}
     assert results & {"heatmaps_J1.nc", "kernels.nc", "stability.nc", "best.pt"}
+
+
+def test_these_tests_leave_no_cut_bytecode_behind(tmp_path, monkeypatch):
+    (tmp_path / "a_module_of_its_own.py").write_text("".join(f"x{i} = {i}\n" for i in range(1000)))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    with files_of_at_most(600):
+        importlib.import_module("a_module_of_its_own")
+    assert not list(tmp_path.rglob("*.pyc")) and not sys.dont_write_bytecode
 
 
 @pytest.mark.slow
